@@ -1,0 +1,117 @@
+"""Random intensity and geometry for whole batches: one draw moves a radiograph and its landmarks together.
+
+The warp says for each pixel of the new picture where in the old one it is looked up: `old = affine(new + elastic(new))`.
+Landmarks go the other way, so they are moved by the inverse of the very same functions, evaluated at the points themselves
+rather than read from a grid. Heatmaps are drawn afterwards from the moved points.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+INVERSION_STEPS = 30  # of the fixed-point iteration: below 0.01 px for every displacement that is allowed
+
+
+def uniform(shape: tuple[int, ...], limit: float, generator: torch.Generator) -> Tensor:
+    """Numbers in [-limit, limit], drawn on the CPU so that every device sees the same ones."""
+    return (torch.rand(shape, generator=generator) * 2 - 1) * limit
+
+
+def bspline_weights(position: Tensor, count: int) -> Tensor:
+    """Uniform cubic B-spline weights of `count` control points at -1, 0, ..., count - 2.
+
+    position (...), in intervals between control points -> (..., count), summing to 1 for 0 <= position <= count - 3.
+    """
+    knots = torch.arange(-1, count - 1, device=position.device, dtype=position.dtype)
+    distance = (position[..., None] - knots).abs()
+    near = (4 - 6 * distance**2 + 3 * distance**3) / 6
+    far = (2 - distance).clamp_min(0) ** 3 / 6
+    return torch.where(distance < 1, near, far)
+
+
+class Elastic:
+    """A smooth displacement field: a cubic B-spline over control points that are moved at random."""
+
+    def __init__(self, control: Tensor, height: int, width: int):
+        """control (B, n, n, 2): displacements (x, y) px of the control points, rows first."""
+        self.control, self.count = control, control.shape[1]
+        self.interval_x, self.interval_y = width / (self.count - 3), height / (self.count - 3)
+
+    def weights(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        return (
+            bspline_weights((x + 0.5) / self.interval_x, self.count),
+            bspline_weights((y + 0.5) / self.interval_y, self.count),
+        )
+
+    def on_grid(self, x: Tensor, y: Tensor) -> Tensor:
+        """Displacements (B, H, W, 2) px at the pixels of columns x (W) and rows y (H)."""
+        along_x, along_y = self.weights(x, y)
+        return torch.einsum("hi,bijc,wj->bhwc", along_y, self.control, along_x)
+
+    def at(self, points: Tensor) -> Tensor:
+        """Displacements (B, L, 2) px at points (B, L, 2)."""
+        along_x, along_y = self.weights(*points.unbind(-1))
+        return torch.einsum("bli,bijc,blj->blc", along_y, self.control, along_x)
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Ranges of the random changes, each symmetric around none; with all at zero, nothing changes."""
+
+    intensity_scale: float = 0.25  # factor 1 +- this on intensities
+    intensity_shift: float = 0.25  # +- this; intensities span [-1, 1]
+    translation: float = 0.06  # +- this fraction of the picture's width and height
+    rotation: float = 15.0  # +- degrees
+    scaling: float = 0.15  # factor exp(+- this) on size
+    stretch: float = 0.05  # factor exp(+- this) on width and exp(-+ this) on height
+    elastic: float = 0.04  # +- this fraction of the picture, at each control point
+    elastic_intervals: int = 4  # between control points, across the picture
+
+    def __post_init__(self):
+        limit = 0.25 / self.elastic_intervals
+        if not 0 <= self.elastic <= limit:
+            raise ValueError(
+                f"elastic must lie in [0, {limit:g}] with {self.elastic_intervals} intervals, or the picture could fold; "
+                f"found {self.elastic:g}"
+            )
+
+    def __call__(self, images: Tensor, points: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Change a batch by one draw per radiograph.
+
+        images (B, C, H, W) in [-1, 1], points (B, L, 2) as (x, y) px, NaN where missing -> the same, changed; landmarks moved
+        off the picture become NaN. What comes into view from outside repeats the picture's border.
+        """
+        batch, _, height, width = images.shape
+        device = images.device
+        size = torch.tensor([width, height], dtype=points.dtype, device=device)
+        centre = (size - 1) / 2
+
+        angle = torch.deg2rad(uniform((batch,), self.rotation, generator))
+        zoom, stretch = uniform((batch,), self.scaling, generator), uniform((batch,), self.stretch, generator)
+        cos, sin = angle.cos(), angle.sin()
+        grow = torch.stack([zoom + stretch, zoom - stretch], -1).exp()
+        matrix = (torch.stack([cos, -sin, sin, cos], -1).reshape(batch, 2, 2) * grow[:, None, :]).to(device)
+        shift = uniform((batch, 1, 2), self.translation, generator).to(device) * size
+        count = self.elastic_intervals + 3
+        control = uniform((batch, count, count, 2), self.elastic, generator).to(device) * size
+        elastic = Elastic(control, height, width)
+
+        columns = torch.arange(width, device=device, dtype=points.dtype)
+        rows = torch.arange(height, device=device, dtype=points.dtype)
+        new = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)
+        looked_up = new + elastic.on_grid(columns, rows)
+        old = (looked_up - centre).flatten(1, 2) @ matrix.mT + centre + shift
+        grid = ((2 * old + 1) / size - 1).reshape(batch, height, width, 2)
+        images = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+        target = (points - centre - shift) @ torch.linalg.inv(matrix).mT + centre
+        points = target
+        for _ in range(INVERSION_STEPS):
+            points = target - elastic.at(points)
+        inside = ((points >= -0.5) & (points <= size - 0.5)).all(-1, keepdim=True)
+        points = points.where(inside, torch.nan)
+
+        scale = 1 + uniform((batch, 1, 1, 1), self.intensity_scale, generator).to(device)
+        return images * scale + uniform((batch, 1, 1, 1), self.intensity_shift, generator).to(device), points

@@ -1,0 +1,293 @@
+"""Raw radiographs and a table of landmarks -> a data set ready for training.
+
+    python data_preprocessing.py --raw dataset --out dataset/processed
+
+reads RAW/{train,valid,test}/ID.* and RAW/all_coordinates.csv, and writes
+
+    OUT/{train,valid,test}/ID.png   the radiograph, size x size, histogram matched to a reference, 8 bit
+    OUT/{train,valid,test}/ID.npz   its Gaussian heatmaps, float16 (landmarks, size, size), and what they were made from
+    OUT/landmarks.csv               one row per radiograph: size, spacing, and the points in both frames
+    OUT/settings.json               the settings that all of it was made with
+
+The table is written last, and only when every radiograph is in order: where it stands, the data set is whole.
+"""
+
+import argparse
+import csv
+import hashlib
+import io
+import json
+import math
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import SimpleITK as sitk
+import torch
+from tqdm import tqdm
+
+from files import DataError, write_csv, write_whole
+from heatmap import draw_heatmaps, rescale
+from radiograph import intensity_profile, read_radiograph, resize_square, to_8_bit
+
+SPLITS = ("train", "valid", "test")
+COORDINATES = "all_coordinates.csv"
+FORMAT = 1  # raised when the same settings would write other bytes
+
+
+@dataclass(frozen=True)
+class Settings:
+    size: int  # px, of the square network frame
+    sigma: float  # px of the network frame, of the heatmaps on disk
+    reference: str  # ID of the training radiograph that lends its histogram, or "none"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One radiograph to prepare."""
+
+    id: str
+    split: str
+    path: Path
+    points_px: np.ndarray  # (landmarks, 2) as (x, y) px of the radiograph, NaN where missing
+    settings: Settings
+    reference: np.ndarray | None  # the intensity profile to match
+    out: Path
+
+
+def read_points(path: Path) -> dict[str, np.ndarray]:
+    """A table of ID, x0, y0, x1, y1, ... -> ID: (landmarks, 2) px, NaN where both cells are blank. Raises DataError.
+
+    A first row without a single number after its ID is taken for a header.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = [(number, row) for number, row in enumerate(csv.reader(file), 1) if any(cell.strip() for cell in row)]
+    except FileNotFoundError:
+        raise DataError(f"{path}: not found; it must hold one row per radiograph: ID, x0, y0, x1, y1, ...") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: expected a comma-separated text file, found something else ({error})") from error
+    if rows and not any(is_number(cell) for cell in rows[0][1][1:]):
+        rows = rows[1:]
+    if not rows:
+        raise DataError(f"{path}: expected one row per radiograph, found none")
+
+    points: dict[str, np.ndarray] = {}
+    width = len(rows[0][1])
+    for number, (id, *cells) in rows:
+        id, where = id.strip(), f"{path}, line {number}"
+        if len(cells) % 2 or not cells:
+            raise DataError(
+                f"{where}: expected an ID and pairs x, y, separated by commas; found {len(cells)} values after {id!r}"
+            )
+        if len(cells) + 1 != width:
+            raise DataError(f"{where}: expected {width - 1} values as in the first row, found {len(cells)}")
+        if id in points:
+            raise DataError(f"{where}: a second row for {id}; remove one")
+        if bad := [cell for cell in cells if cell.strip() and not is_number(cell)]:
+            raise DataError(f"{where}: expected a number or a blank, found {bad[0]!r}")
+        pairs = np.array([float(cell) if cell.strip() else math.nan for cell in cells]).reshape(-1, 2)
+        if (half := np.isnan(pairs).sum(1) == 1).any():
+            raise DataError(f"{where}: landmark {half.argmax()} has one coordinate; give both, or leave both blank")
+        points[id] = pairs
+    return points
+
+
+def is_number(text: str) -> bool:
+    """Whether a cell holds a finite number or NaN."""
+    try:
+        return not math.isinf(float(text))
+    except ValueError:
+        return False
+
+
+def find_radiographs(raw: Path) -> tuple[dict[str, tuple[str, Path]], list[str]]:
+    """ID: (split, path) of every file in RAW/{train,valid,test}, hidden ones left out, and what is wrong."""
+    found: dict[str, tuple[str, Path]] = {}
+    errors = []
+    for split in SPLITS:
+        folder = raw / split
+        paths = sorted(path for path in folder.glob("*") if not path.name.startswith("."))
+        if not paths:
+            errors.append(f"{folder}: expected radiographs named ID.jpg, .png, .tif, .dcm, .mha or .nii, found none")
+        for path in paths:
+            id = path.name.removesuffix(".gz").rsplit(".", 1)[0]
+            if id in found:
+                errors.append(f"{path}: the ID {id} is also that of {found[id][1]}; rename or remove one")
+            else:
+                found[id] = (split, path)
+    return found, errors
+
+
+def prepare(job: Job) -> dict:
+    """Write one radiograph's picture and heatmaps, unless they stand there already, and return its row of the table."""
+    picture_path, heatmaps_path = (job.out / job.split / (job.id + suffix) for suffix in (".png", ".npz"))
+    made_from = hashlib.sha256(job.path.read_bytes() + job.points_px.tobytes())
+    made_from.update(json.dumps([FORMAT, asdict(job.settings)]).encode())
+    if job.reference is not None:
+        made_from.update(job.reference.tobytes())
+    digest = made_from.hexdigest()
+    if picture_path.exists() and heatmaps_path.exists():
+        with np.load(heatmaps_path) as stored:
+            row = json.loads(str(stored["row"]))
+        if row["digest"] == digest:
+            return row
+
+    radiograph = read_radiograph(job.path)
+    height, width = radiograph.pixels.shape
+    outside = (job.points_px < -0.5) | (job.points_px > (width - 0.5, height - 0.5))
+    if outside.any():
+        landmark = int(outside.any(1).argmax())
+        x, y = job.points_px[landmark]
+        raise DataError(
+            f"{job.path}: landmark {landmark} at ({x:g}, {y:g}) lies outside the {width} x {height} picture; "
+            f"correct its row in {COORDINATES} or leave it blank"
+        )
+    size = job.settings.size
+    points = rescale(job.points_px, (size / width, size / height))
+    heatmaps = draw_heatmaps(torch.from_numpy(points), size, size, job.settings.sigma).half().numpy()
+    picture = to_8_bit(resize_square(radiograph.pixels, size), job.reference)
+    row = {
+        "id": job.id,
+        "split": job.split,
+        "width": width,
+        "height": height,
+        "spacing_mm": radiograph.spacing_mm,
+        "points_px": job.points_px.tolist(),
+        "points_network_px": points.tolist(),
+        "digest": digest,
+        "picture": hashlib.sha256(picture.tobytes()).hexdigest(),
+    }
+    write_whole(picture_path, iio.imwrite("<bytes>", picture, extension=".png"))
+    archive = io.BytesIO()
+    np.savez_compressed(archive, heatmaps=heatmaps, row=np.array(json.dumps(row)))
+    write_whole(heatmaps_path, archive.getbuffer())
+    return row
+
+
+def use_one_thread() -> None:
+    """Every worker fills one core."""
+    torch.set_num_threads(1)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+
+
+def prepare_all(jobs: list[Job], workers: int) -> tuple[list[dict], list[str]]:
+    """The rows of all radiographs that are in order, sorted as the jobs are, and what is wrong with the others."""
+    rows, errors = [], []
+    with ProcessPoolExecutor(workers, initializer=use_one_thread) as pool:
+        futures = {pool.submit(prepare, job): job for job in jobs}
+        try:
+            for future in tqdm(as_completed(futures), total=len(futures), unit=" radiographs", disable=None):
+                try:
+                    rows.append(future.result())
+                except DataError as error:
+                    errors.append(str(error))
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise
+    first: dict[str, dict] = {}
+    rows.sort(key=lambda row: (SPLITS.index(row["split"]), row["id"]))
+    for row in rows:
+        twin = first.setdefault(row["picture"], row)
+        if twin is not row:
+            errors.append(f"{row['split']}/{row['id']}: the same picture as {twin['split']}/{twin['id']}; remove one")
+    return rows, sorted(errors)
+
+
+def write_table(path: Path, rows: list[dict]) -> None:
+    """landmarks.csv: who, where, size, spacing, then the points in the radiograph's frame and in the network's."""
+    table = []
+    for row in rows:
+        spacing_x, spacing_y = row["spacing_mm"] or (None, None)
+        line = {name: row[name] for name in ("id", "split", "width", "height")}
+        line |= {"spacing_x_mm": str(spacing_x or ""), "spacing_y_mm": str(spacing_y or "")}
+        for frame, points in (("", row["points_px"]), ("network_", row["points_network_px"])):
+            line |= {f"{frame}{axis}{i}": value for i, point in enumerate(points) for axis, value in zip("xy", point)}
+        table.append(line)
+    write_csv(path, table)
+
+
+def prepare_folder(out: Path, settings: Settings) -> None:
+    """Make OUT ready, refusing a folder with other contents, and drop the table of other settings."""
+    settings_path = out / "settings.json"
+    wanted = {"format": FORMAT, **asdict(settings)}
+    if settings_path.exists():
+        stored = json.loads(settings_path.read_text())
+        changed = [f"{key} {stored.get(key)} -> {wanted[key]}" for key in wanted if stored.get(key) != wanted[key]]
+        if changed:
+            print(f"{out} was made with other settings ({', '.join(changed)}): everything is made again")
+    elif out.exists() and any(out.iterdir()):
+        raise DataError(f"{out}: expected an empty folder or an earlier result, found other files; choose another --out")
+    for split in SPLITS:
+        (out / split).mkdir(parents=True, exist_ok=True)
+    (out / "landmarks.csv").unlink(missing_ok=True)
+    write_whole(settings_path, (json.dumps(wanted, indent=2) + "\n").encode())
+
+
+def reference_profile(settings: Settings, found: dict[str, tuple[str, Path]]) -> np.ndarray | None:
+    """The intensity profile of the reference radiograph, scaled to its own picture in the network frame."""
+    if settings.reference == "none":
+        return None
+    split, path = found.get(settings.reference, (None, None))
+    if split != "train":
+        example = next(id for id, (split, _) in found.items() if split == "train")
+        raise DataError(
+            f"--reference {settings.reference}: no such radiograph in train; name one that is, such as {example}, "
+            f"or none to leave the histograms as they are"
+        )
+    return intensity_profile(resize_square(read_radiograph(path).pixels, settings.size))
+
+
+def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
+    """Prepare the data set; raises DataError with one line per thing that is wrong."""
+    points = read_points(raw / COORDINATES)
+    found, errors = find_radiographs(raw)
+    errors += [f"{path}: no row for {id} in {raw / COORDINATES}; add it" for id, (_, path) in found.items() if id not in points]
+    errors += [
+        f"{raw / COORDINATES}: no radiograph for the row of {id}; add it or remove the row" for id in points if id not in found
+    ]
+    if not any(split == "train" for split, _ in found.values()):
+        raise DataError("\n".join(errors))
+    reference = reference_profile(settings, found)
+    prepare_folder(out, settings)
+    jobs = [Job(id, split, path, points[id], settings, reference, out) for id, (split, path) in found.items() if id in points]
+    rows, more_errors = prepare_all(jobs, workers)
+    for split in SPLITS:
+        of_split = [row["points_px"] for row in rows if row["split"] == split]
+        missing = int(np.isnan(of_split).any(-1).sum()) if of_split else 0
+        print(f"{split:5s} {len(of_split):5d} radiographs, {sum(map(len, of_split)) - missing:6d} landmarks, {missing} missing")
+    if errors := errors + more_errors:
+        errors.append(f"{len(errors)} problems: {out} stays incomplete; correct them and run again")
+        raise DataError("\n".join(errors))
+    write_table(out / "landmarks.csv", rows)
+    print(f"written to {out}: {settings}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Prepare radiographs and landmarks for training.")
+    parser.add_argument("--raw", type=Path, default=Path("dataset"), help="folder with train, valid, test and " + COORDINATES)
+    parser.add_argument("--out", type=Path, default=Path("dataset/processed"), help="folder to write")
+    parser.add_argument("--size", type=int, default=256, help="px of the square network frame, a multiple of 8")
+    parser.add_argument("--sigma", type=float, default=3.0, help="px of the network frame, of the heatmaps on disk")
+    parser.add_argument("--reference", default="3209", help="ID of the training radiograph to match histograms to, or none")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
+    options = parser.parse_args()
+    if options.size < 8 or options.size % 8 or options.sigma <= 0 or options.workers < 1:
+        parser.error("expected --size a positive multiple of 8, --sigma > 0 and --workers >= 1")
+    try:
+        run(options.raw, options.out, Settings(options.size, options.sigma, options.reference), options.workers)
+    except DataError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again and it goes on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

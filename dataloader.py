@@ -1,0 +1,82 @@
+"""The data set that data_preprocessing.py wrote, as batches."""
+
+import csv
+import json
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from files import DataError
+
+
+class RadiographDataset(Dataset):
+    """One split of a processed folder; the pictures are held in memory as bytes, heatmaps are read when asked for.
+
+    Attributes: ids (N names), sizes_px (N, 2) width and height, spacings_mm (N, 2) NaN where unknown, points_px (N, L, 2)
+    in the radiograph's frame and points_network_px (N, L, 2) in the network's, both (x, y), NaN where missing; `size`
+    px and `sigma` px of the network frame.
+    """
+
+    def __init__(self, folder: Path, split: str, with_heatmaps: bool):
+        self.folder, self.split, self.with_heatmaps = folder, split, with_heatmaps
+        settings, rows = read_folder(folder)
+        self.size, self.sigma = settings["size"], settings["sigma"]
+        rows = [row for row in rows if row["split"] == split]
+        landmarks = sum(name.startswith("network_x") for name in rows[0]) if rows else 0
+        self.ids = [row["id"] for row in rows]
+        self.sizes_px = numbers(rows, ["width", "height"])
+        self.spacings_mm = numbers(rows, ["spacing_x_mm", "spacing_y_mm"])
+        self.points_px, self.points_network_px = (
+            numbers(rows, [f"{frame}{axis}{i}" for i in range(landmarks) for axis in "xy"]).reshape(len(rows), landmarks, 2)
+            for frame in ("", "network_")
+        )
+        self.pictures = np.zeros((len(rows), self.size, self.size), np.uint8)
+        for i, id in enumerate(self.ids):
+            self.pictures[i] = self.read(id, ".png", iio.imread)
+
+    def read(self, id: str, suffix: str, reader) -> np.ndarray:
+        """What `reader` makes of a file of this split. Raises DataError."""
+        path = self.folder / self.split / (id + suffix)
+        try:
+            return reader(path)
+        except Exception as error:  # a damaged file makes each reader raise its own
+            raise DataError(f"{path}: cannot be read ({error}); run data_preprocessing.py again") from error
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, i: int) -> dict[str, torch.Tensor]:
+        """image (1, size, size) in [-1, 1], points (L, 2) network-frame px, and heatmaps (L, size, size) if asked for."""
+        item = {
+            "image": torch.from_numpy(self.pictures[i]).float()[None] / 127.5 - 1,
+            "points": torch.from_numpy(self.points_network_px[i]).float(),
+        }
+        if self.with_heatmaps:
+            heatmaps = self.read(self.ids[i], ".npz", lambda path: np.load(path)["heatmaps"])
+            item["heatmaps"] = torch.from_numpy(heatmaps).float()
+        return item
+
+
+def read_folder(folder: Path) -> tuple[dict, list[dict[str, str]]]:
+    """The settings and the table of a processed folder. Raises DataError."""
+    table = folder / "landmarks.csv"
+    if not table.exists():
+        raise DataError(
+            f"{table}: not found; run data_preprocessing.py until it ends without an error, or name its folder with --data"
+        )
+    with open(table, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return json.loads((folder / "settings.json").read_text()), rows
+
+
+def numbers(rows: list[dict[str, str]], names: list[str]) -> np.ndarray:
+    """(rows, names) float64, NaN for a blank cell."""
+    return np.array([[float(row[name] or "nan") for name in names] for row in rows]).reshape(len(rows), len(names))
+
+
+def make_loader(dataset: RadiographDataset, batch_size: int, shuffle: bool = False) -> DataLoader:
+    """Batches in an order that torch.manual_seed decides; the last one may be smaller."""
+    return DataLoader(dataset, batch_size, shuffle=shuffle)

@@ -1,0 +1,22 @@
+"""The training loss."""
+
+from collections.abc import Iterable
+
+from torch import Tensor
+
+
+def ridge_loss(
+    heatmaps: Tensor, targets: Tensor, points: Tensor, weights: Iterable[Tensor], ridge: float
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Eq. (2) of Payer et al. (2019) without its sigma term: sum ||heatmap - target||^2 + ridge * sum ||weights||^2.
+
+    heatmaps, targets (B, L, H, W); points (B, L, 2), NaN where missing: such a landmark adds nothing. The heatmap sum is
+    averaged over the radiographs of the batch. `weights` are the convolution kernels. Returns the total and its parts.
+    """
+    present = points.isfinite().all(-1)
+    squares = (heatmaps - targets).square().sum((-2, -1))
+    parts = {
+        "heatmaps": squares.where(present, 0.0).sum() / len(heatmaps),
+        "ridge": ridge * sum(weight.square().sum() for weight in weights),
+    }
+    return parts["heatmaps"] + parts["ridge"], parts

@@ -1,0 +1,128 @@
+"""Train, validate and test the SpatialConfiguration-Net on the data set that data_preprocessing.py wrote.
+
+    python main.py                                                trains, keeps the best by validation, tests it
+    python main.py --resume                                       goes on where an interrupted run stopped
+    python main.py --mode test --checkpoint result/best.pt        tests alone
+
+Edit the settings below, or give any of them as a flag of the same name.
+"""
+
+import argparse
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import torch
+
+from dataloader import RadiographDataset, make_loader
+from files import DataError
+from model import SCN
+from solver import Solver, TrainingError
+
+
+@dataclass
+class Settings:
+    # What to do
+    mode: str = "train"  # train (validates and tests too) or test
+    data: str = "dataset/processed"  # folder that data_preprocessing.py wrote
+    result: str = "result"  # folder for checkpoints, tables and pictures
+    checkpoint: str = ""  # file to test; blank: RESULT/best.pt
+    resume: bool = False  # go on from RESULT/last.pt
+    debug: bool = False  # draw the heatmaps of both components after every epoch, into RESULT/debug
+
+    # Network: the published one, but for dropout
+    channels: int = 64  # outputs of every intermediate convolution
+    levels: int = 4  # of the local appearance, each at half the resolution of the one above
+    spatial_kernel: int = 15  # px of its own grid, of the spatial configuration's convolutions
+    spatial_factor: int = 8  # network-frame px per px of that grid
+    dropout: float = 0.1  # after the first convolution of each level; 0.5 in the paper learns slower in few epochs
+
+    # Training
+    stages: str = "64x12 128x12 256x5"  # SIZExEPOCHS: most is learnt at low resolution, at a sixteenth of the cost
+    batch_size: int = 2  # radiographs; small ones make more steps in the same time
+    learning_rate: float = 1e-3  # of Adam, at its highest
+    schedule: str = "onecycle"  # constant, linear (to 0) or onecycle (up, then to 0 along a cosine)
+    beta1: float = 0.9  # of Adam: momentum; the reference's 0.5 is noisier
+    beta2: float = 0.99  # of Adam: forgets the tiny gradients of the first steps before they make for too long ones
+    gradient_clip: float = 1.0  # norm that longer gradients are cut to; the product of two maps throws out long ones; 0: none
+    ridge: float = 1e-4  # lambda of the loss, on the squared weights
+    averaging: float = 0.99  # decay per step of the averaged weights, which are the ones validated and tested; 0: none
+    seed: int = 0  # of weights, order, augmentation and dropout
+    device: str = "auto"  # auto, cpu or cuda
+    precision: str = "auto"  # auto (whichever is faster here), float32 or bfloat16
+
+    # Augmentation, each range around no change
+    intensity_scale: float = 0.25  # factor 1 +- this
+    intensity_shift: float = 0.25  # +- this, of intensities in [-1, 1]
+    translation: float = 0.06  # +- this fraction of the picture
+    rotation: float = 15.0  # +- degrees
+    scaling: float = 0.15  # factor exp(+- this)
+    stretch: float = 0.05  # exp(+- this) on the width, its inverse on the height
+    elastic: float = 0.04  # +- this fraction of the picture, at each control point
+    elastic_intervals: int = 4  # between control points across the picture
+
+
+CHOICES = {
+    "mode": ("train", "test"),
+    "schedule": ("constant", "linear", "onecycle"),
+    "device": ("auto", "cpu", "cuda"),
+    "precision": ("auto", "float32", "bfloat16"),
+}
+
+
+def read_settings(arguments: list[str] | None = None) -> Settings:
+    """The settings above, changed by flags of the same names."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for field in fields(Settings):
+        if field.type is bool:
+            parser.add_argument(f"--{field.name}", action=argparse.BooleanOptionalAction, default=field.default)
+        else:
+            parser.add_argument(f"--{field.name}", type=field.type, default=field.default, choices=CHOICES.get(field.name))
+    return Settings(**vars(parser.parse_args(arguments)))
+
+
+def run(settings: Settings) -> None:
+    splits = ("test",) if settings.mode == "test" else ("train", "valid", "test")
+    data = {split: RadiographDataset(Path(settings.data), split, with_heatmaps=split != "train") for split in splits}
+    for split, dataset in data.items():
+        print(f"{split:5s} {len(dataset)} radiographs of {dataset.size} x {dataset.size} px")
+    loaders = {split: make_loader(dataset, settings.batch_size, shuffle=split == "train") for split, dataset in data.items()}
+    torch.manual_seed(settings.seed)
+    model = SCN(
+        num_landmarks=data["test"].points_px.shape[1],
+        channels=settings.channels,
+        levels=settings.levels,
+        spatial_kernel=settings.spatial_kernel,
+        spatial_factor=settings.spatial_factor,
+        dropout=settings.dropout,
+    )
+    solver = Solver(model, settings, loaders)
+    best = Path(settings.result) / "best.pt"
+    if settings.mode == "train":
+        if settings.resume:
+            solver.resume()
+        elif best.exists():
+            raise DataError(f"{best}: an earlier run is there; go on with --resume, or choose another --result")
+        solver.train()
+    checkpoint = Path(settings.checkpoint) if settings.mode == "test" and settings.checkpoint else best
+    solver.load(checkpoint)
+    figures = solver.test()
+    print(f"test of {checkpoint}: " + ", ".join(f"{name} {value}" for name, value in figures.items()))
+
+
+def main() -> int:
+    settings = read_settings()
+    print(settings)
+    try:
+        run(settings)
+    except (DataError, TrainingError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"interrupted; the epochs done are in {settings.result}, go on with the same command and --resume", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""Errors of predicted landmarks and their summaries, as pure functions.
+
+IPE is the mean error over a radiograph's landmarks, Or the number of a radiograph's landmarks farther off than a radius,
+PE the error of single landmarks, SDR the share of landmarks within a radius. A missing landmark is NaN and counts nowhere.
+Pixels are those of the network frame, in which the reference reports; millimetres are measured in the radiograph's own
+frame, since the square network frame stretches it.
+"""
+
+import numpy as np
+
+WRIST_POINTS, WRIST_MM = (1, 5), 50.0  # the literature's scale for hands of unknown spacing (Payer et al. 2019)
+HAND_LANDMARKS = 37
+
+
+def point_errors(predicted: np.ndarray, truth: np.ndarray, unit: np.ndarray | float = 1.0) -> np.ndarray:
+    """Euclidean distances (N, L) of points (N, L, 2), each axis times `unit` (N, 1, 2) first; NaN where truth is missing."""
+    return np.linalg.norm((predicted - truth) * unit, axis=-1)
+
+
+def millimetres_per_pixel(
+    sizes_px: np.ndarray, spacings_mm: np.ndarray, points_px: np.ndarray, network_size: int
+) -> tuple[np.ndarray, str]:
+    """Millimetres per network-frame pixel, (N, 1, 2) as (x, y), and in words where they come from.
+
+    sizes_px (N, 2) width and height, spacings_mm (N, 2) NaN where unknown, points_px (N, L, 2) the true landmarks of the
+    radiographs. Without a spacing, the wrist of a 37-landmark hand (the distance of points 1 and 5) is taken for 50 mm;
+    where that is impossible too, the result is NaN.
+    """
+    known = np.isfinite(spacings_mm).all(1)
+    spacing = spacings_mm.copy()
+    if points_px.shape[1] == HAND_LANDMARKS:
+        first, second = WRIST_POINTS
+        wrist_px = np.linalg.norm(points_px[:, first] - points_px[:, second], axis=-1)
+        spacing = np.where(known[:, None], spacing, (WRIST_MM / wrist_px)[:, None])
+    by_wrist = np.isfinite(spacing).all(1) & ~known
+    counts = {
+        "spacing of the file": known.sum(),
+        f"wrist = {WRIST_MM:g} mm (points {WRIST_POINTS[0]} and {WRIST_POINTS[1]})": by_wrist.sum(),
+        "unknown": len(known) - known.sum() - by_wrist.sum(),
+    }
+    source = ", ".join(f"{name} for {count} of {len(known)}" for name, count in counts.items() if count)
+    return (spacing * sizes_px / network_size)[:, None, :], source
+
+
+def ipe(errors: np.ndarray) -> np.ndarray:
+    """Mean error of each radiograph: (N, L) -> (N,), NaN for one without landmarks."""
+    return mean_of_present(errors, axis=1)
+
+
+def outliers(errors: np.ndarray, radius: float) -> np.ndarray:
+    """Number of landmarks of each radiograph farther off than the radius: (N, L) -> (N,)."""
+    return (errors > radius).sum(1)
+
+
+def sdr(errors: np.ndarray, radius: float, axis: int | None = None) -> np.ndarray:
+    """Percent of the landmarks at most the radius off, over the given axis or over all."""
+    return 100 * mean_of_present(np.where(np.isnan(errors), np.nan, errors <= radius), axis)
+
+
+def mean_of_present(values: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """The mean over what is not NaN, NaN where nothing is."""
+    present = ~np.isnan(values)
+    count = present.sum(axis)
+    return np.where(count > 0, np.where(present, values, 0).sum(axis) / np.maximum(count, 1), np.nan)
+
+
+def spread_of_present(values: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """The standard deviation (of the values at hand, divisor n) over what is not NaN, NaN where nothing is."""
+    mean = mean_of_present(values, axis)
+    centred = values - (mean if axis is None else np.expand_dims(mean, axis))
+    return np.sqrt(mean_of_present(centred**2, axis))
+
+
+def median_of_present(values: np.ndarray) -> float:
+    present = values[~np.isnan(values)]
+    return float(np.median(present)) if present.size else float("nan")
+
+
+def summary(errors_px: np.ndarray, errors_mm: np.ndarray) -> dict:
+    """The figures of the literature from errors (N, L); None where nothing can be said, as millimetres of unknown scale."""
+    per_radiograph = ipe(errors_px)
+    figures = {
+        "ipe_px": mean_of_present(per_radiograph),
+        "ipe_px_sd": spread_of_present(per_radiograph),
+        "median_px": median_of_present(errors_px),
+        "or_px": {str(radius): outliers(errors_px, radius).mean() for radius in (4, 10)},
+        "or_percent": {str(radius): 100 - sdr(errors_px, radius) for radius in (4, 10)},
+        "pe_mm": mean_of_present(errors_mm),
+        "pe_mm_sd": spread_of_present(errors_mm),
+        "median_mm": median_of_present(errors_mm),
+        "sdr_mm": {str(radius): sdr(errors_mm, radius) for radius in (2, 4, 10)},
+        "images": len(errors_px),
+        "landmarks": int(np.isfinite(errors_px).sum()),
+    }
+    return plain(figures)
+
+
+def plain(value):
+    """Numbers that JSON knows, NaN as None."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, int):
+        return value
+    return None if np.isnan(value) else round(float(value), 6)
+
+
+def landmark_table(errors_px: np.ndarray, errors_mm: np.ndarray) -> list[dict]:
+    """One row per landmark of errors (N, L)."""
+    columns = {
+        "radiographs": np.isfinite(errors_px).sum(0),
+        "mean_px": mean_of_present(errors_px, 0),
+        "sd_px": spread_of_present(errors_px, 0),
+        "max_px": np.nanmax(errors_px, 0, initial=0),
+        "mean_mm": mean_of_present(errors_mm, 0),
+        "sdr_2mm_percent": sdr(errors_mm, 2, 0),
+    }
+    return [
+        {"landmark": i} | {name: round(float(column[i]), 4) for name, column in columns.items()}
+        for i in range(errors_px.shape[1])
+    ]
+
+
+def cumulative_errors(errors: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Percent of the landmarks at most each threshold off: the cumulative error curve."""
+    return np.array([sdr(errors, threshold) for threshold in thresholds])

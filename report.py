@@ -1,0 +1,94 @@
+"""What a run leaves to read: its epochs as lines, a table and curves; its test as figures, tables and pictures."""
+
+import json
+import platform
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import figures
+import metrics
+from dataloader import RadiographDataset
+from files import write_csv, write_whole
+
+OUTLIER_RADIUS_PX = 10  # of the Or of each epoch, in the network frame
+EPOCH_HEADER = """\
+                       | train         px  >10 px | valid         px  >10 px |
+epoch  size      rate |     loss     IPE      Or |     loss     IPE      Or | seconds"""
+
+
+def epoch_figures(split: str, loss: float, errors_px: np.ndarray) -> dict[str, float]:
+    """Loss, IPE and Or of one split; errors (N, L) in the network frame."""
+    return {
+        f"{split}_loss": loss,
+        f"{split}_ipe_px": float(metrics.mean_of_present(metrics.ipe(errors_px))),
+        f"{split}_or_px": float(metrics.outliers(errors_px, OUTLIER_RADIUS_PX).mean()),
+    }
+
+
+def epoch_line(row: dict) -> str:
+    parts = [f"{row['epoch']:5d} {row['size']:5d} {row['learning_rate']:9.2e}"]
+    parts += [f"{row[s + '_loss']:8.2f} {row[s + '_ipe_px']:7.3f} {row[s + '_or_px']:7.3f}" for s in ("train", "valid")]
+    return " | ".join([*parts, f"{row['seconds']:7.1f}"])
+
+
+def write_history(folder: Path, history: list[dict]) -> None:
+    write_csv(folder / "metrics.csv", history)
+    figures.draw_curves(history, folder / "curves.png")
+
+
+def write_test(folder: Path, data: RadiographDataset, points_px: np.ndarray, peaks: np.ndarray, more: dict) -> dict:
+    """Compare predictions with a data set; write test.json, two tables, three pictures; return the figures.
+
+    points_px (N, L, 2) as (x, y) px of the network frame, peaks (N, L); `more` is added to test.json.
+    """
+    unit_mm, source = metrics.millimetres_per_pixel(data.sizes_px, data.spacings_mm, data.points_px, data.size)
+    truth = data.points_network_px
+    errors_px = metrics.point_errors(points_px, truth)
+    errors_mm = metrics.point_errors(points_px, truth, unit_mm)
+    result = metrics.summary(errors_px, errors_mm) | {"mm_from": source} | more | provenance()
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / "test.json", (json.dumps(result, indent=2) + "\n").encode())
+    rows = [
+        {
+            "image": id,
+            "landmark": i,
+            "true_x_px": truth[n, i, 0],
+            "true_y_px": truth[n, i, 1],
+            "x_px": points_px[n, i, 0],
+            "y_px": points_px[n, i, 1],
+            "error_px": errors_px[n, i],
+            "error_mm": errors_mm[n, i],
+            "peak": peaks[n, i],
+        }
+        for n, id in enumerate(data.ids)
+        for i in range(truth.shape[1])
+    ]
+    write_csv(folder / "test_landmarks.csv", rows)
+    write_csv(folder / "test_by_landmark.csv", metrics.landmark_table(errors_px, errors_mm))
+    figures.draw_cumulative_errors(errors_px, folder / "test_errors.png")
+    ipe = metrics.ipe(errors_px)
+    order = np.argsort(np.nan_to_num(ipe))
+    for name, n in (("worst", order[-1]), ("median", order[len(order) // 2])):
+        title = f"{data.ids[n]}, {name} of {len(order)} test radiographs: IPE {ipe[n]:.2f} px"
+        figures.draw_overlay(data.pictures[n], truth[n], points_px[n], title, folder / f"test_{name}.png")
+    return result
+
+
+def provenance() -> dict[str, str]:
+    """What made a result: the revision of the code, versions, hardware."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        git = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
+    except FileNotFoundError:
+        git = ""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return {
+        "revision": git or "unknown",
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "hardware": f"{platform.machine()}, {torch.get_num_threads()} threads, {gpu}",
+    }

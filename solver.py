@@ -1,0 +1,276 @@
+"""Training, validation, test and checkpoints of an SCN."""
+
+import copy
+import io
+import math
+import time
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+import figures
+import metrics
+import report
+from augment import Augment
+from files import DataError, write_whole
+from heatmap import decode_heatmaps, draw_heatmaps, rescale
+from loss import ridge_loss
+from model import SCN
+
+MAY_DIFFER = {"data", "result", "mode", "checkpoint", "resume", "debug", "device"}  # between a run and its continuation
+SMALLEST_FACTOR = 4  # of the spatial configuration's grid, at low resolution
+
+
+class TrainingError(Exception):
+    """Training cannot go on: one line says why and what to do."""
+
+
+@dataclass
+class Evaluation:
+    """What the network says of one split, in the order of its data set."""
+
+    loss: float  # mean over radiographs, without the ridge term
+    points_px: np.ndarray  # (N, L, 2) as (x, y), network frame
+    peaks: np.ndarray  # (N, L) heights of the heatmaps
+
+
+class Solver:
+    """Trains a model by the settings of main.py, keeps RESULT/last.pt and RESULT/best.pt, and tests."""
+
+    def __init__(self, model: SCN, settings, loaders: dict[str, DataLoader]):
+        """loaders: of "train", "valid" and "test"; only "test" to test alone."""
+        data = loaders["test"].dataset
+        self.settings, self.loaders = settings, loaders
+        self.network_size, self.sigma = data.size, data.sigma
+        self.sizes = stage_sizes(settings.stages, data.size)
+        self.size = self.sizes[-1]
+        self.result = Path(settings.result)
+        self.device = choose_device(settings.device)
+        precision = fastest_precision(self.device) if settings.precision == "auto" else settings.precision
+        self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bfloat16")
+        self.augment = Augment(**{field.name: getattr(settings, field.name) for field in fields(Augment)})
+        self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.average = copy.deepcopy(model) if settings.averaging else model
+        self.kernels = [weight for weight in model.parameters() if weight.ndim == 4]
+        betas = (settings.beta1, settings.beta2)
+        self.optimizer = torch.optim.Adam(model.parameters(), settings.learning_rate, betas, fused=True)
+        self.step = 0
+        self.history: list[dict] = []  # one row per epoch done, as in metrics.csv
+        print(f"device {self.device}, {precision}, {sum(p.numel() for p in model.parameters()):,} parameters")
+
+    def train(self) -> None:
+        """Run the epochs that are still to do; after each, validate, write a line, and keep the last and the best state."""
+        self.result.mkdir(parents=True, exist_ok=True)
+        cost = np.cumsum([0] + [size**2 for size in self.sizes])  # an epoch's time goes with its pixels
+        layout = "{percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left{postfix}"
+        print(report.EPOCH_HEADER)
+        with tqdm(total=int(cost[-1]), initial=int(cost[len(self.history)]), bar_format=layout, disable=None) as bar:
+            for epoch, size in list(enumerate(self.sizes, 1))[len(self.history) :]:
+                start = time.perf_counter()
+                row = {"epoch": epoch, "size": size} | self.train_epoch(epoch, size, bar)
+                found = self.evaluate("valid", size)
+                errors_px = metrics.point_errors(found.points_px, self.loaders["valid"].dataset.points_network_px)
+                row |= report.epoch_figures("valid", found.loss, errors_px) | {"seconds": time.perf_counter() - start}
+                self.history.append(row)
+                self.keep(row)
+                tqdm.write(report.epoch_line(row))
+                if self.settings.debug:
+                    self.debug(epoch, size)
+
+    def train_epoch(self, epoch: int, size: int, bar: tqdm) -> dict:
+        """One pass over the training radiographs; its random numbers depend on seed and epoch alone, so a run can resume."""
+        settings, loader = self.settings, self.loaders["train"]
+        seed = 1_000_000 * settings.seed + epoch
+        torch.manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
+        self.model.train()
+        losses, errors = [], []
+        for batch in loader:
+            rate = settings.learning_rate * schedule_factor(settings.schedule, self.step / (len(self.sizes) * len(loader)))
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            images, points = self.augment(batch["image"].to(self.device), batch["points"].to(self.device), generator)
+            images, points = self.shrink(images, size), rescale(points, size / self.network_size)
+            targets = draw_heatmaps(points, size, size, self.sigma * size / self.network_size)
+            heatmaps, _, _ = self.forward(self.model, images)
+            loss, parts = ridge_loss(heatmaps, targets, points, self.kernels, settings.ridge)
+            if not torch.isfinite(loss):
+                values = ", ".join(f"{name} {value.item():g}" for name, value in parts.items())
+                raise TrainingError(f"epoch {epoch}: the loss is not finite ({values}); train with a lower learning_rate")
+            self.optimizer.zero_grad()
+            loss.backward()
+            if settings.gradient_clip:
+                nn.utils.clip_grad_norm_(self.model.parameters(), settings.gradient_clip)
+            self.optimizer.step()
+            self.step += 1
+            self.update_average()
+            found, _ = decode_heatmaps(heatmaps.detach())
+            errors.append((found - points).norm(dim=-1) * (self.network_size / size))
+            losses.append(loss.detach() * len(images))
+            bar.update(size**2 / len(loader))
+            bar.set_postfix_str(f", epoch {epoch}")
+        errors_px = torch.cat(errors).cpu().numpy()
+        return {"learning_rate": rate} | report.epoch_figures("train", sum(losses).item() / len(errors_px), errors_px)
+
+    @torch.no_grad()
+    def evaluate(self, split: str, size: int) -> Evaluation:
+        """Where the (averaged) network sees the landmarks of a split, shown to it at `size` px."""
+        self.average.eval()
+        losses, points, peaks = [], [], []
+        for batch in self.loaders[split]:
+            heatmaps, _, _ = self.forward(self.average, self.shrink(batch["image"].to(self.device), size))
+            targets = self.shrink(batch["heatmaps"].to(self.device), size)
+            loss, _ = ridge_loss(heatmaps, targets, batch["points"].to(self.device), [], 0)
+            found, heights = decode_heatmaps(heatmaps)
+            losses.append(loss.item() * len(heatmaps))
+            points.append(rescale(found, self.network_size / size).cpu().double().numpy())
+            peaks.append(heights.cpu().numpy())
+        points, peaks = np.concatenate(points), np.concatenate(peaks)
+        return Evaluation(sum(losses) / len(points), points, peaks)
+
+    def test(self) -> dict:
+        """Measure the network on the test radiographs and write what it found to RESULT; returns the figures."""
+        found = self.evaluate("test", self.size)
+        data = self.loaders["test"].dataset
+        return report.write_test(self.result, data, found.points_px, found.peaks, {"network_input_px": self.size})
+
+    def keep(self, row: dict) -> None:
+        """Write what an epoch left: the best state of the present resolution, the last state, the table and the curves."""
+        self.size = row["size"]
+        if row["valid_ipe_px"] <= min(past["valid_ipe_px"] for past in self.history if past["size"] == self.size):
+            self.save(self.result / "best.pt", with_training=False)
+        self.save(self.result / "last.pt", with_training=True)
+        report.write_history(self.result, self.history)
+
+    def save(self, path: Path, with_training: bool) -> None:
+        """Write the (averaged) weights and what they need to be used; with the state of training, also to go on."""
+        state = {
+            "weights": self.average.state_dict(),
+            "size": self.size,
+            "network_size": self.network_size,
+            "sigma": self.sigma,
+            "settings": asdict(self.settings),
+            "provenance": report.provenance(),
+            "epoch": len(self.history),
+            "valid_ipe_px": self.history[-1]["valid_ipe_px"],
+        }
+        if with_training:
+            training = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+            state |= training | {"step": self.step, "history": self.history}
+        content = io.BytesIO()
+        torch.save(state, content)
+        write_whole(path, content.getbuffer())
+
+    def load(self, path: Path) -> dict:
+        """Take over the weights of a checkpoint and the resolution they were trained for. Raises DataError."""
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+        except FileNotFoundError:
+            raise DataError(f"{path}: no such checkpoint; train first, or name another") from None
+        except Exception as error:  # a damaged archive makes torch raise many kinds
+            raise DataError(f"{path}: cannot be read as a checkpoint ({type(error).__name__}); use another") from error
+        try:
+            self.average.load_state_dict(state["weights"])
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise DataError(f"{path}: does not fit the landmarks of the data or the model settings ({reason})") from error
+        if state["network_size"] != self.network_size:
+            raise DataError(f"{path}: expected data of {state['network_size']} px, found {self.network_size} px; prepare it so")
+        self.size = state["size"]
+        return state
+
+    def resume(self) -> None:
+        """Go on from RESULT/last.pt as if the run had never stopped. Raises DataError."""
+        path = self.result / "last.pt"
+        state = self.load(path)
+        was, now = state["settings"], asdict(self.settings)
+        changed = [f"{key} {was[key]} -> {now.get(key)}" for key in was if key not in MAY_DIFFER and was[key] != now.get(key)]
+        if changed:
+            raise DataError(f"{path}: made with other settings ({', '.join(changed)}); use the same, or another --result")
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.history = state["step"], state["history"]
+        print(f"going on after epoch {len(self.history)} of {len(self.sizes)}")
+
+    @torch.no_grad()
+    def debug(self, epoch: int, size: int) -> None:
+        """Draw the heatmaps of both components and their product for the first validation radiograph."""
+        image = self.shrink(next(iter(self.loaders["valid"]))["image"][:1].to(self.device), size)
+        maps = [stack[0].float().cpu().numpy() for stack in self.forward(self.average, image)]
+        folder = self.result / "debug"
+        folder.mkdir(exist_ok=True)
+        named = dict(zip(("product", "local", "spatial"), maps, strict=True))
+        figures.draw_heatmaps(image[0, 0].cpu().numpy(), named, folder / f"epoch_{epoch:04d}.png")
+
+    def forward(self, model: SCN, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The network, its spatial configuration on the same grid at every resolution, so that it need not learn anew.
+
+        Only on the smallest pictures the grid is coarser too: a grid as fine as the picture would take most of the time.
+        """
+        same_grid = model.spatial_factor * images.shape[-1] // self.network_size
+        factor = min(model.spatial_factor, max(SMALLEST_FACTOR, same_grid))
+        with self.autocast:
+            return model(images.contiguous(memory_format=torch.channels_last), factor)
+
+    def shrink(self, pictures: Tensor, size: int) -> Tensor:
+        """Images or heatmaps (B, C, network size, network size) averaged to (B, C, size, size)."""
+        return F.avg_pool2d(pictures, self.network_size // size)
+
+    @torch.no_grad()
+    def update_average(self) -> None:
+        """Move the averaged weights towards the present ones, faster in the beginning."""
+        if self.average is not self.model:
+            decay = min(self.settings.averaging, (1 + self.step) / (10 + self.step))
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
+
+
+def choose_device(name: str) -> torch.device:
+    return torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+
+
+def fastest_precision(device: torch.device) -> str:
+    """bfloat16 where a typical convolution runs faster in it than in float32, by trying: some processors only emulate it."""
+    seconds = {}
+    for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+        convolution = nn.Conv2d(64, 64, 5, padding=2, device=device, dtype=dtype).to(memory_format=torch.channels_last)
+        x = torch.ones(4, 64, 64, 64, device=device, dtype=dtype).to(memory_format=torch.channels_last)
+        for _ in range(3):  # the last run counts: the first one also prepares
+            start = time.perf_counter()
+            convolution(x).sum().item()
+            seconds[name] = time.perf_counter() - start
+    return min(seconds, key=seconds.get)
+
+
+def stage_sizes(stages: str, network_size: int) -> list[int]:
+    """The input size of every epoch: "64x10 256x5" is ten epochs at 64 px and then five at 256 px. Raises DataError."""
+    sizes: list[int] = []
+    for stage in stages.split():
+        size, _, epochs = stage.partition("x")
+        if not (size.isdigit() and epochs.isdigit() and int(size) and int(size) % 8 == 0 and network_size % int(size) == 0):
+            raise DataError(
+                f"stages: expected SIZExEPOCHS, the size a multiple of 8 that divides {network_size}; found {stage!r}"
+            )
+        sizes += [int(size)] * int(epochs)
+    if not sizes:
+        raise DataError("stages: expected at least one epoch, such as 256x40")
+    return sizes
+
+
+def schedule_factor(schedule: str, progress: float) -> float:
+    """Factor on the learning rate after `progress`, in [0, 1], of all steps.
+
+    constant: 1. linear: from 1 to 0. onecycle: up to 1 over the first tenth, then down to 0 along a cosine.
+    """
+    if schedule == "linear":
+        return 1 - progress
+    if schedule == "onecycle":
+        if progress < 0.1:
+            return (0.002 + progress) / 0.102
+        return 0.5 + 0.5 * math.cos(math.pi * (progress - 0.1) / 0.9)
+    return 1.0
