@@ -20,6 +20,7 @@ import json
 import math
 import os
 import sys
+import zipfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ class Job:
 def read_points(path: Path) -> dict[str, np.ndarray]:
     """A table of ID, x0, y0, x1, y1, ... -> ID: (landmarks, 2) px, NaN where both cells are blank. Raises DataError.
 
-    A first row without a single number after its ID is taken for a header.
+    A first row with words and no number after its ID is taken for a header.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -71,7 +72,8 @@ def read_points(path: Path) -> dict[str, np.ndarray]:
         raise DataError(f"{path}: not found; it must hold one row per radiograph: ID, x0, y0, x1, y1, ...") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: expected a comma-separated text file, found something else ({error})") from error
-    if rows and not any(is_number(cell) for cell in rows[0][1][1:]):
+    words = [cell for cell in rows[0][1][1:] if cell.strip()] if rows else []
+    if words and not any(is_number(cell) for cell in words):
         rows = rows[1:]
     if not rows:
         raise DataError(f"{path}: expected one row per radiograph, found none")
@@ -131,11 +133,9 @@ def prepare(job: Job) -> dict:
     if job.reference is not None:
         made_from.update(job.reference.tobytes())
     digest = made_from.hexdigest()
-    if picture_path.exists() and heatmaps_path.exists():
-        with np.load(heatmaps_path) as stored:
-            row = json.loads(str(stored["row"]))
-        if row["digest"] == digest:
-            return row
+    stored = stored_row(picture_path, heatmaps_path)
+    if stored and stored["digest"] == digest:
+        return stored
 
     radiograph = read_radiograph(job.path)
     height, width = radiograph.pixels.shape
@@ -160,13 +160,27 @@ def prepare(job: Job) -> dict:
         "points_px": job.points_px.tolist(),
         "points_network_px": points.tolist(),
         "digest": digest,
-        "picture": hashlib.sha256(picture.tobytes()).hexdigest(),
+        "picture": digest_of(picture),
     }
     write_whole(picture_path, iio.imwrite("<bytes>", picture, extension=".png"))
     archive = io.BytesIO()
     np.savez_compressed(archive, heatmaps=heatmaps, row=np.array(json.dumps(row)))
     write_whole(heatmaps_path, archive.getbuffer())
     return row
+
+
+def digest_of(picture: np.ndarray) -> str:
+    return hashlib.sha256(picture.tobytes()).hexdigest()
+
+
+def stored_row(picture_path: Path, heatmaps_path: Path) -> dict | None:
+    """The row of a radiograph that an earlier run prepared; None where its files are not there or damaged."""
+    try:
+        with np.load(heatmaps_path) as archive:
+            row = json.loads(str(archive["row"]))
+        return row if digest_of(iio.imread(picture_path)) == row["picture"] else None
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
 
 
 def use_one_thread() -> None:

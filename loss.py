@@ -6,15 +6,16 @@ from torch import Tensor
 
 
 def ridge_loss(
-    heatmaps: Tensor, targets: Tensor, points: Tensor, weights: Iterable[Tensor], ridge: float
+    heatmaps: Tensor, targets: Tensor, points: Tensor, weights: Iterable[Tensor], ridge: float, pixel_area: float = 1.0
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Eq. (2) of Payer et al. (2019) without its sigma term: sum ||heatmap - target||^2 + ridge * sum ||weights||^2.
 
     heatmaps, targets (B, L, H, W); points (B, L, 2), NaN where missing: such a landmark adds nothing. The heatmap sum is
-    averaged over the radiographs of the batch. `weights` are the convolution kernels. Returns the total and its parts.
+    averaged over the radiographs of the batch, and each of its pixels counts `pixel_area` px, so that a loss at half the
+    resolution (4) compares with one at the whole. `weights` are the convolution kernels. Returns the total and its parts.
     """
     present = points.isfinite().all(-1)
-    squares = (heatmaps - targets).square().sum((-2, -1))
+    squares = (heatmaps - targets).square().sum((-2, -1)) * pixel_area
     parts = {
         "heatmaps": squares.where(present, 0.0).sum() / len(heatmaps),
         "ridge": ridge * sum(weight.square().sum() for weight in weights),

@@ -24,7 +24,6 @@ from loss import ridge_loss
 from model import SCN
 
 MAY_DIFFER = {"data", "result", "mode", "checkpoint", "resume", "debug", "device"}  # between a run and its continuation
-SMALLEST_FACTOR = 4  # of the spatial configuration's grid, at low resolution
 
 
 class TrainingError(Exception):
@@ -60,7 +59,7 @@ class Solver:
         self.kernels = [weight for weight in model.parameters() if weight.ndim == 4]
         betas = (settings.beta1, settings.beta2)
         self.optimizer = torch.optim.Adam(model.parameters(), settings.learning_rate, betas, fused=True)
-        self.step = 0
+        self.step = self.steps_at_size = 0
         self.history: list[dict] = []  # one row per epoch done, as in metrics.csv
         print(f"device {self.device}, {precision}, {sum(p.numel() for p in model.parameters()):,} parameters")
 
@@ -73,6 +72,8 @@ class Solver:
         with tqdm(total=int(cost[-1]), initial=int(cost[len(self.history)]), bar_format=layout, disable=None) as bar:
             for epoch, size in list(enumerate(self.sizes, 1))[len(self.history) :]:
                 start = time.perf_counter()
+                if epoch == 1 or size != self.sizes[epoch - 2]:
+                    self.start_resolution()
                 row = {"epoch": epoch, "size": size} | self.train_epoch(epoch, size, bar)
                 found = self.evaluate("valid", size)
                 errors_px = metrics.point_errors(found.points_px, self.loaders["valid"].dataset.points_network_px)
@@ -92,14 +93,12 @@ class Solver:
         self.model.train()
         losses, errors = [], []
         for batch in loader:
-            rate = settings.learning_rate * schedule_factor(settings.schedule, self.step / (len(self.sizes) * len(loader)))
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
+            rate = self.set_learning_rate(self.step / (len(self.sizes) * len(loader)))
             images, points = self.augment(batch["image"].to(self.device), batch["points"].to(self.device), generator)
             images, points = self.shrink(images, size), rescale(points, size / self.network_size)
             targets = draw_heatmaps(points, size, size, self.sigma * size / self.network_size)
             heatmaps, _, _ = self.forward(self.model, images)
-            loss, parts = ridge_loss(heatmaps, targets, points, self.kernels, settings.ridge)
+            loss, parts = ridge_loss(heatmaps, targets, points, self.kernels, settings.ridge, (self.network_size / size) ** 2)
             if not torch.isfinite(loss):
                 values = ", ".join(f"{name} {value.item():g}" for name, value in parts.items())
                 raise TrainingError(f"epoch {epoch}: the loss is not finite ({values}); train with a lower learning_rate")
@@ -109,6 +108,7 @@ class Solver:
                 nn.utils.clip_grad_norm_(self.model.parameters(), settings.gradient_clip)
             self.optimizer.step()
             self.step += 1
+            self.steps_at_size += 1
             self.update_average()
             found, _ = decode_heatmaps(heatmaps.detach())
             errors.append((found - points).norm(dim=-1) * (self.network_size / size))
@@ -118,6 +118,19 @@ class Solver:
         errors_px = torch.cat(errors).cpu().numpy()
         return {"learning_rate": rate} | report.epoch_figures("train", sum(losses).item() / len(errors_px), errors_px)
 
+    def start_resolution(self) -> None:
+        """Forget what Adam knows of the gradients at another resolution, which would make the first steps far too long."""
+        self.optimizer.state.clear()
+        self.steps_at_size = 0
+
+    def set_learning_rate(self, progress: float) -> float:
+        """The scheduled rate after `progress` of all steps, less during the first steps at a resolution."""
+        rise = min(1.0, (1 + self.steps_at_size) / (1 + self.settings.warmup))
+        rate = self.settings.learning_rate * schedule_factor(self.settings.schedule, progress) * rise
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
     @torch.no_grad()
     def evaluate(self, split: str, size: int) -> Evaluation:
         """Where the (averaged) network sees the landmarks of a split, shown to it at `size` px."""
@@ -126,7 +139,8 @@ class Solver:
         for batch in self.loaders[split]:
             heatmaps, _, _ = self.forward(self.average, self.shrink(batch["image"].to(self.device), size))
             targets = self.shrink(batch["heatmaps"].to(self.device), size)
-            loss, _ = ridge_loss(heatmaps, targets, batch["points"].to(self.device), [], 0)
+            area = (self.network_size / size) ** 2
+            loss, _ = ridge_loss(heatmaps, targets, batch["points"].to(self.device), [], 0, area)
             found, heights = decode_heatmaps(heatmaps)
             losses.append(loss.item() * len(heatmaps))
             points.append(rescale(found, self.network_size / size).cpu().double().numpy())
@@ -162,7 +176,7 @@ class Solver:
         }
         if with_training:
             training = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
-            state |= training | {"step": self.step, "history": self.history}
+            state |= training | {"step": self.step, "steps_at_size": self.steps_at_size, "history": self.history}
         content = io.BytesIO()
         torch.save(state, content)
         write_whole(path, content.getbuffer())
@@ -195,7 +209,7 @@ class Solver:
             raise DataError(f"{path}: made with other settings ({', '.join(changed)}); use the same, or another --result")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.history = state["step"], state["history"]
+        self.step, self.steps_at_size, self.history = state["step"], state["steps_at_size"], state["history"]
         print(f"going on after epoch {len(self.history)} of {len(self.sizes)}")
 
     @torch.no_grad()
@@ -209,12 +223,8 @@ class Solver:
         figures.draw_heatmaps(image[0, 0].cpu().numpy(), named, folder / f"epoch_{epoch:04d}.png")
 
     def forward(self, model: SCN, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The network, its spatial configuration on the same grid at every resolution, so that it need not learn anew.
-
-        Only on the smallest pictures the grid is coarser too: a grid as fine as the picture would take most of the time.
-        """
-        same_grid = model.spatial_factor * images.shape[-1] // self.network_size
-        factor = min(model.spatial_factor, max(SMALLEST_FACTOR, same_grid))
+        """The network, its spatial configuration on the same grid at every resolution, so that it need not learn anew."""
+        factor = model.spatial_factor * images.shape[-1] // self.network_size
         with self.autocast:
             return model(images.contiguous(memory_format=torch.channels_last), factor)
 
@@ -263,14 +273,5 @@ def stage_sizes(stages: str, network_size: int) -> list[int]:
 
 
 def schedule_factor(schedule: str, progress: float) -> float:
-    """Factor on the learning rate after `progress`, in [0, 1], of all steps.
-
-    constant: 1. linear: from 1 to 0. onecycle: up to 1 over the first tenth, then down to 0 along a cosine.
-    """
-    if schedule == "linear":
-        return 1 - progress
-    if schedule == "onecycle":
-        if progress < 0.1:
-            return (0.002 + progress) / 0.102
-        return 0.5 + 0.5 * math.cos(math.pi * (progress - 0.1) / 0.9)
-    return 1.0
+    """Factor on the learning rate after `progress`, in [0, 1], of all steps: constant, linear (1 to 0) or cosine (1 to 0)."""
+    return {"constant": 1.0, "linear": 1 - progress, "cosine": 0.5 + 0.5 * math.cos(math.pi * progress)}[schedule]

@@ -1,0 +1,71 @@
+"""Small made radiographs: bright discs on a hand-like blob, one disc a landmark."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LANDMARKS = 5
+SPLITS = {"train": ["a1", "a2", "a3", "a4"], "valid": ["b1", "b2"], "test": ["c1", "c2"]}
+
+
+def made_radiograph(seed: int, width: int = 90, height: int = 120) -> tuple[np.ndarray, np.ndarray]:
+    """An 8-bit picture and its landmarks (LANDMARKS, 2) as (x, y) px."""
+    random = np.random.default_rng(seed)
+    base = np.array([[0.3, 0.25], [0.5, 0.15], [0.7, 0.3], [0.4, 0.75], [0.65, 0.7]])
+    points = (base + random.uniform(-0.05, 0.05, base.shape)) * (width, height)
+    y, x = np.mgrid[:height, :width]
+    picture = 20 + 60 * (((x - width / 2) / (0.4 * width)) ** 2 + ((y - height / 2) / (0.45 * height)) ** 2 < 1)
+    for px, py in points:
+        picture = picture + 120 * np.exp(-((x - px) ** 2 + (y - py) ** 2) / (2 * 3.0**2))
+    noise = random.normal(0, 3, picture.shape)
+    return np.clip(picture + noise, 0, 255).astype(np.uint8), points
+
+
+def row(id: str, points: np.ndarray) -> str:
+    return ",".join([id, *(f"{value:.3f}" for value in points.ravel())])
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """A raw folder of eight made radiographs."""
+    folder = tmp_path / "raw"
+    rows = []
+    for split, ids in SPLITS.items():
+        (folder / split).mkdir(parents=True)
+        for id in ids:
+            picture, points = made_radiograph(seed=len(rows))
+            iio.imwrite(folder / split / f"{id}.png", picture)
+            rows.append(row(id, points))
+    (folder / "all_coordinates.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def atlas() -> Path:
+    """The folder of real radiographs that HAND_ATLAS names."""
+    folder = os.environ.get("HAND_ATLAS")
+    if not folder:
+        pytest.skip("HAND_ATLAS does not name a folder with the hand radiographs")
+    return Path(folder)
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess:
+    """Run one of the project's scripts as a user would."""
+    return subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=240)
+
+
+def preprocess(raw: Path, out: Path, *more: object) -> subprocess.CompletedProcess:
+    return command("data_preprocessing.py", "--raw", raw, "--out", out, "--size", 64, "--reference", "a1", *more)
+
+
+SMALL_RUN = ("--channels", 8, "--levels", 3, "--spatial_kernel", 5, "--stages", "32x2 64x2", "--precision", "float32")
+
+
+def train(data: Path, result: Path, *more: object) -> subprocess.CompletedProcess:
+    return command("main.py", "--data", data, "--result", result, *SMALL_RUN, *more)

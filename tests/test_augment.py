@@ -1,0 +1,105 @@
+import dataclasses
+
+import pytest
+import torch
+
+from augment import Augment, bspline_weights
+from heatmap import decode_heatmaps, draw_heatmaps
+
+NONE = Augment(**dict.fromkeys((field.name for field in dataclasses.fields(Augment) if field.type is float), 0.0))
+EVERYTHING = Augment()
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def dots(batch: int = 4, count: int = 60, height: int = 160, width: int = 128) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pictures with one dot in each channel, and where the dots are."""
+    points = 15 + torch.rand(batch, count, 2, generator=generator(7)) * torch.tensor([width - 30.0, height - 30.0])
+    return draw_heatmaps(points, height, width, 3.0), points
+
+
+def test_no_range_is_the_identity():
+    images, points = dots()
+    same_images, same_points = NONE(images, points, generator())
+    assert torch.allclose(same_images, images, atol=1e-4)
+    assert torch.allclose(same_points, points, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"translation": 0.1},
+        {"rotation": 40.0},
+        {"scaling": 0.3},
+        {"stretch": 0.2},
+        {"elastic": 0.06},
+        {"intensity_scale": 0.3},
+        {"intensity_shift": 0.3},
+        dataclasses.asdict(EVERYTHING),
+    ],
+    ids=lambda change: next(iter(change)) if len(change) == 1 else "all",
+)
+def test_points_move_with_the_picture(change):
+    """A dot in the picture and the point that names it stay together, under each change alone and all at once."""
+    images, points = dots()
+    moved_images, moved = dataclasses.replace(NONE, **change)(images, points, generator(3))
+    seen, _ = decode_heatmaps(moved_images)
+    size = torch.tensor([images.shape[3], images.shape[2]])
+    inner = ((moved > 8) & (moved < size - 9)).all(-1)  # NaN compares false; dots at the border are cut
+    assert inner.sum() > 100
+    assert (seen - moved)[inner].norm(dim=-1).max() < 0.1
+    geometric = not set(change) <= {"intensity_scale", "intensity_shift"}
+    assert ((moved - points)[inner].norm(dim=-1).mean() > 1) == geometric
+
+
+def test_whole_turn_by_hand():
+    """Translation alone moves everything by one vector within its range."""
+    _, points = dots(batch=50)
+    _, moved = dataclasses.replace(NONE, translation=0.1)(torch.zeros(50, 1, 160, 128), points, generator())
+    shift = moved - points
+    present = shift.isfinite().all(-1)
+    for one, there in zip(shift, present, strict=True):
+        assert (one[there] - one[there][0]).abs().max() < 1e-3
+    assert 0.06 * 128 < shift[present][:, 0].abs().max() <= 0.1 * 128 + 1e-3
+    assert 0.06 * 160 < shift[present][:, 1].abs().max() <= 0.1 * 160 + 1e-3
+
+
+def test_landmarks_moved_off_the_picture_and_missing_ones_are_missing():
+    points = torch.tensor([[[1.0, 1.0], [63.0, 63.0], [1.0, 63.0], [63.0, 1.0], [torch.nan, torch.nan], [32.0, 32.0]]])
+    _, moved = dataclasses.replace(NONE, translation=0.3)(torch.zeros(1, 1, 64, 64), points, generator(1))
+    assert moved[0, :4].isnan().any() and moved[0, 4].isnan().all() and moved[0, 5].isfinite().all()
+    inside = moved[moved.isfinite()]
+    assert (inside >= -0.5).all() and (inside <= 63.5).all()
+
+
+def test_intensities_by_hand():
+    images = torch.ones(200, 1, 8, 8)
+    scaled, _ = dataclasses.replace(NONE, intensity_scale=0.25)(images, torch.zeros(200, 1, 2), generator())
+    shifted, _ = dataclasses.replace(NONE, intensity_shift=0.1)(images, torch.zeros(200, 1, 2), generator())
+    assert 0.75 <= scaled.min() < 0.8 and 1.2 < scaled.max() <= 1.25
+    assert 0.9 <= shifted.min() < 0.92 and 1.08 < shifted.max() <= 1.1
+    assert (scaled.flatten(1).std(1) < 1e-5).all()
+
+
+def test_same_seed_same_draw_and_every_radiograph_its_own():
+    images, points = dots(batch=2, count=5)
+    images, points = images[:1].repeat(2, 1, 1, 1), points[:1].repeat(2, 1, 1)
+    first, again, other = (EVERYTHING(images, points, generator(seed)) for seed in (5, 5, 6))
+    assert torch.equal(first[0], again[0]) and first[1].nan_to_num(-9).equal(again[1].nan_to_num(-9))
+    assert not torch.equal(first[0], other[0])
+    assert not torch.equal(first[0][0], first[0][1])
+
+
+def test_elastic_that_could_fold_is_refused():
+    with pytest.raises(ValueError, match=r"elastic must lie in \[0, 0.0625\]"):
+        Augment(elastic=0.07, elastic_intervals=4)
+
+
+def test_spline_weights_by_hand():
+    """At a control point 1/6, 4/6, 1/6; half-way 1/48, 23/48, 23/48, 1/48; everywhere a sum of one."""
+    at, between = bspline_weights(torch.tensor([1.0, 1.5]), 7)
+    assert torch.allclose(at, torch.tensor([0, 1, 4, 1, 0, 0, 0]) / 6)
+    assert torch.allclose(between, torch.tensor([0, 1, 23, 23, 1, 0, 0]) / 48)
+    assert torch.allclose(bspline_weights(torch.linspace(0, 4, 50), 7).sum(-1), torch.ones(50))

@@ -1,0 +1,75 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+import metrics
+
+NAN = math.nan
+ERRORS = np.array([[0.0, 3.0, 5.0, 12.0], [1.0, NAN, 2.0, 4.0]])  # two radiographs, four landmarks, one missing
+
+
+def test_errors_by_hand():
+    truth = np.array([[[10.0, 10.0], [0.0, 0.0], [NAN, NAN]]])
+    predicted = np.array([[[13.0, 14.0], [0.0, -2.0], [5.0, 5.0]]])
+    assert metrics.point_errors(predicted, truth)[0, :2].tolist() == [5, 2]
+    assert np.isnan(metrics.point_errors(predicted, truth)[0, 2])
+    unit = np.array([[[2.0, 0.5]]])  # mm per px along x and y
+    assert metrics.point_errors(predicted, truth, unit)[0, :2].tolist() == [math.hypot(6, 2), 1]
+
+
+def test_summary_by_hand():
+    summary = metrics.summary(ERRORS, ERRORS / 2)
+    first, second = 20 / 4, 7 / 3
+    assert summary["ipe_px"] == pytest.approx((first + second) / 2, abs=1e-6)
+    assert summary["ipe_px_sd"] == pytest.approx((first - second) / 2, abs=1e-6)
+    assert summary["median_px"] == 3
+    assert summary["or_px"] == {"4": 1.0, "10": 0.5}  # 4.0 lies on the radius, so inside
+    assert summary["or_percent"] == {"4": pytest.approx(200 / 7, abs=1e-5), "10": pytest.approx(100 / 7, abs=1e-5)}
+    assert summary["pe_mm"] == pytest.approx(27 / 7 / 2, abs=1e-6)
+    assert summary["sdr_mm"]["2"] == pytest.approx(500 / 7, abs=1e-5)
+    assert summary["sdr_mm"]["10"] == 100
+    assert (summary["images"], summary["landmarks"]) == (2, 7)
+    json.dumps(summary, allow_nan=False)
+
+
+def test_what_nothing_can_be_said_of_is_none():
+    summary = metrics.summary(ERRORS, np.full_like(ERRORS, NAN))
+    assert summary["pe_mm"] is None and summary["sdr_mm"]["2"] is None
+    assert metrics.ipe(np.array([[NAN, NAN], [1.0, 3.0]])).tolist()[1] == 2
+    assert np.isnan(metrics.ipe(np.array([[NAN, NAN]])))[0]
+
+
+def test_landmark_table_by_hand():
+    table = metrics.landmark_table(ERRORS, ERRORS)
+    assert [row["radiographs"] for row in table] == [2, 1, 2, 2]
+    assert [row["mean_px"] for row in table] == [0.5, 3, 3.5, 8]
+    assert table[3]["sd_px"] == 4 and table[3]["max_px"] == 12 and table[2]["sdr_2mm_percent"] == 50
+
+
+def test_cumulative_curve_by_hand():
+    curve = metrics.cumulative_errors(ERRORS, np.array([0, 2, 4, 12]))
+    assert curve == pytest.approx(np.array([1, 3, 5, 7]) / 7 * 100)
+
+
+def test_millimetres_from_the_file_from_the_wrist_or_not_at_all():
+    points = np.zeros((3, 37, 2))
+    points[:, 5] = (300.0, 400.0)  # 500 px from point 1, which is at the origin
+    sizes = np.array([[512.0, 1024.0]] * 3)
+    spacing = np.array([[0.2, 0.1], [NAN, NAN], [NAN, NAN]])
+    unit, source = metrics.millimetres_per_pixel(sizes, spacing, points, 256)
+    assert unit.shape == (3, 1, 2)
+    assert unit[0, 0] == pytest.approx([0.2 * 2, 0.1 * 4])
+    assert unit[1, 0] == pytest.approx([0.1 * 2, 0.1 * 4])  # 50 mm over 500 px
+    assert source == "spacing of the file for 1 of 3, wrist = 50 mm (points 1 and 5) for 2 of 3"
+    unit, source = metrics.millimetres_per_pixel(sizes, spacing, points[:, :20], 256)
+    assert np.isfinite(unit[0]).all() and np.isnan(unit[1:]).all()
+    assert source == "spacing of the file for 1 of 3, unknown for 2 of 3"
+
+
+def test_missing_wrist_leaves_millimetres_unknown():
+    points = np.ones((1, 37, 2))
+    points[0, 5] = NAN
+    unit, source = metrics.millimetres_per_pixel(np.array([[9.0, 9.0]]), np.array([[NAN, NAN]]), points, 256)
+    assert np.isnan(unit).all() and source == "unknown for 1 of 1"

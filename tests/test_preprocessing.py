@@ -1,0 +1,291 @@
+import csv
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from conftest import LANDMARKS, SPLITS, made_radiograph, preprocess, row
+
+from data_preprocessing import DataError, find_radiographs, read_points
+from heatmap import decode_heatmaps, rescale
+from radiograph import hand_outline, intensity_profile, read_radiograph, resize_square, to_8_bit
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def table_of(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "landmarks.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_writes_pictures_heatmaps_and_table(raw, tmp_path):
+    ran = preprocess(raw, tmp_path / "out", "--sigma", 2)
+    assert ran.returncode == 0, ran.stderr
+    assert "train     4 radiographs,     20 landmarks, 0 missing" in ran.stdout
+    rows = table_of(tmp_path / "out")
+    assert [(line["split"], line["id"]) for line in rows] == [(split, id) for split, ids in SPLITS.items() for id in ids]
+    for seed, line in enumerate(rows):
+        _, truth = made_radiograph(seed)
+        assert (line["width"], line["height"], line["spacing_x_mm"]) == ("90", "120", "")
+        stem = tmp_path / "out" / line["split"] / line["id"]
+        picture, heatmaps = iio.imread(f"{stem}.png"), np.load(f"{stem}.npz")["heatmaps"]
+        assert picture.shape == (64, 64) and picture.dtype == np.uint8
+        assert heatmaps.shape == (LANDMARKS, 64, 64) and heatmaps.dtype == np.float16
+        network = np.array([[float(line[f"network_{axis}{i}"]) for axis in "xy"] for i in range(LANDMARKS)])
+        own = np.array([[float(line[f"{axis}{i}"]) for axis in "xy"] for i in range(LANDMARKS)])
+        assert own == pytest.approx(truth, abs=1e-3)
+        assert network == pytest.approx(rescale(truth, (64 / 90, 64 / 120)), abs=1e-3)
+        decoded, _ = decode_heatmaps(torch.from_numpy(heatmaps))
+        assert decoded.numpy() == pytest.approx(network, abs=0.05)
+        for x, y in network:  # the disc drawn at the landmark is where the table says
+            column, line_number = round(x), round(y)
+            patch = picture[line_number - 4 : line_number + 5, column - 4 : column + 5].astype(float)
+            patch = (patch - patch.min()) ** 4
+            rows_at, columns_at = np.mgrid[-4:5, -4:5]
+            assert (patch * columns_at).sum() / patch.sum() == pytest.approx(x - column, abs=0.8)
+            assert (patch * rows_at).sum() / patch.sum() == pytest.approx(y - line_number, abs=0.8)
+
+
+def test_again_interrupted_and_from_scratch_give_the_same_bytes(raw, tmp_path):
+    assert preprocess(raw, tmp_path / "one").returncode == 0
+    first = contents(tmp_path / "one")
+    assert preprocess(raw, tmp_path / "one", "--workers", 1).returncode == 0
+    assert contents(tmp_path / "one") == first
+    assert preprocess(raw, tmp_path / "two").returncode == 0
+    assert contents(tmp_path / "two") == first
+    (tmp_path / "two" / "landmarks.csv").unlink()  # what a killed run leaves: no table, a file missing, a part of a file
+    (tmp_path / "two" / "train" / "a2.npz").unlink()
+    (tmp_path / "two" / "train" / "a2.npz.part").write_bytes(b"half")
+    assert preprocess(raw, tmp_path / "two").returncode == 0
+    assert contents(tmp_path / "two") == first
+
+
+def test_changed_input_and_other_settings_are_made_again(raw, tmp_path):
+    out = tmp_path / "out"
+    assert preprocess(raw, out).returncode == 0
+    first = contents(out)
+    picture, _ = made_radiograph(99)
+    iio.imwrite(raw / "train" / "a3.png", picture)
+    assert preprocess(raw, out).returncode == 0
+    second = contents(out)
+    changed = {name for name in first if first[name] != second[name]}
+    assert changed == {"train/a3.png", "train/a3.npz"}
+    ran = preprocess(raw, out, "--sigma", 5)
+    assert "other settings (sigma 3.0 -> 5.0): everything is made again" in ran.stdout
+    assert json.loads((out / "settings.json").read_text())["sigma"] == 5
+    third = contents(out)
+    assert all((third[name] != second[name]) == name.endswith((".npz", "settings.json")) for name in third)
+
+
+def test_missing_landmarks_are_carried_through(raw, tmp_path):
+    lines = (raw / "all_coordinates.csv").read_text().splitlines()
+    cells = lines[0].split(",")
+    lines[0] = ",".join([*cells[:3], "", "", "nan", "NaN", *cells[7:]])
+    (raw / "all_coordinates.csv").write_text("\n".join(lines))
+    ran = preprocess(raw, tmp_path / "out")
+    assert "train     4 radiographs,     18 landmarks, 2 missing" in ran.stdout
+    line = table_of(tmp_path / "out")[0]
+    assert line["x1"] == line["network_y1"] == line["x2"] == "" and line["x3"] != ""
+    heatmaps = np.load(tmp_path / "out" / "train" / "a1.npz")["heatmaps"]
+    assert (heatmaps.max((1, 2)) > 0).tolist() == [True, False, False, True, True]
+
+
+def test_everything_wrong_is_named_and_nothing_is_called_whole(raw, tmp_path):
+    table = raw / "all_coordinates.csv"
+    lines = table.read_text().splitlines()
+    _, points = made_radiograph(1)
+    lines[1] = row("a2", points + np.array([80, 0]))
+    table.write_text("\n".join([*lines[:-1], row("nobody", points)]))
+    (raw / "train" / "a3.png").write_bytes(b"")
+    (raw / "valid" / "b1.png").write_bytes((raw / "valid" / "b1.png").read_bytes()[:500])
+    shutil.copy(raw / "train" / "a4.png", raw / "test" / "a4.png")
+    shutil.copy(raw / "train" / "a1.png", raw / "test" / "c1.png")
+    ran = preprocess(raw, tmp_path / "out")
+    assert ran.returncode == 1 and "Traceback" not in ran.stderr
+    for expected in (
+        "a2.png: landmark 0 at",
+        "a3.png: cannot be read as a radiograph",
+        "b1.png: cannot be read as a radiograph",
+        f"c2.png: no row for c2 in {table}",
+        f"{table}: no radiograph for the row of nobody",
+        "the ID a4 is also that of",
+        "test/c1: the same picture as train/a1",
+        "7 problems",
+    ):
+        assert expected in ran.stderr, ran.stderr
+    assert not (tmp_path / "out" / "landmarks.csv").exists()
+    assert (tmp_path / "out" / "train" / "a1.png").exists()
+
+
+def test_folder_of_someone_else_and_unknown_reference_are_refused(raw, tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("years of work")
+    ran = preprocess(raw, mine)
+    assert ran.returncode == 1 and f"{mine}: expected an empty folder" in ran.stderr
+    ran = preprocess(raw, tmp_path / "out", "--reference", "3209")
+    assert ran.returncode == 1 and "--reference 3209: no such radiograph in train; name one that is, such as a1" in ran.stderr
+    assert preprocess(raw, tmp_path / "none", "--reference", "none").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a,1,2,3\n", "line 1: expected an ID and pairs x, y, separated by commas; found 3 values"),
+        ("a;1;2\n", "found 0 values"),
+        ("a,1,2\nb,1,2,3,4\n", "line 2: expected 2 values as in the first row, found 4"),
+        ("a,1,2\na,3,4\n", "line 2: a second row for a"),
+        ("a,1,2\nb,1,left\n", "line 2: expected a number or a blank, found 'left'"),
+        ("a,1,2\nb,1,inf\n", "line 2: expected a number or a blank, found 'inf'"),
+        ("a,1,\n", "line 1: landmark 0 has one coordinate"),
+        ("id,x0,y0\n", "expected one row per radiograph, found none"),
+        ("", "expected one row per radiograph, found none"),
+    ],
+)
+def test_bad_tables(tmp_path, text, expected):
+    path = tmp_path / "all_coordinates.csv"
+    path.write_text(text)
+    with pytest.raises(DataError) as error:
+        read_points(path)
+    assert expected in str(error.value) and str(path) in str(error.value)
+
+
+def test_tables_with_a_header_a_byte_order_mark_and_blank_lines(tmp_path):
+    path = tmp_path / "all_coordinates.csv"
+    path.write_text("\ufeffid,x0,y0,x1,y1\n007, 1 ,2.5,,\n\nb,1,2,3e1,4\n", encoding="utf-8")
+    points = read_points(path)
+    assert points["007"][0].tolist() == [1, 2.5] and np.isnan(points["007"][1]).all()
+    assert points["b"].tolist() == [[1, 2], [30, 4]]
+
+
+def test_table_that_is_missing_or_no_text(tmp_path):
+    with pytest.raises(DataError, match="not found"):
+        read_points(tmp_path / "all_coordinates.csv")
+    (tmp_path / "all_coordinates.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="expected a comma-separated text file"):
+        read_points(tmp_path / "all_coordinates.csv")
+
+
+def test_hidden_files_are_no_radiographs_and_empty_splits_are_named(tmp_path):
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / ".DS_Store").write_text("")
+    (tmp_path / "train" / "a.nii.gz").write_text("")
+    found, errors = find_radiographs(tmp_path)
+    assert list(found) == ["a"]
+    assert len(errors) == 2 and "valid" in errors[0] and "test" in errors[1]
+
+
+GREY = made_radiograph(0)[0]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.bmp", "a.mha", "a.nii.gz", "a.nrrd", "a.dcm"])
+def test_formats(tmp_path, name):
+    path = tmp_path / name
+    if name.endswith((".mha", ".nii.gz", ".nrrd", ".dcm")):
+        image = sitk.GetImageFromArray(GREY)
+        image.SetSpacing((0.14, 0.16))
+        sitk.WriteImage(image, str(path))
+    else:
+        iio.imwrite(path, GREY)
+    radiograph = read_radiograph(path)
+    tolerance = 12 if name.endswith(".jpg") else 0
+    assert np.abs(radiograph.pixels - GREY).max() <= tolerance
+    medical = name.endswith((".mha", ".nii.gz", ".nrrd"))
+    assert radiograph.spacing_mm == (pytest.approx((0.14, 0.16)) if medical else None)
+
+
+def test_colour_alpha_and_16_bit_are_the_same_radiograph(tmp_path):
+    colour = np.repeat(GREY[..., None], 3, 2)
+    alpha = np.concatenate([colour, np.full_like(GREY, 255)[..., None]], 2)
+    for name, pixels, factor in (("c.png", colour, 1), ("a.png", alpha, 1), ("d.png", GREY.astype(np.uint16) * 257, 257)):
+        iio.imwrite(tmp_path / name, pixels)
+        assert read_radiograph(tmp_path / name).pixels / factor == pytest.approx(GREY, abs=0.01)
+
+
+def test_dicom_with_white_background_and_its_spacing(tmp_path):
+    for photometric, tag in (("MONOCHROME1", "0028|0030"), ("MONOCHROME2", "0018|1164")):
+        image = sitk.GetImageFromArray((255 - GREY if photometric == "MONOCHROME1" else GREY)[None].astype(np.uint16))
+        image.SetMetaData("0028|0004", photometric)
+        image.SetMetaData(tag, "0.16\\0.14")
+        image.SetSpacing((0.14, 0.16, 1))
+        sitk.WriteImage(image, str(tmp_path / f"{photometric}.dcm"))
+        radiograph = read_radiograph(tmp_path / f"{photometric}.dcm")
+        correlation = np.corrcoef(radiograph.pixels.ravel(), GREY.ravel())[0, 1]
+        assert correlation > 0.999, photometric
+
+
+@pytest.mark.parametrize(
+    ("pixels", "expected"),
+    [
+        (np.full((50, 50), 7, np.uint8), "found 50 x 50 pixels with values from 7 to 7"),
+        (np.arange(4, dtype=np.uint8).reshape(2, 2), "found 2 x 2 pixels"),
+        (np.zeros((5, 40, 40), np.float32), "expected one picture, found an array of shape"),
+        (np.where(np.eye(20) > 0, np.nan, 1).astype(np.float32), "expected finite pixels"),
+    ],
+)
+def test_bad_pictures(tmp_path, pixels, expected):
+    path = tmp_path / "bad.mha"
+    sitk.WriteImage(sitk.GetImageFromArray(pixels), str(path))
+    with pytest.raises(DataError) as error:
+        read_radiograph(path)
+    assert expected in str(error.value) and str(path) in str(error.value)
+
+
+def test_resizing_averages_and_keeps_positions():
+    """Four pixels become their mean; a ramp stays a ramp; a smaller picture is interpolated."""
+    checks = np.indices((64, 128)).sum(0) % 2
+    assert (resize_square(checks.astype(np.float32), 32) == 0.5).all()
+    ramp = np.tile(np.arange(100, dtype=np.float32), (80, 1))
+    x = np.arange(40)
+    assert resize_square(ramp, 40)[7] == pytest.approx((x + 0.5) * 100 / 40 - 0.5, abs=1e-3)
+    assert resize_square(ramp, 160)[7, 20:140] == pytest.approx(((np.arange(160) + 0.5) * 100 / 160 - 0.5)[20:140], abs=0.05)
+
+
+def test_matching_gives_the_hand_the_histogram_of_the_reference():
+    picture, other = (made_radiograph(seed)[0].astype(np.float32) for seed in (1, 2))
+    reference = intensity_profile(other * 0.5 + 30)
+    matched = to_8_bit(picture, reference)
+    low, high = reference[0], reference[-1]
+    quantiles = np.quantile(matched[hand_outline(picture)] / 255 * (high - low) + low, [0.1, 0.5, 0.9])
+    expected = np.quantile((other * 0.5 + 30)[hand_outline(other)], [0.1, 0.5, 0.9])
+    assert quantiles == pytest.approx(expected, abs=1)
+    order = np.argsort(picture.ravel())
+    assert (np.diff(matched.ravel()[order].astype(int)) >= 0).all()  # brighter stays brighter
+    assert to_8_bit(picture, None).min() == 0 and to_8_bit(picture, None).max() == 255
+
+
+def test_outline_is_the_largest_region_without_holes():
+    picture = np.zeros((40, 40), np.float32)
+    picture[10:30, 10:30] = 100
+    picture[18:20, 18:20] = 0
+    picture[1:4, 1:4] = 100
+    outline = hand_outline(picture)
+    assert outline.sum() == 400 and outline[19, 19] and not outline[2, 2]
+
+
+def test_real_radiographs(atlas, tmp_path):
+    """The reference's hand radiographs: points on bone, matched intensities alike, and a folder of modest size."""
+    from conftest import command
+
+    ran = command("data_preprocessing.py", "--raw", atlas, "--out", tmp_path / "out")
+    assert ran.returncode == 0, ran.stderr
+    rows = table_of(tmp_path / "out")
+    assert len(rows) == 133
+    assert sum(path.stat().st_size for path in (tmp_path / "out").rglob("*")) < 25e6
+    brighter = []
+    for line in rows:
+        picture = iio.imread(tmp_path / "out" / line["split"] / (line["id"] + ".png"))
+        points = np.array([[float(line[f"network_{axis}{i}"]) for axis in "xy"] for i in range(37)]).round().astype(int)
+        brighter.append(np.median(picture[points[:, 1], points[:, 0]]) - np.median(picture))
+    assert np.mean(np.array(brighter) > 0) > 0.95
