@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from files import DataError
+
 INVERSION_STEPS = 30  # of the fixed-point iteration: below 0.01 px for every displacement that is allowed
 
 
@@ -72,7 +74,7 @@ class Augment:
     def __post_init__(self):
         limit = 0.25 / self.elastic_intervals
         if not 0 <= self.elastic <= limit:
-            raise ValueError(
+            raise DataError(
                 f"elastic must lie in [0, {limit:g}] with {self.elastic_intervals} intervals, or the picture could fold; "
                 f"found {self.elastic:g}"
             )

@@ -8,12 +8,14 @@ Edit the settings below, or give any of them as a flag of the same name.
 """
 
 import argparse
+import math
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
 
+from augment import Augment
 from dataloader import RadiographDataset, make_loader
 from files import DataError
 from model import SCN
@@ -38,7 +40,7 @@ class Settings:
     dropout: float = 0.1  # after the first convolution of each level; 0.5 in the paper learns slower in few epochs
 
     # Training
-    stages: str = "64x10 128x14 256x6"  # SIZExEPOCHS: most is learnt at low resolution, at a sixteenth of the cost
+    stages: str = "64x8 128x14 256x6"  # SIZExEPOCHS: most is learnt at low resolution, at a sixteenth of the cost
     batch_size: int = 2  # radiographs; small ones make more steps in the same time
     learning_rate: float = 8e-4  # of Adam, at its highest; at 2e-3 the first epochs diverge
     schedule: str = "linear"  # of the rate, from this to 0 over the whole run; or cosine, or constant
@@ -71,6 +73,11 @@ CHOICES = {
 }
 
 
+POSITIVE = ("channels", "levels", "spatial_kernel", "spatial_factor", "batch_size", "learning_rate", "elastic_intervals")
+FRACTIONS = ("dropout", "beta1", "beta2", "averaging")
+NOT_NEGATIVE = ("warmup", "gradient_clip", "ridge", "seed", *(field.name for field in fields(Augment)))
+
+
 def read_settings(arguments: list[str] | None = None) -> Settings:
     """The settings above, changed by flags of the same names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -79,7 +86,17 @@ def read_settings(arguments: list[str] | None = None) -> Settings:
             parser.add_argument(f"--{field.name}", action=argparse.BooleanOptionalAction, default=field.default)
         else:
             parser.add_argument(f"--{field.name}", type=field.type, default=field.default, choices=CHOICES.get(field.name))
-    return Settings(**vars(parser.parse_args(arguments)))
+    settings = Settings(**vars(parser.parse_args(arguments)))
+    for names, expected, holds in (
+        (POSITIVE, "a number above 0", lambda value: 0 < value < math.inf),
+        (FRACTIONS, "a number from 0 to below 1", lambda value: 0 <= value < 1),
+        (NOT_NEGATIVE, "a number from 0", lambda value: 0 <= value < math.inf),
+        (("spatial_kernel",), "an odd number", lambda value: value % 2 == 1),
+    ):
+        for name in names:
+            if not holds(getattr(settings, name)):
+                parser.error(f"--{name}: expected {expected}, found {getattr(settings, name)}")
+    return settings
 
 
 def run(settings: Settings) -> None:

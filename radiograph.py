@@ -18,7 +18,7 @@ from files import DataError
 
 PICTURES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"}  # their headers give dots per inch at best, no millimetres
 DICOM_SPACING_TAGS = ("0028|0030", "0018|1164")  # Pixel Spacing; Imager Pixel Spacing, at the detector
-DICOM_PHOTOMETRIC_TAG = "0028|0004"
+DICOM_MODALITY_TAG = "0008|0060"  # every DICOM image has it
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of red, green, blue (ITU-R BT.709)
 QUANTILES = np.linspace(0, 1, 257)  # of the hand's intensities, that histogram matching makes equal
 
@@ -34,7 +34,8 @@ class Radiograph:
 def read_radiograph(path: Path) -> Radiograph:
     """One grey-valued radiograph from a JPEG, PNG, TIFF, BMP, DICOM, MetaImage, NIfTI or NRRD file.
 
-    Colours become luminance, an alpha channel is dropped, MONOCHROME1 is inverted. Raises DataError.
+    Colours become luminance and an alpha channel is dropped. DICOM's MONOCHROME1 (bone dark) comes inverted from SimpleITK.
+    Raises DataError.
     """
     try:
         if path.suffix.lower() in PICTURES:
@@ -71,11 +72,8 @@ def read_medical(path: Path) -> tuple[np.ndarray, tuple[float, float] | None]:
     pixels = sitk.GetArrayFromImage(image)
     spacing = image.GetSpacing()[:2]
     tags = reader.GetMetaDataKeys()
-    if DICOM_PHOTOMETRIC_TAG in tags:
-        if not any(tag in tags for tag in DICOM_SPACING_TAGS):
-            spacing = (1.0, 1.0)
-        if reader.GetMetaData(DICOM_PHOTOMETRIC_TAG).strip() == "MONOCHROME1":
-            pixels = pixels.max() - pixels
+    if DICOM_MODALITY_TAG in tags and not any(tag in tags for tag in DICOM_SPACING_TAGS):
+        spacing = (1.0, 1.0)
     return pixels, None if spacing == (1.0, 1.0) else spacing
 
 

@@ -47,7 +47,7 @@ class Solver:
         data = loaders["test"].dataset
         self.settings, self.loaders = settings, loaders
         self.network_size, self.sigma = data.size, data.sigma
-        self.sizes = stage_sizes(settings.stages, data.size)
+        self.sizes = stage_sizes(settings.stages, data.size, settings.spatial_factor)
         self.size = self.sizes[-1]
         self.result = Path(settings.result)
         self.device = choose_device(settings.device)
@@ -66,10 +66,10 @@ class Solver:
     def train(self) -> None:
         """Run the epochs that are still to do; after each, validate, write a line, and keep the last and the best state."""
         self.result.mkdir(parents=True, exist_ok=True)
-        cost = np.cumsum([0] + [size**2 for size in self.sizes])  # an epoch's time goes with its pixels
+        cost = np.cumsum([0] + [self.epoch_cost(size) for size in self.sizes])
         layout = "{percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left{postfix}"
         print(report.EPOCH_HEADER)
-        with tqdm(total=int(cost[-1]), initial=int(cost[len(self.history)]), bar_format=layout, disable=None) as bar:
+        with tqdm(total=cost[-1], initial=cost[len(self.history)], bar_format=layout, disable=None) as bar:
             for epoch, size in list(enumerate(self.sizes, 1))[len(self.history) :]:
                 start = time.perf_counter()
                 if epoch == 1 or size != self.sizes[epoch - 2]:
@@ -113,10 +113,14 @@ class Solver:
             found, _ = decode_heatmaps(heatmaps.detach())
             errors.append((found - points).norm(dim=-1) * (self.network_size / size))
             losses.append(loss.detach() * len(images))
-            bar.update(size**2 / len(loader))
+            bar.update(self.epoch_cost(size) / len(loader))
             bar.set_postfix_str(f", epoch {epoch}")
         errors_px = torch.cat(errors).cpu().numpy()
         return {"learning_rate": rate} | report.epoch_figures("train", sum(losses).item() / len(errors_px), errors_px)
+
+    def epoch_cost(self, size: int) -> float:
+        """An epoch's time, in pixels: the spatial configuration adds about an eighth of a full picture at every resolution."""
+        return size**2 + self.network_size**2 / 8
 
     def start_resolution(self) -> None:
         """Forget what Adam knows of the gradients at another resolution, which would make the first steps far too long."""
@@ -210,6 +214,7 @@ class Solver:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.steps_at_size, self.history = state["step"], state["steps_at_size"], state["history"]
+        report.write_history(self.result, self.history)
         print(f"going on after epoch {len(self.history)} of {len(self.sizes)}")
 
     @torch.no_grad()
@@ -234,9 +239,9 @@ class Solver:
 
     @torch.no_grad()
     def update_average(self) -> None:
-        """Move the averaged weights towards the present ones, faster in the beginning."""
+        """Move the averaged weights towards the present ones, faster at the start of a resolution."""
         if self.average is not self.model:
-            decay = min(self.settings.averaging, (1 + self.step) / (10 + self.step))
+            decay = min(self.settings.averaging, (1 + self.steps_at_size) / (10 + self.steps_at_size))
             torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
 
 
@@ -257,18 +262,22 @@ def fastest_precision(device: torch.device) -> str:
     return min(seconds, key=seconds.get)
 
 
-def stage_sizes(stages: str, network_size: int) -> list[int]:
-    """The input size of every epoch: "64x10 256x5" is ten epochs at 64 px and then five at 256 px. Raises DataError."""
+def stage_sizes(stages: str, network_size: int, spatial_factor: int) -> list[int]:
+    """The input size of every epoch: "64x10 256x5" is ten epochs at 64 px and then five at 256 px. Raises DataError.
+
+    A size must divide the network frame's and leave the spatial configuration a whole factor.
+    """
+    fits = [
+        size for size in range(8, network_size + 1, 8) if network_size % size == 0 and size * spatial_factor % network_size == 0
+    ]
     sizes: list[int] = []
     for stage in stages.split():
         size, _, epochs = stage.partition("x")
-        if not (size.isdigit() and epochs.isdigit() and int(size) and int(size) % 8 == 0 and network_size % int(size) == 0):
-            raise DataError(
-                f"stages: expected SIZExEPOCHS, the size a multiple of 8 that divides {network_size}; found {stage!r}"
-            )
+        if not (size.isdigit() and epochs.isdigit() and int(size) in fits):
+            raise DataError(f"stages: expected SIZExEPOCHS with a size of {', '.join(map(str, fits))}; found {stage!r}")
         sizes += [int(size)] * int(epochs)
     if not sizes:
-        raise DataError("stages: expected at least one epoch, such as 256x40")
+        raise DataError(f"stages: expected at least one epoch, such as {network_size}x40")
     return sizes
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from augment import Augment, bspline_weights
+from files import DataError
 from heatmap import decode_heatmaps, draw_heatmaps
 
 NONE = Augment(**dict.fromkeys((field.name for field in dataclasses.fields(Augment) if field.type is float), 0.0))
@@ -54,7 +55,7 @@ def test_points_move_with_the_picture(change):
     assert ((moved - points)[inner].norm(dim=-1).mean() > 1) == geometric
 
 
-def test_whole_turn_by_hand():
+def test_translation_by_hand():
     """Translation alone moves everything by one vector within its range."""
     _, points = dots(batch=50)
     _, moved = dataclasses.replace(NONE, translation=0.1)(torch.zeros(50, 1, 160, 128), points, generator())
@@ -93,7 +94,7 @@ def test_same_seed_same_draw_and_every_radiograph_its_own():
 
 
 def test_elastic_that_could_fold_is_refused():
-    with pytest.raises(ValueError, match=r"elastic must lie in \[0, 0.0625\]"):
+    with pytest.raises(DataError, match=r"elastic must lie in \[0, 0.0625\]"):
         Augment(elastic=0.07, elastic_intervals=4)
 
 

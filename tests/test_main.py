@@ -1,6 +1,8 @@
 """The user's own two commands, end to end, on eight small made radiographs."""
 
+import contextlib
 import csv
+import io
 import json
 import os
 import signal
@@ -12,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import LANDMARKS, ROOT, SMALL_RUN, SPLITS, command, preprocess, train
+
+from main import read_settings
 
 
 @pytest.fixture
@@ -129,6 +133,20 @@ def test_mistakes_get_one_line(data, tmp_path):
     for arguments, expected in cases:
         ran = train(data, tmp_path / "run", *arguments)
         assert ran.returncode == 1 and expected in ran.stderr and "Traceback" not in ran.stderr, (arguments, ran.stderr)
+
+
+def test_settings_out_of_range_are_named():
+    for arguments, expected in (
+        (("--batch_size", 0), "--batch_size: expected a number above 0, found 0"),
+        (("--dropout", 1), "--dropout: expected a number from 0 to below 1, found 1.0"),
+        (("--rotation", "nan"), "--rotation: expected a number from 0, found nan"),
+        (("--spatial_kernel", 4), "--spatial_kernel: expected an odd number, found 4"),
+        (("--schedule", "steps"), "invalid choice: 'steps'"),
+        (("--learning_rat", "fast"), "invalid float value: 'fast'"),
+    ):
+        with pytest.raises(SystemExit) as stopped, contextlib.redirect_stderr(io.StringIO()) as said:
+            read_settings([str(argument) for argument in arguments])
+        assert stopped.value.code == 2 and expected in said.getvalue()
 
 
 def test_damaged_picture_is_named(data, tmp_path):

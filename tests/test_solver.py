@@ -12,10 +12,10 @@ def test_schedules_by_hand():
 
 
 def test_stages_by_hand():
-    assert stage_sizes("64x2 256x1", 256) == [64, 64, 256]
-    for wrong in ("", "64", "64x", "60x2", "96x2", "512x1", "0x3", "64x2,128x1", "x3"):
+    assert stage_sizes("64x2 256x1", 256, 8) == [64, 64, 256]
+    for wrong in ("", "64", "64x", "60x2", "96x2", "512x1", "0x3", "16x3", "64x2,128x1", "x3", "64x0"):
         with pytest.raises(DataError, match="stages"):
-            stage_sizes(wrong, 256)
+            stage_sizes(wrong, 256, 8)
 
 
 def test_precision_is_one_that_exists():
