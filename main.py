@@ -40,11 +40,11 @@ class Settings:
     dropout: float = 0.1  # after the first convolution of each level; 0.5 in the paper learns slower in few epochs
 
     # Training
-    stages: str = "64x8 128x14 256x6"  # SIZExEPOCHS: most is learnt at low resolution, at a sixteenth of the cost
+    stages: str = "64x8 128x16 256x5"  # SIZExEPOCHS: most is learnt at low resolution, at a sixteenth of the cost
     batch_size: int = 2  # radiographs; small ones make more steps in the same time
     learning_rate: float = 8e-4  # of Adam, at its highest; at 2e-3 the first epochs diverge
     schedule: str = "linear"  # of the rate, from this to 0 over the whole run; or cosine, or constant
-    warmup: int = 100  # steps over which the rate rises at the start of every resolution
+    warmup: int = 70  # steps over which the rate rises at the start of every resolution
     beta1: float = 0.9  # of Adam: momentum; the reference's 0.5 is noisier
     beta2: float = 0.99  # of Adam: forgets the tiny gradients of the first steps before they make for too long ones
     gradient_clip: float = 1.0  # norm that longer gradients are cut to; the product of two maps throws out long ones; 0: none

@@ -48,6 +48,7 @@ class Solver:
         self.settings, self.loaders = settings, loaders
         self.network_size, self.sigma = data.size, data.sigma
         self.sizes = stage_sizes(settings.stages, data.size, settings.spatial_factor)
+        self.progress = progress_after_epochs(self.sizes, data.size)
         self.size = self.sizes[-1]
         self.result = Path(settings.result)
         self.device = choose_device(settings.device)
@@ -59,17 +60,16 @@ class Solver:
         self.kernels = [weight for weight in model.parameters() if weight.ndim == 4]
         betas = (settings.beta1, settings.beta2)
         self.optimizer = torch.optim.Adam(model.parameters(), settings.learning_rate, betas, fused=True)
-        self.step = self.steps_at_size = 0
+        self.steps_at_size = 0
         self.history: list[dict] = []  # one row per epoch done, as in metrics.csv
         print(f"device {self.device}, {precision}, {sum(p.numel() for p in model.parameters()):,} parameters")
 
     def train(self) -> None:
         """Run the epochs that are still to do; after each, validate, write a line, and keep the last and the best state."""
         self.result.mkdir(parents=True, exist_ok=True)
-        cost = np.cumsum([0] + [self.epoch_cost(size) for size in self.sizes])
         layout = "{percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left{postfix}"
         print(report.EPOCH_HEADER)
-        with tqdm(total=cost[-1], initial=cost[len(self.history)], bar_format=layout, disable=None) as bar:
+        with tqdm(total=1.0, initial=self.progress[len(self.history)], bar_format=layout, disable=None) as bar:
             for epoch, size in list(enumerate(self.sizes, 1))[len(self.history) :]:
                 start = time.perf_counter()
                 if epoch == 1 or size != self.sizes[epoch - 2]:
@@ -92,8 +92,9 @@ class Solver:
         generator = torch.Generator().manual_seed(seed)
         self.model.train()
         losses, errors = [], []
-        for batch in loader:
-            rate = self.set_learning_rate(self.step / (len(self.sizes) * len(loader)))
+        done, step_progress = self.progress[epoch - 1], (self.progress[epoch] - self.progress[epoch - 1]) / len(loader)
+        for i, batch in enumerate(loader):
+            rate = self.set_learning_rate(done + i * step_progress)
             images, points = self.augment(batch["image"].to(self.device), batch["points"].to(self.device), generator)
             images, points = self.shrink(images, size), rescale(points, size / self.network_size)
             targets = draw_heatmaps(points, size, size, self.sigma * size / self.network_size)
@@ -107,20 +108,15 @@ class Solver:
             if settings.gradient_clip:
                 nn.utils.clip_grad_norm_(self.model.parameters(), settings.gradient_clip)
             self.optimizer.step()
-            self.step += 1
             self.steps_at_size += 1
             self.update_average()
             found, _ = decode_heatmaps(heatmaps.detach())
             errors.append((found - points).norm(dim=-1) * (self.network_size / size))
             losses.append(loss.detach() * len(images))
-            bar.update(self.epoch_cost(size) / len(loader))
+            bar.update(step_progress)
             bar.set_postfix_str(f", epoch {epoch}")
         errors_px = torch.cat(errors).cpu().numpy()
         return {"learning_rate": rate} | report.epoch_figures("train", sum(losses).item() / len(errors_px), errors_px)
-
-    def epoch_cost(self, size: int) -> float:
-        """An epoch's time, in pixels: the spatial configuration adds about an eighth of a full picture at every resolution."""
-        return size**2 + self.network_size**2 / 8
 
     def start_resolution(self) -> None:
         """Forget what Adam knows of the gradients at another resolution, which would make the first steps far too long."""
@@ -128,7 +124,7 @@ class Solver:
         self.steps_at_size = 0
 
     def set_learning_rate(self, progress: float) -> float:
-        """The scheduled rate after `progress` of all steps, less during the first steps at a resolution."""
+        """The scheduled rate after `progress` of the run, less during the first steps at a resolution."""
         rise = min(1.0, (1 + self.steps_at_size) / (1 + self.settings.warmup))
         rate = self.settings.learning_rate * schedule_factor(self.settings.schedule, progress) * rise
         for group in self.optimizer.param_groups:
@@ -180,7 +176,7 @@ class Solver:
         }
         if with_training:
             training = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
-            state |= training | {"step": self.step, "steps_at_size": self.steps_at_size, "history": self.history}
+            state |= training | {"steps_at_size": self.steps_at_size, "history": self.history}
         content = io.BytesIO()
         torch.save(state, content)
         write_whole(path, content.getbuffer())
@@ -213,7 +209,7 @@ class Solver:
             raise DataError(f"{path}: made with other settings ({', '.join(changed)}); use the same, or another --result")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.steps_at_size, self.history = state["step"], state["steps_at_size"], state["history"]
+        self.steps_at_size, self.history = state["steps_at_size"], state["history"]
         report.write_history(self.result, self.history)
         print(f"going on after epoch {len(self.history)} of {len(self.sizes)}")
 
@@ -281,6 +277,15 @@ def stage_sizes(stages: str, network_size: int, spatial_factor: int) -> list[int
     return sizes
 
 
+def progress_after_epochs(sizes: list[int], network_size: int) -> np.ndarray:
+    """The share of a run's time, in [0, 1], that is over after 0, 1, ... epochs.
+
+    An epoch's time goes with its pixels; the spatial configuration adds an eighth of a full picture at every resolution.
+    """
+    cost = np.cumsum([0] + [size**2 + network_size**2 / 8 for size in sizes])
+    return cost / cost[-1]
+
+
 def schedule_factor(schedule: str, progress: float) -> float:
-    """Factor on the learning rate after `progress`, in [0, 1], of all steps: constant, linear (1 to 0) or cosine (1 to 0)."""
+    """Factor on the learning rate after `progress`, in [0, 1], of the run: constant, linear (1 to 0) or cosine (1 to 0)."""
     return {"constant": 1.0, "linear": 1 - progress, "cosine": 0.5 + 0.5 * math.cos(math.pi * progress)}[schedule]
