@@ -22,7 +22,7 @@ import os
 import sys
 import zipfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -37,6 +37,7 @@ from radiograph import intensity_profile, read_radiograph, resize_square, to_8_b
 
 SPLITS = ("train", "valid", "test")
 COORDINATES = "all_coordinates.csv"
+USUAL_REFERENCE = "3209"  # the radiograph of the Digital Hand Atlas that the reference matches to
 FORMAT = 1  # raised when the same settings would write other bytes
 
 
@@ -44,7 +45,7 @@ FORMAT = 1  # raised when the same settings would write other bytes
 class Settings:
     size: int  # px, of the square network frame
     sigma: float  # px of the network frame, of the heatmaps on disk
-    reference: str  # ID of the training radiograph that lends its histogram, or "none"
+    reference: str  # ID of the training radiograph that lends its histogram, "none", or "auto" until it is chosen
 
 
 @dataclass(frozen=True)
@@ -242,18 +243,17 @@ def prepare_folder(out: Path, settings: Settings) -> None:
     write_whole(settings_path, (json.dumps(wanted, indent=2) + "\n").encode())
 
 
-def reference_profile(settings: Settings, found: dict[str, tuple[str, Path]]) -> np.ndarray | None:
-    """The intensity profile of the reference radiograph, scaled to its own picture in the network frame."""
-    if settings.reference == "none":
-        return None
-    split, path = found.get(settings.reference, (None, None))
-    if split != "train":
-        example = next(id for id, (split, _) in found.items() if split == "train")
+def choose_reference(wanted: str, found: dict[str, tuple[str, Path]]) -> str:
+    """The ID of the reference radiograph, or "none"; "auto" is the usual one, else the first of train. Raises DataError."""
+    train = [id for id, (split, _) in found.items() if split == "train"]
+    if wanted == "auto":
+        return USUAL_REFERENCE if USUAL_REFERENCE in train else train[0]
+    if wanted not in train and wanted != "none":
         raise DataError(
-            f"--reference {settings.reference}: no such radiograph in train; name one that is, such as {example}, "
+            f"--reference {wanted}: no such radiograph in train; name one that is, such as {train[0]}, "
             f"or none to leave the histograms as they are"
         )
-    return intensity_profile(resize_square(read_radiograph(path).pixels, settings.size))
+    return wanted
 
 
 def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
@@ -266,7 +266,11 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
     ]
     if not any(split == "train" for split, _ in found.values()):
         raise DataError("\n".join(errors))
-    reference = reference_profile(settings, found)
+    settings = replace(settings, reference=choose_reference(settings.reference, found))
+    reference = None
+    if settings.reference != "none":
+        radiograph = read_radiograph(found[settings.reference][1])
+        reference = intensity_profile(resize_square(radiograph.pixels, settings.size))
     prepare_folder(out, settings)
     jobs = [Job(id, split, path, points[id], settings, reference, out) for id, (split, path) in found.items() if id in points]
     rows, more_errors = prepare_all(jobs, workers)
@@ -287,7 +291,11 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("dataset/processed"), help="folder to write")
     parser.add_argument("--size", type=int, default=256, help="px of the square network frame, a multiple of 8")
     parser.add_argument("--sigma", type=float, default=3.0, help="px of the network frame, of the heatmaps on disk")
-    parser.add_argument("--reference", default="3209", help="ID of the training radiograph to match histograms to, or none")
+    parser.add_argument(
+        "--reference",
+        default="auto",
+        help=f"ID of the training radiograph to match histograms to, or none; auto: {USUAL_REFERENCE}, else the first one",
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
     options = parser.parse_args()
     if options.size < 8 or options.size % 8 or options.sigma <= 0 or options.workers < 1:

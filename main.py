@@ -40,7 +40,7 @@ class Settings:
     dropout: float = 0.1  # after the first convolution of each level; 0.5 in the paper learns slower in few epochs
 
     # Training
-    stages: str = "64x8 128x16 256x5"  # SIZExEPOCHS: most is learnt at low resolution, at a sixteenth of the cost
+    stages: str = "64x8 128x20"  # SIZExEPOCHS; 256 px would take as long again, and pays only with many epochs
     batch_size: int = 2  # radiographs; small ones make more steps in the same time
     learning_rate: float = 8e-4  # of Adam, at its highest; at 2e-3 the first epochs diverge
     schedule: str = "linear"  # of the rate, from this to 0 over the whole run; or cosine, or constant
@@ -128,8 +128,8 @@ def run(settings: Settings) -> None:
     print(f"test of {checkpoint}: " + ", ".join(f"{name} {value}" for name, value in figures.items()))
 
 
-def main() -> int:
-    settings = read_settings()
+def main(arguments: list[str] | None = None) -> int:
+    settings = read_settings(arguments)
     print(settings)
     try:
         run(settings)

@@ -1,4 +1,4 @@
-"""What a run leaves to read: its epochs as lines, a table and curves; its test as figures, tables and pictures."""
+"""What a run leaves to read: its epochs as lines; its test as figures, tables and pictures."""
 
 import json
 import platform
@@ -32,11 +32,6 @@ def epoch_line(row: dict) -> str:
     parts = [f"{row['epoch']:5d} {row['size']:5d} {row['learning_rate']:9.2e}"]
     parts += [f"{row[s + '_loss']:8.2f} {row[s + '_ipe_px']:7.3f} {row[s + '_or_px']:7.3f}" for s in ("train", "valid")]
     return " | ".join([*parts, f"{row['seconds']:7.1f}"])
-
-
-def write_history(folder: Path, history: list[dict]) -> None:
-    write_csv(folder / "metrics.csv", history)
-    figures.draw_curves(history, folder / "curves.png")
 
 
 def write_test(folder: Path, data: RadiographDataset, points_px: np.ndarray, peaks: np.ndarray, more: dict) -> dict:

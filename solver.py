@@ -18,11 +18,12 @@ import figures
 import metrics
 import report
 from augment import Augment
-from files import DataError, write_whole
+from files import DataError, write_csv, write_whole
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
 from loss import ridge_loss
 from model import SCN
 
+CURVES_EVERY_S = 60  # seconds at least between two drawings of the curves, which take half a second
 MAY_DIFFER = {"data", "result", "mode", "checkpoint", "resume", "debug", "device"}  # between a run and its continuation
 
 
@@ -61,6 +62,7 @@ class Solver:
         betas = (settings.beta1, settings.beta2)
         self.optimizer = torch.optim.Adam(model.parameters(), settings.learning_rate, betas, fused=True)
         self.steps_at_size = 0
+        self.curves_drawn = 0.0  # when, in seconds of time.perf_counter
         self.history: list[dict] = []  # one row per epoch done, as in metrics.csv
         print(f"device {self.device}, {precision}, {sum(p.numel() for p in model.parameters()):,} parameters")
 
@@ -160,7 +162,10 @@ class Solver:
         if row["valid_ipe_px"] <= min(past["valid_ipe_px"] for past in self.history if past["size"] == self.size):
             self.save(self.result / "best.pt", with_training=False)
         self.save(self.result / "last.pt", with_training=True)
-        report.write_history(self.result, self.history)
+        write_csv(self.result / "metrics.csv", self.history)
+        if len(self.history) == len(self.sizes) or time.perf_counter() - self.curves_drawn > CURVES_EVERY_S:
+            figures.draw_curves(self.history, self.result / "curves.png")
+            self.curves_drawn = time.perf_counter()
 
     def save(self, path: Path, with_training: bool) -> None:
         """Write the (averaged) weights and what they need to be used; with the state of training, also to go on."""
@@ -210,7 +215,7 @@ class Solver:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.steps_at_size, self.history = state["steps_at_size"], state["history"]
-        report.write_history(self.result, self.history)
+        write_csv(self.result / "metrics.csv", self.history)
         print(f"going on after epoch {len(self.history)} of {len(self.sizes)}")
 
     @torch.no_grad()
@@ -277,13 +282,13 @@ def stage_sizes(stages: str, network_size: int, spatial_factor: int) -> list[int
     return sizes
 
 
-def progress_after_epochs(sizes: list[int], network_size: int) -> np.ndarray:
+def progress_after_epochs(sizes: list[int], network_size: int) -> list[float]:
     """The share of a run's time, in [0, 1], that is over after 0, 1, ... epochs.
 
     An epoch's time goes with its pixels; the spatial configuration adds an eighth of a full picture at every resolution.
     """
     cost = np.cumsum([0] + [size**2 + network_size**2 / 8 for size in sizes])
-    return cost / cost[-1]
+    return (cost / cost[-1]).tolist()
 
 
 def schedule_factor(schedule: str, progress: float) -> float:

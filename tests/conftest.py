@@ -31,10 +31,8 @@ def row(id: str, points: np.ndarray) -> str:
     return ",".join([id, *(f"{value:.3f}" for value in points.ravel())])
 
 
-@pytest.fixture
-def raw(tmp_path: Path) -> Path:
+def make_raw(folder: Path) -> Path:
     """A raw folder of eight made radiographs."""
-    folder = tmp_path / "raw"
     rows = []
     for split, ids in SPLITS.items():
         (folder / split).mkdir(parents=True)
@@ -44,6 +42,11 @@ def raw(tmp_path: Path) -> Path:
             rows.append(row(id, points))
     (folder / "all_coordinates.csv").write_text("\n".join(rows) + "\n")
     return folder
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    return make_raw(tmp_path / "raw")
 
 
 @pytest.fixture(scope="session")

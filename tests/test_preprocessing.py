@@ -137,6 +137,7 @@ def test_folder_of_someone_else_and_unknown_reference_are_refused(raw, tmp_path)
     ran = preprocess(raw, tmp_path / "out", "--reference", "3209")
     assert ran.returncode == 1 and "--reference 3209: no such radiograph in train; name one that is, such as a1" in ran.stderr
     assert preprocess(raw, tmp_path / "none", "--reference", "none").returncode == 0
+    assert "reference='a1'" in preprocess(raw, tmp_path / "auto", "--reference", "auto").stdout
 
 
 @pytest.mark.parametrize(
