@@ -34,6 +34,8 @@ def draw_curves(history: list[dict], path: Path) -> None:
             axes.axvline(change, color="grey", linewidth=0.8, linestyle=":")
         axes.set_yscale(scale, **({"linthresh": 0.1} if scale == "symlog" else {}))
         axes.set(xlabel="epoch (dotted: the resolution rises)" if changes else "epoch", title=label)
+        if scale == "symlog":
+            axes.set_ylim(bottom=0)
         axes.grid(True, alpha=0.3)
         axes.legend()
     save(figure, path)

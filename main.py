@@ -40,7 +40,7 @@ class Settings:
     dropout: float = 0.1  # after the first convolution of each level; 0.5 in the paper learns slower in few epochs
 
     # Training
-    stages: str = "64x8 128x20"  # SIZExEPOCHS; 256 px would take as long again, and pays only with many epochs
+    stages: str = "64x8 128x24"  # SIZExEPOCHS; 256 px would take as long again, and pays only with many epochs
     batch_size: int = 2  # radiographs; small ones make more steps in the same time
     learning_rate: float = 8e-4  # of Adam, at its highest; at 2e-3 the first epochs diverge
     schedule: str = "linear"  # of the rate, from this to 0 over the whole run; or cosine, or constant
@@ -55,13 +55,13 @@ class Settings:
     precision: str = "auto"  # auto (whichever is faster here), float32 or bfloat16
 
     # Augmentation, each range around no change
-    intensity_scale: float = 0.25  # factor 1 +- this
-    intensity_shift: float = 0.25  # +- this, of intensities in [-1, 1]
-    translation: float = 0.06  # +- this fraction of the picture
-    rotation: float = 15.0  # +- degrees
-    scaling: float = 0.15  # factor exp(+- this)
+    intensity_scale: float = 0.2  # factor 1 +- this
+    intensity_shift: float = 0.2  # +- this, of intensities in [-1, 1]
+    translation: float = 0.03  # +- this fraction of the picture; more would leave few landmarks near its real border
+    rotation: float = 10.0  # +- degrees
+    scaling: float = 0.1  # factor exp(+- this)
     stretch: float = 0.05  # exp(+- this) on the width, its inverse on the height
-    elastic: float = 0.04  # +- this fraction of the picture, at each control point
+    elastic: float = 0.03  # +- this fraction of the picture, at each control point
     elastic_intervals: int = 4  # between control points across the picture
 
 
