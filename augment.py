@@ -62,14 +62,14 @@ class Elastic:
 class Augment:
     """Ranges of the random changes, each symmetric around none; with all at zero, nothing changes."""
 
-    intensity_scale: float = 0.25  # factor 1 +- this on intensities
-    intensity_shift: float = 0.25  # +- this; intensities span [-1, 1]
-    translation: float = 0.06  # +- this fraction of the picture's width and height
-    rotation: float = 15.0  # +- degrees
-    scaling: float = 0.15  # factor exp(+- this) on size
-    stretch: float = 0.05  # factor exp(+- this) on width and exp(-+ this) on height
-    elastic: float = 0.04  # +- this fraction of the picture, at each control point
-    elastic_intervals: int = 4  # between control points, across the picture
+    intensity_scale: float  # factor 1 +- this on intensities
+    intensity_shift: float  # +- this; intensities span [-1, 1]
+    translation: float  # +- this fraction of the picture's width and height
+    rotation: float  # +- degrees
+    scaling: float  # factor exp(+- this) on size
+    stretch: float  # factor exp(+- this) on width and exp(-+ this) on height
+    elastic: float  # +- this fraction of the picture, at each control point
+    elastic_intervals: int  # between control points, across the picture
 
     def __post_init__(self):
         limit = 0.25 / self.elastic_intervals

@@ -19,8 +19,9 @@ import io
 import json
 import math
 import os
+import signal
 import sys
-import zipfile
+import unicodedata
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -31,14 +32,12 @@ import SimpleITK as sitk
 import torch
 from tqdm import tqdm
 
-from files import DataError, write_csv, write_whole
+from files import FORMAT, SETTINGS, SPLITS, TABLE, DataError, write_csv, write_whole
 from heatmap import draw_heatmaps, rescale
 from radiograph import intensity_profile, read_radiograph, resize_square, to_8_bit
 
-SPLITS = ("train", "valid", "test")
 COORDINATES = "all_coordinates.csv"
 USUAL_REFERENCE = "3209"  # the radiograph of the Digital Hand Atlas that the reference matches to
-FORMAT = 1  # raised when the same settings would write other bytes
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ def read_points(path: Path) -> dict[str, np.ndarray]:
     points: dict[str, np.ndarray] = {}
     width = len(rows[0][1])
     for number, (id, *cells) in rows:
-        id, where = id.strip(), f"{path}, line {number}"
+        id, where = same_form(id), f"{path}, line {number}"
         if len(cells) % 2 or not cells:
             raise DataError(
                 f"{where}: expected an ID and pairs x, y, separated by commas; found {len(cells)} values after {id!r}"
@@ -108,17 +107,22 @@ def is_number(text: str) -> bool:
         return False
 
 
+def same_form(id: str) -> str:
+    """An ID without outer blanks and with accented letters in one form: file systems and tables write them differently."""
+    return unicodedata.normalize("NFC", id.strip())
+
+
 def find_radiographs(raw: Path) -> tuple[dict[str, tuple[str, Path]], list[str]]:
     """ID: (split, path) of every file in RAW/{train,valid,test}, hidden ones left out, and what is wrong."""
     found: dict[str, tuple[str, Path]] = {}
     errors = []
     for split in SPLITS:
         folder = raw / split
-        paths = sorted(path for path in folder.glob("*") if not path.name.startswith("."))
+        paths = sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
         if not paths:
             errors.append(f"{folder}: expected radiographs named ID.jpg, .png, .tif, .dcm, .mha or .nii, found none")
         for path in paths:
-            id = path.name.removesuffix(".gz").rsplit(".", 1)[0]
+            id = same_form(path.name.removesuffix(".gz").rsplit(".", 1)[0])
             if id in found:
                 errors.append(f"{path}: the ID {id} is also that of {found[id][1]}; rename or remove one")
             else:
@@ -179,13 +183,15 @@ def stored_row(picture_path: Path, heatmaps_path: Path) -> dict | None:
     try:
         with np.load(heatmaps_path) as archive:
             row = json.loads(str(archive["row"]))
+            archive["heatmaps"]  # reading it proves it whole
         return row if digest_of(iio.imread(picture_path)) == row["picture"] else None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except Exception:  # damaged files raise whatever zipfile, zlib, NumPy and imageio think of; they are made again
         return None
 
 
-def use_one_thread() -> None:
-    """Every worker fills one core."""
+def start_worker() -> None:
+    """Every worker fills one core, and leaves Ctrl-C to the main process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
@@ -193,7 +199,7 @@ def use_one_thread() -> None:
 def prepare_all(jobs: list[Job], workers: int) -> tuple[list[dict], list[str]]:
     """The rows of all radiographs that are in order, sorted as the jobs are, and what is wrong with the others."""
     rows, errors = [], []
-    with ProcessPoolExecutor(workers, initializer=use_one_thread) as pool:
+    with ProcessPoolExecutor(workers, initializer=start_worker) as pool:
         futures = {pool.submit(prepare, job): job for job in jobs}
         try:
             for future in tqdm(as_completed(futures), total=len(futures), unit=" radiographs", disable=None):
@@ -226,21 +232,49 @@ def write_table(path: Path, rows: list[dict]) -> None:
     write_csv(path, table)
 
 
-def prepare_folder(out: Path, settings: Settings) -> None:
-    """Make OUT ready, refusing a folder with other contents, and drop the table of other settings."""
-    settings_path = out / "settings.json"
+def claim_folder(out: Path) -> dict:
+    """Drop the table of an earlier run, so that nothing counts as prepared, and return its settings; none for a new folder.
+
+    Raises DataError for a folder that an earlier run did not make.
+    """
+    mine = DataError(f"{out}: expected an empty folder or an earlier result, found other files; choose another --out")
+    if not out.exists():
+        return {}
+    if not out.is_dir():
+        raise mine
+    try:
+        stored = json.loads((out / SETTINGS).read_text())
+    except FileNotFoundError:
+        if any(out.iterdir()):
+            raise mine from None
+        return {}
+    except ValueError:
+        raise mine from None
+    if not isinstance(stored, dict) or set(stored) != {"format", *Settings.__annotations__}:
+        raise mine
+    (out / TABLE).unlink(missing_ok=True)
+    return stored
+
+
+def write_settings(out: Path, settings: Settings, stored: dict) -> None:
+    """Write what OUT is made with, saying what is different from an earlier run, and make its folders."""
     wanted = {"format": FORMAT, **asdict(settings)}
-    if settings_path.exists():
-        stored = json.loads(settings_path.read_text())
-        changed = [f"{key} {stored.get(key)} -> {wanted[key]}" for key in wanted if stored.get(key) != wanted[key]]
-        if changed:
-            print(f"{out} was made with other settings ({', '.join(changed)}): everything is made again")
-    elif out.exists() and any(out.iterdir()):
-        raise DataError(f"{out}: expected an empty folder or an earlier result, found other files; choose another --out")
+    changed = [f"{key} {stored[key]} -> {wanted[key]}" for key in stored if stored[key] != wanted[key]]
+    if changed:
+        print(f"{out} was made with other settings ({', '.join(changed)}): everything is made again")
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / SETTINGS, (json.dumps(wanted, indent=2) + "\n").encode())
     for split in SPLITS:
-        (out / split).mkdir(parents=True, exist_ok=True)
-    (out / "landmarks.csv").unlink(missing_ok=True)
-    write_whole(settings_path, (json.dumps(wanted, indent=2) + "\n").encode())
+        (out / split).mkdir(exist_ok=True)
+
+
+def remove_left_over(out: Path, rows: list[dict]) -> None:
+    """Remove what earlier runs made of radiographs that are gone."""
+    wanted = {out / row["split"] / (row["id"] + suffix) for row in rows for suffix in (".png", ".npz")}
+    for split in SPLITS:
+        for path in (out / split).iterdir():
+            if path not in wanted and path.suffix in (".png", ".npz", ".part"):
+                path.unlink()
 
 
 def choose_reference(wanted: str, found: dict[str, tuple[str, Path]]) -> str:
@@ -258,12 +292,12 @@ def choose_reference(wanted: str, found: dict[str, tuple[str, Path]]) -> str:
 
 def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
     """Prepare the data set; raises DataError with one line per thing that is wrong."""
-    points = read_points(raw / COORDINATES)
+    stored = claim_folder(out)
+    table = raw / COORDINATES
+    points = read_points(table)
     found, errors = find_radiographs(raw)
-    errors += [f"{path}: no row for {id} in {raw / COORDINATES}; add it" for id, (_, path) in found.items() if id not in points]
-    errors += [
-        f"{raw / COORDINATES}: no radiograph for the row of {id}; add it or remove the row" for id in points if id not in found
-    ]
+    errors += [f"{path}: no row for {id} in {table}; add it" for id, (_, path) in found.items() if id not in points]
+    errors += [f"{table}: no radiograph for the row of {id}; add it or remove the row" for id in points if id not in found]
     if not any(split == "train" for split, _ in found.values()):
         raise DataError("\n".join(errors))
     settings = replace(settings, reference=choose_reference(settings.reference, found))
@@ -271,7 +305,7 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
     if settings.reference != "none":
         radiograph = read_radiograph(found[settings.reference][1])
         reference = intensity_profile(resize_square(radiograph.pixels, settings.size))
-    prepare_folder(out, settings)
+    write_settings(out, settings, stored)
     jobs = [Job(id, split, path, points[id], settings, reference, out) for id, (split, path) in found.items() if id in points]
     rows, more_errors = prepare_all(jobs, workers)
     for split in SPLITS:
@@ -281,12 +315,13 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
     if errors := errors + more_errors:
         errors.append(f"{len(errors)} problems: {out} stays incomplete; correct them and run again")
         raise DataError("\n".join(errors))
-    write_table(out / "landmarks.csv", rows)
+    remove_left_over(out, rows)
+    write_table(out / TABLE, rows)
     print(f"written to {out}: {settings}")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Prepare radiographs and landmarks for training.")
+    parser = argparse.ArgumentParser(description="Prepare radiographs and landmarks for training.", allow_abbrev=False)
     parser.add_argument("--raw", type=Path, default=Path("dataset"), help="folder with train, valid, test and " + COORDINATES)
     parser.add_argument("--out", type=Path, default=Path("dataset/processed"), help="folder to write")
     parser.add_argument("--size", type=int, default=256, help="px of the square network frame, a multiple of 8")
@@ -296,7 +331,7 @@ def main() -> int:
         default="auto",
         help=f"ID of the training radiograph to match histograms to, or none; auto: {USUAL_REFERENCE}, else the first one",
     )
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     options = parser.parse_args()
     if options.size < 8 or options.size % 8 or options.sigma <= 0 or options.workers < 1:
         parser.error("expected --size a positive multiple of 8, --sigma > 0 and --workers >= 1")
@@ -304,6 +339,9 @@ def main() -> int:
         run(options.raw, options.out, Settings(options.size, options.sigma, options.reference), options.workers)
     except DataError as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted; run the same command again and it goes on", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from files import DataError
+from files import FORMAT, SETTINGS, TABLE, DataError
 
 
 class RadiographDataset(Dataset):
@@ -17,15 +18,17 @@ class RadiographDataset(Dataset):
 
     Attributes: ids (N names), sizes_px (N, 2) width and height, spacings_mm (N, 2) NaN where unknown, points_px (N, L, 2)
     in the radiograph's frame and points_network_px (N, L, 2) in the network's, both (x, y), NaN where missing; `size`
-    px and `sigma` px of the network frame.
+    px and `sigma` px of the network frame; `settings` of its making.
     """
 
     def __init__(self, folder: Path, split: str, with_heatmaps: bool):
         self.folder, self.split, self.with_heatmaps = folder, split, with_heatmaps
-        settings, rows = read_folder(folder)
-        self.size, self.sigma = settings["size"], settings["sigma"]
+        self.settings, rows = read_folder(folder)
+        self.size, self.sigma = self.settings["size"], self.settings["sigma"]
         rows = [row for row in rows if row["split"] == split]
-        landmarks = sum(name.startswith("network_x") for name in rows[0]) if rows else 0
+        if not rows:
+            raise DataError(f"{folder / TABLE}: expected radiographs of {split}, found none; add some and prepare the data again")
+        landmarks = sum(name.startswith("network_x") for name in rows[0])
         self.ids = [row["id"] for row in rows]
         self.sizes_px = numbers(rows, ["width", "height"])
         self.spacings_mm = numbers(rows, ["spacing_x_mm", "spacing_y_mm"])
@@ -33,17 +36,18 @@ class RadiographDataset(Dataset):
             numbers(rows, [f"{frame}{axis}{i}" for i in range(landmarks) for axis in "xy"]).reshape(len(rows), landmarks, 2)
             for frame in ("", "network_")
         )
-        self.pictures = np.zeros((len(rows), self.size, self.size), np.uint8)
-        for i, id in enumerate(self.ids):
-            self.pictures[i] = self.read(id, ".png", iio.imread)
+        self.pictures = np.stack([self.read(id, ".png", iio.imread, (self.size, self.size)) for id in self.ids])
 
-    def read(self, id: str, suffix: str, reader) -> np.ndarray:
+    def read(self, id: str, suffix: str, reader: Callable[[Path], np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """What `reader` makes of a file of this split. Raises DataError."""
         path = self.folder / self.split / (id + suffix)
         try:
-            return reader(path)
+            content = reader(path)
         except Exception as error:  # a damaged file makes each reader raise its own
             raise DataError(f"{path}: cannot be read ({error}); run data_preprocessing.py again") from error
+        if content.shape != shape:
+            raise DataError(f"{path}: expected the shape {shape}, found {content.shape}; run data_preprocessing.py again")
+        return content
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -55,26 +59,36 @@ class RadiographDataset(Dataset):
             "points": torch.from_numpy(self.points_network_px[i]).float(),
         }
         if self.with_heatmaps:
-            heatmaps = self.read(self.ids[i], ".npz", lambda path: np.load(path)["heatmaps"])
+            shape = (len(item["points"]), self.size, self.size)
+            heatmaps = self.read(self.ids[i], ".npz", lambda path: np.load(path)["heatmaps"], shape)
             item["heatmaps"] = torch.from_numpy(heatmaps).float()
         return item
 
 
 def read_folder(folder: Path) -> tuple[dict, list[dict[str, str]]]:
     """The settings and the table of a processed folder. Raises DataError."""
-    table = folder / "landmarks.csv"
+    table = folder / TABLE
     if not table.exists():
         raise DataError(
             f"{table}: not found; run data_preprocessing.py until it ends without an error, or name its folder with --data"
         )
-    with open(table, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return json.loads((folder / "settings.json").read_text()), rows
+    try:
+        settings = json.loads((folder / SETTINGS).read_text())
+        if settings["format"] != FORMAT:
+            raise ValueError(f"format {settings['format']} instead of {FORMAT}")
+        with open(table, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file, strict=True))
+        missing = {"id", "split", "width", "height", "spacing_x_mm", "spacing_y_mm", "x0", "network_x0"} - set(rows[0])
+        if missing or any(None in row or None in row.values() for row in rows):
+            raise ValueError(f"missing columns or cells in {TABLE}")
+    except (OSError, ValueError, KeyError, IndexError, TypeError, csv.Error) as error:
+        raise DataError(f"{folder}: not as data_preprocessing.py writes it ({error}); run it again") from error
+    return settings, rows
 
 
 def numbers(rows: list[dict[str, str]], names: list[str]) -> np.ndarray:
     """(rows, names) float64, NaN for a blank cell."""
-    return np.array([[float(row[name] or "nan") for name in names] for row in rows]).reshape(len(rows), len(names))
+    return np.array([[float(row[name] or "nan") for name in names] for row in rows])
 
 
 def make_loader(dataset: RadiographDataset, batch_size: int, shuffle: bool = False) -> DataLoader:

@@ -25,11 +25,11 @@ def draw_curves(history: list[dict], path: Path) -> None:
     panels = (
         ("loss", "loss", "log"),
         ("ipe_px", "IPE, network-frame px", "log"),
-        ("or_px", "Or at 10 px, landmarks a radiograph", "symlog"),
+        ("or_10px", "Or at 10 px, landmarks a radiograph", "symlog"),
     )
     for axes, (key, label, scale) in zip(figure.subplots(1, 3), panels):
         for split in ("train", "valid"):
-            axes.plot(epochs, [row[f"{split}_{key}"] for row in history], label=split)
+            axes.plot(epochs, [row[f"{split}_{key}"] for row in history], marker=".", label=split)
         for change in changes:
             axes.axvline(change, color="grey", linewidth=0.8, linestyle=":")
         axes.set_yscale(scale, **({"linthresh": 0.1} if scale == "symlog" else {}))
@@ -62,7 +62,7 @@ def draw_overlay(picture: np.ndarray, truth: np.ndarray, predicted: np.ndarray, 
     axes.plot(*predicted.T, ".", color="red", markersize=4, label="predicted")
     for i, (x, y) in enumerate(predicted):
         axes.annotate(str(i), (x, y), textcoords="offset points", xytext=(4, 3), color="cyan", fontsize=7)
-    axes.set_title(title)
+    axes.set_title(title, parse_math=False)
     axes.axis("off")
     axes.legend(loc="lower right")
     save(figure, path)

@@ -1,9 +1,13 @@
-"""Files that are whole or not there, and the error that a wrong one raises."""
+"""Files that are whole or not there, the names of those that pass between the scripts, and the error a wrong one raises."""
 
 import csv
 import io
 import os
 from pathlib import Path
+
+FORMAT = 1  # of the processed folder: raised when the same settings would write other bytes
+TABLE, SETTINGS = "landmarks.csv", "settings.json"  # of the processed folder
+SPLITS = ("train", "valid", "test")
 
 
 class DataError(Exception):

@@ -18,6 +18,6 @@ def ridge_loss(
     squares = (heatmaps - targets).square().sum((-2, -1)) * pixel_area
     parts = {
         "heatmaps": squares.where(present, 0.0).sum() / len(heatmaps),
-        "ridge": ridge * sum(weight.square().sum() for weight in weights),
+        "ridge": ridge * sum((weight.square().sum() for weight in weights), heatmaps.new_zeros(())),
     }
     return parts["heatmaps"] + parts["ridge"], parts

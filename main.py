@@ -10,7 +10,7 @@ Edit the settings below, or give any of them as a flag of the same name.
 import argparse
 import math
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -19,7 +19,7 @@ from augment import Augment
 from dataloader import RadiographDataset, make_loader
 from files import DataError
 from model import SCN
-from solver import Solver, TrainingError
+from solver import Solver, TrainingError, read_checkpoint
 
 
 @dataclass
@@ -40,14 +40,14 @@ class Settings:
     dropout: float = 0.1  # after the first convolution of each level; 0.5 in the paper learns slower in few epochs
 
     # Training
-    stages: str = "64x8 128x24"  # SIZExEPOCHS; 256 px would take as long again, and pays only with many epochs
+    stages: str = "64x8 128x24"  # SIZExEPOCHS; an epoch at 256 px takes as long as three at 128, and pays only after many
     batch_size: int = 2  # radiographs; small ones make more steps in the same time
     learning_rate: float = 8e-4  # of Adam, at its highest; at 2e-3 the first epochs diverge
     schedule: str = "linear"  # of the rate, from this to 0 over the whole run; or cosine, or constant
     warmup: int = 70  # steps over which the rate rises at the start of every resolution
-    beta1: float = 0.9  # of Adam: momentum; the reference's 0.5 is noisier
-    beta2: float = 0.99  # of Adam: forgets the tiny gradients of the first steps before they make for too long ones
-    gradient_clip: float = 1.0  # norm that longer gradients are cut to; the product of two maps throws out long ones; 0: none
+    beta1: float = 0.9  # of Adam: the usual momentum; the reference has 0.5
+    beta2: float = 0.99  # of Adam: a short memory, since gradients are tiny at first and then grow fast
+    gradient_clip: float = 1.0  # norm that longer gradients are cut to: a product of two maps yields very long ones; 0: none
     ridge: float = 1e-4  # lambda of the loss, on the squared weights
     averaging: float = 0.99  # decay per step of the averaged weights, which are the ones validated and tested; 0: none
     seed: int = 0  # of weights, order, augmentation and dropout
@@ -73,6 +73,7 @@ CHOICES = {
 }
 
 
+NETWORK = ("channels", "levels", "spatial_kernel", "spatial_factor", "dropout")  # what SCN is built with
 POSITIVE = ("channels", "levels", "spatial_kernel", "spatial_factor", "batch_size", "learning_rate", "elastic_intervals")
 FRACTIONS = ("dropout", "beta1", "beta2", "averaging")
 NOT_NEGATIVE = ("warmup", "gradient_clip", "ridge", "seed", *(field.name for field in fields(Augment)))
@@ -80,7 +81,9 @@ NOT_NEGATIVE = ("warmup", "gradient_clip", "ridge", "seed", *(field.name for fie
 
 def read_settings(arguments: list[str] | None = None) -> Settings:
     """The settings above, changed by flags of the same names."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     for field in fields(Settings):
         if field.type is bool:
             parser.add_argument(f"--{field.name}", action=argparse.BooleanOptionalAction, default=field.default)
@@ -100,32 +103,30 @@ def read_settings(arguments: list[str] | None = None) -> Settings:
 
 
 def run(settings: Settings) -> None:
+    best = Path(settings.result) / "best.pt"
+    if settings.mode == "test":
+        best = Path(settings.checkpoint or best)
+        trained = read_checkpoint(best)["settings"]
+        settings = replace(settings, **{name: trained[name] for name in (*NETWORK, "stages")})
+    elif best.exists() and not settings.resume:
+        raise DataError(f"{best}: an earlier run is there; go on with --resume, or choose another --result")
+
     splits = ("test",) if settings.mode == "test" else ("train", "valid", "test")
     data = {split: RadiographDataset(Path(settings.data), split, with_heatmaps=split != "train") for split in splits}
     for split, dataset in data.items():
         print(f"{split:5s} {len(dataset)} radiographs of {dataset.size} x {dataset.size} px")
     loaders = {split: make_loader(dataset, settings.batch_size, shuffle=split == "train") for split, dataset in data.items()}
     torch.manual_seed(settings.seed)
-    model = SCN(
-        num_landmarks=data["test"].points_px.shape[1],
-        channels=settings.channels,
-        levels=settings.levels,
-        spatial_kernel=settings.spatial_kernel,
-        spatial_factor=settings.spatial_factor,
-        dropout=settings.dropout,
-    )
+    landmarks = data["test"].points_px.shape[1]
+    model = SCN(num_landmarks=landmarks, **{name: getattr(settings, name) for name in NETWORK})
     solver = Solver(model, settings, loaders)
-    best = Path(settings.result) / "best.pt"
     if settings.mode == "train":
         if settings.resume:
             solver.resume()
-        elif best.exists():
-            raise DataError(f"{best}: an earlier run is there; go on with --resume, or choose another --result")
         solver.train()
-    checkpoint = Path(settings.checkpoint) if settings.mode == "test" and settings.checkpoint else best
-    solver.load(checkpoint)
+    solver.load(best)
     figures = solver.test()
-    print(f"test of {checkpoint}: " + ", ".join(f"{name} {value}" for name, value in figures.items()))
+    print(f"test of {best}: " + ", ".join(f"{name} {value}" for name, value in figures.items()))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -136,8 +137,15 @@ def main(arguments: list[str] | None = None) -> int:
     except (DataError, TrainingError) as error:
         print(error, file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
-        print(f"interrupted; the epochs done are in {settings.result}, go on with the same command and --resume", file=sys.stderr)
+        last = Path(settings.result) / "last.pt"
+        print(
+            f"interrupted; {f'go on with the same command and --resume: {last}' if last.exists() else 'nothing was kept'}",
+            file=sys.stderr,
+        )
         return 130
     return 0
 

@@ -31,12 +31,13 @@ def millimetres_per_pixel(
     if points_px.shape[1] == HAND_LANDMARKS:
         first, second = WRIST_POINTS
         wrist_px = np.linalg.norm(points_px[:, first] - points_px[:, second], axis=-1)
-        spacing = np.where(known[:, None], spacing, (WRIST_MM / wrist_px)[:, None])
-    by_wrist = np.isfinite(spacing).all(1) & ~known
+        by_wrist = WRIST_MM / np.where(wrist_px > 0, wrist_px, np.nan)
+        spacing = np.where(known[:, None], spacing, by_wrist[:, None])
+    from_wrist = np.isfinite(spacing).all(1) & ~known
     counts = {
         "spacing of the file": known.sum(),
-        f"wrist = {WRIST_MM:g} mm (points {WRIST_POINTS[0]} and {WRIST_POINTS[1]})": by_wrist.sum(),
-        "unknown": len(known) - known.sum() - by_wrist.sum(),
+        f"wrist = {WRIST_MM:g} mm (points {WRIST_POINTS[0]} and {WRIST_POINTS[1]})": from_wrist.sum(),
+        "unknown": len(known) - known.sum() - from_wrist.sum(),
     }
     source = ", ".join(f"{name} for {count} of {len(known)}" for name, count in counts.items() if count)
     return (spacing * sizes_px / network_size)[:, None, :], source
@@ -110,7 +111,7 @@ def landmark_table(errors_px: np.ndarray, errors_mm: np.ndarray) -> list[dict]:
         "radiographs": np.isfinite(errors_px).sum(0),
         "mean_px": mean_of_present(errors_px, 0),
         "sd_px": spread_of_present(errors_px, 0),
-        "max_px": np.nanmax(errors_px, 0, initial=0),
+        "max_px": np.where(np.isfinite(errors_px).any(0), np.nanmax(errors_px, 0, initial=0), np.nan),
         "mean_mm": mean_of_present(errors_mm, 0),
         "sdr_2mm_percent": sdr(errors_mm, 2, 0),
     }

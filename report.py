@@ -3,6 +3,7 @@
 import json
 import platform
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,25 +25,25 @@ def epoch_figures(split: str, loss: float, errors_px: np.ndarray) -> dict[str, f
     return {
         f"{split}_loss": loss,
         f"{split}_ipe_px": float(metrics.mean_of_present(metrics.ipe(errors_px))),
-        f"{split}_or_px": float(metrics.outliers(errors_px, OUTLIER_RADIUS_PX).mean()),
+        f"{split}_or_10px": float(metrics.outliers(errors_px, OUTLIER_RADIUS_PX).mean()),
     }
 
 
 def epoch_line(row: dict) -> str:
     parts = [f"{row['epoch']:5d} {row['size']:5d} {row['learning_rate']:9.2e}"]
-    parts += [f"{row[s + '_loss']:8.2f} {row[s + '_ipe_px']:7.3f} {row[s + '_or_px']:7.3f}" for s in ("train", "valid")]
+    parts += [f"{row[s + '_loss']:8.2f} {row[s + '_ipe_px']:7.3f} {row[s + '_or_10px']:7.3f}" for s in ("train", "valid")]
     return " | ".join([*parts, f"{row['seconds']:7.1f}"])
 
 
-def write_test(folder: Path, data: RadiographDataset, points_px: np.ndarray, peaks: np.ndarray, more: dict) -> dict:
+def write_test(folder: Path, data: RadiographDataset, points_network_px: np.ndarray, peaks: np.ndarray, more: dict) -> dict:
     """Compare predictions with a data set; write test.json, two tables, three pictures; return the figures.
 
-    points_px (N, L, 2) as (x, y) px of the network frame, peaks (N, L); `more` is added to test.json.
+    points_network_px (N, L, 2) as (x, y), peaks (N, L); `more` is added to test.json.
     """
     unit_mm, source = metrics.millimetres_per_pixel(data.sizes_px, data.spacings_mm, data.points_px, data.size)
     truth = data.points_network_px
-    errors_px = metrics.point_errors(points_px, truth)
-    errors_mm = metrics.point_errors(points_px, truth, unit_mm)
+    errors_px = metrics.point_errors(points_network_px, truth)
+    errors_mm = metrics.point_errors(points_network_px, truth, unit_mm)
     result = metrics.summary(errors_px, errors_mm) | {"mm_from": source} | more | provenance()
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,8 +54,8 @@ def write_test(folder: Path, data: RadiographDataset, points_px: np.ndarray, pea
             "landmark": i,
             "true_x_px": truth[n, i, 0],
             "true_y_px": truth[n, i, 1],
-            "x_px": points_px[n, i, 0],
-            "y_px": points_px[n, i, 1],
+            "x_px": points_network_px[n, i, 0],
+            "y_px": points_network_px[n, i, 1],
             "error_px": errors_px[n, i],
             "error_mm": errors_mm[n, i],
             "peak": peaks[n, i],
@@ -66,13 +67,14 @@ def write_test(folder: Path, data: RadiographDataset, points_px: np.ndarray, pea
     write_csv(folder / "test_by_landmark.csv", metrics.landmark_table(errors_px, errors_mm))
     figures.draw_cumulative_errors(errors_px, folder / "test_errors.png")
     ipe = metrics.ipe(errors_px)
-    order = np.argsort(np.nan_to_num(ipe))
-    for name, n in (("worst", order[-1]), ("median", order[len(order) // 2])):
-        title = f"{data.ids[n]}, {name} of {len(order)} test radiographs: IPE {ipe[n]:.2f} px"
-        figures.draw_overlay(data.pictures[n], truth[n], points_px[n], title, folder / f"test_{name}.png")
+    ranked = [n for n in np.argsort(ipe) if np.isfinite(ipe[n])]
+    for name, n in (("worst", ranked[-1]), ("median", ranked[len(ranked) // 2])) if ranked else ():
+        title = f"{data.ids[n]}, {name} of {len(ranked)} test radiographs: IPE {ipe[n]:.2f} px"
+        figures.draw_overlay(data.pictures[n], truth[n], points_network_px[n], title, folder / f"test_{name}.png")
     return result
 
 
+@cache
 def provenance() -> dict[str, str]:
     """What made a result: the revision of the code, versions, hardware."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]

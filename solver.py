@@ -22,6 +22,7 @@ from files import DataError, write_csv, write_whole
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
 from loss import ridge_loss
 from model import SCN
+from schedule import progress_after_epochs, schedule_factor, stage_sizes
 
 CURVES_EVERY_S = 60  # seconds at least between two drawings of the curves, which take half a second
 MAY_DIFFER = {"data", "result", "mode", "checkpoint", "resume", "debug", "device"}  # between a run and its continuation
@@ -36,7 +37,7 @@ class Evaluation:
     """What the network says of one split, in the order of its data set."""
 
     loss: float  # mean over radiographs, without the ridge term
-    points_px: np.ndarray  # (N, L, 2) as (x, y), network frame
+    points_network_px: np.ndarray  # (N, L, 2) as (x, y)
     peaks: np.ndarray  # (N, L) heights of the heatmaps
 
 
@@ -47,14 +48,13 @@ class Solver:
         """loaders: of "train", "valid" and "test"; only "test" to test alone."""
         data = loaders["test"].dataset
         self.settings, self.loaders = settings, loaders
-        self.network_size, self.sigma = data.size, data.sigma
-        self.sizes = stage_sizes(settings.stages, data.size, settings.spatial_factor)
+        self.data_settings, self.network_size, self.sigma = data.settings, data.size, data.sigma
+        self.sizes = stage_sizes(settings.stages, data.size, settings.spatial_factor, 2 ** (settings.levels - 1))
         self.progress = progress_after_epochs(self.sizes, data.size)
         self.size = self.sizes[-1]
         self.result = Path(settings.result)
         self.device = choose_device(settings.device)
-        precision = fastest_precision(self.device) if settings.precision == "auto" else settings.precision
-        self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bfloat16")
+        self.set_precision(fastest_precision(self.device) if settings.precision == "auto" else settings.precision)
         self.augment = Augment(**{field.name: getattr(settings, field.name) for field in fields(Augment)})
         self.model = model.to(self.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(model) if settings.averaging else model
@@ -64,7 +64,11 @@ class Solver:
         self.steps_at_size = 0
         self.curves_drawn = 0.0  # when, in seconds of time.perf_counter
         self.history: list[dict] = []  # one row per epoch done, as in metrics.csv
-        print(f"device {self.device}, {precision}, {sum(p.numel() for p in model.parameters()):,} parameters")
+        print(f"device {self.device}, {self.precision}, {sum(p.numel() for p in model.parameters()):,} parameters")
+
+    def set_precision(self, name: str) -> None:
+        self.precision = name
+        self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=name == "bfloat16")
 
     def train(self) -> None:
         """Run the epochs that are still to do; after each, validate, write a line, and keep the last and the best state."""
@@ -78,7 +82,7 @@ class Solver:
                     self.start_resolution()
                 row = {"epoch": epoch, "size": size} | self.train_epoch(epoch, size, bar)
                 found = self.evaluate("valid", size)
-                errors_px = metrics.point_errors(found.points_px, self.loaders["valid"].dataset.points_network_px)
+                errors_px = metrics.point_errors(found.points_network_px, self.loaders["valid"].dataset.points_network_px)
                 row |= report.epoch_figures("valid", found.loss, errors_px) | {"seconds": time.perf_counter() - start}
                 self.history.append(row)
                 self.keep(row)
@@ -102,19 +106,18 @@ class Solver:
             targets = draw_heatmaps(points, size, size, self.sigma * size / self.network_size)
             heatmaps, _, _ = self.forward(self.model, images)
             loss, parts = ridge_loss(heatmaps, targets, points, self.kernels, settings.ridge, (self.network_size / size) ** 2)
-            if not torch.isfinite(loss):
-                values = ", ".join(f"{name} {value.item():g}" for name, value in parts.items())
-                raise TrainingError(f"epoch {epoch}: the loss is not finite ({values}); train with a lower learning_rate")
             self.optimizer.zero_grad()
             loss.backward()
-            if settings.gradient_clip:
-                nn.utils.clip_grad_norm_(self.model.parameters(), settings.gradient_clip)
+            norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.gradient_clip or math.inf)
+            if not torch.isfinite(loss + norm):
+                values = ", ".join(f"{name} {value.item():g}" for name, value in (parts | {"gradient": norm}).items())
+                raise TrainingError(f"epoch {epoch}: the loss is not finite ({values}); train with a lower learning_rate")
             self.optimizer.step()
             self.steps_at_size += 1
             self.update_average()
             found, _ = decode_heatmaps(heatmaps.detach())
             errors.append((found - points).norm(dim=-1) * (self.network_size / size))
-            losses.append(loss.detach() * len(images))
+            losses.append(parts["heatmaps"].detach() * len(images))
             bar.update(step_progress)
             bar.set_postfix_str(f", epoch {epoch}")
         errors_px = torch.cat(errors).cpu().numpy()
@@ -154,12 +157,14 @@ class Solver:
         """Measure the network on the test radiographs and write what it found to RESULT; returns the figures."""
         found = self.evaluate("test", self.size)
         data = self.loaders["test"].dataset
-        return report.write_test(self.result, data, found.points_px, found.peaks, {"network_input_px": self.size})
+        return report.write_test(
+            self.result, data, found.points_network_px, found.peaks, {"network_input_px": self.size, "precision": self.precision}
+        )
 
     def keep(self, row: dict) -> None:
-        """Write what an epoch left: the best state of the present resolution, the last state, the table and the curves."""
+        """Write what an epoch left: the best state, the last state, the table and the curves."""
         self.size = row["size"]
-        if row["valid_ipe_px"] <= min(past["valid_ipe_px"] for past in self.history if past["size"] == self.size):
+        if rank(row) <= min(map(rank, self.history)):
             self.save(self.result / "best.pt", with_training=False)
         self.save(self.result / "last.pt", with_training=True)
         write_csv(self.result / "metrics.csv", self.history)
@@ -173,7 +178,8 @@ class Solver:
             "weights": self.average.state_dict(),
             "size": self.size,
             "network_size": self.network_size,
-            "sigma": self.sigma,
+            "precision": self.precision,
+            "data": self.data_settings,
             "settings": asdict(self.settings),
             "provenance": report.provenance(),
             "epoch": len(self.history),
@@ -187,13 +193,8 @@ class Solver:
         write_whole(path, content.getbuffer())
 
     def load(self, path: Path) -> dict:
-        """Take over the weights of a checkpoint and the resolution they were trained for. Raises DataError."""
-        try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
-        except FileNotFoundError:
-            raise DataError(f"{path}: no such checkpoint; train first, or name another") from None
-        except Exception as error:  # a damaged archive makes torch raise many kinds
-            raise DataError(f"{path}: cannot be read as a checkpoint ({type(error).__name__}); use another") from error
+        """Take over the weights of a checkpoint, and the resolution and precision they were trained with. Raises DataError."""
+        state = read_checkpoint(path, self.device)
         try:
             self.average.load_state_dict(state["weights"])
         except RuntimeError as error:
@@ -202,13 +203,17 @@ class Solver:
         if state["network_size"] != self.network_size:
             raise DataError(f"{path}: expected data of {state['network_size']} px, found {self.network_size} px; prepare it so")
         self.size = state["size"]
+        if self.settings.precision == "auto":
+            self.set_precision(state["precision"])
         return state
 
     def resume(self) -> None:
-        """Go on from RESULT/last.pt as if the run had never stopped. Raises DataError."""
+        """Go on from RESULT/last.pt; on the same machine, as if the run had never stopped. Raises DataError."""
         path = self.result / "last.pt"
         state = self.load(path)
-        was, now = state["settings"], asdict(self.settings)
+        if "model" not in state:
+            raise DataError(f"{path}: holds weights alone, not the state of a training; train anew with another --result")
+        was, now = state["settings"] | state["data"], asdict(self.settings) | self.data_settings
         changed = [f"{key} {was[key]} -> {now.get(key)}" for key in was if key not in MAY_DIFFER and was[key] != now.get(key)]
         if changed:
             raise DataError(f"{path}: made with other settings ({', '.join(changed)}); use the same, or another --result")
@@ -246,7 +251,28 @@ class Solver:
             torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
 
 
+def rank(row: dict) -> float:
+    """What the best epoch has the least of: validation IPE, infinite where no validation radiograph has a landmark."""
+    return math.inf if math.isnan(row["valid_ipe_px"]) else row["valid_ipe_px"]
+
+
+def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict:
+    """What `Solver.save` wrote. Raises DataError."""
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such checkpoint; train first, or name another") from None
+    except Exception as error:  # a damaged archive makes torch raise many kinds
+        raise DataError(f"{path}: cannot be read as a checkpoint ({type(error).__name__}); use another") from error
+    if not isinstance(state, dict) or not {"weights", "size", "network_size", "precision", "settings", "data"} <= set(state):
+        raise DataError(f"{path}: expected a checkpoint of this program, found other contents; use another")
+    return state
+
+
 def choose_device(name: str) -> torch.device:
+    """Raises DataError."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise DataError("device: expected a CUDA GPU, found none; use --device cpu or auto")
     return torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -261,36 +287,3 @@ def fastest_precision(device: torch.device) -> str:
             convolution(x).sum().item()
             seconds[name] = time.perf_counter() - start
     return min(seconds, key=seconds.get)
-
-
-def stage_sizes(stages: str, network_size: int, spatial_factor: int) -> list[int]:
-    """The input size of every epoch: "64x10 256x5" is ten epochs at 64 px and then five at 256 px. Raises DataError.
-
-    A size must divide the network frame's and leave the spatial configuration a whole factor.
-    """
-    fits = [
-        size for size in range(8, network_size + 1, 8) if network_size % size == 0 and size * spatial_factor % network_size == 0
-    ]
-    sizes: list[int] = []
-    for stage in stages.split():
-        size, _, epochs = stage.partition("x")
-        if not (size.isdigit() and epochs.isdigit() and int(size) in fits):
-            raise DataError(f"stages: expected SIZExEPOCHS with a size of {', '.join(map(str, fits))}; found {stage!r}")
-        sizes += [int(size)] * int(epochs)
-    if not sizes:
-        raise DataError(f"stages: expected at least one epoch, such as {network_size}x40")
-    return sizes
-
-
-def progress_after_epochs(sizes: list[int], network_size: int) -> list[float]:
-    """The share of a run's time, in [0, 1], that is over after 0, 1, ... epochs.
-
-    An epoch's time goes with its pixels; the spatial configuration adds an eighth of a full picture at every resolution.
-    """
-    cost = np.cumsum([0] + [size**2 + network_size**2 / 8 for size in sizes])
-    return (cost / cost[-1]).tolist()
-
-
-def schedule_factor(schedule: str, progress: float) -> float:
-    """Factor on the learning rate after `progress`, in [0, 1], of the run: constant, linear (1 to 0) or cosine (1 to 0)."""
-    return {"constant": 1.0, "linear": 1 - progress, "cosine": 0.5 + 0.5 * math.cos(math.pi * progress)}[schedule]

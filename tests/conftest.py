@@ -50,6 +50,14 @@ def raw(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def prepared(tmp_path_factory) -> Path:
+    """Their processed folder, to read only."""
+    folder = tmp_path_factory.mktemp("prepared")
+    assert preprocess(make_raw(folder / "raw"), folder / "processed").returncode == 0
+    return folder / "processed"
+
+
+@pytest.fixture(scope="session")
 def atlas() -> Path:
     """The folder of real radiographs that HAND_ATLAS names."""
     folder = os.environ.get("HAND_ATLAS")

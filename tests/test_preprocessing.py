@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from conftest import LANDMARKS, SPLITS, made_radiograph, preprocess, row
+from conftest import LANDMARKS, SPLITS, command, made_radiograph, preprocess, row, train
 
 from data_preprocessing import DataError, find_radiographs, read_points
 from heatmap import decode_heatmaps, rescale
@@ -67,6 +67,10 @@ def test_again_interrupted_and_from_scratch_give_the_same_bytes(raw, tmp_path):
     (tmp_path / "two" / "landmarks.csv").unlink()  # what a killed run leaves: no table, a file missing, a part of a file
     (tmp_path / "two" / "train" / "a2.npz").unlink()
     (tmp_path / "two" / "train" / "a2.npz.part").write_bytes(b"half")
+    (tmp_path / "two" / "train" / "a1.npz").write_bytes(b"")  # and what a failing disk leaves
+    damaged = bytearray((tmp_path / "two" / "valid" / "b1.npz").read_bytes())
+    damaged[len(damaged) // 2] ^= 255
+    (tmp_path / "two" / "valid" / "b1.npz").write_bytes(damaged)
     assert preprocess(raw, tmp_path / "two").returncode == 0
     assert contents(tmp_path / "two") == first
 
@@ -88,6 +92,16 @@ def test_changed_input_and_other_settings_are_made_again(raw, tmp_path):
     assert all((third[name] != second[name]) == name.endswith((".npz", "settings.json")) for name in third)
 
 
+def test_radiograph_that_is_gone_leaves_nothing_behind(raw, tmp_path):
+    assert preprocess(raw, tmp_path / "out").returncode == 0
+    (raw / "train" / "a4.png").unlink()
+    table = raw / "all_coordinates.csv"
+    table.write_text("".join(line for line in table.read_text().splitlines(keepends=True) if not line.startswith("a4")))
+    assert preprocess(raw, tmp_path / "out").returncode == 0
+    assert preprocess(raw, tmp_path / "fresh").returncode == 0
+    assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
+
+
 def test_missing_landmarks_are_carried_through(raw, tmp_path):
     lines = (raw / "all_coordinates.csv").read_text().splitlines()
     cells = lines[0].split(",")
@@ -102,6 +116,7 @@ def test_missing_landmarks_are_carried_through(raw, tmp_path):
 
 
 def test_everything_wrong_is_named_and_nothing_is_called_whole(raw, tmp_path):
+    assert preprocess(raw, tmp_path / "out").returncode == 0
     table = raw / "all_coordinates.csv"
     lines = table.read_text().splitlines()
     _, points = made_radiograph(1)
@@ -126,6 +141,8 @@ def test_everything_wrong_is_named_and_nothing_is_called_whole(raw, tmp_path):
         assert expected in ran.stderr, ran.stderr
     assert not (tmp_path / "out" / "landmarks.csv").exists()
     assert (tmp_path / "out" / "train" / "a1.png").exists()
+    ran = train(tmp_path / "out", tmp_path / "run")
+    assert ran.returncode == 1 and "landmarks.csv: not found; run data_preprocessing.py" in ran.stderr
 
 
 def test_folder_of_someone_else_and_unknown_reference_are_refused(raw, tmp_path):
@@ -134,6 +151,11 @@ def test_folder_of_someone_else_and_unknown_reference_are_refused(raw, tmp_path)
     (mine / "thesis.txt").write_text("years of work")
     ran = preprocess(raw, mine)
     assert ran.returncode == 1 and f"{mine}: expected an empty folder" in ran.stderr
+    (mine / "settings.json").write_text('{"editor": 1}')
+    ran = preprocess(raw, mine)
+    assert ran.returncode == 1 and f"{mine}: expected an empty folder" in ran.stderr
+    ran = preprocess(raw, mine / "thesis.txt")
+    assert ran.returncode == 1 and "thesis.txt: expected an empty folder" in ran.stderr
     ran = preprocess(raw, tmp_path / "out", "--reference", "3209")
     assert ran.returncode == 1 and "--reference 3209: no such radiograph in train; name one that is, such as a1" in ran.stderr
     assert preprocess(raw, tmp_path / "none", "--reference", "none").returncode == 0
@@ -277,8 +299,6 @@ def test_outline_is_the_largest_region_without_holes():
 
 def test_real_radiographs(atlas, tmp_path):
     """The reference's hand radiographs: points on bone, matched intensities alike, and a folder of modest size."""
-    from conftest import command
-
     ran = command("data_preprocessing.py", "--raw", atlas, "--out", tmp_path / "out")
     assert ran.returncode == 0, ran.stderr
     rows = table_of(tmp_path / "out")

@@ -1,8 +1,88 @@
+import math
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+from conftest import LANDMARKS, SPLITS
 
+import metrics
+from dataloader import RadiographDataset, make_loader
 from files import DataError
-from solver import fastest_precision, progress_after_epochs, schedule_factor, stage_sizes
+from heatmap import decode_heatmaps, draw_heatmaps, rescale
+from main import read_settings
+from model import SCN
+from schedule import progress_after_epochs, schedule_factor, stage_sizes
+from solver import Solver, rank
+
+
+@pytest.fixture
+def solver(prepared, tmp_path):
+    """A small one with its made radiographs, at 32 and 64 px of a frame of 64."""
+    flags = "--channels 4 --levels 3 --spatial_kernel 5 --warmup 9 --learning_rate 0.01 --precision float32"
+    settings = read_settings([*flags.split(), "--stages", "32x1 64x1", "--result", str(tmp_path)])
+    data = {split: RadiographDataset(Path(prepared), split, with_heatmaps=True) for split in SPLITS}
+    model = SCN(num_landmarks=LANDMARKS, channels=4, levels=3, spatial_kernel=5)
+    return Solver(model, settings, {split: make_loader(dataset, 2) for split, dataset in data.items()})
+
+
+@pytest.mark.parametrize("size", [16, 32, 64])
+def test_a_network_that_knows_is_measured_without_error_at_every_resolution(solver, size, monkeypatch):
+    """Heatmaps drawn at the true points and decoded again: no shift between the frames of 16, 32 and 64 px."""
+    truth = solver.loaders["valid"].dataset.points_network_px
+    drawn = draw_heatmaps(rescale(torch.from_numpy(truth), size / 64), size, size, 1.5).float()
+    batches = iter(drawn.split(2))
+    monkeypatch.setattr(solver, "forward", lambda model, images: (next(batches), None, None))
+    found = solver.evaluate("valid", size)
+    assert metrics.point_errors(found.points_network_px, truth).max() < 0.01
+    assert found.peaks.max() <= 1
+
+
+@pytest.mark.parametrize("size", [16, 32])
+def test_pictures_shrink_as_points_do(solver, size):
+    points = torch.tensor([[[20.3, 30.8], [41.5, 12.0], [33.0, 50.2]]])
+    shrunk, _ = decode_heatmaps(solver.shrink(draw_heatmaps(points, 64, 64, 5.0), size))
+    assert (shrunk - rescale(points, size / 64)).abs().max() < 0.02
+
+
+def test_rate_rises_at_the_start_of_a_resolution(solver):
+    rates = []
+    for step in range(12):
+        solver.steps_at_size = step
+        rates.append(solver.set_learning_rate(0.5))
+    assert rates == pytest.approx([0.005 * min(1, (1 + step) / 10) for step in range(12)])
+    assert solver.optimizer.param_groups[0]["lr"] == rates[-1]
+
+
+def test_new_resolution_forgets_the_moments(solver):
+    solver.train()
+    assert solver.optimizer.state and solver.steps_at_size == 2  # two batches of two, one epoch
+    solver.start_resolution()
+    assert not solver.optimizer.state and solver.steps_at_size == 0
+
+
+def test_average_by_hand(solver):
+    """After n steps of a resolution the average keeps (1 + n) / (10 + n) of itself, at most the setting."""
+    before = [parameter.clone() for parameter in solver.average.parameters()]
+    with torch.no_grad():
+        for parameter in solver.model.parameters():
+            parameter += 1
+    solver.steps_at_size = 8
+    solver.update_average()
+    for old, new in zip(before, solver.average.parameters(), strict=True):
+        assert torch.allclose(new, old + 0.5, atol=1e-6)
+
+
+def test_best_is_the_least_validation_ipe(solver, tmp_path):
+    row = {f"{split}_{key}": 1.0 for split in ("train", "valid") for key in ("loss", "ipe_px", "or_10px")}
+    kept = []
+    for epoch, (size, ipe) in enumerate([(32, math.nan), (32, 3.0), (64, 5.0), (64, 2.0), (64, 2.5)], 1):
+        solver.history.append(row | {"epoch": epoch, "size": size, "valid_ipe_px": ipe})
+        solver.keep(solver.history[-1])
+        kept.append(torch.load(tmp_path / "best.pt", weights_only=True)["epoch"])
+    assert kept == [1, 2, 2, 4, 4]
+    assert torch.load(tmp_path / "last.pt", weights_only=True)["epoch"] == 5
+    assert rank({"valid_ipe_px": math.nan}) == math.inf
 
 
 def test_schedules_by_hand():
@@ -12,16 +92,14 @@ def test_schedules_by_hand():
 
 
 def test_stages_by_hand():
-    assert stage_sizes("64x2 256x1", 256, 8) == [64, 64, 256]
-    for wrong in ("", "64", "64x", "60x2", "96x2", "512x1", "0x3", "16x3", "64x2,128x1", "x3", "64x0"):
+    assert stage_sizes("64x2 256x1", 256, 8, 8) == [64, 64, 256]
+    for wrong in ("", "64", "64x", "60x2", "96x2", "512x1", "0x3", "16x3", "64x2,128x1", "x3", "64x0", "64x²"):
         with pytest.raises(DataError, match="stages"):
-            stage_sizes(wrong, 256, 8)
-
-
-def test_precision_is_one_that_exists():
-    assert fastest_precision(torch.device("cpu")) in ("float32", "bfloat16")
+            stage_sizes(wrong, 256, 8, 8)
+    with pytest.raises(DataError, match="a size of 64, 128, 256; found '32x1'"):
+        stage_sizes("32x1", 256, 8, 64)
 
 
 def test_progress_by_hand():
     """With a frame of 16 px an epoch at 16 costs 256 + 32, one at 8 costs 64 + 32."""
-    assert progress_after_epochs([8, 8, 16], 16) == pytest.approx([0, 0.2, 0.4, 1])
+    assert np.allclose(progress_after_epochs([8, 8, 16], 16), [0, 0.2, 0.4, 1])
