@@ -185,7 +185,7 @@ def test_mistakes_get_one_line(data, tmp_path, capsys):
         (("--stages", "32x1", "--result", tmp_path / "broken.pt"), "broken.pt"),
         (("--stages", "64x1", "--levels", "8", "--result", tmp_path / "new"), "stages: expected SIZExEPOCHS"),
         (("--elastic", "0.2", "--result", tmp_path / "new"), "elastic must lie in [0, 0.0625]"),
-        (("--data", tmp_path / "nowhere"), "landmarks.csv: not found; run data_preprocessing.py"),
+        (("--data", tmp_path / "nowhere", "--result", tmp_path / "new"), "landmarks.csv: not found; run data_preprocessing.py"),
         (
             ("--learning_rate", "1e30", "--gradient_clip", "0", "--warmup", "0", "--result", tmp_path / "inf"),
             "the loss is not finite (heatmaps",
