@@ -13,15 +13,12 @@ The table is written last, and only when every radiograph is in order: where it 
 """
 
 import argparse
-import csv
 import hashlib
 import io
 import json
-import math
 import os
 import signal
 import sys
-import unicodedata
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -32,11 +29,13 @@ import SimpleITK as sitk
 import torch
 from tqdm import tqdm
 
-from files import FORMAT, SETTINGS, SPLITS, TABLE, DataError, write_csv, write_whole
+import phantom
+from files import COORDINATES, FORMAT, SETTINGS, SPLITS, TABLE, DataError, write_csv, write_whole
 from heatmap import draw_heatmaps, rescale
 from radiograph import intensity_profile, read_radiograph, resize_square, to_8_bit
+from raw_data import find_radiographs, read_points
 
-COORDINATES = "all_coordinates.csv"
+RAW = Path("dataset")  # the only folder that hands are drawn into
 USUAL_REFERENCE = "3209"  # the radiograph of the Digital Hand Atlas that the reference matches to
 
 
@@ -58,76 +57,6 @@ class Job:
     settings: Settings
     reference: np.ndarray | None  # the intensity profile to match
     out: Path
-
-
-def read_points(path: Path) -> dict[str, np.ndarray]:
-    """A table of ID, x0, y0, x1, y1, ... -> ID: (landmarks, 2) px, NaN where both cells are blank. Raises DataError.
-
-    A first row with words and no number after its ID is taken for a header.
-    """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [(number, row) for number, row in enumerate(csv.reader(file), 1) if any(cell.strip() for cell in row)]
-    except FileNotFoundError:
-        raise DataError(f"{path}: not found; it must hold one row per radiograph: ID, x0, y0, x1, y1, ...") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: expected a comma-separated text file, found something else ({error})") from error
-    words = [cell for cell in rows[0][1][1:] if cell.strip()] if rows else []
-    if words and not any(is_number(cell) for cell in words):
-        rows = rows[1:]
-    if not rows:
-        raise DataError(f"{path}: expected one row per radiograph, found none")
-
-    points: dict[str, np.ndarray] = {}
-    width = len(rows[0][1])
-    for number, (id, *cells) in rows:
-        id, where = same_form(id), f"{path}, line {number}"
-        if len(cells) % 2 or not cells:
-            raise DataError(
-                f"{where}: expected an ID and pairs x, y, separated by commas; found {len(cells)} values after {id!r}"
-            )
-        if len(cells) + 1 != width:
-            raise DataError(f"{where}: expected {width - 1} values as in the first row, found {len(cells)}")
-        if id in points:
-            raise DataError(f"{where}: a second row for {id}; remove one")
-        if bad := [cell for cell in cells if cell.strip() and not is_number(cell)]:
-            raise DataError(f"{where}: expected a number or a blank, found {bad[0]!r}")
-        pairs = np.array([float(cell) if cell.strip() else math.nan for cell in cells]).reshape(-1, 2)
-        if (half := np.isnan(pairs).sum(1) == 1).any():
-            raise DataError(f"{where}: landmark {half.argmax()} has one coordinate; give both, or leave both blank")
-        points[id] = pairs
-    return points
-
-
-def is_number(text: str) -> bool:
-    """Whether a cell holds a finite number or NaN."""
-    try:
-        return not math.isinf(float(text))
-    except ValueError:
-        return False
-
-
-def same_form(id: str) -> str:
-    """An ID without outer blanks and with accented letters in one form: file systems and tables write them differently."""
-    return unicodedata.normalize("NFC", id.strip())
-
-
-def find_radiographs(raw: Path) -> tuple[dict[str, tuple[str, Path]], list[str]]:
-    """ID: (split, path) of every file in RAW/{train,valid,test}, hidden ones left out, and what is wrong."""
-    found: dict[str, tuple[str, Path]] = {}
-    errors = []
-    for split in SPLITS:
-        folder = raw / split
-        paths = sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
-        if not paths:
-            errors.append(f"{folder}: expected radiographs named ID.jpg, .png, .tif, .dcm, .mha or .nii, found none")
-        for path in paths:
-            id = same_form(path.name.removesuffix(".gz").rsplit(".", 1)[0])
-            if id in found:
-                errors.append(f"{path}: the ID {id} is also that of {found[id][1]}; rename or remove one")
-            else:
-                found[id] = (split, path)
-    return found, errors
 
 
 def prepare(job: Job) -> dict:
@@ -322,7 +251,7 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Prepare radiographs and landmarks for training.", allow_abbrev=False)
-    parser.add_argument("--raw", type=Path, default=Path("dataset"), help="folder with train, valid, test and " + COORDINATES)
+    parser.add_argument("--raw", type=Path, default=RAW, help="folder with train, valid, test and " + COORDINATES)
     parser.add_argument("--out", type=Path, default=Path("dataset/processed"), help="folder to write")
     parser.add_argument("--size", type=int, default=256, help="px of the square network frame, a multiple of 8")
     parser.add_argument("--sigma", type=float, default=3.0, help="px of the network frame, of the heatmaps on disk")
@@ -336,6 +265,9 @@ def main() -> int:
     if options.size < 8 or options.size % 8 or options.sigma <= 0 or options.workers < 1:
         parser.error("expected --size a positive multiple of 8, --sigma > 0 and --workers >= 1")
     try:
+        if options.raw == RAW and not phantom.files_of_others(RAW):
+            print(f"no radiographs in {RAW}: drawing hands instead ({RAW}/README.md says how to place real ones)")
+            phantom.write_data_set(RAW, phantom.COUNTS, seed=0, workers=options.workers)
         run(options.raw, options.out, Settings(options.size, options.sigma, options.reference), options.workers)
     except DataError as error:
         print(error, file=sys.stderr)

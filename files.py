@@ -8,6 +8,7 @@ from pathlib import Path
 FORMAT = 1  # of the processed folder: raised when the same settings would write other bytes
 TABLE, SETTINGS = "landmarks.csv", "settings.json"  # of the processed folder
 SPLITS = ("train", "valid", "test")
+COORDINATES = "all_coordinates.csv"  # of the raw folder
 
 
 class DataError(Exception):

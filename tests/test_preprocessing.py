@@ -11,9 +11,10 @@ import SimpleITK as sitk
 import torch
 from conftest import LANDMARKS, SPLITS, command, made_radiograph, preprocess, row, train
 
-from data_preprocessing import DataError, find_radiographs, read_points
+from files import DataError
 from heatmap import decode_heatmaps, rescale
 from radiograph import hand_outline, intensity_profile, read_radiograph, resize_square, to_8_bit
+from raw_data import find_radiographs, read_points
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -1,0 +1,149 @@
+"""The statistical shape of 37 hand landmarks: built from an atlas of annotations, and sampled.
+
+    python phantom_shape.py --annotations atlas_annotations.csv --out phantom_shape.npz
+
+Shapes are (37, 2) as (x, y), y down, in units of the centroid size (the root of the summed squared distances from the
+centroid), turned so that the hand stands upright. The table holds their mean and principal modes, no annotation itself.
+"""
+
+import argparse
+import io
+import sys
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from files import DataError, write_whole
+
+LANDMARKS = 37
+EXPLAINED = 0.99  # of the variance, by the modes that are kept
+ROBUST_LIMIT = 6.0  # robust standard deviations from the median, beyond which an annotation is an outlier
+MODE_LIMIT = 2.4  # standard deviations, beyond which a sampled mode is drawn again
+BOUNDS = (0.5, 99.5)  # percentiles of the atlas's measures that a sampled hand keeps to
+BASES, CHAINS = (13, 14, 15, 16, 17), ((13, 33, 34, 35, 36), (14, 29, 30, 31, 32), (15, 25, 26, 27, 28), (16, 21, 22, 23, 24))
+THUMB = (17, 18, 19, 20)
+WRIST_PAIRS = [  # neighbours whose distance a sampled hand keeps within the atlas's
+    *[(0, 2), (0, 1), (1, 6), (2, 3), (3, 4), (4, 5), (3, 7), (5, 8), (6, 7), (7, 8), (6, 9), (9, 10), (7, 10), (8, 11)],
+    *[(8, 12), (11, 12), (10, 11), (9, 13), (9, 14), (10, 15), (11, 16), (12, 17), (13, 14), (14, 15), (15, 16), (16, 17)],
+]
+
+
+@dataclass(frozen=True)
+class ShapeModel:
+    """mean (37, 2); modes (modes, 74), orthonormal rows; spread (modes,), standard deviations; bounds (measures, 2)."""
+
+    mean: np.ndarray
+    modes: np.ndarray
+    spread: np.ndarray
+    bounds: np.ndarray
+
+
+def measures(shapes: np.ndarray) -> np.ndarray:
+    """Shapes (n, 37, 2) -> what must stay plausible: lengths between neighbours, and bends at the finger joints (radians)."""
+    chains = (*CHAINS, THUMB)
+    pairs = [pair for chain in chains for pair in pairwise(chain)] + WRIST_PAIRS
+    start, stop = np.array(pairs).T
+    lengths = np.linalg.norm(shapes[:, stop] - shapes[:, start], axis=-1)
+    directions = [np.arctan2(*np.moveaxis(np.diff(shapes[:, list(chain)], axis=1), -1, 0)[::-1]) for chain in chains]
+    bends = [np.angle(np.exp(1j * np.diff(direction, axis=1))) for direction in directions]
+    return np.concatenate([lengths, *bends], axis=1)
+
+
+def normalise(points: np.ndarray) -> np.ndarray:
+    """Points (n, 37, 2) -> the same, around their centroid, in units of the centroid size."""
+    centred = points - points.mean(1, keepdims=True)
+    return centred / np.sqrt((centred**2).sum((1, 2), keepdims=True))
+
+
+def align(points: np.ndarray, iterations: int = 20) -> tuple[np.ndarray, np.ndarray]:
+    """Generalised Procrustes alignment of (n, 37, 2) without mirroring -> (aligned shapes, upright mean shape)."""
+    shapes = normalise(points)
+    mean = shapes[0]
+    for _ in range(iterations):
+        cross = np.einsum("nik,il->nkl", shapes, mean)
+        angle = np.arctan2(cross[:, 0, 1] - cross[:, 1, 0], cross[:, 0, 0] + cross[:, 1, 1])
+        shapes = rotate(shapes, angle)
+        mean = normalise(np.median(shapes, 0)[None])[0]  # the median, so that a slipped point does not pull the others
+    upright = np.arctan2(*(mean[25] - mean[15])) + np.pi
+    turn = np.full(len(shapes), -upright)
+    return rotate(shapes, -turn), rotate(mean[None], -turn[:1])[0]
+
+
+def rotate(shapes: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """Turn shapes (n, points, 2) by angles (n,) in radians, from the x axis towards the y axis."""
+    cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
+    x, y = shapes[..., 0], shapes[..., 1]
+    return np.stack([cos * x - sin * y, sin * x + cos * y], -1)
+
+
+def robust_distance(values: np.ndarray) -> np.ndarray:
+    """(n, k) -> (n,): the largest distance of a row's values from the column's median, in robust standard deviations."""
+    middle = np.median(values, 0)
+    deviation = 1.4826 * np.median(np.abs(values - middle), 0)
+    return (np.abs(values - middle) / deviation).max(1)
+
+
+def build(points: np.ndarray) -> tuple[ShapeModel, int]:
+    """Annotations (n, 37, 2), px -> (the model, the number of hands kept)."""
+    shapes, _ = align(points)
+    points = points[robust_distance(measures(shapes)) < ROBUST_LIMIT]
+    shapes, mean = align(points)
+    mean = shapes.mean(0)
+    _, singular, modes = np.linalg.svd((shapes - mean).reshape(len(shapes), -1), full_matrices=False)
+    kept = 1 + int(np.searchsorted(np.cumsum(singular**2) / (singular**2).sum(), EXPLAINED))
+    bounds = np.percentile(measures(shapes), BOUNDS, axis=0).T
+    return ShapeModel(mean, modes[:kept], singular[:kept] / np.sqrt(len(shapes) - 1), bounds), len(shapes)
+
+
+def load(path: Path) -> ShapeModel:
+    with np.load(path) as table:
+        return ShapeModel(**{name: table[name].astype(np.float64) for name in ("mean", "modes", "spread", "bounds")})
+
+
+def sample(model: ShapeModel, rng: np.random.Generator, attempts: int = 200) -> np.ndarray:
+    """One plausible hand (37, 2): modes drawn within MODE_LIMIT, measures within the atlas's bounds."""
+    low, high = model.bounds.T
+    for _ in range(attempts):
+        weights = rng.standard_normal(len(model.spread))
+        while (far := np.abs(weights) > MODE_LIMIT).any():
+            weights[far] = rng.standard_normal(far.sum())
+        shape = model.mean + (weights * model.spread @ model.modes).reshape(-1, 2)
+        measured = measures(shape[None])[0]
+        if ((measured >= low) & (measured <= high)).all():
+            return shape
+    raise AssertionError(f"no plausible hand in {attempts} draws: the shape model does not fit its own bounds")
+
+
+def read_annotations(path: Path) -> np.ndarray:
+    """Rows of ID, x0, y0, ... -> (n, 37, 2). Raises DataError."""
+    try:
+        table = np.genfromtxt(path, delimiter=",")[:, 1:]
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: expected rows of ID, x0, y0, ... ({error})") from error
+    if table.shape[1] != 2 * LANDMARKS or not np.isfinite(table).all():
+        raise DataError(f"{path}: expected {2 * LANDMARKS} numbers after each ID, found {table.shape[1]} or blanks")
+    return table.reshape(-1, LANDMARKS, 2)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Build the shape model from a table of annotations.")
+    parser.add_argument("--annotations", type=Path, required=True, help="rows of ID, x0, y0, ..., x36, y36")
+    parser.add_argument("--out", type=Path, default=Path("phantom_shape.npz"), help="table to write")
+    options = parser.parse_args()
+    try:
+        points = read_annotations(options.annotations)
+    except DataError as error:
+        print(error, file=sys.stderr)
+        return 1
+    model, hands = build(points)
+    content = io.BytesIO()
+    np.savez_compressed(content, **{name: value.astype(np.float32) for name, value in vars(model).items()})
+    write_whole(options.out, content.getvalue())
+    print(f"{hands} of {len(points)} hands, {len(model.spread)} modes for {EXPLAINED:.0%} of the variance -> {options.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
