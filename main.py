@@ -17,7 +17,7 @@ import torch
 
 from augment import Augment
 from dataloader import RadiographDataset, make_loader
-from files import DataError
+from files import SPLITS, DataError
 from model import SCN
 from solver import Solver, TrainingError, read_checkpoint
 
@@ -29,7 +29,9 @@ class Settings:
     data: str = "dataset/processed"  # folder that data_preprocessing.py wrote
     result: str = "result"  # folder for checkpoints, tables and pictures
     checkpoint: str = ""  # file to test; blank: RESULT/best.pt
+    test_on: str = "test"  # what --mode test measures: test, valid or train; training ends with test
     resume: bool = False  # go on from RESULT/last.pt
+    init: str = ""  # checkpoint whose weights training starts from; blank: random ones
     debug: bool = False  # draw the heatmaps of both components after every epoch, into RESULT/debug
 
     # Network: the published one, but for dropout
@@ -67,6 +69,7 @@ class Settings:
 
 CHOICES = {
     "mode": ("train", "test"),
+    "test_on": ("test", "valid", "train"),
     "schedule": ("constant", "linear", "cosine"),
     "device": ("auto", "cpu", "cuda"),
     "precision": ("auto", "float32", "bfloat16"),
@@ -111,10 +114,13 @@ def run(settings: Settings) -> None:
     elif best.exists() and not settings.resume:
         raise DataError(f"{best}: an earlier run is there; go on with --resume, or choose another --result")
 
-    splits = ("test",) if settings.mode == "test" else ("train", "valid", "test")
-    data = {split: RadiographDataset(Path(settings.data), split, with_heatmaps=split != "train") for split in splits}
-    for split, dataset in data.items():
-        print(f"{split:5s} {len(dataset)} radiographs of {dataset.size} x {dataset.size} px")
+    folder = Path(settings.data)
+    if settings.mode == "test":
+        data = {"test": RadiographDataset(folder, settings.test_on, with_heatmaps=True)}
+    else:
+        data = {split: RadiographDataset(folder, split, with_heatmaps=split != "train") for split in SPLITS}
+    for dataset in data.values():
+        print(f"{dataset.split:5s} {len(dataset)} radiographs of {dataset.size} x {dataset.size} px")
     loaders = {split: make_loader(dataset, settings.batch_size, shuffle=split == "train") for split, dataset in data.items()}
     torch.manual_seed(settings.seed)
     landmarks = data["test"].points_px.shape[1]
@@ -123,10 +129,12 @@ def run(settings: Settings) -> None:
     if settings.mode == "train":
         if settings.resume:
             solver.resume()
+        elif settings.init:
+            solver.start_from(Path(settings.init))
         solver.train()
     solver.load(best)
     figures = solver.test()
-    print(f"test of {best}: " + ", ".join(f"{name} {value}" for name, value in figures.items()))
+    print(f"{data['test'].split} of {best}: " + ", ".join(f"{name} {value}" for name, value in figures.items()))
 
 
 def main(arguments: list[str] | None = None) -> int:

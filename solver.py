@@ -25,7 +25,8 @@ from model import SCN
 from schedule import progress_after_epochs, schedule_factor, stage_sizes
 
 CURVES_EVERY_S = 60  # seconds at least between two drawings of the curves, which take half a second
-MAY_DIFFER = {"data", "result", "mode", "checkpoint", "resume", "debug", "device"}  # between a run and its continuation
+# settings that may differ between a run and its continuation
+MAY_DIFFER = {"data", "result", "mode", "checkpoint", "test_on", "resume", "init", "debug", "device"}
 
 
 class TrainingError(Exception):
@@ -157,9 +158,8 @@ class Solver:
         """Measure the network on the test radiographs and write what it found to RESULT; returns the figures."""
         found = self.evaluate("test", self.size)
         data = self.loaders["test"].dataset
-        return report.write_test(
-            self.result, data, found.points_network_px, found.peaks, {"network_input_px": self.size, "precision": self.precision}
-        )
+        more = {"split": data.split, "network_input_px": self.size, "precision": self.precision}
+        return report.write_test(self.result, data, found.points_network_px, found.peaks, more)
 
     def keep(self, row: dict) -> None:
         """Write what an epoch left: the best state, the last state, the table and the curves."""
@@ -206,6 +206,17 @@ class Solver:
         if self.settings.precision == "auto":
             self.set_precision(state["precision"])
         return state
+
+    def start_from(self, path: Path) -> None:
+        """Begin with the weights of a checkpoint; those made for another number of landmarks stay random. Raises DataError."""
+        weights, own = read_checkpoint(path, self.device)["weights"], self.model.state_dict()
+        fitting = {name: weight for name, weight in weights.items() if name in own and weight.shape == own[name].shape}
+        anew = sorted(own.keys() - fitting.keys())
+        if len(fitting) <= len(own) / 2:
+            raise DataError(f"{path}: is another network than the model settings ask for; use the same settings, or another file")
+        self.model.load_state_dict(own | fitting)
+        self.average.load_state_dict(own | fitting)
+        print(f"starting from {path}" + (f"; random, because their shapes differ: {', '.join(anew)}" if anew else ""))
 
     def resume(self) -> None:
         """Go on from RESULT/last.pt; on the same machine, as if the run had never stopped. Raises DataError."""

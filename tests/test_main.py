@@ -196,6 +196,35 @@ def test_mistakes_get_one_line(data, tmp_path, capsys):
         assert status == 1 and expected in said, (arguments, said)
 
 
+def test_training_starts_from_the_weights_of_another_run(data, tmp_path, capsys):
+    still = ("--stages", "64x1", "--learning_rate", "1e-12", "--ridge", "0")
+    assert in_process(capsys, data, tmp_path / "first", "--stages", "64x1")[0] == 0
+    init = ("--init", tmp_path / "first" / "best.pt")
+    assert in_process(capsys, data, tmp_path / "second", *still, *init)[0] == 0
+    first, second = weights_of(tmp_path / "first" / "best.pt"), weights_of(tmp_path / "second" / "best.pt")
+    assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
+
+    other = fewer_landmarks(data, tmp_path / "other")
+    assert main([str(a) for a in ("--data", other, "--result", tmp_path / "third", *SMALL_RUN, *still, *init)]) == 0
+    assert "random, because their shapes differ: local_appearance.head.bias, local_app" in capsys.readouterr().out
+    third = weights_of(tmp_path / "third" / "best.pt")
+    same = {
+        name for name in first if first[name].shape == third[name].shape and torch.allclose(first[name], third[name], atol=1e-6)
+    }
+    assert len(first) - len(same) == 5  # both heads, and the kernels that see the local heatmaps
+
+    status, said = in_process(capsys, data, tmp_path / "fourth", *still, *init, "--channels", "4")
+    assert status == 1 and "is another network than the model settings ask for" in said
+
+
+def test_any_split_is_measured(data, tmp_path, capsys):
+    assert in_process(capsys, data, tmp_path / "run", "--stages", "32x1")[0] == 0
+    assert in_process(capsys, data, tmp_path / "run", "--mode", "test", "--test_on", "valid")[0] == 0
+    figures = json.loads((tmp_path / "run" / "test.json").read_text())
+    assert figures["split"] == "valid"
+    assert figures["ipe_px"] == pytest.approx(float(rows_of(tmp_path / "run" / "metrics.csv")[0]["valid_ipe_px"]), abs=1e-5)
+
+
 def test_settings_out_of_range_are_named():
     for arguments, expected in (
         (("--batch_size", 0), "--batch_size: expected a number above 0, found 0"),

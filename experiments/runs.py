@@ -1,0 +1,42 @@
+"""What the experiments share: they run the project's own commands, in this process, and read what those leave."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import data_preprocessing  # noqa: E402
+import main  # noqa: E402
+
+WORKERS = os.cpu_count() or 1
+
+
+def prepare(raw: Path, out: Path, reference: str = "auto") -> None:
+    data_preprocessing.run(raw, out, data_preprocessing.Settings(256, 3.0, reference), WORKERS)
+
+
+def train(data: Path, result: Path, *more: str) -> None:
+    """Train into RESULT unless an earlier call did; go on with what an interrupted one left."""
+    if not (result / "test.json").exists():
+        resume = ["--resume"] if (result / "last.pt").exists() else []
+        command("--data", data, "--result", result, *more, *resume)
+
+
+def measure(checkpoint: Path, data: Path, split: str, result: Path) -> dict:
+    """The figures of a checkpoint on a split."""
+    command("--mode", "test", "--checkpoint", checkpoint, "--data", data, "--test_on", split, "--result", result)
+    return json.loads((result / "test.json").read_text())
+
+
+def command(*arguments: object) -> None:
+    if status := main.main([str(argument) for argument in arguments]):
+        sys.exit(status)
+
+
+def table(header: list[str], rows: list[list[object]]) -> str:
+    """A Markdown table, numbers with three digits."""
+    text = [[f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *text))
