@@ -79,33 +79,42 @@ class Augment:
                 f"found {self.elastic:g}"
             )
 
-    def __call__(self, images: Tensor, points: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, images: Tensor, points: Tensor, generator: torch.Generator, part: slice = slice(None)
+    ) -> tuple[Tensor, Tensor]:
         """Change a batch by one draw per radiograph.
 
         images (B, C, H, W) in [-1, 1], points (B, L, 2) as (x, y) px, NaN where missing -> the same, changed; landmarks moved
-        off the picture become NaN. What comes into view from outside repeats the picture's border.
+        off the picture become NaN. What comes into view from outside repeats the picture's border. Of several processes each
+        gives the whole batch and takes its `part`: so the draws are those of one process.
         """
         batch, _, height, width = images.shape
         device = images.device
+
+        def draw(shape: tuple[int, ...], limit: float) -> Tensor:
+            return uniform((batch, *shape), limit, generator)[part].to(device)
+
+        angle = torch.deg2rad(draw((), self.rotation))
+        zoom, stretch = draw((), self.scaling), draw((), self.stretch)
+        shift, count = draw((1, 2), self.translation), self.elastic_intervals + 3
+        control = draw((count, count, 2), self.elastic)
+        scale, brighter = draw((1, 1, 1), self.intensity_scale), draw((1, 1, 1), self.intensity_shift)
+        images, points = images[part], points[part]
+
         size = torch.tensor([width, height], dtype=points.dtype, device=device)
         centre = (size - 1) / 2
-
-        angle = torch.deg2rad(uniform((batch,), self.rotation, generator))
-        zoom, stretch = uniform((batch,), self.scaling, generator), uniform((batch,), self.stretch, generator)
         cos, sin = angle.cos(), angle.sin()
         grow = torch.stack([zoom + stretch, zoom - stretch], -1).exp()
-        matrix = (torch.stack([cos, -sin, sin, cos], -1).reshape(batch, 2, 2) * grow[:, None, :]).to(device)
-        shift = uniform((batch, 1, 2), self.translation, generator).to(device) * size
-        count = self.elastic_intervals + 3
-        control = uniform((batch, count, count, 2), self.elastic, generator).to(device) * size
-        elastic = Elastic(control, height, width)
+        matrix = torch.stack([cos, -sin, sin, cos], -1).reshape(-1, 2, 2) * grow[:, None, :]
+        shift = shift * size
+        elastic = Elastic(control * size, height, width)
 
         columns = torch.arange(width, device=device, dtype=points.dtype)
         rows = torch.arange(height, device=device, dtype=points.dtype)
         new = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)
         looked_up = new + elastic.on_grid(columns, rows)
         old = (looked_up - centre).flatten(1, 2) @ matrix.mT + centre + shift
-        grid = ((2 * old + 1) / size - 1).reshape(batch, height, width, 2)
+        grid = ((2 * old + 1) / size - 1).reshape(-1, height, width, 2)
         images = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
         target = (points - centre - shift) @ torch.linalg.inv(matrix).mT + centre
@@ -113,7 +122,4 @@ class Augment:
         for _ in range(INVERSION_STEPS):
             points = target - elastic.at(points)
         inside = ((points >= -0.5) & (points <= size - 0.5)).all(-1, keepdim=True)
-        points = points.where(inside, torch.nan)
-
-        scale = 1 + uniform((batch, 1, 1, 1), self.intensity_scale, generator).to(device)
-        return images * scale + uniform((batch, 1, 1, 1), self.intensity_shift, generator).to(device), points
+        return images * (1 + scale) + brighter, points.where(inside, torch.nan)

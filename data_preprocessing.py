@@ -7,7 +7,7 @@ reads RAW/{train,valid,test}/ID.* and RAW/all_coordinates.csv, and writes
     OUT/{train,valid,test}/ID.png   the radiograph, size x size, histogram matched to a reference, 8 bit
     OUT/{train,valid,test}/ID.npz   its Gaussian heatmaps, float16 (landmarks, size, size), and what they were made from
     OUT/landmarks.csv               one row per radiograph: size, spacing, and the points in both frames
-    OUT/settings.json               the settings that all of it was made with
+    OUT/settings.json               the settings that all of it was made with, and the histogram that was matched to
 
 The table is written last, and only when every radiograph is in order: where it stands, the data set is whole.
 """
@@ -30,7 +30,7 @@ import torch
 from tqdm import tqdm
 
 import phantom
-from files import COORDINATES, FORMAT, SETTINGS, SPLITS, TABLE, DataError, write_csv, write_whole
+from files import COORDINATES, FORMAT, LOCK, SETTINGS, SPLITS, TABLE, DataError, alone_in, stop_on_sigterm, write_csv, write_whole
 from heatmap import draw_heatmaps, rescale
 from radiograph import intensity_profile, read_radiograph, resize_square, to_8_bit
 from raw_data import find_radiographs, read_points
@@ -162,33 +162,30 @@ def write_table(path: Path, rows: list[dict]) -> None:
 
 
 def claim_folder(out: Path) -> dict:
-    """Drop the table of an earlier run, so that nothing counts as prepared, and return its settings; none for a new folder.
+    """Drop the table of an earlier run, so that nothing counts as prepared, and return its settings; none for an empty folder.
 
     Raises DataError for a folder that an earlier run did not make.
     """
     mine = DataError(f"{out}: expected an empty folder or an earlier result, found other files; choose another --out")
-    if not out.exists():
-        return {}
-    if not out.is_dir():
-        raise mine
     try:
         stored = json.loads((out / SETTINGS).read_text())
     except FileNotFoundError:
-        if any(out.iterdir()):
+        if any(path.name != LOCK for path in out.iterdir()):
             raise mine from None
         return {}
     except ValueError:
         raise mine from None
-    if not isinstance(stored, dict) or set(stored) != {"format", *Settings.__annotations__}:
+    if not isinstance(stored, dict) or not {"format", *Settings.__annotations__} <= set(stored):
         raise mine
     (out / TABLE).unlink(missing_ok=True)
     return stored
 
 
-def write_settings(out: Path, settings: Settings, stored: dict) -> None:
+def write_settings(out: Path, settings: Settings, reference: np.ndarray | None, stored: dict) -> None:
     """Write what OUT is made with, saying what is different from an earlier run, and make its folders."""
     wanted = {"format": FORMAT, **asdict(settings)}
-    changed = [f"{key} {stored[key]} -> {wanted[key]}" for key in stored if stored[key] != wanted[key]]
+    changed = [f"{key} {stored[key]} -> {wanted[key]}" for key in wanted if stored and stored[key] != wanted[key]]
+    wanted["profile"] = None if reference is None else reference.tolist()
     if changed:
         print(f"{out} was made with other settings ({', '.join(changed)}): everything is made again")
     out.mkdir(parents=True, exist_ok=True)
@@ -234,7 +231,7 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
     if settings.reference != "none":
         radiograph = read_radiograph(found[settings.reference][1])
         reference = intensity_profile(resize_square(radiograph.pixels, settings.size))
-    write_settings(out, settings, stored)
+    write_settings(out, settings, reference, stored)
     jobs = [Job(id, split, path, points[id], settings, reference, out) for id, (split, path) in found.items() if id in points]
     rows, more_errors = prepare_all(jobs, workers)
     for split in SPLITS:
@@ -264,11 +261,13 @@ def main() -> int:
     options = parser.parse_args()
     if options.size < 8 or options.size % 8 or options.sigma <= 0 or options.workers < 1:
         parser.error("expected --size a positive multiple of 8, --sigma > 0 and --workers >= 1")
+    stop_on_sigterm()
     try:
         if options.raw == RAW and not phantom.files_of_others(RAW):
             print(f"no radiographs in {RAW}: drawing hands instead ({RAW}/README.md says how to place real ones)")
             phantom.write_data_set(RAW, phantom.COUNTS, seed=0, workers=options.workers)
-        run(options.raw, options.out, Settings(options.size, options.sigma, options.reference), options.workers)
+        with alone_in(options.out):
+            run(options.raw, options.out, Settings(options.size, options.sigma, options.reference), options.workers)
     except DataError as error:
         print(error, file=sys.stderr)
         return 1

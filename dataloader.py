@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+import distributed
 from files import FORMAT, SETTINGS, TABLE, DataError
 
 
@@ -55,7 +56,7 @@ class RadiographDataset(Dataset):
     def __getitem__(self, i: int) -> dict[str, torch.Tensor]:
         """image (1, size, size) in [-1, 1], points (L, 2) network-frame px, and heatmaps (L, size, size) if asked for."""
         item = {
-            "image": torch.from_numpy(self.pictures[i]).float()[None] / 127.5 - 1,
+            "image": to_input(self.pictures[i])[None],
             "points": torch.from_numpy(self.points_network_px[i]).float(),
         }
         if self.with_heatmaps:
@@ -63,6 +64,11 @@ class RadiographDataset(Dataset):
             heatmaps = self.read(self.ids[i], ".npz", lambda path: np.load(path)["heatmaps"], shape)
             item["heatmaps"] = torch.from_numpy(heatmaps).float()
         return item
+
+
+def to_input(picture: np.ndarray) -> torch.Tensor:
+    """A prepared picture, uint8 -> what the network sees, in [-1, 1]."""
+    return torch.from_numpy(picture).float() / 127.5 - 1
 
 
 def read_folder(folder: Path) -> tuple[dict, list[dict[str, str]]]:
@@ -92,5 +98,7 @@ def numbers(rows: list[dict[str, str]], names: list[str]) -> np.ndarray:
 
 
 def make_loader(dataset: RadiographDataset, batch_size: int, shuffle: bool = False) -> DataLoader:
-    """Batches in an order that torch.manual_seed decides; the last one may be smaller."""
-    return DataLoader(dataset, batch_size, shuffle=shuffle)
+    """Batches, the last one maybe smaller: of all, in an order that torch.manual_seed decides, or of this process's share."""
+    if shuffle:
+        return DataLoader(dataset, batch_size, shuffle=True)
+    return DataLoader(dataset, batch_size, sampler=range(distributed.RANK, len(dataset), distributed.WORLD))

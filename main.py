@@ -9,15 +9,19 @@ Edit the settings below, or give any of them as a flag of the same name.
 
 import argparse
 import math
+import os
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
 
+import distributed
 from augment import Augment
+from check import check
 from dataloader import RadiographDataset, make_loader
-from files import SPLITS, DataError
+from files import SPLITS, DataError, alone_in, stop_on_sigterm
 from model import SCN
 from solver import Solver, TrainingError, read_checkpoint
 
@@ -25,7 +29,7 @@ from solver import Solver, TrainingError, read_checkpoint
 @dataclass
 class Settings:
     # What to do
-    mode: str = "train"  # train (validates and tests too) or test
+    mode: str = "train"  # train (validates and tests too), test, or check (looks for mistakes in the data, and trains nothing)
     data: str = "dataset/processed"  # folder that data_preprocessing.py wrote
     result: str = "result"  # folder for checkpoints, tables and pictures
     checkpoint: str = ""  # file to test; blank: RESULT/best.pt
@@ -68,7 +72,7 @@ class Settings:
 
 
 CHOICES = {
-    "mode": ("train", "test"),
+    "mode": ("train", "test", "check"),
     "test_on": ("test", "valid", "train"),
     "schedule": ("constant", "linear", "cosine"),
     "device": ("auto", "cpu", "cuda"),
@@ -76,6 +80,7 @@ CHOICES = {
 }
 
 
+CHECKED = 50  # radiographs of each split whose landmarks are looked for beside the hand before every training
 NETWORK = ("channels", "levels", "spatial_kernel", "spatial_factor", "dropout")  # what SCN is built with
 POSITIVE = ("channels", "levels", "spatial_kernel", "spatial_factor", "batch_size", "learning_rate", "elastic_intervals")
 FRACTIONS = ("dropout", "beta1", "beta2", "averaging")
@@ -105,13 +110,14 @@ def read_settings(arguments: list[str] | None = None) -> Settings:
     return settings
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings) -> int:
+    """Do what `mode` says; returns the exit status. Raises DataError and TrainingError."""
     best = Path(settings.result) / "best.pt"
     if settings.mode == "test":
         best = Path(settings.checkpoint or best)
         trained = read_checkpoint(best)["settings"]
         settings = replace(settings, **{name: trained[name] for name in (*NETWORK, "stages")})
-    elif best.exists() and not settings.resume:
+    elif settings.mode == "train" and best.exists() and not settings.resume:
         raise DataError(f"{best}: an earlier run is there; go on with --resume, or choose another --result")
 
     folder = Path(settings.data)
@@ -121,6 +127,12 @@ def run(settings: Settings) -> None:
         data = {split: RadiographDataset(folder, split, with_heatmaps=split != "train") for split in SPLITS}
     for dataset in data.values():
         print(f"{dataset.split:5s} {len(dataset)} radiographs of {dataset.size} x {dataset.size} px")
+    if settings.mode != "test":
+        augment = Augment(**{field.name: getattr(settings, field.name) for field in fields(Augment)})
+        findings = check(list(data.values()), augment, limit=None if settings.mode == "check" else CHECKED)
+        print("".join(f"check: {finding}\n" for finding in findings) or "check: nothing found\n", end="")
+        if settings.mode == "check":
+            return 1 if findings else 0
     loaders = {split: make_loader(dataset, settings.batch_size, shuffle=split == "train") for split, dataset in data.items()}
     torch.manual_seed(settings.seed)
     landmarks = data["test"].points_px.shape[1]
@@ -132,16 +144,23 @@ def run(settings: Settings) -> None:
         elif settings.init:
             solver.start_from(Path(settings.init))
         solver.train()
+        distributed.wait()  # for best.pt to be whole
     solver.load(best)
     figures = solver.test()
     print(f"{data['test'].split} of {best}: " + ", ".join(f"{name} {value}" for name, value in figures.items()))
+    distributed.stop()
+    return 0
 
 
 def main(arguments: list[str] | None = None) -> int:
     settings = read_settings(arguments)
+    if not distributed.FIRST:
+        sys.stdout = open(os.devnull, "w")
     print(settings)
+    stop_on_sigterm()
     try:
-        run(settings)
+        with alone_in(Path(settings.result)) if distributed.FIRST else nullcontext():
+            return run(settings)
     except (DataError, TrainingError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -155,7 +174,6 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 130
-    return 0
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ frame, since the square network frame stretches it.
 
 import numpy as np
 
+from hand import NAMES, landmark_names
+
 WRIST_POINTS, WRIST_MM = (1, 5), 50.0  # the literature's scale for hands of unknown spacing (Payer et al. 2019)
-HAND_LANDMARKS = 37
 
 
 def point_errors(predicted: np.ndarray, truth: np.ndarray, unit: np.ndarray | float = 1.0) -> np.ndarray:
@@ -28,7 +29,7 @@ def millimetres_per_pixel(
     """
     known = np.isfinite(spacings_mm).all(1)
     spacing = spacings_mm.copy()
-    if points_px.shape[1] == HAND_LANDMARKS:
+    if points_px.shape[1] == len(NAMES):
         first, second = WRIST_POINTS
         wrist_px = np.linalg.norm(points_px[:, first] - points_px[:, second], axis=-1)
         by_wrist = WRIST_MM / np.where(wrist_px > 0, wrist_px, np.nan)
@@ -115,8 +116,9 @@ def landmark_table(errors_px: np.ndarray, errors_mm: np.ndarray) -> list[dict]:
         "mean_mm": mean_of_present(errors_mm, 0),
         "sdr_2mm_percent": sdr(errors_mm, 2, 0),
     }
+    names = landmark_names(errors_px.shape[1])
     return [
-        {"landmark": i} | {name: round(float(column[i]), 4) for name, column in columns.items()}
+        {"landmark": i, "name": names[i]} | {name: round(float(column[i]), 4) for name, column in columns.items()}
         for i in range(errors_px.shape[1])
     ]
 

@@ -3,6 +3,7 @@
 import copy
 import io
 import math
+import os
 import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -14,16 +15,19 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+import distributed
 import figures
 import metrics
 import report
 from augment import Augment
+from device import choose_device, fastest_precision
 from files import DataError, write_csv, write_whole
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
 from loss import ridge_loss
 from model import SCN
 from schedule import progress_after_epochs, schedule_factor, stage_sizes
 
+PREVIOUS = "previous.pt"  # the last state but one, should last.pt be damaged
 CURVES_EVERY_S = 60  # seconds at least between two drawings of the curves, which take half a second
 # settings that may differ between a run and its continuation
 MAY_DIFFER = {"data", "result", "mode", "checkpoint", "test_on", "resume", "init", "debug", "device"}
@@ -54,10 +58,12 @@ class Solver:
         self.progress = progress_after_epochs(self.sizes, data.size)
         self.size = self.sizes[-1]
         self.result = Path(settings.result)
-        self.device = choose_device(settings.device)
-        self.set_precision(fastest_precision(self.device) if settings.precision == "auto" else settings.precision)
+        self.device = distributed.start(choose_device(settings.device))
+        precision = fastest_precision(self.device) if settings.precision == "auto" else settings.precision
+        self.set_precision(distributed.gather([precision])[0])  # the processes must agree
         self.augment = Augment(**{field.name: getattr(settings, field.name) for field in fields(Augment)})
         self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.parallel = distributed.wrap(self.model)
         self.average = copy.deepcopy(model) if settings.averaging else model
         self.kernels = [weight for weight in model.parameters() if weight.ndim == 4]
         betas = (settings.beta1, settings.beta2)
@@ -76,7 +82,9 @@ class Solver:
         self.result.mkdir(parents=True, exist_ok=True)
         layout = "{percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left{postfix}"
         print(report.EPOCH_HEADER)
-        with tqdm(total=1.0, initial=self.progress[len(self.history)], bar_format=layout, disable=None) as bar:
+        with tqdm(
+            total=1.0, initial=self.progress[len(self.history)], bar_format=layout, disable=None if distributed.FIRST else True
+        ) as bar:
             for epoch, size in list(enumerate(self.sizes, 1))[len(self.history) :]:
                 start = time.perf_counter()
                 if epoch == 1 or size != self.sizes[epoch - 2]:
@@ -88,7 +96,7 @@ class Solver:
                 self.history.append(row)
                 self.keep(row)
                 tqdm.write(report.epoch_line(row))
-                if self.settings.debug:
+                if self.settings.debug and distributed.FIRST:
                     self.debug(epoch, size)
 
     def train_epoch(self, epoch: int, size: int, bar: tqdm) -> dict:
@@ -102,11 +110,14 @@ class Solver:
         done, step_progress = self.progress[epoch - 1], (self.progress[epoch] - self.progress[epoch - 1]) / len(loader)
         for i, batch in enumerate(loader):
             rate = self.set_learning_rate(done + i * step_progress)
-            images, points = self.augment(batch["image"].to(self.device), batch["points"].to(self.device), generator)
+            count = len(batch["image"])
+            part, weight = distributed.share(count)
+            images, points = self.augment(batch["image"].to(self.device), batch["points"].to(self.device), generator, part)
             images, points = self.shrink(images, size), rescale(points, size / self.network_size)
             targets = draw_heatmaps(points, size, size, self.sigma * size / self.network_size)
-            heatmaps, _, _ = self.forward(self.model, images)
-            loss, parts = ridge_loss(heatmaps, targets, points, self.kernels, settings.ridge, (self.network_size / size) ** 2)
+            heatmaps, _, _ = self.forward(self.parallel, images)
+            area = (self.network_size / size) ** 2
+            loss, parts = ridge_loss(heatmaps, targets, points, self.kernels, settings.ridge, weight * area)
             self.optimizer.zero_grad()
             loss.backward()
             norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.gradient_clip or math.inf)
@@ -116,13 +127,15 @@ class Solver:
             self.optimizer.step()
             self.steps_at_size += 1
             self.update_average()
-            found, _ = decode_heatmaps(heatmaps.detach())
-            errors.append((found - points).norm(dim=-1) * (self.network_size / size))
-            losses.append(parts["heatmaps"].detach() * len(images))
+            losses.append(parts["heatmaps"].detach() * count / distributed.WORLD)
+            if weight:
+                found, _ = decode_heatmaps(heatmaps.detach())
+                errors.append((found - points).norm(dim=-1) * (self.network_size / size))
             bar.update(step_progress)
             bar.set_postfix_str(f", epoch {epoch}")
-        errors_px = torch.cat(errors).cpu().numpy()
-        return {"learning_rate": rate} | report.epoch_figures("train", sum(losses).item() / len(errors_px), errors_px)
+        errors_px = np.array(distributed.gather(list(torch.cat(errors).cpu().numpy())))
+        loss = sum(distributed.gather([sum(losses).item()])) / len(errors_px)
+        return {"learning_rate": rate} | report.epoch_figures("train", loss, errors_px)
 
     def start_resolution(self) -> None:
         """Forget what Adam knows of the gradients at another resolution, which would make the first steps far too long."""
@@ -149,24 +162,30 @@ class Solver:
             loss, _ = ridge_loss(heatmaps, targets, batch["points"].to(self.device), [], 0, area)
             found, heights = decode_heatmaps(heatmaps)
             losses.append(loss.item() * len(heatmaps))
-            points.append(rescale(found, self.network_size / size).cpu().double().numpy())
-            peaks.append(heights.cpu().numpy())
-        points, peaks = np.concatenate(points), np.concatenate(peaks)
-        return Evaluation(sum(losses) / len(points), points, peaks)
+            points.extend(rescale(found, self.network_size / size).cpu().double().numpy())
+            peaks.extend(heights.cpu().numpy())
+        losses, points, peaks = (distributed.gather(items) for items in (losses, points, peaks))
+        return Evaluation(sum(losses) / len(points), np.array(points), np.array(peaks))
 
     def test(self) -> dict:
         """Measure the network on the test radiographs and write what it found to RESULT; returns the figures."""
         found = self.evaluate("test", self.size)
         data = self.loaders["test"].dataset
+        if not distributed.FIRST:
+            return {}
         more = {"split": data.split, "network_input_px": self.size, "precision": self.precision}
         return report.write_test(self.result, data, found.points_network_px, found.peaks, more)
 
     def keep(self, row: dict) -> None:
         """Write what an epoch left: the best state, the last state, the table and the curves."""
         self.size = row["size"]
+        if not distributed.FIRST:
+            return
         if rank(row) <= min(map(rank, self.history)):
             self.save(self.result / "best.pt", with_training=False)
-        self.save(self.result / "last.pt", with_training=True)
+        if (last := self.result / "last.pt").exists():
+            os.replace(last, self.result / PREVIOUS)
+        self.save(last, with_training=True)
         write_csv(self.result / "metrics.csv", self.history)
         if len(self.history) == len(self.sizes) or time.perf_counter() - self.curves_drawn > CURVES_EVERY_S:
             figures.draw_curves(self.history, self.result / "curves.png")
@@ -219,13 +238,24 @@ class Solver:
         print(f"starting from {path}" + (f"; random, because their shapes differ: {', '.join(anew)}" if anew else ""))
 
     def resume(self) -> None:
-        """Go on from RESULT/last.pt; on the same machine, as if the run had never stopped. Raises DataError."""
-        path = self.result / "last.pt"
+        """Go on from RESULT/last.pt, or where that is damaged from the state before it, as if the run had never stopped.
+
+        The same numbers come out on the same machine. Raises DataError.
+        """
+        path, previous = self.result / "last.pt", self.result / PREVIOUS
+        try:
+            read_checkpoint(path)
+        except DataError as error:
+            if not previous.exists():
+                raise
+            print(f"{error}; going on from {previous}, an epoch earlier")
+            path = previous
         state = self.load(path)
         if "model" not in state:
             raise DataError(f"{path}: holds weights alone, not the state of a training; train anew with another --result")
         was, now = state["settings"] | state["data"], asdict(self.settings) | self.data_settings
-        changed = [f"{key} {was[key]} -> {now.get(key)}" for key in was if key not in MAY_DIFFER and was[key] != now.get(key)]
+        changed = [key for key in was if key not in MAY_DIFFER and was[key] != now.get(key)]
+        changed = ["another reference" if key == "profile" else f"{key} {was[key]} -> {now.get(key)}" for key in changed]
         if changed:
             raise DataError(f"{path}: made with other settings ({', '.join(changed)}); use the same, or another --result")
         self.model.load_state_dict(state["model"])
@@ -244,9 +274,9 @@ class Solver:
         named = dict(zip(("product", "local", "spatial"), maps, strict=True))
         figures.draw_heatmaps(image[0, 0].cpu().numpy(), named, folder / f"epoch_{epoch:04d}.png")
 
-    def forward(self, model: SCN, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The network, its spatial configuration on the same grid at every resolution, so that it need not learn anew."""
-        factor = model.spatial_factor * images.shape[-1] // self.network_size
+        factor = self.model.spatial_factor * images.shape[-1] // self.network_size
         with self.autocast:
             return model(images.contiguous(memory_format=torch.channels_last), factor)
 
@@ -278,23 +308,3 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict:
     if not isinstance(state, dict) or not {"weights", "size", "network_size", "precision", "settings", "data"} <= set(state):
         raise DataError(f"{path}: expected a checkpoint of this program, found other contents; use another")
     return state
-
-
-def choose_device(name: str) -> torch.device:
-    """Raises DataError."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise DataError("device: expected a CUDA GPU, found none; use --device cpu or auto")
-    return torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
-
-
-def fastest_precision(device: torch.device) -> str:
-    """bfloat16 where a typical convolution runs faster in it than in float32, by trying: some processors only emulate it."""
-    seconds = {}
-    for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
-        convolution = nn.Conv2d(64, 64, 5, padding=2, device=device, dtype=dtype).to(memory_format=torch.channels_last)
-        x = torch.ones(4, 64, 64, 64, device=device, dtype=dtype).to(memory_format=torch.channels_last)
-        for _ in range(3):  # the last run counts: the first one also prepares
-            start = time.perf_counter()
-            convolution(x).sum().item()
-            seconds[name] = time.perf_counter() - start
-    return min(seconds, key=seconds.get)

@@ -1,0 +1,97 @@
+"""Looks for the mistakes that training would hide: a picture in two splits, points beside the hand, swapped axes, mirrored hands.
+
+Findings are suspicions for a person to look at; training goes on with them.
+"""
+
+from collections.abc import Iterator
+from itertools import combinations
+
+import numpy as np
+import torch
+from scipy.ndimage import binary_dilation
+
+from augment import Augment
+from dataloader import RadiographDataset
+from heatmap import decode_heatmaps, draw_heatmaps
+from radiograph import hand_outline
+
+COARSE = 16  # px of the pictures that are compared with each other
+ALIKE = 0.999  # correlation of two coarse pictures from which on they may be the same
+REACH = 0.03  # of the picture's size: how far from the hand's outline a landmark may lie
+OUTSIDE_SHARE = 0.25  # of the landmarks farther off, from which on a radiograph is named
+MUCH_BETTER = 0.5  # of its distance from the mean shape, below which another reading of the points must get
+MOVED_TOGETHER_PX = 0.1  # median distance of a warped dot from its warped point
+
+
+def check(sets: list[RadiographDataset], augment: Augment, limit: int | None = None) -> list[str]:
+    """One line per finding. With a limit, only so many pictures of each split are searched for their hand, the slow part."""
+    return [*alike(sets), *outside(sets, limit), *misread(sets), *apart(sets[0], augment)]
+
+
+def name(data: RadiographDataset, i: int) -> str:
+    return f"{data.split}/{data.ids[i]}"
+
+
+def alike(sets: list[RadiographDataset]) -> Iterator[str]:
+    """Nearly equal pictures in two splits: the same radiograph saved twice, or the same patient."""
+    coarse = []
+    for data in sets:
+        factor = data.size // COARSE
+        blocks = data.pictures[:, : COARSE * factor, : COARSE * factor].reshape(len(data), COARSE, factor, COARSE, factor)
+        flat = blocks.mean((2, 4), dtype=np.float32).reshape(len(data), -1)
+        flat -= flat.mean(1, keepdims=True)
+        coarse.append(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9))
+    for (a, first), (b, second) in combinations(enumerate(sets), 2):
+        for i, row in enumerate(coarse[a]):
+            for j in np.flatnonzero(coarse[b] @ row > ALIKE):
+                yield f"{name(first, i)} and {name(second, int(j))}: nearly the same picture in two splits; keep one"
+
+
+def outside(sets: list[RadiographDataset], limit: int | None) -> Iterator[str]:
+    """Landmarks that lie beside the hand, as Otsu's threshold outlines it."""
+    for data in sets:
+        for i, (picture, points) in enumerate(zip(data.pictures[:limit], data.points_network_px)):
+            near = binary_dilation(hand_outline(picture), iterations=max(1, int(REACH * data.size)))
+            x, y = points[np.isfinite(points).all(1)].round().astype(int).clip(0, data.size - 1).T
+            beside = ~near[y, x]
+            if beside.size and beside.mean() > OUTSIDE_SHARE:
+                yield f"{name(data, i)}: {beside.sum()} of {beside.size} landmarks lie beside the hand; are they of this picture?"
+
+
+def normalise(shapes: np.ndarray) -> np.ndarray:
+    """Centred on 0, with a root mean square distance of 1; missing points stay NaN."""
+    centred = shapes - np.nanmean(shapes, -2, keepdims=True)
+    return centred / np.sqrt(np.nanmean((centred**2).sum(-1), -1))[..., None, None]
+
+
+def misread(sets: list[RadiographDataset]) -> Iterator[str]:
+    """Points that fit the others far better when read as (y, x), or mirrored."""
+    shapes = np.concatenate([data.points_px for data in sets])
+    present = np.isfinite(shapes).all(-1).sum(1) >= 3
+    mean = normalise(np.nanmedian(normalise(shapes[present]), 0))
+    names = [name(data, i) for data in sets for i in range(len(data))]
+    readings = {
+        "x and y may be swapped": lambda s: s[:, ::-1],
+        "may be mirrored": lambda s: s * (-1, 1),
+        "may be upside down": lambda s: -s,
+    }
+    for label, shape in zip(np.array(names)[present], normalise(shapes[present])):
+        distance = [
+            np.sqrt(np.nanmean(((other - mean) ** 2).sum(-1))) for other in (shape, *(r(shape) for r in readings.values()))
+        ]
+        best = int(np.argmin(distance))
+        if best and distance[best] < MUCH_BETTER * distance[0]:
+            yield f"{label}: {list(readings)[best - 1]}: its points then lie like the others'"
+
+
+def apart(data: RadiographDataset, augment: Augment) -> Iterator[str]:
+    """Dots drawn at the landmarks, warped as training warps: they must land where the warped points say."""
+    points = torch.from_numpy(data.points_network_px[:4]).float()
+    dots = draw_heatmaps(points, data.size, data.size, 3.0)
+    generator = torch.Generator().manual_seed(0)
+    still = Augment(**{**vars(augment), "intensity_scale": 0.0, "intensity_shift": 0.0})
+    warped, moved = still(dots, points, generator)
+    found, _ = decode_heatmaps(warped)
+    distance = (found - moved).norm(dim=-1)
+    if (median := float(distance[distance.isfinite()].median())) > MOVED_TOGETHER_PX:
+        yield f"augmentation: pictures and points move apart by {median:.2f} px; do not train with these settings"

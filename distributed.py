@@ -1,0 +1,64 @@
+"""Several processes as one, under torchrun; alone, every function here does next to nothing.
+
+    torchrun --nproc-per-node=2 main.py
+
+All processes hold all the data and draw the same random numbers. Of each batch a process works on every WORLD-th radiograph, and
+DistributedDataParallel averages the gradients, so the result is that of one process with the same batch.
+"""
+
+import os
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+RANK, WORLD = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+LOCAL_RANK = int(os.environ.get("LOCAL_RANK", 0))
+FIRST = RANK == 0  # the process that writes and speaks
+
+
+def start(device: torch.device) -> torch.device:
+    """Join the other processes; returns the device of this one."""
+    if WORLD == 1:
+        return device
+    if device.type == "cuda":
+        device = torch.device("cuda", LOCAL_RANK)
+        torch.cuda.set_device(device)
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return device
+
+
+def wrap(model: nn.Module) -> nn.Module:
+    """The model to train with: its gradients are averaged over the processes."""
+    return DistributedDataParallel(model) if WORLD > 1 else model
+
+
+def share(count: int) -> tuple[slice, float]:
+    """(which of a batch of `count` radiographs are this process's, the weight of their mean loss in the mean over all).
+
+    A process without a radiograph takes the first one with weight 0, since gradients are averaged over all processes.
+    """
+    own = len(range(RANK, count, WORLD))
+    return (slice(RANK, None, WORLD), own * WORLD / count) if own else (slice(0, 1), 0.0)
+
+
+def gather(items: list) -> list:
+    """The items of all processes, given out one by one to rank 0, 1, ...: [rank 0's first, rank 1's first, ...]."""
+    if WORLD == 1:
+        return items
+    everyone: list = [None] * WORLD
+    dist.all_gather_object(everyone, items)
+    return [own[i] for i in range(max(map(len, everyone))) for own in everyone if i < len(own)]
+
+
+def wait() -> None:
+    """Until every process has come here."""
+    if WORLD > 1:
+        dist.barrier()
+
+
+def stop() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()

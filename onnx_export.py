@@ -1,0 +1,40 @@
+"""The network as an ONNX file, for programs without PyTorch."""
+
+import io
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from files import DataError, write_whole
+from predictor import Predictor
+
+
+class Heatmaps(nn.Module):
+    """Pictures (B, 1, size, size) in [-1, 1], prepared and upright -> heatmaps (B, landmarks, size, size)."""
+
+    def __init__(self, predictor: Predictor):
+        super().__init__()
+        self.model, self.spatial_factor = predictor.model, predictor.spatial_factor
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.model(pictures, self.spatial_factor)[0]
+
+
+def export_onnx(predictor: Predictor, path: Path) -> None:
+    """Write the file; any number of pictures may go in at once. Raises DataError."""
+    if path.exists():
+        raise DataError(f"{path}: is there already; remove it, or choose another name")
+    pictures = torch.zeros(2, 1, predictor.size, predictor.size)
+    batch = {0: torch.export.Dim("batch", min=1, max=4096)}
+    content = io.BytesIO()
+    try:
+        program = torch.onnx.export(
+            Heatmaps(predictor), (pictures,), input_names=["pictures"], output_names=["heatmaps"], dynamic_shapes=(batch,),
+            dynamo=True, verbose=False,
+        )  # fmt: skip
+    except ImportError as error:
+        raise DataError(f"ONNX: {error}; pip install onnx onnxscript") from error
+    program.save(content)
+    write_whole(path, content.getbuffer())
+    print(f"written to {path}: pictures (B, 1, {predictor.size}, {predictor.size}) in [-1, 1] -> heatmaps")

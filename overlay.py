@@ -1,0 +1,92 @@
+"""Pictures of predictions: landmarks over a radiograph, and a page that shows all of them, the most doubtful first."""
+
+import base64
+import html
+import io
+from pathlib import Path
+from tempfile import TemporaryFile
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from files import whole_file
+from hand import NAMES, SKELETON
+from predictor import Prediction
+
+HEIGHT, WIDTH = 720, 720  # px that an overlay fits in
+THUMBNAIL = 240
+HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Landmarks</title><style>
+body{font:14px system-ui,sans-serif;margin:2em;background:#fafafa} main{display:flex;flex-wrap:wrap;gap:12px}
+a{width:240px;padding:8px;background:#fff;border:2px solid #ccc;border-radius:6px;color:#222;text-decoration:none;
+overflow-wrap:anywhere} a.bad{border-color:#d33} img{display:block;margin:0 auto 6px;max-width:240px}
+</style><h1>Landmarks</h1>
+<p>The most doubtful radiographs come first; a click opens the overlay. Not a medical device.</p>
+"""
+GOOD, DOUBTFUL, LINE = (90, 220, 90), (255, 70, 60), (80, 150, 255)
+
+
+def base_picture(pixels: np.ndarray) -> Image.Image:
+    """A radiograph shrunk to fit an overlay, its darkest and brightest percent cut, 8 bit."""
+    rows, columns = pixels.shape
+    step = max(1, int(max(rows / HEIGHT, columns / WIDTH) / 2))  # most of the way by leaving out, the rest by averaging
+    coarse = pixels[::step, ::step]
+    low, high = np.percentile(coarse[::4, ::4], (0.5, 99.8))
+    bright = np.clip((coarse - low) * (255 / max(high - low, 1e-6)), 0, 255).astype(np.uint8)
+    factor = min(HEIGHT / rows, WIDTH / columns)
+    size = max(1, round(columns * factor)), max(1, round(rows * factor))
+    return Image.fromarray(bright).resize(size, Image.Resampling.BOX if step * factor < 1 else Image.Resampling.BILINEAR)
+
+
+def draw(base: Image.Image, prediction: Prediction, extent: tuple[int, int], names: list[str] | None) -> Image.Image:
+    """Landmarks, bones and, around doubtful landmarks, their radii, over a picture of a radiograph of `extent` px."""
+    picture = base.convert("RGB")
+    pen = ImageDraw.Draw(picture)
+    factor = np.array(picture.size) / extent
+    points = (prediction.points_px + 0.5) * factor - 0.5
+    if len(points) == len(NAMES):
+        for a, b in SKELETON:
+            pen.line([*points[a], *points[b]], fill=LINE, width=1)
+    for i, (x, y) in enumerate(points):
+        flagged = bool(prediction.landmark_flags[i])
+        pen.ellipse([x - 2, y - 2, x + 2, y + 2], fill=DOUBTFUL if flagged else GOOD)
+        if flagged:
+            radius = min(prediction.radius_px[i] * factor.mean(), max(picture.size))
+            pen.ellipse([x - radius, y - radius, x + radius, y + radius], outline=DOUBTFUL)
+        if names:
+            pen.text((x + 4, y - 5), names[i], fill=(255, 230, 120), font_size=9)
+    return picture
+
+
+class Page:
+    """index.html: one card a radiograph, the most doubtful first. Cards wait in a temporary file, not in memory."""
+
+    def __init__(self, path: Path):
+        self.path, self.file, self.places = path, TemporaryFile(), []
+
+    def add(self, name: str, overlay_name: str, picture: Image.Image, prediction: Prediction) -> None:
+        small = picture.copy()
+        small.thumbnail((THUMBNAIL, THUMBNAIL))
+        content = io.BytesIO()
+        small.save(content, "JPEG", quality=75)
+        flags = ", ".join(prediction.flags) or "nothing flagged"
+        least = float(prediction.confidence.min())
+        card = (
+            f'<a class="{"bad" if prediction.flags else "good"}" href="overlays/{html.escape(overlay_name, quote=True)}">'
+            f'<img src="data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}" alt="">'
+            f"<b>{html.escape(name)}</b><br>{html.escape(flags)}<br>least confidence {least:.2f}; "
+            f"{html.escape(str(prediction.orientation))}</a>\n"
+        )
+        self.places.append((not prediction.flags, least, self.file.tell(), len(card.encode())))
+        self.file.write(card.encode())
+
+    def write(self, errors: list[str]) -> None:
+        flagged = sum(not fine for fine, *_ in self.places)
+        items = "".join(f"<li>{html.escape(error)}</li>" for error in errors)
+        with whole_file(self.path) as page:
+            page.write(HEAD.encode())
+            page.write(f"<p>{len(self.places)} radiographs, {flagged} flagged, {len(errors)} files not read.</p>".encode())
+            page.write(f"<ul>{items}</ul><main>\n".encode())
+            for _, _, start, length in sorted(self.places):
+                self.file.seek(start)
+                page.write(self.file.read(length))
+            page.write(b"</main></html>\n")

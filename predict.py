@@ -1,0 +1,222 @@
+"""Finds the landmarks in radiographs: files, or folders of them.
+
+    python predict.py FILE_OR_FOLDER ... --weights weights/scn_hand.pt --out result/predict
+
+writes landmarks.csv (pixels of the radiograph, confidence, a radius that holds the truth with 95 % probability, flags),
+index.html and overlays/ to look at; with --format also 3D Slicer markups and COCO keypoints, with --measure also lengths and
+angles.
+"""
+
+import argparse
+import os
+import sys
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from files import LOCK, DataError, alone_in, stop_on_sigterm, whole_file
+from hand import NAMES
+from onnx_export import export_onnx
+from outputs import COLUMNS, MEASURE_COLUMNS, Coco, csv_lines, landmark_rows, measure_rows, write_slicer
+from overlay import Page, base_picture, draw
+from predictor import Prediction, Predictor
+from radiograph import MEDICAL, PICTURES, Radiograph, read_radiograph, resize_square
+
+__all__ = ["Predictor"]
+FORMATS = ("csv", "slicer", "coco")
+BATCH = 4  # radiographs a step of the network
+AHEAD = 8  # radiographs read ahead of it
+
+
+@dataclass
+class Read:
+    """A radiograph as far as prediction needs it: the full picture is let go."""
+
+    name: str  # as the outputs call it
+    extent: tuple[int, int]  # width, height px
+    radiograph: Radiograph  # without its pixels
+    square: np.ndarray
+    base: Image.Image
+
+
+def read(path: Path, name: str, size: int) -> Read:
+    radiograph = read_radiograph(path)
+    pixels, radiograph.pixels = radiograph.pixels, np.empty(0)
+    height, width = pixels.shape
+    return Read(name, (width, height), radiograph, resize_square(pixels, size), base_picture(pixels))
+
+
+def printable(name: str) -> str:
+    """A file's name as text: bytes that are no UTF-8 are shown as question marks in a diamond."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def find_files(inputs: list[Path]) -> tuple[list[tuple[Path, str]], list[str]]:
+    """(path, name) of every radiograph, names relative to the folder given, and what is wrong."""
+    files, errors = [], []
+    for given in inputs:
+        if given.is_dir():
+            inside = sorted(path for path in given.rglob("*") if not path.is_dir())
+            visible = [path for path in inside if not any(part.startswith(".") for part in path.relative_to(given).parts)]
+            taken = [path for path in visible if path.suffix.lower() in PICTURES | MEDICAL]
+            if len(taken) < len(visible):
+                endings = sorted({path.suffix for path in visible if path not in set(taken)})
+                print(f"{given}: left out {len(visible) - len(taken)} files that are no radiographs ({', '.join(endings)})")
+            if not taken:
+                errors.append(f"{given}: expected radiographs in this folder, found none")
+            files += [(path, printable(path.relative_to(given).as_posix())) for path in taken]
+        elif given.exists():
+            files.append((given, printable(given.name)))
+        else:
+            errors.append(f"{given}: no such file or folder")
+    return files, errors
+
+
+def readable(files: list[tuple[Path, str]], size: int, pool: ThreadPoolExecutor, errors: list[str]) -> Iterator[Read]:
+    """The radiographs that can be read, a few read ahead; the others go to `errors`, and are told at once."""
+    waiting: deque[Future[Read]] = deque()
+    for path, name in files:
+        waiting.append(pool.submit(read, path, name, size))
+        if len(waiting) > AHEAD:
+            yield from finished(waiting.popleft(), errors)
+    while waiting:
+        yield from finished(waiting.popleft(), errors)
+
+
+def finished(reading: Future[Read], errors: list[str]) -> list[Read]:
+    try:
+        return [reading.result()]
+    except DataError as error:
+        errors.append(str(error))
+        tqdm.write(str(error), file=sys.stderr)
+        return []
+
+
+class Writer:
+    """The files of one run of predict.py, in a folder of their own."""
+
+    def __init__(self, out: Path, formats: set[str], measure: bool, with_names: bool, names: list[str], stack: ExitStack):
+        self.out, self.formats, self.with_names, self.names = out, formats, with_names, names
+        (out / "overlays").mkdir(parents=True, exist_ok=True)
+        self.taken: set[str] = set()
+        self.table = stack.enter_context(whole_file(out / "landmarks.csv"))
+        self.table.write(csv_lines([COLUMNS]))
+        self.measures = stack.enter_context(whole_file(out / "measures.csv")) if measure else None
+        if self.measures:
+            self.measures.write(csv_lines([MEASURE_COLUMNS]))
+        if "slicer" in formats:
+            (out / "slicer").mkdir(exist_ok=True)
+        self.coco = Coco() if "coco" in formats else None
+        self.page = Page(out / "index.html")
+
+    def plain_name(self, name: str) -> str:
+        """A file name without folders, not given twice, and short enough to get endings."""
+        plain = base = name.replace("/", "_").replace("\\", "_").encode()[-200:].decode(errors="ignore")
+        number = 1
+        while plain.lower() in self.taken:
+            number += 1
+            plain = f"{base}_{number}"
+        self.taken.add(plain.lower())
+        return plain
+
+    def add(self, item: Read, found: Prediction) -> None:
+        plain = self.plain_name(item.name)
+        self.table.write(csv_lines(landmark_rows(item.name, self.names, item.radiograph, found)))
+        if self.measures:
+            self.measures.write(csv_lines(measure_rows(item.name, item.radiograph, found)))
+        if "slicer" in self.formats:
+            write_slicer(self.out / "slicer" / f"{plain}.mrk.json", self.names, item.radiograph, found)
+        if self.coco:
+            self.coco.add(item.name, item.extent, found)
+        picture = draw(item.base, found, item.extent, self.names if self.with_names else None)
+        picture.save(self.out / "overlays" / f"{plain}.png", compress_level=1)
+        self.page.add(item.name, f"{plain}.png", picture, found)
+
+    def close(self, errors: list[str]) -> None:
+        self.page.write(errors)
+        if self.coco:
+            with whole_file(self.out / "coco.json") as file:
+                self.coco.write(file, self.names)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Predict all files; returns the exit status. Raises DataError where nothing can be done at all."""
+    if any(path.name != LOCK for path in options.out.iterdir()) and not options.overwrite:
+        raise DataError(f"{options.out}: is not empty; choose another --out, or give --overwrite to replace what is there")
+    predictor = Predictor(options.weights, options.device, options.orientation)
+    if options.measure and predictor.names != list(NAMES):
+        raise DataError(f"--measure: knows the 37 landmarks of a hand, and {options.weights} has {len(predictor.names)}")
+    files, errors = find_files(options.inputs)
+    for error in errors:
+        print(error, file=sys.stderr)
+    flagged = done = 0
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
+        bar = stack.enter_context(tqdm(total=len(files), unit=" radiographs", disable=None))
+        writer = Writer(options.out, options.format, options.measure, options.names, predictor.names, stack)
+        items = readable(files, predictor.network_size, pool, errors)
+        while batch := list(islice(items, BATCH)):
+            predictions = predictor.predict([item.square for item in batch], [item.extent for item in batch])
+            for item, found in zip(batch, predictions):
+                writer.add(item, found)
+                flagged, done = flagged + bool(found.flags), done + 1
+            bar.update(done + len(errors) - bar.n)
+        writer.close(errors)
+    print(f"{done} radiographs predicted, {flagged} flagged, {len(errors)} problems; see {options.out / 'index.html'}")
+    return 1 if errors else 0
+
+
+def formats(text: str) -> set[str]:
+    chosen = set(text.split(","))
+    if not chosen <= set(FORMATS):
+        raise argparse.ArgumentTypeError(f"expected some of {', '.join(FORMATS)}, separated by commas, found {text!r}")
+    return chosen
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("inputs", type=Path, nargs="*", metavar="FILE_OR_FOLDER", help="radiographs, or folders to walk through")
+    parser.add_argument(
+        "--weights", type=Path, default=Path(__file__).with_name("weights") / "scn_hand.pt", help="from export.py"
+    )
+    parser.add_argument("--out", type=Path, default=Path("result/predict"), help="folder to write")
+    parser.add_argument("--format", type=formats, default={"csv"}, help="csv, slicer, coco: some of them, separated by commas")
+    parser.add_argument("--measure", action="store_true", help="also write measures.csv: bone lengths and joint angles")
+    parser.add_argument("--names", action="store_true", help="write the landmarks' names into the overlays")
+    parser.add_argument("--orientation", choices=("auto", "keep"), default="auto", help="keep: upright left hands, bone bright")
+    parser.add_argument("--overwrite", action="store_true", help="write into a folder that is not empty")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--export", type=Path, help="write the network as an ONNX file, and predict nothing")
+    options = parser.parse_args(arguments)
+    try:
+        if options.export:
+            export_onnx(Predictor(options.weights, "cpu"), options.export)
+            return 0
+        if not options.inputs:
+            parser.error("expected a file or a folder")
+        stop_on_sigterm()
+        with alone_in(options.out):
+            return run(options)
+    except DataError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"interrupted; what is in {options.out} is incomplete", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""A trained network in use: any radiograph in, its landmarks in the radiograph's own pixels out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from dataloader import to_input
+from device import choose_device, fastest_precision
+from files import DataError
+from hand import landmark_names
+from heatmap import decode_heatmaps, rescale
+from model import SCN
+from orientation import VARIANTS, Orientation, OrientationNet
+from radiograph import resize_square, to_8_bit
+from solver import read_checkpoint
+from trust import COVERAGE, Trust
+
+
+@dataclass
+class Prediction:
+    """Landmarks (L) of one radiograph, in its own pixels."""
+
+    points_px: np.ndarray  # (L, 2) as (x, y)
+    confidence: np.ndarray  # (L,) height of the heatmap's peak, about 0 to 1
+    radius_px: np.ndarray  # (L,) that holds the truth with probability `trust.COVERAGE`
+    orientation: Orientation  # how it was turned to be understood
+    flags: list[str]  # what is wrong with the radiograph
+    landmark_flags: list[str]  # (L) what is wrong with each landmark
+
+
+class Predictor:
+    """`Predictor("weights/scn_hand.pt")(image)` -> points (L, 2) as (x, y) px, confidence (L,), radius (L,) px.
+
+    `image` is an array (rows, columns) of any type, or what `read_radiograph(path).pixels` gives. With `orientation` "keep" it is
+    taken as upright with bright bone; "auto" finds out.
+    """
+
+    def __init__(self, weights: Path | str, device: str = "auto", orientation: str = "auto"):
+        """Raises DataError where `weights` is not a file that export.py wrote."""
+        path = Path(weights)
+        self.device = choose_device(device)
+        state = read_checkpoint(path, self.device)
+        if not {"trust", "orientation", "network"} <= state.keys():
+            raise DataError(
+                f"{path}: expected weights made ready by export.py, found a training's checkpoint; run export.py on it"
+            )
+        self.size, self.network_size = state["size"], state["network_size"]
+        profile = state["data"]["profile"]
+        self.profile = None if profile is None else np.array(profile)
+        self.model = SCN(**state["network"]).to(self.device, memory_format=torch.channels_last).eval()
+        self.model.load_state_dict(state["weights"])
+        self.spatial_factor = self.model.spatial_factor * self.size // self.network_size
+        self.names = landmark_names(state["network"]["num_landmarks"])
+        self.trust = Trust(**{name: value.cpu().numpy() for name, value in state["trust"].items()})
+        self.orientation_net = None
+        if orientation == "auto":
+            self.orientation_net = OrientationNet().to(self.device).eval()
+            self.orientation_net.load_state_dict(state["orientation"])
+        bfloat16 = fastest_precision(self.device) == "bfloat16"
+        self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16)
+        self.coverage = COVERAGE
+
+    def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        height, width = image.shape
+        (found,) = self.predict([resize_square(np.asarray(image, np.float32), self.network_size)], [(width, height)])
+        return found.points_px, found.confidence, found.radius_px
+
+    @torch.inference_mode()
+    def predict(self, squares: list[np.ndarray], extents: list[tuple[int, int]]) -> list[Prediction]:
+        """Radiographs resized by `resize_square` to the network's size, and the width and height px that they had."""
+        orientations = self.orient(squares)
+        upright = [orientation.apply(square) for orientation, square in zip(orientations, squares)]
+        pictures = np.stack([to_8_bit(np.ascontiguousarray(square), self.profile) for square in upright])
+        images = F.avg_pool2d(to_input(pictures)[:, None].to(self.device), self.network_size // self.size)
+        with self.autocast:
+            heatmaps, _, _ = self.model(images.contiguous(memory_format=torch.channels_last), self.spatial_factor)
+        found, peaks = decode_heatmaps(heatmaps)
+        points = rescale(found, self.network_size / self.size).cpu().double().numpy()
+        confidence = peaks.cpu().double().numpy()
+        return [self.describe(*one) for one in zip(points, confidence, orientations, extents)]
+
+    def orient(self, squares: list[np.ndarray]) -> list[Orientation]:
+        if self.orientation_net is None:
+            return [VARIANTS[0]] * len(squares)
+        scores = self.orientation_net.scores(torch.from_numpy(np.stack(squares))[:, None].to(self.device))
+        return [VARIANTS[best] for best in scores.argmax(1).tolist()]
+
+    def describe(
+        self, points: np.ndarray, confidence: np.ndarray, orientation: Orientation, extent: tuple[int, int]
+    ) -> Prediction:
+        """Bring what was found, in the upright network frame, into the radiograph's own."""
+        scale = np.array(extent) / self.network_size
+        points_px = rescale(orientation.undo(points, self.network_size), scale)
+        radius_px = self.trust.radii(confidence) * np.sqrt(scale.prod())
+        flags, landmark_flags = self.trust.flags(points_px, confidence, extent)
+        return Prediction(points_px, confidence, radius_px, orientation, flags, landmark_flags)

@@ -1,0 +1,281 @@
+"""predict.py as a user runs it: a network made ready by export.py, files of every kind, outputs by value."""
+
+import csv
+import json
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from conftest import LANDMARKS, SPLITS, command, made_radiograph, train
+from PIL import Image
+
+import export
+import orientation
+import predict
+from files import DataError
+from predict import Predictor
+
+GREY = made_radiograph(0)[0]
+
+
+@pytest.fixture(scope="session")
+def trained(prepared, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    ran = train(prepared, folder / "result", "--stages", "32x30 64x10", "--channels", 16, "--learning_rate", 3e-3, "--warmup", 10)
+    assert ran.returncode == 0, ran.stderr
+    return folder / "result"
+
+
+@pytest.fixture(scope="session")
+def weights(trained, prepared, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "small.pt"
+    steps, orientation.STEPS = orientation.STEPS, 30
+    export.export(trained / "best.pt", prepared, path, seed=0)
+    orientation.STEPS = steps
+    return path
+
+
+def run(*arguments: object) -> int:
+    return predict.main([str(argument) for argument in arguments])
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_same_points_as_the_test_of_main(weights, trained, prepared, tmp_path):
+    """From the raw files, through predict.py, as main.py finds in the prepared ones, in the frame of the file."""
+    raw = prepared.parent / "raw" / "test"
+    assert run(raw, "--weights", weights, "--out", tmp_path / "out", "--orientation", "keep") == 0
+    tested = rows_of(trained / "test_landmarks.csv")
+    found = rows_of(tmp_path / "out" / "landmarks.csv")
+    assert [(row["image"], row["landmark"]) for row in found] == [
+        (f"{id}.png", str(i)) for id in SPLITS["test"] for i in range(LANDMARKS)
+    ]
+    for one, other in zip(tested, found, strict=True):
+        assert (float(other["x"]) + 0.5) * 64 / 90 - 0.5 == pytest.approx(float(one["x_px"]), abs=0.03)
+        assert (float(other["y"]) + 0.5) * 64 / 120 - 0.5 == pytest.approx(float(one["y_px"]), abs=0.03)
+        assert float(other["radius"]) > 0 and other["x_mm"] == ""
+
+
+def test_any_orientation_gives_the_points_of_the_picture_as_it_came(weights, tmp_path):
+    """Whatever the network takes for upright, a turned picture's points are the turned points."""
+    predictor = Predictor(weights)
+    points, confidence, radius = predictor(GREY)
+    turned, again, _ = predictor(np.rot90(GREY))  # turned left: (x, y) -> (y, width - 1 - x)
+    assert turned == pytest.approx(np.stack([points[:, 1], GREY.shape[1] - 1 - points[:, 0]], 1), abs=0.3)
+    assert again == pytest.approx(confidence, abs=0.02) and radius.shape == (LANDMARKS,)
+    negative, _, _ = predictor(255 - GREY)
+    assert negative == pytest.approx(points, abs=0.3)
+
+
+def test_outputs(weights, tmp_path):
+    image = sitk.GetImageFromArray(GREY)
+    image.SetSpacing((0.2, 0.25))
+    image.SetOrigin((10.0, -5.0))
+    sitk.WriteImage(image, str(tmp_path / "a.mha"))
+    out = tmp_path / "out"
+    assert run(tmp_path / "a.mha", "--weights", weights, "--out", out, "--format", "csv,slicer,coco", "--names") == 0
+    rows = rows_of(out / "landmarks.csv")
+    assert list(rows[0])[:6] == ["image", "landmark", "name", "x", "y", "confidence"]
+    points = np.array([[float(row["x"]), float(row["y"])] for row in rows])
+    assert float(rows[2]["x_mm"]) == pytest.approx(points[2, 0] * 0.2, rel=1e-5)
+    assert float(rows[2]["radius_mm"]) == pytest.approx(float(rows[2]["radius"]) * (0.2 * 0.25) ** 0.5, rel=1e-5)
+    markups = json.loads((out / "slicer" / "a.mha.mrk.json").read_text())["markups"][0]
+    assert markups["coordinateSystem"] == "LPS" and len(markups["controlPoints"]) == LANDMARKS
+    assert markups["controlPoints"][1]["position"] == pytest.approx(
+        [10 + points[1, 0] * 0.2, -5 + points[1, 1] * 0.25, 0], abs=1e-3
+    )
+    coco = json.loads((out / "coco.json").read_text())
+    assert coco["images"] == [{"id": 1, "file_name": "a.mha", "width": 90, "height": 120}]
+    assert coco["annotations"][0]["keypoints"][:2] == pytest.approx(points[0], abs=0.01)
+    assert coco["categories"][0]["keypoints"] == [str(i) for i in range(LANDMARKS)]
+    overlay = iio.imread(out / "overlays" / "a.mha.png")
+    x, y = ((points[0] + 0.5) * 6).astype(int)  # shown six times as large
+    assert tuple(overlay[y, x]) in ((90, 220, 90), (255, 70, 60))
+    assert "a.mha" in (out / "index.html").read_text()
+
+    assert run(tmp_path / "a.mha", "--weights", weights, "--out", out) == 1  # not over what is there
+    assert run(tmp_path / "a.mha", "--weights", weights, "--out", out, "--overwrite") == 0
+    assert run(tmp_path / "a.mha", "--weights", weights, "--out", tmp_path / "m", "--measure") == 1  # no hand's landmarks
+
+
+def test_mistakes_get_one_line(weights, trained, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    for arguments, expected in (
+        ((tmp_path / "none.png", "--weights", weights), "none.png: no such file or folder"),
+        ((tmp_path / "empty", "--weights", weights), "expected radiographs in this folder, found none"),
+        ((tmp_path, "--weights", trained / "best.pt"), "expected weights made ready by export.py"),
+        ((tmp_path, "--weights", tmp_path / "none.pt"), "none.pt: no such checkpoint"),
+    ):
+        assert run(*arguments, "--out", tmp_path / "out", "--overwrite") == 1
+        said = capsys.readouterr().err
+        assert expected in said and "Traceback" not in said, said
+    with pytest.raises(SystemExit):
+        run(tmp_path, "--format", "pdf")
+    with pytest.raises(DataError, match="is there already"):
+        export.export(trained / "best.pt", tmp_path, weights, seed=0)
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def bomb(path: Path) -> None:
+    """A PNG of a few kilobytes that unfolds to 30,000 x 30,000 pixels."""
+    rows = zlib.compress(bytes(30_001) * 30_000, 9)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 30_000, 30_000, 8, 0, 0, 0, 0)) + chunk(b"IDAT", rows)
+    )
+
+
+def medical(path: Path, pixels: np.ndarray, tags: dict[str, str] | None = None, vector: bool = False) -> None:
+    image = sitk.GetImageFromArray(pixels, isVector=vector)
+    for tag, value in (tags or {}).items():
+        image.SetMetaData(tag, value)
+    sitk.WriteImage(image, str(path))
+
+
+def cut(path: Path, write) -> None:
+    """Write a file and keep its first half."""
+    write(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def save(pixels: np.ndarray, mode: str | None = None, **more):
+    return lambda path: (Image.fromarray(pixels).convert(mode) if mode else Image.fromarray(pixels)).save(path, **more)
+
+
+GREY16 = GREY.astype(np.uint16) * 200
+COLOUR = np.repeat(GREY[..., None], 3, 2)
+MHD = "NDims = 2\nDimSize = 9 9\nElementType = MET_UCHAR\nElementDataFile = gone.raw\n"
+READ = {
+    "plain.png": save(GREY),
+    "with spaces and ümläuts.png": save(GREY),
+    "=1+1.png": save(GREY),
+    "<script>alert(1)<script>.png": save(GREY),
+    'quote".png': save(GREY),
+    "new\nline.png": save(GREY),
+    "long" + "g" * 230 + ".png": save(GREY),
+    os.fsdecode(b"not-utf8-\xff.png"): save(GREY),
+    "back\\slash.png": save(GREY),
+    "no_ending": lambda path: (medical(path.with_suffix(".dcm"), GREY[None]), path.with_suffix(".dcm").rename(path)),
+    "sub/folder/plain.png": save(GREY),
+    "UPPER.PNG": save(GREY),
+    "really_a.jpg": save(GREY, format="png"),
+    "grey16.png": save(GREY16),
+    "grey_alpha.png": save(GREY, "LA"),
+    "rgba.png": save(COLOUR, "RGBA"),
+    "palette.png": save(COLOUR, "P"),
+    "one_bit.png": save(GREY, "1"),
+    "cmyk.jpg": save(COLOUR, "CMYK"),
+    "lab.tif": save(COLOUR, "LAB"),
+    "float.tif": save((GREY / 255).astype(np.float32)),
+    "rgb16.tif": lambda path: iio.imwrite(path, np.repeat(GREY16[..., None], 3, 2)),
+    "worst_quality.jpg": save(GREY, quality=1),
+    "progressive.jpg": save(GREY, progressive=True),
+    "rotated.jpg": save(GREY, exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"),
+    "plain.bmp": save(GREY),
+    "negative.mha": lambda path: medical(path, GREY.astype(np.int16) - 1000),
+    "huge_values.mha": lambda path: medical(path, GREY.astype(np.float32) * 1e30),
+    "tiny_values.mha": lambda path: medical(path, GREY.astype(np.float64) * 1e-30),
+    "one_slice.nii.gz": lambda path: medical(path, GREY[None].astype(np.int32)),
+    "vector.mha": lambda path: medical(path, COLOUR, vector=True),
+    "plain.dcm": lambda path: medical(path, GREY[None]),
+    "window_of_nothing.dcm": lambda path: medical(path, GREY16[None], {"0028|1050": "60000", "0028|1051": "5"}),
+    "window_of_words.dcm": lambda path: medical(path, GREY16[None], {"0028|1050": "", "0028|1051": "0"}),
+    "one_bright_pixel.png": save(np.where(np.arange(GREY.size).reshape(GREY.shape) == 5000, 255, 0).astype(np.uint8)),
+    "long_strip.png": save(np.tile(GREY[:50], (1, 223))[:, :20_000]),
+    "tall_strip.png": save(np.tile(GREY[:, :8], (34, 1))),
+    "noise.png": save(np.random.default_rng(0).integers(0, 256, (300, 200), np.uint8)),
+}  # fmt: skip
+REFUSED = {
+    "cut.jpg": (lambda path: cut(path, save(GREY)), "cannot be read"),
+    "cut.png": (lambda path: cut(path, save(GREY)), "cannot be read"),
+    "cut.dcm": (lambda path: cut(path, lambda path: medical(path, GREY16[None])), "cannot be read"),
+    "cut.mha": (lambda path: cut(path, lambda path: medical(path, GREY16)), "cannot be read"),
+    "cut.nii": (lambda path: cut(path, lambda path: medical(path, GREY16)), "the file is cut"),
+    "cut.nii.gz": (lambda path: cut(path, lambda path: medical(path, GREY16)), "cannot be read"),
+    "empty.png": (lambda path: path.write_bytes(b""), "cannot be read"),
+    "empty.dcm": (lambda path: path.write_bytes(b""), "cannot be read"),
+    "text.png": (lambda path: path.write_text("no picture"), "cannot be read"),
+    "text.dcm": (lambda path: path.write_text("no picture"), "cannot be read"),
+    "text.tif": (lambda path: path.write_text("no picture"), "cannot be read"),
+    "text.nii.gz": (lambda path: path.write_text("no picture"), "cannot be read"),
+    "header_alone.mhd": (lambda path: path.write_text(MHD),
+                         "cannot be read"),
+    "no_pixels.dcm": (lambda path: path.write_bytes(bytes(128) + b"DICM"), "cannot be read"),
+    "picture.dcm": (lambda path: save(GREY, format="gif")(path), "cannot be read"),
+    "one_pixel.png": (save(GREY[:1, :1]), "found 1 x 1 pixels"),
+    "constant.png": (save(np.full((90, 80), 7, np.uint8)), "found 80 x 90 pixels with values from 7 to 7"),
+    "nan.mha": (lambda path: medical(path, np.where(GREY > 100, np.nan, GREY).astype(np.float32)), "expected finite pixels"),
+    "infinite.mha": (lambda path: medical(path, np.where(GREY > 100, np.inf, GREY).astype(np.float32)), "expected finite pixels"),
+    "volume.mha": (lambda path: medical(path, np.stack([GREY] * 5)), "expected one picture"),
+    "volume.dcm": (lambda path: medical(path, np.stack([GREY] * 5)), "expected one picture"),
+    "pages.tif": (lambda path: Image.fromarray(GREY).save(path, save_all=True, append_images=[Image.fromarray(GREY)]),
+                  "expected one picture, found 2"),
+    "animated.png": (lambda path: Image.fromarray(GREY).save(path, save_all=True, append_images=[Image.fromarray(255 - GREY)]),
+                     "expected one picture, found 2"),
+    "bomb.png": (bomb, "expected at most 100,000,000 pixels, found 30000 x 30000"),
+    "bomb.mhd": (lambda path: path.write_text(MHD.replace("9 9", "90000 90000")),
+                 "expected at most 100,000,000 pixels"),
+    "dangling.png": (lambda path: path.symlink_to("nowhere.png"), "cannot be read"),
+}  # fmt: skip
+
+
+def test_odd_files(weights, tmp_path, capfd):
+    """Every file gives a row a landmark or one line that names it; nothing is lost, nothing breaks."""
+    folder = tmp_path / "in"
+    for name, write in (READ | {name: write for name, (write, _) in REFUSED.items()}).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write(folder / name)
+    (folder / ".hidden.png").write_text("not looked at")
+    (folder / "notes.txt").write_text("not a radiograph")
+    assert run(folder, "--weights", weights, "--out", tmp_path / "out", "--format", "csv,slicer,coco") == 1
+    said = capfd.readouterr()
+    assert "left out 1 files that are no radiographs (.txt)" in said.out
+    lines = [line for line in said.err.splitlines() if line.startswith(str(folder))]
+    assert len(lines) == len(REFUSED), said.err
+    for name, (_, expected) in REFUSED.items():
+        assert any(line.startswith(str(folder / name)) and expected in line for line in lines), (name, said.err)
+    assert "Traceback" not in said.err
+
+    rows = rows_of(tmp_path / "out" / "landmarks.csv")
+    found = {row["image"] for row in rows}
+    assert len(rows) == LANDMARKS * len(READ) and len(found) == len(READ)
+    assert "'=1+1.png" in found and "sub/folder/plain.png" in found and "not-utf8-\ufffd.png" in found
+    assert all(np.isfinite([float(row[name]) for name in ("x", "y", "confidence", "radius")]).all() for row in rows)
+    assert len(list((tmp_path / "out" / "overlays").iterdir())) == len(READ)
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "<script>" not in page and "&lt;script&gt;alert(1)" in page
+    plain, rotated = (
+        np.array([[float(row["x"]), float(row["y"])] for row in rows if row["image"] == f"{name}"])
+        for name in ("plain.png", "rotated.jpg")
+    )
+    assert rotated == pytest.approx(np.stack([119 - plain[:, 1], plain[:, 0]], 1), abs=2)  # turned right by its EXIF data
+
+
+def test_onnx_gives_the_same_heatmaps(weights, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    assert run("--weights", weights, "--export", tmp_path / "scn.onnx") == 0
+    session = onnxruntime.InferenceSession(tmp_path / "scn.onnx")
+    predictor = Predictor(weights)
+    pictures = torch.rand(3, 1, predictor.size, predictor.size) * 2 - 1
+    with torch.no_grad():
+        expected = predictor.model(pictures, predictor.spatial_factor)[0].numpy()
+    (found,) = session.run(None, {"pictures": pictures.numpy()})
+    assert found == pytest.approx(expected, abs=1e-4)
+    assert run("--weights", weights, "--export", tmp_path / "scn.onnx") == 1
+
+
+def test_as_a_command(weights, tmp_path):
+    iio.imwrite(tmp_path / "a.png", GREY)
+    ran = command("predict.py", tmp_path / "a.png", "--weights", weights, "--out", tmp_path / "out")
+    assert ran.returncode == 0 and "1 radiographs predicted" in ran.stdout, ran.stderr

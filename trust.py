@@ -1,0 +1,95 @@
+"""How far a prediction can be believed: radii that hold the truth, plausible shapes, and whether there is a hand at all.
+
+All of it is measured once by `export.py`, on training annotations and validation radiographs, and stored with the weights.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+COVERAGE = 0.95  # of the radii
+NEIGHBOURS = 3  # nearest landmarks that each one's distances are watched to
+LENGTH_LIMIT = 5.0  # standard deviations of a log length from which on it is implausible
+LOW_SHARE = 0.6  # of the lowest confidence among validation radiographs, under which a landmark is doubtful
+EDGE = 0.01  # of the picture's size: a doubtful landmark this near its edge is cropped off
+ALIEN_SHARE = 0.25  # of the landmarks doubtful or of the lengths implausible: not what the network was trained on
+
+
+@dataclass
+class Trust:
+    """What is known of a network's landmarks (L)."""
+
+    radius: np.ndarray  # (L,) network-frame px times confidence, see `radii`
+    doubtful: np.ndarray  # (L,) confidence below which a landmark is doubtful
+    pairs: np.ndarray  # (P, 2) landmarks whose distance is watched
+    log_mean: np.ndarray  # (P,) of the logarithm of their distance over the hand's size
+    log_sd: np.ndarray  # (P,)
+
+    def radii(self, confidence: np.ndarray) -> np.ndarray:
+        """Radii (..., L), network-frame px, that hold the truth with probability COVERAGE: larger where confidence is low."""
+        return self.radius / np.maximum(confidence, 1e-3)
+
+    def flags(self, points: np.ndarray, confidence: np.ndarray, extent: tuple[float, float]) -> tuple[list[str], list[str]]:
+        """What is wrong with a radiograph and with each of its landmarks; "" where nothing is.
+
+        points (L, 2) and extent (width, height) in one isotropic frame, confidence (L,).
+        """
+        doubtful = confidence < self.doubtful
+        margin = EDGE * max(extent)
+        at_edge = ((points < margin) | (points > np.array(extent) - 1 - margin)).any(1)
+        far = np.abs(log_lengths(points, self.pairs) - self.log_mean) / self.log_sd > LENGTH_LIMIT
+        misplaced = np.bincount(self.pairs[far].ravel(), minlength=len(points)) >= 2
+        landmarks = [
+            " ".join(word for word, holds in zip(("cropped", "doubtful", "misplaced"), truths) if holds)
+            for truths in zip(doubtful & at_edge, doubtful & ~at_edge, misplaced)
+        ]
+        if doubtful.mean() > ALIEN_SHARE or far.mean() > ALIEN_SHARE:
+            return ["not a hand"], landmarks
+        named = {
+            "cropped joints": (doubtful & at_edge).any(),
+            "doubtful joints": (doubtful & ~at_edge).any(),
+            "implausible shape": misplaced.any(),
+        }
+        return [name for name, holds in named.items() if holds], landmarks
+
+
+def log_lengths(points: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Logarithms of the distances of pairs (P, 2) of points (..., L, 2), over their root mean square distance from the centre.
+
+    Missing points are NaN and make their pairs NaN.
+    """
+    centred = points - np.nanmean(points, -2, keepdims=True)
+    size = np.sqrt(np.nanmean((centred**2).sum(-1), -1, keepdims=True))
+    length = np.linalg.norm(points[..., pairs[:, 0], :] - points[..., pairs[:, 1], :], axis=-1)
+    return np.log(np.maximum(length, 1e-6 * size) / size)
+
+
+def nearest_pairs(points: np.ndarray) -> np.ndarray:
+    """Pairs (P, 2) of each landmark and its nearest ones in the mean of shapes (N, L, 2)."""
+    mean = np.nanmean(points, 0)
+    distance = np.linalg.norm(mean[:, None] - mean[None], axis=-1)
+    near = np.argsort(distance, 1)[:, 1 : 1 + NEIGHBOURS]
+    return np.unique(np.sort(np.stack([np.arange(len(mean)).repeat(near.shape[1]), near.ravel()], 1), 1), axis=0)
+
+
+def conformal_quantile(scores: np.ndarray, coverage: float) -> float:
+    """The split-conformal quantile: at least `coverage` of further scores lie at or below it, if exchangeable with these.
+
+    That is the ceil((n + 1) coverage)-th smallest of n scores; with too few of them, the largest.
+    """
+    n = len(scores)
+    return float(np.sort(scores)[min(math.ceil((n + 1) * coverage), n) - 1])
+
+
+def calibrate(annotations: np.ndarray, errors: np.ndarray, confidence: np.ndarray) -> Trust:
+    """Learn from training annotations (N, L, 2), isotropic, and from errors (M, L) px and confidence (M, L) of validation ones.
+
+    Radii are split-conformal for each landmark, with error times confidence as the score.
+    """
+    pairs = nearest_pairs(annotations)
+    lengths = log_lengths(annotations, pairs)
+    scores = errors * confidence
+    known = [column[~np.isnan(column)] for column in scores.T]
+    radius = np.array([conformal_quantile(column, COVERAGE) if len(column) else np.nan for column in known])
+    return Trust(radius, LOW_SHARE * confidence.min(0), pairs, np.nanmean(lengths, 0), np.nanstd(lengths, 0))
