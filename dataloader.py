@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import distributed
 from files import FORMAT, SETTINGS, TABLE, DataError
+from raw_data import same_form
 
 
 class RadiographDataset(Dataset):
@@ -22,26 +23,29 @@ class RadiographDataset(Dataset):
     px and `sigma` px of the network frame; `settings` of its making.
     """
 
-    def __init__(self, folder: Path, split: str, with_heatmaps: bool):
+    def __init__(self, folder: Path, split: str, with_heatmaps: bool, ids: list[str] | None = None):
+        """`ids`: which radiographs, wherever in the folder they lie; none: those of the folder's own split."""
         self.folder, self.split, self.with_heatmaps = folder, split, with_heatmaps
         self.settings, rows = read_folder(folder)
         self.size, self.sigma = self.settings["size"], self.settings["sigma"]
-        rows = [row for row in rows if row["split"] == split]
+        wanted = None if ids is None else set(ids)
+        rows = [row for row in rows if (row["split"] == split if wanted is None else row["id"] in wanted)]
         if not rows:
             raise DataError(f"{folder / TABLE}: expected radiographs of {split}, found none; add some and prepare the data again")
         landmarks = sum(name.startswith("network_x") for name in rows[0])
         self.ids = [row["id"] for row in rows]
+        self.stems = [folder / row["split"] / row["id"] for row in rows]
         self.sizes_px = numbers(rows, ["width", "height"])
         self.spacings_mm = numbers(rows, ["spacing_x_mm", "spacing_y_mm"])
         self.points_px, self.points_network_px = (
             numbers(rows, [f"{frame}{axis}{i}" for i in range(landmarks) for axis in "xy"]).reshape(len(rows), landmarks, 2)
             for frame in ("", "network_")
         )
-        self.pictures = np.stack([self.read(id, ".png", iio.imread, (self.size, self.size)) for id in self.ids])
+        self.pictures = np.stack([self.read(i, ".png", iio.imread, (self.size, self.size)) for i in range(len(rows))])
 
-    def read(self, id: str, suffix: str, reader: Callable[[Path], np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    def read(self, i: int, suffix: str, reader: Callable[[Path], np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """What `reader` makes of a file of this split. Raises DataError."""
-        path = self.folder / self.split / (id + suffix)
+        path = self.stems[i].with_name(self.stems[i].name + suffix)
         try:
             content = reader(path)
         except Exception as error:  # a damaged file makes each reader raise its own
@@ -61,9 +65,27 @@ class RadiographDataset(Dataset):
         }
         if self.with_heatmaps:
             shape = (len(item["points"]), self.size, self.size)
-            heatmaps = self.read(self.ids[i], ".npz", lambda path: np.load(path)["heatmaps"], shape)
+            heatmaps = self.read(i, ".npz", lambda path: np.load(path)["heatmaps"], shape)
             item["heatmaps"] = torch.from_numpy(heatmaps).float()
         return item
+
+
+def read_split(path: Path) -> dict[str, list[str]]:
+    """The IDs of train, valid and test from two lists, one ID a line: every tenth of the training ones validates.
+
+    `path` is a folder with train.txt and test.txt, or the common beginning of two such files, as FOLDER/set1_. Raises DataError.
+    """
+    lists = {}
+    for name in ("train", "test"):
+        file = path / f"{name}.txt" if path.is_dir() else path.with_name(f"{path.name}{name}.txt")
+        try:
+            lists[name] = [same_form(line) for line in file.read_text().splitlines() if line.strip()]
+        except (FileNotFoundError, UnicodeDecodeError):
+            raise DataError(f"{file}: expected a text file with one ID a line; correct --split") from None
+    if both := set(lists["train"]) & set(lists["test"]):
+        raise DataError(f"{path}: {sorted(both)[0]} is in train and in test; remove it from one")
+    train = lists["train"]
+    return {"train": [id for i, id in enumerate(train) if i % 10], "valid": train[::10], "test": lists["test"]}
 
 
 def to_input(picture: np.ndarray) -> torch.Tensor:

@@ -7,6 +7,7 @@ DistributedDataParallel averages the gradients, so the result is that of one pro
 """
 
 import os
+import warnings
 
 import torch
 import torch.distributed as dist
@@ -32,7 +33,10 @@ def start(device: torch.device) -> torch.device:
 
 def wrap(model: nn.Module) -> nn.Module:
     """The model to train with: its gradients are averaged over the processes."""
-    return DistributedDataParallel(model) if WORLD > 1 else model
+    if WORLD == 1:
+        return model
+    warnings.filterwarnings("ignore", "Grad strides do not match")  # of kernels of one channel, whose layout is both
+    return DistributedDataParallel(model)
 
 
 def share(count: int) -> tuple[slice, float]:

@@ -20,8 +20,8 @@ import torch
 import distributed
 from augment import Augment
 from check import check
-from dataloader import RadiographDataset, make_loader
-from files import SPLITS, DataError, alone_in, stop_on_sigterm
+from dataloader import RadiographDataset, make_loader, read_split
+from files import DataError, alone_in, stop_on_sigterm
 from model import SCN
 from solver import Solver, TrainingError, read_checkpoint
 
@@ -31,11 +31,14 @@ class Settings:
     # What to do
     mode: str = "train"  # train (validates and tests too), test, or check (looks for mistakes in the data, and trains nothing)
     data: str = "dataset/processed"  # folder that data_preprocessing.py wrote
+    split: str = (
+        ""  # folder with train.txt and test.txt, one ID a line, or their beginning (set1_); blank: train, valid, test of data
+    )
     result: str = "result"  # folder for checkpoints, tables and pictures
     checkpoint: str = ""  # file to test; blank: RESULT/best.pt
-    test_on: str = "test"  # what --mode test measures: test, valid or train; training ends with test
+    test_on: str = "test"  # what is measured in the end: test, or valid or train while choosing settings
     resume: bool = False  # go on from RESULT/last.pt
-    init: str = ""  # checkpoint whose weights training starts from; blank: random ones
+    init: str = "weights/scn_drawn.pt"  # checkpoint whose weights training starts from; blank: random ones
     debug: bool = False  # draw the heatmaps of both components after every epoch, into RESULT/debug
 
     # Network: the published one, but for dropout
@@ -46,9 +49,9 @@ class Settings:
     dropout: float = 0.1  # after the first convolution of each level; 0.5 in the paper learns slower in few epochs
 
     # Training
-    stages: str = "64x8 128x24"  # SIZExEPOCHS; an epoch at 256 px takes as long as three at 128, and pays only after many
+    stages: str = "128x12"  # SIZExEPOCHS; from random weights "64x8 128x24"; an epoch at 256 px takes as long as three at 128
     batch_size: int = 2  # radiographs; small ones make more steps in the same time
-    learning_rate: float = 8e-4  # of Adam, at its highest; at 2e-3 the first epochs diverge
+    learning_rate: float = 6e-4  # of Adam, at its highest; from random weights 8e-4; at 2e-3 the first epochs diverge
     schedule: str = "linear"  # of the rate, from this to 0 over the whole run; or cosine, or constant
     warmup: int = 70  # steps over which the rate rises at the start of every resolution
     beta1: float = 0.9  # of Adam: the usual momentum; the reference has 0.5
@@ -121,15 +124,24 @@ def run(settings: Settings) -> int:
         raise DataError(f"{best}: an earlier run is there; go on with --resume, or choose another --result")
 
     folder = Path(settings.data)
+    splits = {"train": "train", "valid": "valid", "test": settings.test_on}
     if settings.mode == "test":
-        data = {"test": RadiographDataset(folder, settings.test_on, with_heatmaps=True)}
-    else:
-        data = {split: RadiographDataset(folder, split, with_heatmaps=split != "train") for split in SPLITS}
+        splits = {"test": settings.test_on}
+    listed = read_split(Path(settings.split)) if settings.split else {}
+    data = {
+        role: RadiographDataset(folder, split, with_heatmaps=role != "train", ids=listed.get(split))
+        for role, split in splits.items()
+    }
     for dataset in data.values():
-        print(f"{dataset.split:5s} {len(dataset)} radiographs of {dataset.size} x {dataset.size} px")
+        of = f" of {len(listed[dataset.split])} listed" if listed else ""
+        print(f"{dataset.split:5s} {len(dataset)}{of} radiographs of {dataset.size} x {dataset.size} px")
     if settings.mode != "test":
         augment = Augment(**{field.name: getattr(settings, field.name) for field in fields(Augment)})
-        findings = check(list(data.values()), augment, limit=None if settings.mode == "check" else CHECKED)
+        findings = check(
+            list({dataset.split: dataset for dataset in data.values()}.values()),
+            augment,
+            limit=None if settings.mode == "check" else CHECKED,
+        )
         print("".join(f"check: {finding}\n" for finding in findings) or "check: nothing found\n", end="")
         if settings.mode == "check":
             return 1 if findings else 0

@@ -16,6 +16,7 @@ class Heatmaps(nn.Module):
     def __init__(self, predictor: Predictor):
         super().__init__()
         self.model, self.spatial_factor = predictor.model, predictor.spatial_factor
+        self.eval()
 
     def forward(self, pictures: Tensor) -> Tensor:
         return self.model(pictures, self.spatial_factor)[0]

@@ -25,7 +25,11 @@ MEDICAL = {".dcm", ".dicom", ".ima", ".mha", ".mhd", ".nii", ".nrrd", ".nhdr", "
 GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # of Pillow, read as they are
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of red, green, blue (ITU-R BT.709)
 MODALITY = "0008|0060"  # DICOM: every image has it
-SPACINGS = {"0028|0030": "DICOM Pixel Spacing", "0018|1164": "DICOM Imager Pixel Spacing (at the detector, so magnified)"}
+SPACINGS = {  # DICOM's, the best first
+    "0028|0030": "DICOM Pixel Spacing",
+    "0018|1164": "DICOM Imager Pixel Spacing (at the detector, so magnified)",
+    "0018|2010": "DICOM Nominal Scanned Pixel Spacing (of a film)",
+}
 PHOTOMETRIC, BITS_STORED, WINDOW_CENTER, WINDOW_WIDTH = "0028|0004", "0028|0101", "0028|1050", "0028|1051"
 INTERCEPT, SLOPE = "0028|1052", "0028|1053"
 QUANTILES = np.linspace(0, 1, 257)  # of the hand's intensities, that histogram matching makes equal

@@ -5,6 +5,7 @@ import io
 import math
 import os
 import time
+import zipfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -232,7 +233,7 @@ class Solver:
         fitting = {name: weight for name, weight in weights.items() if name in own and weight.shape == own[name].shape}
         anew = sorted(own.keys() - fitting.keys())
         if len(fitting) <= len(own) / 2:
-            raise DataError(f"{path}: is another network than the model settings ask for; use the same settings, or another file")
+            raise DataError(f"{path}: is another network than the model settings ask for; use its settings, or a blank --init")
         self.model.load_state_dict(own | fitting)
         self.average.load_state_dict(own | fitting)
         print(f"starting from {path}" + (f"; random, because their shapes differ: {', '.join(anew)}" if anew else ""))
@@ -249,6 +250,8 @@ class Solver:
             if not previous.exists():
                 raise
             print(f"{error}; going on from {previous}, an epoch earlier")
+            if distributed.FIRST:
+                path.unlink(missing_ok=True)  # or it would take the place of the good one
             path = previous
         state = self.load(path)
         if "model" not in state:
@@ -300,6 +303,9 @@ def rank(row: dict) -> float:
 def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict:
     """What `Solver.save` wrote. Raises DataError."""
     try:
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():  # torch itself does not look at the checksums
+                raise ValueError(f"{damaged} is damaged")
         state = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError:
         raise DataError(f"{path}: no such checkpoint; train first, or name another") from None

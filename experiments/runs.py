@@ -1,5 +1,6 @@
 """What the experiments share: they run the project's own commands, in this process, and read what those leave."""
 
+import csv
 import json
 import os
 import sys
@@ -14,15 +15,21 @@ import main  # noqa: E402
 WORKERS = os.cpu_count() or 1
 
 
-def prepare(raw: Path, out: Path, reference: str = "auto") -> None:
-    data_preprocessing.run(raw, out, data_preprocessing.Settings(256, 3.0, reference), WORKERS)
+def prepare(raw: Path, out: Path, sigma: float = 3.0, reference: str = "auto") -> None:
+    data_preprocessing.run(raw, out, data_preprocessing.Settings(256, sigma, reference), WORKERS)
 
 
-def train(data: Path, result: Path, *more: str) -> None:
-    """Train into RESULT unless an earlier call did; go on with what an interrupted one left."""
+def read_rows(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def train(data: Path, result: Path, *more: object) -> dict:
+    """Train into RESULT unless an earlier call did, go on with what an interrupted one left; the figures of its end."""
     if not (result / "test.json").exists():
         resume = ["--resume"] if (result / "last.pt").exists() else []
         command("--data", data, "--result", result, *more, *resume)
+    return json.loads((result / "test.json").read_text())
 
 
 def measure(checkpoint: Path, data: Path, split: str, result: Path) -> dict:

@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from runs import measure, prepare, table, train
+from runs import prepare, table, train
 
 from files import COORDINATES, SPLITS
 from raw_data import find_radiographs
@@ -21,9 +21,9 @@ DRAWS, COUNT = 3, 10
 
 
 def ten_of(raw: Path, folder: Path, seed: int) -> list[str]:
-    """Make a raw folder, by links: ten training radiographs of another, its validation ones, and other training ones as test.
+    """Make a raw folder, by links: ten training radiographs of another, its validation ones, and ten others in place of the test.
 
-    So the test radiographs stay unseen. Returns the ten IDs.
+    Returns the ten IDs.
     """
     found, _ = find_radiographs(raw)
     order = np.random.default_rng(seed).permutation(sorted(id for id, (split, _) in found.items() if split == "train")).tolist()
@@ -48,7 +48,7 @@ def ten_of(raw: Path, folder: Path, seed: int) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--raw", type=Path, default=Path("dataset"), help="raw folder of real radiographs")
-    parser.add_argument("--init", type=Path, required=True, help="checkpoint of a net trained on drawn hands")
+    parser.add_argument("--init", type=Path, default=Path("weights/scn_drawn.pt"), help="a net trained on drawn hands")
     parser.add_argument("--work", type=Path, default=Path("result/ten_radiographs"), help="folder for what is made on the way")
     options = parser.parse_args()
     header = ["ten radiographs", "random: IPE, px", "Or(10)", "drawn hands: IPE, px", "Or(10)", "lower by, %"]
@@ -58,9 +58,8 @@ def main() -> None:
         ids = ten_of(options.raw, folder / "raw", draw)
         prepare(folder / "raw", folder / "processed")
         found = []
-        for name, more in (("random", ()), ("drawn", ("--init", options.init))):
-            train(folder / "processed", folder / name, *STEPS, *more)
-            found.append(measure(folder / name / "best.pt", folder / "processed", "valid", folder / name / "valid"))
+        for name, init in (("random", ""), ("drawn", options.init)):
+            found.append(train(folder / "processed", folder / name, *STEPS, "--test_on", "valid", "--init", init))
         random, drawn = (figures["ipe_px"] for figures in found)
         random_or, drawn_or = (figures["or_px"]["10"] for figures in found)
         rows.append([" ".join(ids), random, random_or, drawn, drawn_or, 100 * (1 - drawn / random)])

@@ -75,7 +75,20 @@ def preprocess(raw: Path, out: Path, *more: object) -> subprocess.CompletedProce
     return command("data_preprocessing.py", "--raw", raw, "--out", out, "--size", 64, "--reference", "a1", *more)
 
 
-SMALL_RUN = ("--channels", 8, "--levels", 3, "--spatial_kernel", 5, "--stages", "32x2 64x2", "--precision", "float32")
+SMALL_RUN = (
+    "--init",
+    "",
+    "--channels",
+    8,
+    "--levels",
+    3,
+    "--spatial_kernel",
+    5,
+    "--stages",
+    "32x2 64x2",
+    "--precision",
+    "float32",
+)
 
 
 def train(data: Path, result: Path, *more: object) -> subprocess.CompletedProcess:

@@ -110,7 +110,8 @@ def test_killed_in_mid_epoch_and_resumed_ends_where_an_uninterrupted_run_ends(da
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send")
-def test_interrupted_by_the_user(data, tmp_path):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_by_the_user_or_a_scheduler_and_alone_in_its_folder(data, tmp_path, capsys, sent):
     arguments = ["main.py", "--data", data, "--result", tmp_path / "run", *SMALL_RUN, "--stages", "64x500"]
     process = subprocess.Popen(
         [sys.executable, *map(str, arguments)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -118,10 +119,87 @@ def test_interrupted_by_the_user(data, tmp_path):
     while not (tmp_path / "run" / "last.pt").exists():
         assert process.poll() is None
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    status, said = in_process(capsys, data, tmp_path / "run", "--stages", "64x500", "--resume")
+    assert status == 1 and "run: another run is writing there" in said
+    process.send_signal(sent)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130 and "--resume" in stderr and "Traceback" not in stderr
     assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["history"]
+
+
+def test_a_damaged_last_state_falls_back_to_the_one_before(data, tmp_path, capsys):
+    for result in ("whole", "damaged"):
+        assert in_process(capsys, data, tmp_path / result, "--stages", "32x4")[0] == 0
+    last = tmp_path / "damaged" / "last.pt"
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 255
+    for broken in (bytes(content), content[: len(content) // 3], b""):
+        last.write_bytes(broken)
+        arguments = ["--data", data, "--result", tmp_path / "damaged", *SMALL_RUN, "--stages", "32x4", "--resume"]
+        assert main([str(argument) for argument in arguments]) == 0
+        said = capsys.readouterr().out
+        assert "last.pt: cannot be read as a checkpoint" in said and "going on after epoch 3 of 4" in said
+        whole, again = weights_of(tmp_path / "whole" / "last.pt"), weights_of(last)
+        assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_a_checkpoint_that_carries_code_is_refused_without_running_it(data, tmp_path, capsys):
+    class Hostile:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'ran'}",)
+
+    torch.save({"weights": Hostile()}, tmp_path / "hostile.pt")
+    for flags in (("--mode", "test", "--checkpoint"), ("--init",)):
+        status, said = in_process(capsys, data, tmp_path / "run", *flags, tmp_path / "hostile.pt")
+        assert status == 1 and "hostile.pt: cannot be read as a checkpoint" in said
+    assert not (tmp_path / "ran").exists()
+
+
+def test_two_processes_are_as_one(data, tmp_path):
+    """With two processes (by torchrun) the same numbers as with one, and either goes on where the other stopped."""
+    settings = [*SMALL_RUN, "--stages", "32x4", "--dropout", "0", "--batch_size", "3"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "main.py"]
+    arguments = ["--data", data, *settings, "--result"]
+    assert command("main.py", *arguments, tmp_path / "one").returncode == 0
+    ran = subprocess.run([*torchrun, *map(str, [*arguments, tmp_path / "two"])], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("test of") == 1  # only one process speaks
+    for one, two in zip(rows_of(tmp_path / "one" / "metrics.csv"), rows_of(tmp_path / "two" / "metrics.csv"), strict=True):
+        assert {key: float(value) for key, value in two.items() if key != "seconds"} == pytest.approx(
+            {key: float(value) for key, value in one.items() if key != "seconds"}, rel=1e-3, abs=1e-3
+        )
+    shutil.copytree(tmp_path / "two", tmp_path / "on")
+    for name in ("previous.pt", "test.json"):
+        (tmp_path / "on" / name).rename(tmp_path / "on" / ("last.pt" if name == "previous.pt" else "old.json"))
+    ran = command("main.py", *arguments, tmp_path / "on", "--resume")
+    assert ran.returncode == 0 and "going on after epoch 3 of 4" in ran.stdout, ran.stderr
+    one, on = (json.loads((tmp_path / name / "test.json").read_text())["ipe_px"] for name in ("one", "on"))
+    assert on == pytest.approx(one, rel=1e-3)
+
+
+def test_the_check_names_what_is_suspicious(data, tmp_path, capsys):
+    assert main(["--data", str(data), "--mode", "check", "--result", str(tmp_path / "run")]) == 0
+    assert "check: nothing found" in capsys.readouterr().out
+    rows = rows_of(data / "landmarks.csv")
+    for row in rows:
+        for i in range(LANDMARKS):
+            if row["id"] == "a2":
+                row[f"x{i}"], row[f"y{i}"] = row[f"y{i}"], row[f"x{i}"]
+            if row["id"] == "a3":
+                row[f"x{i}"] = str(90 - float(row[f"x{i}"]))
+                row[f"network_x{i}"] = row[f"network_y{i}"] = "1"
+    write_csv(data / "landmarks.csv", rows)
+    shutil.copy(data / "train" / "a1.png", data / "valid" / "b2.png")
+    assert main(["--data", str(data), "--mode", "check", "--result", str(tmp_path / "run")]) == 1
+    said = capsys.readouterr().out
+    for expected in (
+        "train/a1 and valid/b2: nearly the same picture in two splits",
+        "train/a2: x and y may be swapped",
+        "train/a3: may be mirrored",
+        "train/a3: 5 of 5 landmarks lie beside the hand",
+    ):
+        assert expected in said, said
+    assert said.count("check: ") == 4
 
 
 def in_process(capsys, data, result, *more) -> tuple[int, str]:
@@ -172,7 +250,7 @@ def test_mistakes_get_one_line(data, tmp_path, capsys):
     torch.save({"weights": {}}, tmp_path / "strange.pt")
     other = fewer_landmarks(data, tmp_path / "other")
     cases = [
-        (("--resume", "--stages", "32x1", "--learning_rate", "0.5"), "learning_rate 0.0008 -> 0.5"),
+        (("--resume", "--stages", "32x1", "--learning_rate", "0.5"), "learning_rate 0.0006 -> 0.5"),
         (("--stages", "30x1", "--result", tmp_path / "new"), "stages: expected SIZExEPOCHS"),
         (("--mode", "test", "--checkpoint", tmp_path / "none.pt"), "none.pt: no such checkpoint"),
         (("--mode", "test", "--checkpoint", tmp_path / "strange.pt"), "strange.pt: expected a checkpoint of this program"),
@@ -215,6 +293,24 @@ def test_training_starts_from_the_weights_of_another_run(data, tmp_path, capsys)
 
     status, said = in_process(capsys, data, tmp_path / "fourth", *still, *init, "--channels", "4")
     assert status == 1 and "is another network than the model settings ask for" in said
+
+
+def test_a_list_of_ids_replaces_the_folders_splits(data, tmp_path, capsys):
+    """Radiographs of every folder, in the roles that the lists give them: the first and every tenth of train validate."""
+    (tmp_path / "one_train.txt").write_text("c1\na1\nb1\n a2\nelsewhere\n")
+    (tmp_path / "one_test.txt").write_text("a3\nb2\n")
+    arguments = ["--data", data, "--result", tmp_path / "run", *SMALL_RUN, "--stages", "32x1", "--split", tmp_path / "one_"]
+    assert main([str(argument) for argument in arguments]) == 0
+    said = capsys.readouterr().out
+    assert "train 3 of 4 listed radiographs" in said and "valid 1 of 1 listed" in said and "test  2 of 2 listed" in said
+    assert {row["image"] for row in rows_of(tmp_path / "run" / "test_landmarks.csv")} == {"a3", "b2"}
+    (tmp_path / "one_test.txt").write_text("a1\n")
+    for split, expected in (
+        ("one_", "a1 is in train and in test"),
+        ("two_", "two_train.txt: expected a text file with one ID a line"),
+    ):
+        status, said = in_process(capsys, data, tmp_path / "other", "--split", tmp_path / split)
+        assert status == 1 and expected in said
 
 
 def test_any_split_is_measured(data, tmp_path, capsys):

@@ -156,7 +156,7 @@ def test_folder_of_someone_else_and_unknown_reference_are_refused(raw, tmp_path)
     ran = preprocess(raw, mine)
     assert ran.returncode == 1 and f"{mine}: expected an empty folder" in ran.stderr
     ran = preprocess(raw, mine / "thesis.txt")
-    assert ran.returncode == 1 and "thesis.txt: expected an empty folder" in ran.stderr
+    assert ran.returncode == 1 and "thesis.txt: expected a folder, found a file" in ran.stderr
     ran = preprocess(raw, tmp_path / "out", "--reference", "3209")
     assert ran.returncode == 1 and "--reference 3209: no such radiograph in train; name one that is, such as a1" in ran.stderr
     assert preprocess(raw, tmp_path / "none", "--reference", "none").returncode == 0
@@ -224,7 +224,7 @@ def test_formats(tmp_path, name):
         iio.imwrite(path, GREY)
     radiograph = read_radiograph(path)
     assert np.abs(radiograph.pixels - GREY).mean() <= (4 if name.endswith(".jpg") else 0)
-    medical = name.endswith((".mha", ".nii.gz", ".nrrd"))
+    medical = name.endswith((".mha", ".nii.gz", ".nrrd", ".dcm"))
     assert radiograph.spacing_mm == (pytest.approx((0.14, 0.16)) if medical else None)
 
 
@@ -247,6 +247,23 @@ def test_dicom_with_white_background_and_its_spacing(tmp_path):
         radiograph = read_radiograph(path)
         assert np.corrcoef(radiograph.pixels.ravel(), GREY.ravel())[0, 1] > 0.999, photometric
         assert radiograph.spacing_mm == pytest.approx((0.14, 0.16)), photometric
+
+
+@pytest.mark.parametrize("photometric", [b"MONOCHROME1 ", b"MONOCHROME2 "])
+@pytest.mark.parametrize(("slope", "intercept"), [(1, 0), (2, -100)])
+def test_dicom_window(tmp_path, photometric, slope, intercept):
+    """Values 0 to 4094 with a window of 800 to 1,200: what is darker or brighter is cut, and MONOCHROME1 turned around."""
+    values = np.linspace(0, 4094, 600).round().reshape(1, 20, 30) // 2 * 2
+    image = sitk.GetImageFromArray(values.astype(np.uint16))
+    for tag, value in (("0028|1050", 1000), ("0028|1051", 400), ("0028|1052", intercept), ("0028|1053", slope)):
+        image.SetMetaData(tag, str(value))
+    path = tmp_path / "a.dcm"
+    sitk.WriteImage(image, str(path))
+    path.write_bytes(path.read_bytes().replace(b"MONOCHROME2 ", photometric))
+    pixels = read_radiograph(path).pixels
+    expected = values[0].clip(800, 1200)
+    expected = 2000 - expected if photometric == b"MONOCHROME1 " else expected
+    assert pixels - pixels.min() == pytest.approx(expected - 800)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,124 @@
+"""Pictures that are no hand radiographs: noise, patterns, photographs, and drawn bones of other parts of the body."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import skimage
+from runs import ROOT  # noqa: F401
+from scipy.ndimage import gaussian_filter, rotate
+
+import phantom
+
+PHOTOGRAPHS = (
+    "camera",
+    "coins",
+    "moon",
+    "page",
+    "text",
+    "clock",
+    "brick",
+    "grass",
+    "gravel",
+    "astronaut",
+    "cat",
+    "coffee",
+    "rocket",
+)
+SHAPE = 640, 480  # rows, columns
+
+
+def noise(rng: np.random.Generator) -> np.ndarray:
+    return gaussian_filter(rng.standard_normal(SHAPE), rng.choice([0.0, 2.0, 8.0, 30.0]))
+
+
+def pattern(rng: np.random.Generator) -> np.ndarray:
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]] / rng.uniform(15, 150)
+    return rng.choice(
+        [np.sin(x), np.sin(x) * np.sin(y), x + y, np.hypot(x - x.mean(), y - y.mean()), np.sign(np.sin(x) + np.sin(y))]
+    )
+
+
+def ellipses(rng: np.random.Generator) -> np.ndarray:
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    picture = np.zeros(SHAPE)
+    for _ in range(rng.integers(1, 12)):
+        cy, cx, ry, rx = rng.uniform(0, SHAPE[0]), rng.uniform(0, SHAPE[1]), *rng.uniform(15, 200, 2)
+        picture += rng.uniform(0.2, 1) * (((y - cy) / ry) ** 2 + ((x - cx) / rx) ** 2 < 1)
+    return gaussian_filter(picture, 2)
+
+
+def photographs() -> list[np.ndarray]:
+    """Those that lie in scikit-image itself, grey."""
+    found = []
+    for name in PHOTOGRAPHS:
+        try:
+            picture = getattr(skimage.data, name)()
+        except (AttributeError, ModuleNotFoundError, OSError, ConnectionError):  # not in this release, or to be downloaded
+            continue
+        found.append(picture.astype(float).mean(-1) if picture.ndim == 3 else picture.astype(float))
+    return found
+
+
+def photograph(rng: np.random.Generator) -> np.ndarray:
+    picture = ALL_PHOTOGRAPHS[rng.integers(len(ALL_PHOTOGRAPHS))]
+    rows, columns = (rng.integers(side // 2, side + 1) for side in picture.shape)
+    y, x = rng.integers(picture.shape[0] - rows + 1), rng.integers(picture.shape[1] - columns + 1)
+    return picture[y : y + rows, x : x + columns]
+
+
+def chest(rng: np.random.Generator) -> np.ndarray:
+    """Two dark lungs with ribs in a bright trunk, a heart and a spine."""
+    y, x = np.mgrid[-1:1:640j, -1:1:560j]
+    picture = 1.0 * ((x / 0.95) ** 2 + (y / 1.3) ** 2 < 1)
+    for side in (-1, 1):
+        lung = ((x - side * rng.uniform(0.38, 0.46)) / 0.32) ** 2 + ((y + 0.1) / rng.uniform(0.6, 0.75)) ** 2 < 1
+        picture[lung] -= 0.6
+    ribs = np.sin(rng.uniform(18, 26) * (y + 0.35 * np.abs(x) + 0.1)) > 0.6
+    picture += 0.15 * ribs * (np.abs(x) < 0.85) + 0.4 * (np.abs(x) < 0.09)
+    picture += 0.4 * (((x - 0.12) / 0.28) ** 2 + ((y - 0.25) / 0.25) ** 2 < 1)
+    return gaussian_filter(picture, 3) + rng.normal(0, 0.02, picture.shape)
+
+
+def foot(rng: np.random.Generator) -> np.ndarray:
+    """Five long metatarsals, close together, with short toes, on a tarsal block, in soft tissue."""
+    y, x = np.mgrid[:900, :420].astype(float)
+    picture = 0.35 * gaussian_filter(1.0 * (np.abs(x - 210) < 60 + 110 * np.exp(-(((y - 330) / 330) ** 2))) * (y > 40), 8)
+    for toe in range(5):
+        top, bottom = np.array([80 + 65 * toe, 90 + 22 * (4 - toe)]), np.array([140 + 36 * toe, 560.0])
+        at = 0.0
+        for part in (0.07, 0.09, 0.17, 0.64) if toe < 4 else (0.16, 0.22, 0.0, 0.6):
+            a, b = top + at * (bottom - top), top + (at + part * 0.93) * (bottom - top)
+            at += part
+            t = np.clip(((x - a[0]) * (b - a)[0] + (y - a[1]) * (b - a)[1]) / max((b - a) @ (b - a), 1e-9), 0, 1)
+            width = (14 + 8 * (toe == 4)) * (1 - 0.45 * np.sin(np.pi * t))
+            picture += 0.5 * (np.hypot(x - a[0] - t * (b - a)[0], y - a[1] - t * (b - a)[1]) < width)
+    picture += 0.5 * (((x - 215) / 95) ** 2 + ((y - 690) / 130) ** 2 < 1)
+    turned = rotate(gaussian_filter(picture, 2), rng.uniform(-8, 8), reshape=False)
+    return turned + rng.normal(0, 0.02, picture.shape)
+
+
+def part_of_a_hand(rng: np.random.Generator) -> np.ndarray:
+    """A drawn hand's fingers alone, its wrist alone, or its blocks in another order."""
+    picture, points = phantom.draw_hand([77, int(rng.integers(1e6))])
+    kind = rng.integers(3)
+    if kind == 0:
+        return picture[: int(points[[21, 25, 29, 33], 1].min()) - 20]
+    if kind == 1:
+        return picture[int(points[[13, 14, 15, 16], 1].min()) :]
+    rows, columns = picture.shape[0] // 3, picture.shape[1] // 3
+    blocks = [picture[r * rows : (r + 1) * rows, c * columns : (c + 1) * columns] for r in range(3) for c in range(3)]
+    order = rng.permutation(9)
+    return np.block([[blocks[order[3 * r + c]] for c in range(3)] for r in range(3)])
+
+
+ALL_PHOTOGRAPHS = photographs()
+KINDS = (noise, pattern, ellipses, photograph, chest, foot, part_of_a_hand)
+
+
+def non_hands(count: int, seed: int = 0) -> Iterator[tuple[str, np.ndarray]]:
+    """(kind, picture uint8), the kinds in turn."""
+    for number in range(count):
+        kind = KINDS[number % len(KINDS)]
+        picture = kind(np.random.default_rng([seed, number])).astype(float)
+        low, high = picture.min(), picture.max()
+        yield kind.__name__, np.rint(255 * (picture - low) / (high - low)).astype(np.uint8)

@@ -1,0 +1,70 @@
+"""The recipe study: one thing changed at a time in a short run of the default recipe, chosen by the validation radiographs.
+
+    python experiments/recipes.py --raw dataset
+
+trains every row with every seed and prints a table for docs/results.md; the test radiographs stay unseen. Finished runs in
+--work are kept, so it may be stopped and goes on; --rows a,b runs some rows alone.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from runs import prepare, read_rows, table, train
+
+BASE = ("--stages", "128x4")
+ROWS: dict[str, tuple[dict, tuple[str, ...]]] = {  # name: (changes of the preparation, flags)
+    "the default, for 4 epochs": ({}, ()),
+    "sigma 2 px": ({"sigma": 2.0}, ()),
+    "sigma 4 px": ({"sigma": 4.0}, ()),
+    "histograms not matched": ({"reference": "none"}, ()),
+    "random weights": ({}, ("--init", "")),
+    "rate 3e-4": ({}, ("--learning_rate", "3e-4")),
+    "rate 1.2e-3": ({}, ("--learning_rate", "1.2e-3")),
+    "constant rate": ({}, ("--schedule", "constant")),
+    "cosine": ({}, ("--schedule", "cosine")),
+    "beta 0.5, 0.999": ({}, ("--beta1", "0.5", "--beta2", "0.999")),
+    "no averaged weights": ({}, ("--averaging", "0")),
+    "no dropout": ({}, ("--dropout", "0")),
+    "dropout 0.5": ({}, ("--dropout", "0.5")),
+    "batch of 4": ({}, ("--batch_size", "4")),
+    "no elastic deformation": ({}, ("--elastic", "0")),
+    "twice the augmentation": (
+        {},
+        tuple("--translation 0.06 --rotation 20 --scaling 0.2 --stretch 0.1 --elastic 0.06".split()),
+    ),
+    "no augmentation": (
+        {},
+        tuple("--translation 0 --rotation 0 --scaling 0 --stretch 0 --elastic 0 --intensity_scale 0 --intensity_shift 0".split()),
+    ),
+    "at 64 px, 7 epochs": ({}, ("--stages", "64x7")),
+    "at 256 px, 1 epoch": ({}, ("--stages", "256x1")),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--raw", type=Path, default=Path("dataset"), help="raw folder of real radiographs")
+    parser.add_argument("--work", type=Path, default=Path("result/recipes"), help="folder for what is made on the way")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--rows", default="", help="names of some rows, separated by commas")
+    options = parser.parse_args()
+    chosen = options.rows.split(",") if options.rows else list(ROWS)
+    shown = []
+    for name in chosen:
+        preparation, flags = ROWS[name]
+        data = options.work / ("data" + "".join(f"_{key}_{value}" for key, value in preparation.items()))
+        if not (data / "landmarks.csv").exists():
+            prepare(options.raw, data, **preparation)
+        ipe, seconds = [], []
+        for seed in range(options.seeds):
+            result = options.work / f"{name.replace(' ', '_')}_{seed}"
+            ipe.append(train(data, result, "--seed", seed, "--test_on", "valid", *BASE, *flags)["ipe_px"])
+            seconds.append(sum(float(row["seconds"]) for row in read_rows(result / "metrics.csv")))
+        spread = f"± {np.std(ipe, ddof=1):.3f}" if len(ipe) > 1 else ""
+        shown.append([name, f"{np.mean(ipe):.3f} {spread}", f"{np.mean(seconds):.0f}"])
+        print(table(["changed", f"validation IPE, px ({options.seeds} seeds)", "seconds"], shown), flush=True)
+
+
+if __name__ == "__main__":
+    main()
