@@ -30,7 +30,8 @@ import torch
 from tqdm import tqdm
 
 import phantom
-from files import COORDINATES, FORMAT, LOCK, SETTINGS, SPLITS, TABLE, DataError, alone_in, stop_on_sigterm, write_csv, write_whole
+from command import LOCK, alone_in, exit_status
+from files import COORDINATES, FORMAT, SETTINGS, SPLITS, TABLE, DataError, write_csv, write_whole
 from heatmap import draw_heatmaps, rescale
 from radiograph import intensity_profile, read_radiograph, resize_square, to_8_bit
 from raw_data import find_radiographs, read_points
@@ -261,23 +262,16 @@ def main() -> int:
     options = parser.parse_args()
     if options.size < 8 or options.size % 8 or options.sigma <= 0 or options.workers < 1:
         parser.error("expected --size a positive multiple of 8, --sigma > 0 and --workers >= 1")
-    stop_on_sigterm()
-    try:
+    settings = Settings(options.size, options.sigma, options.reference)
+
+    def work() -> None:
         if options.raw == RAW and not phantom.files_of_others(RAW):
             print(f"no radiographs in {RAW}: drawing hands instead ({RAW}/README.md says how to place real ones)")
             phantom.write_data_set(RAW, phantom.COUNTS, seed=0, workers=options.workers)
         with alone_in(options.out):
-            run(options.raw, options.out, Settings(options.size, options.sigma, options.reference), options.workers)
-    except DataError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again and it goes on", file=sys.stderr)
-        return 130
-    return 0
+            run(options.raw, options.out, settings, options.workers)
+
+    return exit_status(work, "interrupted; run the same command again and it goes on")
 
 
 if __name__ == "__main__":

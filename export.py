@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 import metrics
+from command import exit_status
 from dataloader import RadiographDataset, make_loader
 from files import DataError, write_whole
 from hand import landmark_names
@@ -85,15 +86,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("weights/own.pt"), help="file to write")
     parser.add_argument("--seed", type=int, default=0, help="of the orientation network's training")
     options = parser.parse_args()
-    try:
-        export(options.checkpoint, options.data, options.out, options.seed)
-    except DataError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_status(lambda: export(options.checkpoint, options.data, options.out, options.seed))
 
 
 if __name__ == "__main__":

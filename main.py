@@ -20,10 +20,11 @@ import torch
 import distributed
 from augment import Augment
 from check import check
+from command import alone_in, exit_status
 from dataloader import RadiographDataset, make_loader, read_split
-from files import DataError, alone_in, stop_on_sigterm
+from files import DataError
 from model import SCN
-from solver import Solver, TrainingError, read_checkpoint
+from solver import Solver, read_checkpoint
 
 
 @dataclass
@@ -114,7 +115,7 @@ def read_settings(arguments: list[str] | None = None) -> Settings:
 
 
 def run(settings: Settings) -> int:
-    """Do what `mode` says; returns the exit status. Raises DataError and TrainingError."""
+    """Do what `mode` says; returns the exit status. Raises DataError."""
     best = Path(settings.result) / "best.pt"
     if settings.mode == "test":
         best = Path(settings.checkpoint or best)
@@ -169,23 +170,13 @@ def main(arguments: list[str] | None = None) -> int:
     if not distributed.FIRST:
         sys.stdout = open(os.devnull, "w")
     print(settings)
-    stop_on_sigterm()
-    try:
-        with alone_in(Path(settings.result)) if distributed.FIRST else nullcontext():
+    result = Path(settings.result)
+
+    def work() -> int:
+        with alone_in(result) if distributed.FIRST else nullcontext():
             return run(settings)
-    except (DataError, TrainingError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        last = Path(settings.result) / "last.pt"
-        print(
-            f"interrupted; {f'go on with the same command and --resume: {last}' if last.exists() else 'nothing was kept'}",
-            file=sys.stderr,
-        )
-        return 130
+
+    return exit_status(work, f"interrupted; where {result / 'last.pt'} is, the same command with --resume goes on")
 
 
 if __name__ == "__main__":

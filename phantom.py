@@ -19,6 +19,7 @@ from scipy.ndimage import gaussian_filter
 from tqdm import tqdm
 
 import phantom_shape
+from command import exit_status
 from files import COORDINATES, SPLITS, DataError, write_whole
 from phantom_anatomy import draw_bones
 from phantom_bones import TEXTURE_SIDE, Maps
@@ -141,12 +142,7 @@ def main() -> int:
     counts = {split: getattr(options, split) for split in SPLITS}
     if min(counts.values()) < 0 or not sum(counts.values()) or options.workers < 1 or options.seed < 0:
         parser.error("expected counts of 0 or more, one of them positive, --seed >= 0 and --workers >= 1")
-    try:
-        write_data_set(options.out, counts, options.seed, options.workers)
-    except DataError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return exit_status(lambda: write_data_set(options.out, counts, options.seed, options.workers))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from command import exit_status
 from files import DataError, write_whole
 
 LANDMARKS = 37
@@ -127,22 +128,22 @@ def read_annotations(path: Path) -> np.ndarray:
     return table.reshape(-1, LANDMARKS, 2)
 
 
+def build_table(annotations: Path, out: Path) -> None:
+    """Raises DataError."""
+    points = read_annotations(annotations)
+    model, hands = build(points)
+    content = io.BytesIO()
+    np.savez_compressed(content, **{name: value.astype(np.float32) for name, value in vars(model).items()})
+    write_whole(out, content.getvalue())
+    print(f"{hands} of {len(points)} hands, {len(model.spread)} modes for {EXPLAINED:.0%} of the variance -> {out}")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Build the shape model from a table of annotations.")
     parser.add_argument("--annotations", type=Path, required=True, help="rows of ID, x0, y0, ..., x36, y36")
     parser.add_argument("--out", type=Path, default=Path("phantom_shape.npz"), help="table to write")
     options = parser.parse_args()
-    try:
-        points = read_annotations(options.annotations)
-    except DataError as error:
-        print(error, file=sys.stderr)
-        return 1
-    model, hands = build(points)
-    content = io.BytesIO()
-    np.savez_compressed(content, **{name: value.astype(np.float32) for name, value in vars(model).items()})
-    write_whole(options.out, content.getvalue())
-    print(f"{hands} of {len(points)} hands, {len(model.spread)} modes for {EXPLAINED:.0%} of the variance -> {options.out}")
-    return 0
+    return exit_status(lambda: build_table(options.annotations, options.out))
 
 
 if __name__ == "__main__":

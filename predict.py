@@ -22,7 +22,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from files import LOCK, DataError, alone_in, stop_on_sigterm, whole_file
+from command import LOCK, alone_in, exit_status
+from files import DataError, whole_file
 from hand import NAMES
 from onnx_export import export_onnx
 from outputs import COLUMNS, MEASURE_COLUMNS, Coco, csv_lines, landmark_rows, measure_rows, write_slicer
@@ -198,24 +199,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--export", type=Path, help="write the network as an ONNX file, and predict nothing")
     options = parser.parse_args(arguments)
-    try:
+    if not options.inputs and not options.export:
+        parser.error("expected a file or a folder")
+
+    def work() -> int:
         if options.export:
             export_onnx(Predictor(options.weights, "cpu"), options.export)
             return 0
-        if not options.inputs:
-            parser.error("expected a file or a folder")
-        stop_on_sigterm()
         with alone_in(options.out):
             return run(options)
-    except DataError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"interrupted; what is in {options.out} is incomplete", file=sys.stderr)
-        return 130
+
+    return exit_status(work, f"interrupted; what is in {options.out} is incomplete")
 
 
 if __name__ == "__main__":

@@ -34,10 +34,6 @@ CURVES_EVERY_S = 60  # seconds at least between two drawings of the curves, whic
 MAY_DIFFER = {"data", "result", "mode", "checkpoint", "test_on", "resume", "init", "debug", "device"}
 
 
-class TrainingError(Exception):
-    """Training cannot go on: one line says why and what to do."""
-
-
 @dataclass
 class Evaluation:
     """What the network says of one split, in the order of its data set."""
@@ -124,7 +120,7 @@ class Solver:
             norm = nn.utils.clip_grad_norm_(self.model.parameters(), settings.gradient_clip or math.inf)
             if not torch.isfinite(loss + norm):
                 values = ", ".join(f"{name} {value.item():g}" for name, value in (parts | {"gradient": norm}).items())
-                raise TrainingError(f"epoch {epoch}: the loss is not finite ({values}); train with a lower learning_rate")
+                raise DataError(f"epoch {epoch}: the loss is not finite ({values}); train with a lower learning_rate")
             self.optimizer.step()
             self.steps_at_size += 1
             self.update_average()

@@ -2,8 +2,8 @@
 
     python experiments/atlas_folds.py --data dataset/processed --lists FOLDER
 
-FOLDER holds set1_train.txt, set1_test.txt, ... of IDs. All radiographs must be prepared, in whichever folder; flags of main.py may
-follow after --. Finished folds in --work are kept.
+FOLDER holds set1_train.txt, set1_test.txt, ... of IDs. All radiographs must be prepared, in whichever folder. Flags of main.py
+may follow after --. Finished folds in --work are kept.
 """
 
 import argparse

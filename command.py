@@ -1,0 +1,57 @@
+"""What the commands share: one line for a mistake, an exit status, one run at a time in a folder."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from files import DataError
+
+try:
+    import fcntl
+except ImportError:  # Windows, where two runs in one folder are not noticed
+    fcntl = None
+
+LOCK = ".lock"  # of a folder that a run writes into
+
+
+def exit_status(work: Callable[[], int | None], interrupted: str = "interrupted") -> int:
+    """Run a command: 0 or what `work` returns; 1 after a mistake or on a failing disk, told in one line; 130 when interrupted.
+
+    SIGTERM, by which schedulers end a job, is taken as Ctrl-C.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return work() or 0
+    except DataError as error:
+        print(error, file=sys.stderr)
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}" if error.filename else str(error), file=sys.stderr)
+    except KeyboardInterrupt:
+        print(interrupted, file=sys.stderr)
+        return 130
+    return 1
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Make a folder and keep other runs of this program out of it. The lock goes with the process, however that ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise DataError(f"{folder}: expected a folder, found a file; choose another name") from None
+    lock = folder / LOCK
+    with open(lock, "w") as file:
+        try:
+            if fcntl:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(file.fileno()).st_nlink == 0:  # the run that held it has just removed it
+                    raise BlockingIOError
+        except BlockingIOError:
+            raise DataError(f"{folder}: another run is writing there; wait for it, or choose another folder") from None
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
