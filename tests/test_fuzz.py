@@ -1,0 +1,143 @@
+"""Made-up inputs by the hundred (FUZZ=10000 makes more): a right answer or a DataError, never another exception."""
+
+import csv
+import io
+import os
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from conftest import made_radiograph
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from augment import Augment
+from files import DataError
+from heatmap import decode_heatmaps, draw_heatmaps, rescale
+from outputs import csv_lines, safe
+from radiograph import hand_outline, intensity_profile, read_radiograph, resize_square, to_8_bit
+from raw_data import read_points
+
+MANY = settings(
+    max_examples=int(os.environ.get("FUZZ", 100)),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+GREY = made_radiograph(0)[0]
+CELL = st.one_of(
+    st.text(max_size=6), st.floats().map(str), st.integers(-9999, 9999).map(str), st.sampled_from(["", "nan", "1e9"])
+)
+TABLE = st.lists(st.lists(CELL, max_size=7).map(",".join), max_size=6).map("\n".join)
+
+
+@MANY
+@given(content=st.one_of(st.binary(max_size=200), TABLE.map(lambda text: text.encode("utf-8", "surrogatepass"))))
+def test_tables(tmp_path, content):
+    path = tmp_path / "all_coordinates.csv"
+    path.write_bytes(content)
+    try:
+        points = read_points(path)
+    except DataError as error:
+        assert str(path) in str(error)
+    else:
+        shapes = {value.shape for value in points.values()}
+        assert points and len(shapes) == 1
+        assert all((np.isnan(value).sum(1) != 1).all() and not np.isinf(value).any() for value in points.values())
+
+
+def files() -> dict[str, bytes]:
+    """A small radiograph in every format."""
+    made = {}
+    for ending in (".png", ".jpg", ".bmp", ".tif"):
+        made[ending] = iio.imwrite("<bytes>", GREY, extension=ending)
+    return made
+
+
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("originals")
+    for ending in (".dcm", ".mha", ".nii.gz", ".nii", ".nrrd"):
+        sitk.WriteImage(sitk.GetImageFromArray(GREY), str(folder / f"a{ending}"))
+    return files() | {path.name[1:]: path.read_bytes() for path in folder.iterdir()}
+
+
+@MANY
+@given(data=st.data())
+def test_damaged_radiographs(tmp_path, originals, data):
+    ending = data.draw(st.sampled_from(sorted(originals)))
+    content = bytearray(originals[ending])
+    for _ in range(data.draw(st.integers(0, 8))):
+        content[data.draw(st.integers(0, min(len(content) - 1, 600)))] = data.draw(st.integers(0, 255))
+    if data.draw(st.booleans()):
+        del content[data.draw(st.integers(0, len(content))) :]
+    path = tmp_path / f"a{ending}"
+    path.write_bytes(bytes(content))
+    try:
+        radiograph = read_radiograph(path)
+    except DataError as error:
+        assert str(path) in str(error)
+    else:
+        assert radiograph.pixels.ndim == 2 and np.isfinite(radiograph.pixels).all()
+        assert radiograph.spacing_mm is None or min(radiograph.spacing_mm) > 0
+
+
+@MANY
+@given(
+    height=st.integers(8, 300), width=st.integers(8, 300), size=st.sampled_from([8, 64, 72]), seed=st.integers(0, 2**32 - 1),
+    power=st.sampled_from([0.1, 1, 30]),
+)  # fmt: skip
+def test_any_picture_becomes_bytes(height, width, size, seed, power):
+    rng = np.random.default_rng(seed)
+    pixels = (rng.random((height, width)) ** power).astype(np.float32)
+    square = resize_square(pixels, size)
+    assert square.shape == (size, size) and square.min() >= pixels.min() - 1e-4 and square.max() <= pixels.max() + 1e-4
+    if square.min() < square.max():
+        assert hand_outline(square).any()
+        for reference in (None, intensity_profile(square)):
+            assert to_8_bit(square, reference).dtype == np.uint8
+
+
+@MANY
+@given(
+    width=st.integers(48, 120), height=st.integers(48, 120), count=st.integers(1, 9), seed=st.integers(0, 2**32 - 1),
+    strength=st.floats(0, 1),
+)  # fmt: skip
+def test_points_follow_their_picture(width, height, count, seed, strength):
+    """Dots drawn at random points, warped at random: where a dot is found, the warped point says so."""
+    generator = torch.Generator().manual_seed(seed)
+    points = torch.rand(1, count, 2, generator=generator) * torch.tensor([width - 1.0, height - 1.0])
+    augment = Augment(0, 0, 0.1 * strength, 30 * strength, 0.2 * strength, 0.1 * strength, 0.03 * strength, 4)
+    dots, moved = augment(draw_heatmaps(points, height, width, 2.0), points, generator)
+    found, _ = decode_heatmaps(dots)
+    inner = ((moved > 8) & (moved < torch.tensor([width, height]) - 9)).all(-1)
+    assert ((found - moved).norm(dim=-1)[inner] < 0.4).all()
+
+
+@MANY
+@given(
+    x=st.floats(-50, 150), y=st.floats(-50, 150), sigma=st.floats(0.3, 20), height=st.integers(5, 99), width=st.integers(5, 99)
+)
+def test_heatmaps_decode_to_where_they_were_drawn(x, y, sigma, height, width):
+    found, peak = decode_heatmaps(draw_heatmaps(torch.tensor([[x, y]], dtype=torch.float64), height, width, sigma))
+    assert found.isfinite().all()
+    if 0 <= x <= width - 1 and 0 <= y <= height - 1 and 0.7 <= sigma <= 10:
+        assert torch.allclose(found, torch.tensor([[x, y]]), atol=0.02) and peak > 0.5
+
+
+@MANY
+@given(
+    points=st.lists(st.tuples(st.floats(-1e4, 1e4), st.floats(-1e4, 1e4)), min_size=1, max_size=5), factor=st.floats(0.01, 100)
+)  # fmt: skip
+def test_rescaling_goes_back(points, factor):
+    points = np.array(points)
+    assert np.allclose(rescale(rescale(points, factor), 1 / factor), points, atol=1e-6)
+
+
+@MANY
+@given(text=st.text(max_size=12))
+def test_no_formula_reaches_a_spreadsheet(text):
+    line = csv_lines([[safe(text), 1.5]]).decode("utf-8", "surrogatepass")
+    cell = next(iter(csv.reader(io.StringIO(line, newline=""))), [""])[0]
+    assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
