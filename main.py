@@ -50,7 +50,7 @@ class Settings:
     dropout: float = 0.1  # after the first convolution of each level; 0.5 in the paper learns slower in few epochs
 
     # Training
-    stages: str = "128x12"  # SIZExEPOCHS; from random weights "64x8 128x24"; an epoch at 256 px takes as long as three at 128
+    stages: str = "128x8"  # SIZExEPOCHS; from random weights "64x8 128x24"; an epoch at 256 px takes as long as three at 128
     batch_size: int = 2  # radiographs; small ones make more steps in the same time
     learning_rate: float = 6e-4  # of Adam, at its highest; from random weights 8e-4; at 2e-3 the first epochs diverge
     schedule: str = "linear"  # of the rate, from this to 0 over the whole run; or cosine, or constant

@@ -16,7 +16,7 @@ from runs import prepare, table, train
 from files import COORDINATES, SPLITS
 from raw_data import find_radiographs
 
-STEPS = ("--stages", "64x15 128x15", "--warmup", "20")
+STEPS = ("--stages", "64x10 128x10", "--warmup", "20")
 DRAWS, COUNT = 3, 10
 
 
