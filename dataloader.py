@@ -79,7 +79,7 @@ def read_split(path: Path) -> dict[str, list[str]]:
     for name in ("train", "test"):
         file = path / f"{name}.txt" if path.is_dir() else path.with_name(f"{path.name}{name}.txt")
         try:
-            lists[name] = [same_form(line) for line in file.read_text().splitlines() if line.strip()]
+            lists[name] = [same_form(line) for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
         except (FileNotFoundError, UnicodeDecodeError):
             raise DataError(f"{file}: expected a text file with one ID a line; correct --split") from None
     if both := set(lists["train"]) & set(lists["test"]):

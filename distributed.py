@@ -3,7 +3,8 @@
     torchrun --nproc-per-node=2 main.py
 
 All processes hold all the data and draw the same random numbers. Of each batch a process works on every WORLD-th radiograph, and
-DistributedDataParallel averages the gradients, so the result is that of one process with the same batch.
+DistributedDataParallel averages the gradients, so the result is that of one process with the same batch, but for what dropout
+draws and the last digits.
 """
 
 import os

@@ -17,7 +17,7 @@ import torch
 
 import metrics
 from command import exit_status
-from dataloader import RadiographDataset, make_loader
+from dataloader import RadiographDataset, make_loader, read_split
 from files import DataError, write_whole
 from hand import landmark_names
 from heatmap import rescale
@@ -27,6 +27,7 @@ from orientation import train_orientation
 from solver import Solver, read_checkpoint
 from trust import calibrate
 
+ENOUGH = 19  # radiographs, from which on a 95 % quantile can be told
 KEPT = ("size", "network_size", "precision", "data", "settings", "provenance", "epoch", "valid_ipe_px")  # of the checkpoint
 
 
@@ -46,7 +47,10 @@ def export(checkpoint: Path, folder: Path, out: Path, seed: int) -> None:
     state = read_checkpoint(checkpoint)
     known = {field.name for field in fields(Settings)}
     settings = Settings(**{name: value for name, value in state["settings"].items() if name in known} | {"device": "cpu"})
-    train, valid = (RadiographDataset(folder, split, with_heatmaps=split == "valid") for split in ("train", "valid"))
+    listed = read_split(Path(settings.split)) if settings.split else {}
+    train, valid = (
+        RadiographDataset(folder, split, with_heatmaps=split == "valid", ids=listed.get(split)) for split in ("train", "valid")
+    )
     if "profile" not in state["data"] or state["data"]["profile"] != valid.settings["profile"]:
         raise DataError(f"{checkpoint}: was trained on data with another reference than {folder}; prepare that data again")
     network = {name: getattr(settings, name) for name in NETWORK} | {"num_landmarks": valid.points_px.shape[1]}
@@ -62,6 +66,10 @@ def export(checkpoint: Path, folder: Path, out: Path, seed: int) -> None:
             metrics.mean_of_present(metrics.point_errors(found.points_network_px, valid.points_network_px))
         )
     print("validation IPE, px: " + ", ".join(f"{value:.4f} in {precision} precision" for precision, value in figures.items()))
+    if len(valid) < ENOUGH:
+        print(
+            f"{len(valid)} validation radiographs: too few for radii that hold 95 % of landmarks; their largest errors are taken"
+        )
     trust = calibrate(train.points_px, errors, found.peaks)
     print(f"radii at full confidence: median {np.nanmedian(trust.radius):.2f} px of the network frame; learning orientations")
     content = io.BytesIO()

@@ -121,6 +121,7 @@ def run(settings: Settings) -> int:
         best = Path(settings.checkpoint or best)
         trained = read_checkpoint(best)["settings"]
         settings = replace(settings, **{name: trained[name] for name in (*NETWORK, "stages")})
+        settings = replace(settings, split=settings.split or trained.get("split", ""))  # never on what it was trained on
     elif settings.mode == "train" and best.exists() and not settings.resume:
         raise DataError(f"{best}: an earlier run is there; go on with --resume, or choose another --result")
 

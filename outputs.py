@@ -35,7 +35,7 @@ def landmark_rows(name: str, names: list[str], radiograph: Radiograph, found: Pr
     spacing = np.array(radiograph.spacing_mm or (np.nan, np.nan))
     points_mm = found.points_px * spacing
     radius_mm = found.radius_px * np.sqrt(spacing.prod())
-    more = [" ".join(found.flags), str(found.orientation), radiograph.spacing_from]
+    more = ["; ".join(found.flags), str(found.orientation), radiograph.spacing_from]
     return [
         [
             *(safe(name), i, names[i], *found.points_px[i], found.confidence[i], found.radius_px[i]),
@@ -56,7 +56,7 @@ def measure_rows(name: str, radiograph: Radiograph, found: Prediction) -> list[l
 
 def write_slicer(path: Path, names: list[str], radiograph: Radiograph, found: Prediction) -> None:
     """Markups for 3D Slicer, in the file's physical space (LPS, mm); a pixel of unknown size counts as a millimetre, as there."""
-    offsets = (found.points_px * (radiograph.spacing_mm or (1.0, 1.0))) @ np.array(radiograph.axes)
+    offsets = found.points_px @ np.array(radiograph.steps_mm)
     points = [
         {
             "id": str(i + 1),

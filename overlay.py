@@ -5,6 +5,7 @@ import html
 import io
 from pathlib import Path
 from tempfile import TemporaryFile
+from urllib.parse import quote
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -29,7 +30,7 @@ def base_picture(pixels: np.ndarray) -> Image.Image:
     """A radiograph shrunk to fit an overlay, its darkest and brightest percent cut, 8 bit."""
     rows, columns = pixels.shape
     step = max(1, int(max(rows / HEIGHT, columns / WIDTH) / 2))  # most of the way by leaving out, the rest by averaging
-    coarse = pixels[::step, ::step]
+    coarse = pixels[step // 2 :: step, step // 2 :: step]
     low, high = np.percentile(coarse[::4, ::4], (0.5, 99.8))
     bright = np.clip((coarse - low) * (255 / max(high - low, 1e-6)), 0, 255).astype(np.uint8)
     factor = min(HEIGHT / rows, WIDTH / columns)
@@ -50,7 +51,7 @@ def draw(base: Image.Image, prediction: Prediction, extent: tuple[int, int], nam
         flagged = bool(prediction.landmark_flags[i])
         pen.ellipse([x - 2, y - 2, x + 2, y + 2], fill=DOUBTFUL if flagged else GOOD)
         if flagged:
-            radius = min(prediction.radius_px[i] * factor.mean(), max(picture.size))
+            radius = min(np.nan_to_num(prediction.radius_px[i]) * factor.mean(), max(picture.size))
             pen.ellipse([x - radius, y - radius, x + radius, y + radius], outline=DOUBTFUL)
         if names:
             pen.text((x + 4, y - 5), names[i], fill=(255, 230, 120), font_size=9)
@@ -71,7 +72,7 @@ class Page:
         flags = ", ".join(prediction.flags) or "nothing flagged"
         least = float(prediction.confidence.min())
         card = (
-            f'<a class="{"bad" if prediction.flags else "good"}" href="overlays/{html.escape(overlay_name, quote=True)}">'
+            f'<a class="{"bad" if prediction.flags else "good"}" href="overlays/{quote(overlay_name)}">'
             f'<img src="data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}" alt="">'
             f"<b>{html.escape(name)}</b><br>{html.escape(flags)}<br>least confidence {least:.2f}; "
             f"{html.escape(str(prediction.orientation))}</a>\n"

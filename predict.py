@@ -9,8 +9,9 @@ angles.
 
 import argparse
 import os
+import shutil
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -33,6 +34,7 @@ from radiograph import MEDICAL, PICTURES, Radiograph, read_radiograph, resize_sq
 
 __all__ = ["Predictor"]
 FORMATS = ("csv", "slicer", "coco")
+OUTPUTS = ("landmarks.csv", "measures.csv", "coco.json", "index.html")  # beside the folders overlays and slicer
 BATCH = 4  # radiographs a step of the network
 AHEAD = 8  # radiographs read ahead of it
 
@@ -60,16 +62,17 @@ def printable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def find_files(inputs: list[Path]) -> tuple[list[tuple[Path, str]], list[str]]:
-    """(path, name) of every radiograph, names relative to the folder given, and what is wrong."""
+def find_files(inputs: list[Path], out: Path) -> tuple[list[tuple[Path, str]], list[str]]:
+    """(path, name) of every radiograph, names relative to the folder given, and what is wrong. Files in `out` are no input."""
     files, errors = [], []
     for given in inputs:
         if given.is_dir():
             inside = sorted(path for path in given.rglob("*") if not path.is_dir())
             visible = [path for path in inside if not any(part.startswith(".") for part in path.relative_to(given).parts)]
+            visible = [path for path in visible if out.resolve() not in path.absolute().parents]
             taken = [path for path in visible if path.suffix.lower() in PICTURES | MEDICAL]
             if len(taken) < len(visible):
-                endings = sorted({path.suffix for path in visible if path not in set(taken)})
+                endings = sorted({printable(path.suffix) for path in visible if path not in set(taken)})
                 print(f"{given}: left out {len(visible) - len(taken)} files that are no radiographs ({', '.join(endings)})")
             if not taken:
                 errors.append(f"{given}: expected radiographs in this folder, found none")
@@ -78,7 +81,9 @@ def find_files(inputs: list[Path]) -> tuple[list[tuple[Path, str]], list[str]]:
             files.append((given, printable(given.name)))
         else:
             errors.append(f"{given}: no such file or folder")
-    return files, errors
+    taken_twice = {name for name, count in Counter(name for _, name in files).items() if count > 1}
+    files = [(path, printable(str(path)) if name in taken_twice else name) for path, name in files]
+    return files, [printable(error) for error in errors]
 
 
 def readable(files: list[tuple[Path, str]], size: int, pool: ThreadPoolExecutor, errors: list[str]) -> Iterator[Read]:
@@ -96,8 +101,8 @@ def finished(reading: Future[Read], errors: list[str]) -> list[Read]:
     try:
         return [reading.result()]
     except DataError as error:
-        errors.append(str(error))
-        tqdm.write(str(error), file=sys.stderr)
+        errors.append(printable(str(error)))
+        tqdm.write(errors[-1], file=sys.stderr)
         return []
 
 
@@ -155,7 +160,11 @@ def run(options: argparse.Namespace) -> int:
     predictor = Predictor(options.weights, options.device, options.orientation)
     if options.measure and predictor.names != list(NAMES):
         raise DataError(f"--measure: knows the 37 landmarks of a hand, and {options.weights} has {len(predictor.names)}")
-    files, errors = find_files(options.inputs)
+    for old in OUTPUTS:
+        (options.out / old).unlink(missing_ok=True)
+    for old in ("overlays", "slicer"):
+        shutil.rmtree(options.out / old, ignore_errors=True)
+    files, errors = find_files(options.inputs, options.out)
     for error in errors:
         print(error, file=sys.stderr)
     flagged = done = 0

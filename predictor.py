@@ -8,15 +8,14 @@ import torch
 import torch.nn.functional as F
 
 from dataloader import to_input
-from device import choose_device, fastest_precision
+from device import choose_device
 from files import DataError
-from hand import landmark_names
 from heatmap import decode_heatmaps, rescale
 from model import SCN
 from orientation import VARIANTS, Orientation, OrientationNet
 from radiograph import resize_square, to_8_bit
 from solver import read_checkpoint
-from trust import COVERAGE, Trust
+from trust import Trust
 
 
 @dataclass
@@ -53,15 +52,13 @@ class Predictor:
         self.model = SCN(**state["network"]).to(self.device, memory_format=torch.channels_last).eval()
         self.model.load_state_dict(state["weights"])
         self.spatial_factor = self.model.spatial_factor * self.size // self.network_size
-        self.names = landmark_names(state["network"]["num_landmarks"])
+        self.names = state["names"]
         self.trust = Trust(**{name: value.cpu().numpy() for name, value in state["trust"].items()})
         self.orientation_net = None
         if orientation == "auto":
             self.orientation_net = OrientationNet().to(self.device).eval()
             self.orientation_net.load_state_dict(state["orientation"])
-        bfloat16 = fastest_precision(self.device) == "bfloat16"
-        self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16)
-        self.coverage = COVERAGE
+        self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=state["precision"] == "bfloat16")
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         height, width = image.shape

@@ -44,7 +44,7 @@ class Radiograph:
     spacing_mm: tuple[float, float] | None = None  # (x, y) mm per pixel, where the file knows
     spacing_from: str = "unknown"
     origin_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of the first pixel's centre in the file's physical space (LPS)
-    axes: tuple[tuple[float, float, float], ...] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))  # unit vectors along x and y there
+    steps_mm: tuple[tuple[float, float, float], ...] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))  # there, to the next x and y, by ITK
 
 
 def read_radiograph(path: Path) -> Radiograph:
@@ -81,7 +81,7 @@ def check_size(path: Path, width: int, height: int) -> None:
 
 def unfolded_bytes(path: Path) -> int:
     """The size of a file, of a .gz file unfolded. Raises EOFError for a cut .gz file, and DataError for one far too large."""
-    if path.suffix != ".gz":
+    if path.suffix.lower() != ".gz":
         return path.stat().st_size
     unfolded = 0
     with gzip.open(path) as file:
@@ -101,9 +101,11 @@ def grey(path: Path, pixels: np.ndarray) -> np.ndarray:
         pixels = pixels[..., :3] @ LUMINANCE
     if pixels.ndim != 2:
         raise DataError(f"{path}: expected one picture, found an array of shape {pixels.shape}; export a single frame")
-    highest = np.abs(pixels).max()
-    if np.isfinite(highest) and not 1e-6 < highest < 1e9:  # single precision would not hold the squares
-        pixels = pixels / (highest or 1)
+    low, high = pixels.min(), pixels.max()
+    size = max(abs(float(low)), abs(float(high)))
+    span = float(high) - float(low)
+    if np.isfinite(size) and span > 0 and (not 1e-6 < size < 1e9 or span < 1e-3 * size):
+        pixels = (pixels - np.float64(low)) / span  # single precision would not hold the differences or their squares
     return pixels.astype(np.float32)
 
 
@@ -151,10 +153,11 @@ def read_medical(path: Path) -> Radiograph:
     known = spacing != (1.0, 1.0) and min(spacing) > 0
     dimension = image.GetDimension()
     direction = np.array(image.GetDirection()).reshape(dimension, dimension)
-    physical = np.zeros((3, 3))  # origin and the directions along x and y, padded to three dimensions
-    physical[:, :dimension] = np.stack([image.GetOrigin(), direction[:, 0], direction[:, 1]])
-    origin, *axes = map(tuple, physical.tolist())
-    return Radiograph(pixels, spacing if known else None, source if known else "unknown", origin, tuple(axes))
+    physical = np.zeros((3, 3))  # origin and the steps along x and y, padded to three dimensions
+    step_x, step_y = (direction[:, axis] * image.GetSpacing()[axis] for axis in (0, 1))
+    physical[:, :dimension] = np.stack([image.GetOrigin(), step_x, step_y])
+    origin, *steps = map(tuple, physical.tolist())
+    return Radiograph(pixels, spacing if known else None, source if known else "unknown", origin, tuple(steps))
 
 
 def numbers_in(text: str) -> list[float]:
@@ -194,7 +197,9 @@ def resize_square(pixels: np.ndarray, size: int) -> np.ndarray:
 
 
 def hand_outline(picture: np.ndarray) -> np.ndarray:
-    """The largest region brighter than Otsu's threshold, its holes filled: (rows, columns) bool."""
+    """The largest region brighter than Otsu's threshold, its holes filled: (rows, columns) bool; all of an even grey."""
+    if picture.max() - picture.min() <= 1e-5 * np.abs(picture).max():
+        return np.ones(picture.shape, bool)
     regions = label(picture > threshold_otsu(picture))
     largest = 1 + np.argmax(np.bincount(regions.ravel())[1:])
     return binary_fill_holes(regions == largest)
@@ -217,4 +222,4 @@ def to_8_bit(picture: np.ndarray, reference: np.ndarray | None) -> np.ndarray:
     own, first = np.unique(own, return_index=True)
     matched = np.interp(picture, own, target[first])
     low, high = target[0], target[-1]
-    return np.rint((matched - low) / (high - low) * 255).astype(np.uint8)
+    return np.rint((matched - low) / ((high - low) or 1) * 255).astype(np.uint8)

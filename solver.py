@@ -130,7 +130,7 @@ class Solver:
                 errors.append((found - points).norm(dim=-1) * (self.network_size / size))
             bar.update(step_progress)
             bar.set_postfix_str(f", epoch {epoch}")
-        errors_px = np.array(distributed.gather(list(torch.cat(errors).cpu().numpy())))
+        errors_px = np.array(distributed.gather([row for batch in errors for row in batch.cpu().numpy()]))
         loss = sum(distributed.gather([sum(losses).item()])) / len(errors_px)
         return {"learning_rate": rate} | report.epoch_figures("train", loss, errors_px)
 

@@ -41,7 +41,7 @@ class Trust:
         far = np.abs(log_lengths(points, self.pairs) - self.log_mean) / self.log_sd > LENGTH_LIMIT
         misplaced = np.bincount(self.pairs[far].ravel(), minlength=len(points)) >= 2
         landmarks = [
-            " ".join(word for word, holds in zip(("cropped", "doubtful", "misplaced"), truths) if holds)
+            "; ".join(word for word, holds in zip(("cropped", "doubtful", "misplaced"), truths) if holds)
             for truths in zip(doubtful & at_edge, doubtful & ~at_edge, misplaced)
         ]
         if doubtful.mean() > ALIEN_SHARE or far.mean() > ALIEN_SHARE:
@@ -92,4 +92,5 @@ def calibrate(annotations: np.ndarray, errors: np.ndarray, confidence: np.ndarra
     scores = errors * confidence
     known = [column[~np.isnan(column)] for column in scores.T]
     radius = np.array([conformal_quantile(column, COVERAGE) if len(column) else np.nan for column in known])
-    return Trust(radius, LOW_SHARE * confidence.min(0), pairs, np.nanmean(lengths, 0), np.nanstd(lengths, 0))
+    seen = np.where(np.isnan(errors), np.inf, confidence).min(0)  # infinite for a landmark never seen, which stays doubtful
+    return Trust(radius, LOW_SHARE * seen, pairs, np.nanmean(lengths, 0), np.nanstd(lengths, 0))

@@ -58,7 +58,7 @@ def main() -> None:
     for dtype in (torch.float32, torch.bfloat16):
         print(str(dtype), {key: round(value) for key, value in peaks(dtype).items()})
     peak = peaks(torch.bfloat16 if usual else torch.float32)["convolution, GFLOP/s"]
-    print(print("\nsize     pass  GFLOP  untuned s  float32 s bfloat16 s speed-up % of peak"))
+    print("\nsize     pass  GFLOP  untuned s  float32 s bfloat16 s speed-up % of peak")
     for size in (64, 128, 256):
         for backward in (False, True):
             counter = FlopCounterMode(display=False)

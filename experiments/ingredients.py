@@ -7,6 +7,7 @@ sees 91 drawn hands for four epochs at 64 px, with the same seed. Finished parts
 """
 
 import argparse
+import multiprocessing
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,7 @@ def main() -> None:
     parser.add_argument("--real", type=Path, default=Path("dataset/processed"), help="prepared real radiographs")
     parser.add_argument("--work", type=Path, default=Path("result/ingredients"), help="folder for what is made on the way")
     options = parser.parse_args()
+    multiprocessing.set_start_method("fork")  # so that the workers that draw have the replacements too
     rows = []
     for number, (name, change) in enumerate(WITHOUT.items()):
         folder = options.work / str(number)

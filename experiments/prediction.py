@@ -72,7 +72,7 @@ def main() -> None:
     radii = np.array([one.radius_px for one in upright])
     off = metrics.point_errors(points, data.points_px)
     relative = radii * np.sqrt(scale.prod(-1))
-    print(f"within their radius: {100 * np.mean(off <= radii):.1f} % of {off.size} landmarks; ", end="")
+    print(f"within their radius: {100 * np.mean((off <= radii)[~np.isnan(off)]):.1f} % of {off.size} landmarks; ", end="")
     print(f"median radius {np.median(relative):.2f} px of the network frame, tenth to ninetieth percentile "
           f"{np.percentile(relative, 10):.2f} to {np.percentile(relative, 90):.2f}")  # fmt: skip
 

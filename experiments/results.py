@@ -76,7 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, nargs="+", help="folders of main.py's --result, of the same data and split")
     options = parser.parse_args()
-    runs = {folder.name: read(folder) for folder in options.results}
+    runs = {str(folder): read(folder) for folder in options.results}
     ids, px, mm = next(iter(runs.values()))
     print(f"{len(ids)} radiographs, {int(np.isfinite(px).sum())} landmarks\n")
     print(table(["", "value", "95 % interval"], intervals(px, mm)), "\n")
