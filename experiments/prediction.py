@@ -90,11 +90,13 @@ def main() -> None:
     flagged = Counter(flag for one in upright for flag in one.flags)
     print(f"flags on {len(upright)} hands: {dict(flagged)}")
     made = list(non_hands(200))
-    caught, total = Counter(), Counter(kind for kind, _ in made)
+    caught, denied, total = Counter(), Counter(), Counter(kind for kind, _ in made)
     for (kind, _), one in zip(made, predicted(predictor, [picture for _, picture in made])):
         caught[kind] += bool(one.flags)
-    rows = [[kind, total[kind], caught[kind]] for kind in total] + [["all", total.total(), caught.total()]]
-    print(table(["no hands", "made", "flagged"], rows))
+        denied[kind] += "not a hand" in one.flags
+    rows = [[kind.replace("_", " "), total[kind], caught[kind], denied[kind]] for kind in total]
+    rows += [["all", total.total(), caught.total(), denied.total()]]
+    print(table(["no hands", "made", "flagged", "as not a hand"], rows))
 
     with tempfile.TemporaryDirectory() as folder:
         files = [path for _, path in raw.values()][: options.files]
