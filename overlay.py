@@ -23,16 +23,19 @@ overflow-wrap:anywhere} a.bad{border-color:#d33} img{display:block;margin:0 auto
 </style><h1>Landmarks</h1>
 <p>The most doubtful radiographs come first; a click opens the overlay. Not a medical device.</p>
 """
-GOOD, DOUBTFUL, LINE = (90, 220, 90), (255, 70, 60), (80, 150, 255)
+GREYS = 252  # an overlay has a palette of so many greys and four colours: a third of the bytes of full colour
+GOOD, DOUBTFUL, LINE, LETTERS = range(GREYS, 256)
+COLOURS = ((90, 220, 90), (255, 70, 60), (80, 150, 255), (255, 230, 120))
+PALETTE = [round(i * 255 / (GREYS - 1)) for i in range(GREYS) for _ in "rgb"] + [part for colour in COLOURS for part in colour]
 
 
 def base_picture(pixels: np.ndarray) -> Image.Image:
-    """A radiograph shrunk to fit an overlay, its darkest and brightest percent cut, 8 bit."""
+    """A radiograph shrunk to fit an overlay, its darkest and brightest percent cut, in GREYS steps."""
     rows, columns = pixels.shape
     step = max(1, int(max(rows / HEIGHT, columns / WIDTH) / 2))  # most of the way by leaving out, the rest by averaging
     coarse = pixels[step // 2 :: step, step // 2 :: step]
     low, high = np.percentile(coarse[::4, ::4], (0.5, 99.8))
-    bright = np.clip((coarse - low) * (255 / max(high - low, 1e-6)), 0, 255).astype(np.uint8)
+    bright = np.clip((coarse - low) * ((GREYS - 1) / max(high - low, 1e-6)), 0, GREYS - 1).astype(np.uint8)
     factor = min(HEIGHT / rows, WIDTH / columns)
     size = max(1, round(columns * factor)), max(1, round(rows * factor))
     return Image.fromarray(bright).resize(size, Image.Resampling.BOX if step * factor < 1 else Image.Resampling.BILINEAR)
@@ -40,7 +43,8 @@ def base_picture(pixels: np.ndarray) -> Image.Image:
 
 def draw(base: Image.Image, prediction: Prediction, extent: tuple[int, int], names: list[str] | None) -> Image.Image:
     """Landmarks, bones and, around doubtful landmarks, their radii, over a picture of a radiograph of `extent` px."""
-    picture = base.convert("RGB")
+    picture = base.copy()
+    picture.putpalette(PALETTE)
     pen = ImageDraw.Draw(picture)
     factor = np.array(picture.size) / extent
     points = (prediction.points_px + 0.5) * factor - 0.5
@@ -54,7 +58,7 @@ def draw(base: Image.Image, prediction: Prediction, extent: tuple[int, int], nam
             radius = min(np.nan_to_num(prediction.radius_px[i]) * factor.mean(), max(picture.size))
             pen.ellipse([x - radius, y - radius, x + radius, y + radius], outline=DOUBTFUL)
         if names:
-            pen.text((x + 4, y - 5), names[i], fill=(255, 230, 120), font_size=9)
+            pen.text((x + 4, y - 5), names[i], fill=LETTERS, font_size=9)
     return picture
 
 
@@ -65,7 +69,7 @@ class Page:
         self.path, self.file, self.places = path, TemporaryFile(), []
 
     def add(self, name: str, overlay_name: str, picture: Image.Image, prediction: Prediction) -> None:
-        small = picture.copy()
+        small = picture.convert("RGB")
         small.thumbnail((THUMBNAIL, THUMBNAIL))
         content = io.BytesIO()
         small.save(content, "JPEG", quality=75)

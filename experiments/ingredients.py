@@ -3,7 +3,7 @@
     python experiments/ingredients.py --real dataset/processed
 
 measures on the validation radiographs of a prepared data set of real hands, and prints a table for docs/phantom.md. Every net
-sees 91 drawn hands for four epochs at 64 px, with the same seed. Finished parts in --work are kept and not made again.
+sees 91 drawn hands for three epochs at 64 px, with the same seed. Finished parts in --work are kept and not made again.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import phantom
 import phantom_anatomy
 import phantom_shape
 
-STAGES = "64x4"
+STAGES = "64x3"
 
 
 def mean_hand(model: phantom_shape.ShapeModel, rng: np.random.Generator) -> np.ndarray:

@@ -19,6 +19,7 @@ import export
 import orientation
 import predict
 from files import DataError
+from overlay import COLOURS
 from predict import Predictor
 
 GREY = made_radiograph(0)[0]
@@ -99,7 +100,7 @@ def test_outputs(weights, tmp_path):
     assert coco["categories"][0]["keypoints"] == [str(i) for i in range(LANDMARKS)]
     overlay = iio.imread(out / "overlays" / "a.mha.png")
     x, y = ((points[0] + 0.5) * 6).astype(int)  # shown six times as large
-    assert tuple(overlay[y, x]) in ((90, 220, 90), (255, 70, 60))
+    assert tuple(overlay[y, x]) in COLOURS[:2]
     assert "a.mha" in (out / "index.html").read_text()
 
     assert run(tmp_path / "a.mha", "--weights", weights, "--out", out) == 1  # not over what is there
