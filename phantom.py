@@ -33,6 +33,7 @@ MARGINS = {"left": (0.069, 0.027), "right": (0.063, 0.026), "top": (0.041, 0.021
 TILT_DEGREES = 0.8, 4.4  # of the middle metacarpal against the picture: mean and standard deviation
 COLUMNS = 500, 950
 JPEG_QUALITY = 90
+BLOCK = 200  # radiographs that the same workers draw
 COUNTS = {"train": 91, "valid": 21, "test": 21}  # as many as the reference has of each
 
 
@@ -124,9 +125,12 @@ def write_data_set(out: Path, counts: dict[str, int], seed: int, workers: int) -
             number = len(jobs) + 1
             jobs.append((out / split / f"drawn_{number:05d}.jpg", seed, number))
     lines = io.StringIO()
-    with ProcessPoolExecutor(workers) as pool:
-        for id, points in tqdm(pool.map(draw_file, jobs, chunksize=4), total=len(jobs), unit=" radiographs", disable=None):
-            lines.write(",".join([id, *(f"{value:.3f}" for value in points.ravel())]) + "\n")
+    with tqdm(total=len(jobs), unit=" radiographs", disable=None) as bar:
+        for start in range(0, len(jobs), BLOCK):
+            with ProcessPoolExecutor(workers) as pool:  # new workers now and then: what memory theirs gathers is let go
+                for id, points in pool.map(draw_file, jobs[start : start + BLOCK], chunksize=4):
+                    lines.write(",".join([id, *(f"{value:.3f}" for value in points.ravel())]) + "\n")
+                    bar.update()
     write_whole(out / COORDINATES, lines.getvalue().encode())
     print(f"drew {len(jobs)} radiographs into {out}: " + ", ".join(f"{counts[split]} {split}" for split in SPLITS))
 

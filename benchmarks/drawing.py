@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-COUNTS = 40, 160, 640
+COUNTS = 200, 500
 
 
 def peak_megabytes(process: subprocess.Popen) -> float:
