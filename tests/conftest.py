@@ -1,6 +1,8 @@
 """Small made radiographs: bright discs on a hand-like blob, one disc a landmark."""
 
+import csv
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,13 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the tests of several files run side by side
+
+import torch
+
+from files import write_csv
+from main import main
 
 ROOT = Path(__file__).resolve().parents[1]
 LANDMARKS = 5
@@ -57,6 +66,12 @@ def prepared(tmp_path_factory) -> Path:
     return folder / "processed"
 
 
+@pytest.fixture
+def data(prepared: Path, tmp_path: Path) -> Path:
+    """A copy of it, to damage."""
+    return Path(shutil.copytree(prepared, tmp_path / "processed"))
+
+
 @pytest.fixture(scope="session")
 def atlas() -> Path:
     """The folder of real radiographs that HAND_ATLAS names."""
@@ -93,3 +108,31 @@ SMALL_RUN = (
 
 def train(data: Path, result: Path, *more: object) -> subprocess.CompletedProcess:
     return command("main.py", "--data", data, "--result", result, *SMALL_RUN, *more)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def fewer_landmarks(data: Path, folder: Path) -> Path:
+    """The same data with its last landmark dropped everywhere."""
+    shutil.copytree(data, folder)
+    rows = rows_of(data / "landmarks.csv")
+    dropped = {f"{frame}{axis}{LANDMARKS - 1}" for frame in ("", "network_") for axis in "xy"}
+    write_csv(folder / "landmarks.csv", [{key: value for key, value in row.items() if key not in dropped} for row in rows])
+    for path in folder.rglob("*.npz"):
+        with np.load(path) as archive:
+            heatmaps, row = archive["heatmaps"][:-1], archive["row"]
+        np.savez_compressed(path, heatmaps=heatmaps, row=row)
+    return folder
+
+
+def train_here(capsys, data, result, *more) -> tuple[int, str]:
+    """Exit status and standard error of main.py, without the seconds that a process of its own takes to start."""
+    status = main([str(argument) for argument in ("--data", data, "--result", result, *SMALL_RUN, *more)])
+    return status, capsys.readouterr().err
+
+
+def weights_of(path: Path) -> dict[str, torch.Tensor]:
+    return torch.load(path, weights_only=True)["weights"]

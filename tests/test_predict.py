@@ -1,6 +1,5 @@
 """predict.py as a user runs it: a network made ready by export.py, files of every kind, outputs by value."""
 
-import csv
 import json
 import os
 import struct
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from conftest import LANDMARKS, SPLITS, command, made_radiograph, train
+from conftest import LANDMARKS, SPLITS, command, made_radiograph, rows_of, train
 from PIL import Image
 
 import export
@@ -44,11 +43,6 @@ def weights(trained, prepared, tmp_path_factory) -> Path:
 
 def run(*arguments: object) -> int:
     return predict.main([str(argument) for argument in arguments])
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_the_same_points_as_the_test_of_main(weights, trained, prepared, tmp_path):

@@ -1,0 +1,126 @@
+"""A user's mistakes in settings and data: one line each, and what the check finds."""
+
+import contextlib
+import io
+import os
+import shutil
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import torch
+from conftest import (
+    LANDMARKS,
+    fewer_landmarks,
+    rows_of,
+    train_here,
+)
+
+from files import write_csv
+from main import main, read_settings
+
+
+def test_a_checkpoint_that_carries_code_is_refused_without_running_it(data, tmp_path, capsys):
+    class Hostile:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'ran'}",)
+
+    torch.save({"weights": Hostile()}, tmp_path / "hostile.pt")
+    for flags in (("--mode", "test", "--checkpoint"), ("--init",)):
+        status, said = train_here(capsys, data, tmp_path / "run", *flags, tmp_path / "hostile.pt")
+        assert status == 1 and "hostile.pt: cannot be read as a checkpoint" in said
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_check_names_what_is_suspicious(data, tmp_path, capsys):
+    assert main(["--data", str(data), "--mode", "check", "--result", str(tmp_path / "run")]) == 0
+    assert "check: nothing found" in capsys.readouterr().out
+    rows = rows_of(data / "landmarks.csv")
+    for row in rows:
+        for i in range(LANDMARKS):
+            if row["id"] == "a2":
+                row[f"x{i}"], row[f"y{i}"] = row[f"y{i}"], row[f"x{i}"]
+            if row["id"] == "a3":
+                row[f"x{i}"] = str(90 - float(row[f"x{i}"]))
+                row[f"network_x{i}"] = row[f"network_y{i}"] = "1"
+    write_csv(data / "landmarks.csv", rows)
+    shutil.copy(data / "train" / "a1.png", data / "valid" / "b2.png")
+    assert main(["--data", str(data), "--mode", "check", "--result", str(tmp_path / "run")]) == 1
+    said = capsys.readouterr().out
+    for expected in (
+        "train/a1 and valid/b2: nearly the same picture in two splits",
+        "train/a2: x and y may be swapped",
+        "train/a3: may be mirrored",
+        "train/a3: 5 of 5 landmarks lie beside the hand",
+    ):
+        assert expected in said, said
+    assert said.count("check: ") == 4
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (lambda data: (data / "settings.json").write_text("{"), "not as data_preprocessing.py writes it"),
+        (lambda data: (data / "settings.json").write_text('{"format": 0}'), "format 0 instead of"),
+        (lambda data: (data / "landmarks.csv").write_text("id,split\na1,train\n"), "missing columns or cells"),
+        (lambda data: (data / "landmarks.csv").write_text(""), "not as data_preprocessing.py writes it"),
+        (lambda data: (data / "landmarks.csv").unlink(), "landmarks.csv: not found"),
+        (lambda data: (data / "valid" / "b1.npz").write_bytes(b""), "b1.npz: cannot be read"),
+        (lambda data: iio.imwrite(data / "train" / "a1.png", np.zeros((9, 9), np.uint8)), "a1.png: expected the shape (64, 64)"),
+        (lambda data: drop_split(data, "test"), "expected radiographs of test, found none"),
+    ],
+)
+def test_damaged_data_is_named(data, tmp_path, capsys, damage, expected):
+    damage(data)
+    status, said = train_here(capsys, data, tmp_path / "run", "--stages", "32x1")
+    assert status == 1 and expected in said, said
+
+
+def drop_split(data: Path, split: str) -> None:
+    write_csv(data / "landmarks.csv", [row for row in rows_of(data / "landmarks.csv") if row["split"] != split])
+
+
+def test_mistakes_get_one_line(data, tmp_path, capsys):
+    assert train_here(capsys, data, tmp_path / "run", "--stages", "32x1")[0] == 0
+    (tmp_path / "broken.pt").write_bytes(b"no checkpoint")
+    torch.save({"weights": {}}, tmp_path / "strange.pt")
+    other = fewer_landmarks(data, tmp_path / "other")
+    cases = [
+        (("--resume", "--stages", "32x1", "--learning_rate", "0.5"), "learning_rate 0.0006 -> 0.5"),
+        (("--stages", "30x1", "--result", tmp_path / "new"), "stages: expected SIZExEPOCHS"),
+        (("--mode", "test", "--checkpoint", tmp_path / "none.pt"), "none.pt: no such checkpoint"),
+        (("--mode", "test", "--checkpoint", tmp_path / "strange.pt"), "strange.pt: expected a checkpoint of this program"),
+        (("--mode", "test", "--checkpoint", tmp_path / "broken.pt"), "broken.pt: cannot be read as a checkpoint"),
+        (("--mode", "test", "--data", other), "does not fit the landmarks of the data"),
+        (
+            ("--resume", "--stages", "32x1", "--checkpoint", "x", "--channels", "4"),
+            "does not fit the landmarks of the data or the model settings",
+        ),
+        (("--stages", "32x1", "--result", tmp_path / "broken.pt"), "broken.pt"),
+        (("--stages", "64x1", "--levels", "8", "--result", tmp_path / "new"), "stages: expected SIZExEPOCHS"),
+        (("--elastic", "0.2", "--result", tmp_path / "new"), "elastic must lie in [0, 0.0625]"),
+        (("--data", tmp_path / "nowhere", "--result", tmp_path / "new"), "landmarks.csv: not found; run data_preprocessing.py"),
+        (
+            ("--learning_rate", "1e30", "--gradient_clip", "0", "--warmup", "0", "--result", tmp_path / "inf"),
+            "the loss is not finite (heatmaps",
+        ),
+    ]
+    for arguments, expected in cases:
+        status, said = train_here(capsys, data, tmp_path / "run", *arguments)
+        assert status == 1 and expected in said, (arguments, said)
+
+
+def test_settings_out_of_range_are_named():
+    for arguments, expected in (
+        (("--batch_size", 0), "--batch_size: expected a number above 0, found 0"),
+        (("--dropout", 1), "--dropout: expected a number from 0 to below 1, found 1.0"),
+        (("--rotation", "nan"), "--rotation: expected a number from 0, found nan"),
+        (("--spatial_kernel", 4), "--spatial_kernel: expected an odd number, found 4"),
+        (("--schedule", "steps"), "invalid choice: 'steps'"),
+        (("--learning_rate", "fast"), "invalid float value: 'fast'"),
+        (("--learning", "0.1"), "unrecognized arguments: --learning 0.1"),
+    ):
+        with pytest.raises(SystemExit) as stopped, contextlib.redirect_stderr(io.StringIO()) as said:
+            read_settings([str(argument) for argument in arguments])
+        assert stopped.value.code == 2 and expected in said.getvalue()

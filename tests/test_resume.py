@@ -1,0 +1,69 @@
+"""Interrupted, killed and damaged trainings go on and end where uninterrupted ones end."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from conftest import ROOT, SMALL_RUN, rows_of, train, train_here, weights_of
+
+from main import main
+
+
+def test_killed_in_mid_epoch_and_resumed_ends_where_an_uninterrupted_run_ends(data, tmp_path):
+    stages = ("--stages", "32x3 64x12")
+    assert train(data, tmp_path / "whole", *stages).returncode == 0
+    arguments = ["main.py", "--data", data, "--result", tmp_path / "killed", *SMALL_RUN, *stages]
+    process = subprocess.Popen([sys.executable, *map(str, arguments)], cwd=ROOT, stdout=subprocess.DEVNULL)
+    while not (tmp_path / "killed" / "metrics.csv").exists() or len(rows_of(tmp_path / "killed" / "metrics.csv")) < 3:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()  # at the rise of the resolution, or soon after
+    process.wait()
+    assert len(rows_of(tmp_path / "killed" / "metrics.csv")) < 15
+    ran = train(data, tmp_path / "killed", *stages, "--resume")
+    assert ran.returncode == 0 and "going on after epoch" in ran.stdout, ran.stderr
+    for checkpoint in ("last.pt", "best.pt"):
+        whole, killed = weights_of(tmp_path / "whole" / checkpoint), weights_of(tmp_path / "killed" / checkpoint)
+        assert all(torch.equal(whole[name], killed[name]) for name in whole)
+    assert (tmp_path / "whole" / "test.json").read_text() == (tmp_path / "killed" / "test.json").read_text()
+    for one, other in zip(rows_of(tmp_path / "whole" / "metrics.csv"), rows_of(tmp_path / "killed" / "metrics.csv"), strict=True):
+        del one["seconds"], other["seconds"]
+        assert one == other
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_by_the_user_or_a_scheduler_and_alone_in_its_folder(data, tmp_path, capsys, sent):
+    arguments = ["main.py", "--data", data, "--result", tmp_path / "run", *SMALL_RUN, "--stages", "64x500"]
+    process = subprocess.Popen(
+        [sys.executable, *map(str, arguments)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while not (tmp_path / "run" / "last.pt").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    status, said = train_here(capsys, data, tmp_path / "run", "--stages", "64x500", "--resume")
+    assert status == 1 and "run: another run is writing there" in said
+    process.send_signal(sent)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130 and "--resume" in stderr and "Traceback" not in stderr
+    assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["history"]
+
+
+def test_a_damaged_last_state_falls_back_to_the_one_before(data, tmp_path, capsys):
+    for result in ("whole", "damaged"):
+        assert train_here(capsys, data, tmp_path / result, "--stages", "32x4")[0] == 0
+    last = tmp_path / "damaged" / "last.pt"
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 255
+    for broken in (bytes(content), content[: len(content) // 3], b""):
+        last.write_bytes(broken)
+        arguments = ["--data", data, "--result", tmp_path / "damaged", *SMALL_RUN, "--stages", "32x4", "--resume"]
+        assert main([str(argument) for argument in arguments]) == 0
+        said = capsys.readouterr().out
+        assert "last.pt: cannot be read as a checkpoint" in said and "going on after epoch 3 of 4" in said
+        whole, again = weights_of(tmp_path / "whole" / "last.pt"), weights_of(last)
+        assert all(torch.equal(whole[name], again[name]) for name in whole)
