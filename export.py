@@ -7,7 +7,6 @@ what shapes are plausible and which way up radiographs lie. Test radiographs are
 """
 
 import argparse
-import io
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -16,15 +15,16 @@ import numpy as np
 import torch
 
 import metrics
+from checkpoint import read_checkpoint, write_checkpoint
 from command import exit_status
 from dataloader import RadiographDataset, make_loader, read_split
-from files import DataError, write_whole
+from files import DataError
 from hand import landmark_names
 from heatmap import rescale
 from main import NETWORK, Settings
 from model import SCN
 from orientation import train_orientation
-from solver import Solver, read_checkpoint
+from solver import Solver
 from trust import calibrate
 
 ENOUGH = 19  # radiographs, from which on a 95 % quantile can be told
@@ -72,7 +72,6 @@ def export(checkpoint: Path, folder: Path, out: Path, seed: int) -> None:
         )
     trust = calibrate(train.points_px, errors, found.peaks)
     print(f"radii at full confidence: median {np.nanmedian(trust.radius):.2f} px of the network frame; learning orientations")
-    content = io.BytesIO()
     made = {
         "weights": weights,
         "network": network,
@@ -81,10 +80,9 @@ def export(checkpoint: Path, folder: Path, out: Path, seed: int) -> None:
         "orientation": train_orientation(train.pictures, seed).state_dict(),
         "valid_ipe_px_half": figures["half"],
     }
-    torch.save({name: state[name] for name in KEPT} | made, content)
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(out, content.getbuffer())
-    print(f"written to {out}: {content.tell() / 1e6:.1f} MB")
+    write_checkpoint(out, {name: state[name] for name in KEPT} | made)
+    print(f"written to {out}: {out.stat().st_size / 1e6:.1f} MB")
 
 
 def main() -> int:

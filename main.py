@@ -20,11 +20,12 @@ import torch
 import distributed
 from augment import Augment
 from check import check
+from checkpoint import read_checkpoint
 from command import alone_in, exit_status
 from dataloader import RadiographDataset, make_loader, read_split
 from files import DataError
 from model import SCN
-from solver import Solver, read_checkpoint
+from solver import Solver
 
 
 @dataclass

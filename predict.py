@@ -13,13 +13,14 @@ import shutil
 import sys
 from collections import Counter, deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from tqdm import tqdm
 
@@ -35,8 +36,8 @@ from radiograph import MEDICAL, PICTURES, Radiograph, read_radiograph, resize_sq
 __all__ = ["Predictor"]
 FORMATS = ("csv", "slicer", "coco")
 OUTPUTS = ("landmarks.csv", "measures.csv", "coco.json", "index.html")  # beside the folders overlays and slicer
-BATCH = 4  # radiographs a step of the network
-AHEAD = 8  # radiographs read ahead of it
+MAX_WORKERS = 8  # each holds some 100 MB of feature maps
+GPU_BATCH = 4  # radiographs a step of the network
 
 
 @dataclass
@@ -86,24 +87,38 @@ def find_files(inputs: list[Path], out: Path) -> tuple[list[tuple[Path, str]], l
     return files, [printable(error) for error in errors]
 
 
-def readable(files: list[tuple[Path, str]], size: int, pool: ThreadPoolExecutor, errors: list[str]) -> Iterator[Read]:
-    """The radiographs that can be read, a few read ahead; the others go to `errors`, and are told at once."""
-    waiting: deque[Future[Read]] = deque()
+def read_and_predict(
+    files: list[tuple[Path, str]], predictor: Predictor
+) -> tuple[list[tuple[Read, Prediction]], list[DataError]]:
+    """What is found in some files, and which cannot be read."""
+    items, errors = [], []
     for path, name in files:
-        waiting.append(pool.submit(read, path, name, size))
-        if len(waiting) > AHEAD:
-            yield from finished(waiting.popleft(), errors)
-    while waiting:
-        yield from finished(waiting.popleft(), errors)
+        try:
+            items.append(read(path, name, predictor.network_size))
+        except DataError as error:
+            errors.append(error)
+    found = predictor.predict([item.square for item in items], [item.extent for item in items]) if items else []
+    return list(zip(items, found)), errors
 
 
-def finished(reading: Future[Read], errors: list[str]) -> list[Read]:
-    try:
-        return [reading.result()]
-    except DataError as error:
-        errors.append(printable(str(error)))
-        tqdm.write(errors[-1], file=sys.stderr)
-        return []
+def predict_all(files: list[tuple[Path, str]], predictor: Predictor, errors: list[str]) -> Iterator[tuple[Read, Prediction]]:
+    """All radiographs in their order; those that cannot be read go to `errors`, and are told at once.
+
+    Each worker takes whole radiographs, read and predicted on one core (of few): no core ever waits for another one.
+    """
+    cores = os.cpu_count() or 1
+    workers = min(cores, MAX_WORKERS)
+    batch = GPU_BATCH if predictor.device.type == "cuda" else 1
+    batches = iter([files[i : i + batch] for i in range(0, len(files), batch)])
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(max(1, cores // workers),)) as pool:
+        waiting = deque(pool.submit(read_and_predict, files, predictor) for files in islice(batches, 2 * workers))
+        while waiting:
+            found, unread = waiting.popleft().result()
+            waiting.extend(pool.submit(read_and_predict, files, predictor) for files in islice(batches, 1))
+            for error in unread:
+                errors.append(printable(str(error)))
+                tqdm.write(errors[-1], file=sys.stderr)
+            yield from found
 
 
 class Writer:
@@ -169,15 +184,11 @@ def run(options: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
     flagged = done = 0
     with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
         bar = stack.enter_context(tqdm(total=len(files), unit=" radiographs", disable=None))
         writer = Writer(options.out, options.format, options.measure, options.names, predictor.names, stack)
-        items = readable(files, predictor.network_size, pool, errors)
-        while batch := list(islice(items, BATCH)):
-            predictions = predictor.predict([item.square for item in batch], [item.extent for item in batch])
-            for item, found in zip(batch, predictions):
-                writer.add(item, found)
-                flagged, done = flagged + bool(found.flags), done + 1
+        for item, found in predict_all(files, predictor, errors):
+            writer.add(item, found)
+            flagged, done = flagged + bool(found.flags), done + 1
             bar.update(done + len(errors) - bar.n)
         writer.close(errors)
     print(f"{done} radiographs predicted, {flagged} flagged, {len(errors)} problems; see {options.out / 'index.html'}")

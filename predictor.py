@@ -7,6 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from checkpoint import read_checkpoint
 from dataloader import to_input
 from device import choose_device
 from files import DataError
@@ -14,7 +15,6 @@ from heatmap import decode_heatmaps, rescale
 from model import SCN
 from orientation import VARIANTS, Orientation, OrientationNet
 from radiograph import resize_square, to_8_bit
-from solver import read_checkpoint
 from trust import Trust
 
 

@@ -1,11 +1,9 @@
 """Training, validation, test and checkpoints of an SCN."""
 
 import copy
-import io
 import math
 import os
 import time
-import zipfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -21,8 +19,9 @@ import figures
 import metrics
 import report
 from augment import Augment
+from checkpoint import read_checkpoint, write_checkpoint
 from device import choose_device, fastest_precision
-from files import DataError, write_csv, write_whole
+from files import DataError, write_csv
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
 from loss import ridge_loss
 from model import SCN
@@ -204,9 +203,7 @@ class Solver:
         if with_training:
             training = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
             state |= training | {"steps_at_size": self.steps_at_size, "history": self.history}
-        content = io.BytesIO()
-        torch.save(state, content)
-        write_whole(path, content.getbuffer())
+        write_checkpoint(path, state)
 
     def load(self, path: Path) -> dict:
         """Take over the weights of a checkpoint, and the resolution and precision they were trained with. Raises DataError."""
@@ -294,19 +291,3 @@ class Solver:
 def rank(row: dict) -> float:
     """What the best epoch has the least of: validation IPE, infinite where no validation radiograph has a landmark."""
     return math.inf if math.isnan(row["valid_ipe_px"]) else row["valid_ipe_px"]
-
-
-def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict:
-    """What `Solver.save` wrote. Raises DataError."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if damaged := archive.testzip():  # torch itself does not look at the checksums
-                raise ValueError(f"{damaged} is damaged")
-        state = torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such checkpoint; train first, or name another") from None
-    except Exception as error:  # a damaged archive makes torch raise many kinds
-        raise DataError(f"{path}: cannot be read as a checkpoint ({type(error).__name__}); use another") from error
-    if not isinstance(state, dict) or not {"weights", "size", "network_size", "precision", "settings", "data"} <= set(state):
-        raise DataError(f"{path}: expected a checkpoint of this program, found other contents; use another")
-    return state
