@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +19,8 @@ LOCK = ".lock"  # of a folder that a run writes into
 
 
 def exit_status(work: Callable[[], int | None], interrupted: str = "interrupted") -> int:
-    """Run a command: 0 or what `work` returns; 1 after a mistake or on a failing disk, told in one line; 130 when interrupted.
+    """Run a command: 0 or what `work` returns; 1 after a mistake, on a failing disk or without memory, told in one line; 130 when
+    interrupted.
 
     SIGTERM, by which schedulers end a job, is taken as Ctrl-C.
     """
@@ -29,10 +31,20 @@ def exit_status(work: Callable[[], int | None], interrupted: str = "interrupted"
         print(error, file=sys.stderr)
     except OSError as error:
         print(f"{error.filename}: {error.strerror}" if error.filename else str(error), file=sys.stderr)
+    except (MemoryError, RuntimeError) as error:
+        if not wants_memory(error):
+            raise
+        print("not enough memory; close other programs, or ask for fewer --workers or a smaller --batch_size", file=sys.stderr)
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         return 130
     return 1
+
+
+def wants_memory(error: Exception) -> bool:
+    """Whether an error is for want of memory. A worker that is gone was in all likelihood ended by the system for it."""
+    words = str(error).lower()
+    return isinstance(error, MemoryError | BrokenExecutor) or "out of memory" in words or "allocate memory" in words
 
 
 @contextmanager

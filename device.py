@@ -1,5 +1,6 @@
 """Which device computes, and in which precision."""
 
+import os
 import time
 
 import torch
@@ -13,6 +14,12 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise DataError("device: expected a CUDA GPU, found none; use --device cpu or auto")
     return torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+
+
+def be_deterministic() -> None:
+    """From now on a GPU gives the same bytes for the same input, or an error where it cannot. To be called before it is used."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
 
 
 def fastest_precision(device: torch.device) -> str:

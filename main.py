@@ -63,6 +63,7 @@ class Settings:
     averaging: float = 0.99  # decay per step of the averaged weights, which are the ones validated and tested; 0: none
     seed: int = 0  # of weights, order, augmentation and dropout
     device: str = "auto"  # auto, cpu or cuda
+    deterministic: bool = False  # the same bytes from every run on a GPU too, where that is slower; on a CPU it is always so
     precision: str = "auto"  # auto (whichever is faster here), float32 or bfloat16
 
     # Augmentation, each range around no change

@@ -20,7 +20,7 @@ import metrics
 import report
 from augment import Augment
 from checkpoint import read_checkpoint, write_checkpoint
-from device import choose_device, fastest_precision
+from device import be_deterministic, choose_device, fastest_precision
 from files import DataError, write_csv
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
 from loss import ridge_loss
@@ -30,7 +30,7 @@ from schedule import progress_after_epochs, schedule_factor, stage_sizes
 PREVIOUS = "previous.pt"  # the last state but one, should last.pt be damaged
 CURVES_EVERY_S = 60  # seconds at least between two drawings of the curves, which take half a second
 # settings that may differ between a run and its continuation
-MAY_DIFFER = {"data", "result", "mode", "checkpoint", "test_on", "resume", "init", "debug", "device"}
+MAY_DIFFER = {"data", "result", "mode", "checkpoint", "test_on", "resume", "init", "debug", "device", "deterministic"}
 
 
 @dataclass
@@ -54,6 +54,8 @@ class Solver:
         self.progress = progress_after_epochs(self.sizes, data.size)
         self.size = self.sizes[-1]
         self.result = Path(settings.result)
+        if settings.deterministic:
+            be_deterministic()
         self.device = distributed.start(choose_device(settings.device))
         precision = fastest_precision(self.device) if settings.precision == "auto" else settings.precision
         self.set_precision(distributed.gather([precision])[0])  # the processes must agree

@@ -1,4 +1,4 @@
-"""The recipe study: one thing changed at a time in a quarter of a run of the default recipe, chosen by the validation radiographs.
+"""The recipe study: one thing changed at a time in a short run of the default recipe, chosen by the validation radiographs.
 
     python experiments/recipes.py --raw dataset
 

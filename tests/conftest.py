@@ -15,6 +15,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the tests of seve
 
 import torch
 
+import export
+import orientation
 from files import write_csv
 from main import main
 
@@ -136,3 +138,20 @@ def train_here(capsys, data, result, *more) -> tuple[int, str]:
 
 def weights_of(path: Path) -> dict[str, torch.Tensor]:
     return torch.load(path, weights_only=True)["weights"]
+
+
+@pytest.fixture(scope="session")
+def trained(prepared, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    ran = train(prepared, folder / "result", "--stages", "32x30 64x10", "--channels", 16, "--learning_rate", 3e-3, "--warmup", 10)
+    assert ran.returncode == 0, ran.stderr
+    return folder / "result"
+
+
+@pytest.fixture(scope="session")
+def weights(trained, prepared, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "small.pt"
+    steps, orientation.STEPS = orientation.STEPS, 30
+    export.export(trained / "best.pt", prepared, path, seed=0)
+    orientation.STEPS = steps
+    return path

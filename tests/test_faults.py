@@ -9,28 +9,32 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, SMALL_RUN, preprocess
+from conftest import LANDMARKS, ROOT, SMALL_RUN, rows_of
+
+from command import exit_status
 
 KILLS = int(os.environ.get("KILLS", 2))
-RUN = [*SMALL_RUN, "--stages", "32x2 64x4"]
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """A digest of each file; of checkpoints of their weights, since a file tells when it was made."""
+    """A digest of each file; of checkpoints of their weights, of metrics.csv without its seconds."""
     found = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.suffix in (".png", ".npz", ".csv", ".json") and path.name not in ("metrics.csv", "curves.png"):
-            found[str(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
-        if path.suffix == ".pt" and path.name != "previous.pt":
+        content = path.read_bytes() if path.is_file() else b""
+        if path.suffix == ".pt":
             weights = torch.load(path, weights_only=True)["weights"]
-            together = torch.cat([weight.ravel() for weight in weights.values()]).numpy().tobytes()
-            found[str(path.relative_to(folder))] = hashlib.sha256(together).hexdigest()
+            content = torch.cat([weight.ravel() for weight in weights.values()]).numpy().tobytes()
+        if path.name == "metrics.csv":
+            content = b"\n".join(line.rpartition(b",")[0] for line in content.splitlines())
+        if path.is_file() and path.name != "curves.png":
+            found[str(path.relative_to(folder))] = hashlib.sha256(content).hexdigest()
     return found
 
 
@@ -39,76 +43,144 @@ def spawn(*arguments: object, **more) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, *map(str, arguments)], cwd=ROOT, **quiet | more)
 
 
-def kill_now_and_then(start, seconds: float, seed: int) -> int:
-    """Start a command, kill it and its children at random moments, and at last let it end; returns the number of kills."""
+def finish(process: subprocess.Popen) -> str:
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    return said
+
+
+def kill_now_and_then(start, out: Path, whole: Path, done, seed: int) -> None:
+    """Kill a command and its children KILLS times at random moments of a run; `whole` is what an uninterrupted one makes.
+
+    What is `done` never gets less from kill to kill, and whenever the command comes to its end, it has made the same.
+    """
     rng, kills = random.Random(seed), 0
-    for _ in range(KILLS):
-        process = start()
+    began = time.perf_counter()
+    finish(start(whole))
+    seconds = time.perf_counter() - began
+    before = 0
+    while kills < KILLS:
+        process = start(out)
         try:
             process.wait(rng.uniform(0, seconds))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
             kills += 1
-        process.communicate()
-    process = start()
-    _, said = process.communicate()
-    assert process.returncode == 0, said
-    return kills
+            now = done(out)
+            assert now >= before
+            before = now
+        else:
+            finish(process)
+            assert contents(out) == contents(whole)
+            shutil.rmtree(out)
+            before = 0
+    finish(start(out))
+    assert contents(out) == contents(whole)
 
 
 def test_killed_preparation_ends_as_an_uninterrupted_one(raw, tmp_path):
-    began = time.perf_counter()
-    assert preprocess(raw, tmp_path / "whole").returncode == 0
-    seconds = time.perf_counter() - began
-    command = ("data_preprocessing.py", "--raw", raw, "--out", tmp_path / "killed", "--size", 64, "--reference", "a1")
-    kill_now_and_then(lambda: spawn(*command), seconds, seed=1)
-    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
-    assert not list((tmp_path / "killed").rglob("*.part"))
+    def start(out: Path) -> subprocess.Popen:
+        return spawn("data_preprocessing.py", "--raw", raw, "--out", out, "--size", 64, "--reference", "a1")
+
+    def done(out: Path) -> int:
+        return sum(1 for _ in out.rglob("*.npz"))
+
+    kill_now_and_then(start, tmp_path / "killed", tmp_path / "whole", done, seed=1)
 
 
 def test_killed_training_ends_as_an_uninterrupted_one(prepared, tmp_path):
-    began = time.perf_counter()
-    process = spawn("main.py", "--data", prepared, "--result", tmp_path / "whole", *RUN)
-    assert process.wait() == 0
-    seconds = time.perf_counter() - began
+    def start(out: Path) -> subprocess.Popen:
+        resume = ["--resume"] if done(out) else []
+        if not resume and out.exists():
+            shutil.rmtree(out)  # killed before its first epoch was whole
+        return spawn("main.py", "--data", prepared, "--result", out, *SMALL_RUN, "--stages", "32x2 64x4", *resume)
 
-    def start() -> subprocess.Popen:
-        result = tmp_path / "killed"
-        resume = ["--resume"] if (result / "last.pt").exists() or (result / "previous.pt").exists() else []
-        if not resume and result.exists():
-            shutil.rmtree(result)  # killed before its first epoch
-        return spawn("main.py", "--data", prepared, "--result", result, *RUN, *resume)
+    def done(out: Path) -> int:
+        states = [path for path in (out / "last.pt", out / "previous.pt") if path.exists()]
+        return max((torch.load(path, weights_only=True)["epoch"] for path in states), default=0)
 
-    kill_now_and_then(start, seconds, seed=2)
-    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    kill_now_and_then(start, tmp_path / "killed", tmp_path / "whole", done, seed=2)
+
+
+def test_killed_prediction_leaves_whole_tables_alone(raw, weights, tmp_path):
+    def start(out: Path) -> subprocess.Popen:
+        return spawn("predict.py", raw, "--weights", weights, "--out", out, "--overwrite")
+
+    def done(out: Path) -> int:
+        table = out / "landmarks.csv"
+        assert not table.exists() or len(rows_of(table)) == 8 * LANDMARKS
+        return 0
+
+    kill_now_and_then(start, tmp_path / "killed", tmp_path / "whole", done, seed=3)
+
+
+def starve(limit: int) -> None:
+    """No file may grow beyond a limit, as on a full disk."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
 
 @pytest.mark.parametrize("limit", [3_000, 100_000, 300_000])
-def test_a_full_disk_is_named_and_loses_nothing(prepared, tmp_path, limit):
-    """No file may grow beyond a limit: the table, the best or the last state cannot be written, and what was there stays."""
+def test_a_full_disk_stops_training_and_loses_nothing(prepared, tmp_path, limit):
+    """The table, the best or the last state cannot be written, and what was there stays."""
     result = tmp_path / "run"
-    first = spawn("main.py", "--data", prepared, "--result", result, *SMALL_RUN, "--stages", "32x3")
+    run = ("main.py", "--data", prepared, "--result", result, *SMALL_RUN, "--stages", "32x300")
+    first = spawn(*run)
     while not (result / "last.pt").exists():
         time.sleep(0.02)
         assert first.poll() is None
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
-    before = {name: torch.load(result / name, weights_only=True)["epoch"] for name in ("best.pt", "last.pt")}
+    before = torch.load(result / "last.pt", weights_only=True)["epoch"]
+    starved = spawn(*run, "--resume", preexec_fn=lambda: starve(limit))
+    _, said = starved.communicate()
+    assert starved.returncode == 1 and said.strip().count("\n") == 0 and str(result) in said, said
+    states = [path for path in (result / "last.pt", result / "previous.pt") if path.exists()]
+    assert any(torch.load(path, weights_only=True)["epoch"] >= before for path in states)
 
-    def starve() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    resumed = ("main.py", "--data", prepared, "--result", result, *SMALL_RUN, "--stages", "32x3", "--resume")
-    if before["last.pt"] < 3:
-        starved = spawn(*resumed, preexec_fn=starve)
+def test_a_full_disk_stops_preparation_and_prediction_which_go_on_later(raw, weights, tmp_path):
+    prepare = ("data_preprocessing.py", "--raw", raw, "--size", 64, "--reference", "a1", "--out")
+    predict = ("predict.py", raw, "--weights", weights, "--overwrite", "--out")
+    for command in (prepare, predict):
+        out = tmp_path / command[0]
+        starved = spawn(*command, out, preexec_fn=lambda: starve(2_000))
         _, said = starved.communicate()
-        assert starved.returncode == 1 and said.strip().count("\n") == 0 and str(result) in said, said
-        states = [path for path in (result / "last.pt", result / "previous.pt") if path.exists()]
-        assert any(torch.load(path, weights_only=True)["epoch"] >= before["last.pt"] for path in states)
-    process = spawn(*resumed)
+        assert starved.returncode == 1 and said.strip().count("\n") == 0 and str(out) in said, said
+        assert not (out / "landmarks.csv").exists()
+        finish(spawn(*command, out))
+        finish(spawn(*command, tmp_path / "whole"))
+        assert contents(out) == contents(tmp_path / "whole")
+        shutil.rmtree(tmp_path / "whole")
+
+
+def test_a_worker_that_dies_is_told(raw, tmp_path):
+    out = tmp_path / "out"
+    process = spawn("data_preprocessing.py", "--raw", raw, "--out", out, "--size", 64, "--workers", 1)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while not (worker := children.read_text().split()):
+        assert process.poll() is None
+    os.kill(int(worker[-1]), signal.SIGKILL)  # as a system does that has run out of memory
     _, said = process.communicate()
-    assert process.returncode == 0, said
+    assert process.returncode == 1 and said.startswith("not enough memory") and said.count("\n") == 1, said
+    finish(spawn("data_preprocessing.py", "--raw", raw, "--out", out, "--size", 64))
+
+
+def die() -> None:
+    os._exit(1)
+
+
+def test_want_of_memory_is_one_line(capsys):
+    def in_a_worker() -> None:
+        with ProcessPoolExecutor(1) as pool:
+            pool.submit(die).result()
+
+    for work in (in_a_worker, lambda: torch.empty(1 << 50), lambda: bytearray(1 << 50)):
+        assert exit_status(work) == 1
+        assert capsys.readouterr().err.startswith("not enough memory")
+    with pytest.raises(RuntimeError, match="a mistake of the program"):
+        exit_status(lambda: (_ for _ in ()).throw(RuntimeError("a mistake of the program")))
 
 
 @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root writes into read-only folders")
@@ -123,5 +195,6 @@ def test_a_read_only_folder_is_named(prepared, tmp_path):
 
 def test_two_runs_give_the_same_bytes(prepared, tmp_path):
     for name in ("one", "two"):
-        assert spawn("main.py", "--data", prepared, "--result", tmp_path / name, *SMALL_RUN, "--stages", "32x2").wait() == 0
+        run = ("--data", prepared, "--result", tmp_path / name, *SMALL_RUN, "--stages", "32x2", "--deterministic")
+        finish(spawn("main.py", *run))
     assert contents(tmp_path / "one") == contents(tmp_path / "two")

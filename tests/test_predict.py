@@ -11,34 +11,16 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from conftest import LANDMARKS, SPLITS, command, made_radiograph, rows_of, train
+from conftest import LANDMARKS, SPLITS, command, made_radiograph, rows_of
 from PIL import Image
 
 import export
-import orientation
 import predict
 from files import DataError
 from overlay import COLOURS
 from predict import Predictor
 
 GREY = made_radiograph(0)[0]
-
-
-@pytest.fixture(scope="session")
-def trained(prepared, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("trained")
-    ran = train(prepared, folder / "result", "--stages", "32x30 64x10", "--channels", 16, "--learning_rate", 3e-3, "--warmup", 10)
-    assert ran.returncode == 0, ran.stderr
-    return folder / "result"
-
-
-@pytest.fixture(scope="session")
-def weights(trained, prepared, tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "small.pt"
-    steps, orientation.STEPS = orientation.STEPS, 30
-    export.export(trained / "best.pt", prepared, path, seed=0)
-    orientation.STEPS = steps
-    return path
 
 
 def run(*arguments: object) -> int:
