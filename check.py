@@ -68,14 +68,18 @@ def misread(sets: list[RadiographDataset]) -> Iterator[str]:
     """Points that fit the others far better when read as (y, x), or mirrored."""
     shapes = np.concatenate([data.points_px for data in sets])
     present = np.isfinite(shapes).all(-1).sum(1) >= 3
-    mean = normalise(np.nanmedian(normalise(shapes[present]), 0))
+    shapes = shapes[present]
+    shapes = shapes[:, np.isfinite(shapes).all(-1).any(0)]
+    if not shapes.size:
+        return
+    mean = normalise(np.nanmedian(normalise(shapes), 0))
     names = [name(data, i) for data in sets for i in range(len(data))]
     readings = {
         "x and y may be swapped": lambda s: s[:, ::-1],
         "may be mirrored": lambda s: s * (-1, 1),
         "may be upside down": lambda s: -s,
     }
-    for label, shape in zip(np.array(names)[present], normalise(shapes[present])):
+    for label, shape in zip(np.array(names)[present], normalise(shapes)):
         distance = [
             np.sqrt(np.nanmean(((other - mean) ** 2).sum(-1))) for other in (shape, *(r(shape) for r in readings.values()))
         ]

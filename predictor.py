@@ -14,7 +14,7 @@ from files import DataError
 from heatmap import decode_heatmaps, rescale
 from model import SCN
 from orientation import VARIANTS, Orientation, OrientationNet
-from radiograph import resize_square, to_8_bit
+from radiograph import check_pixels, grey, resize_square, to_8_bit
 from trust import Trust
 
 
@@ -33,8 +33,9 @@ class Prediction:
 class Predictor:
     """`Predictor("weights/scn_hand.pt")(image)` -> points (L, 2) as (x, y) px, confidence (L,), radius (L,) px.
 
-    `image` is an array (rows, columns) of any type, or what `read_radiograph(path).pixels` gives. With `orientation` "keep" it is
-    taken as upright with bright bone; "auto" finds out.
+    `image` is an array (rows, columns) of any type of number, also with colours last, or what `read_radiograph(path).pixels`
+    gives; DataError is raised where it can be no radiograph. With `orientation` "keep" it is taken as upright with bright
+    bone; "auto" finds out.
     """
 
     def __init__(self, weights: Path | str, device: str = "auto", orientation: str = "auto"):
@@ -61,8 +62,10 @@ class Predictor:
         self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=state["precision"] == "bfloat16")
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        height, width = image.shape
-        (found,) = self.predict([resize_square(np.asarray(image, np.float32), self.network_size)], [(width, height)])
+        pixels = grey("image", np.asarray(image))
+        check_pixels("image", pixels)
+        height, width = pixels.shape
+        (found,) = self.predict([resize_square(pixels, self.network_size)], [(width, height)])
         return found.points_px, found.confidence, found.radius_px
 
     @torch.inference_mode()

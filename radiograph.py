@@ -60,15 +60,19 @@ def read_radiograph(path: Path) -> Radiograph:
     except Exception as error:  # the readers raise whatever they like on a damaged file
         reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
         raise DataError(f"{path}: cannot be read as a radiograph ({reason[0]}); replace or remove the file") from error
-    pixels = radiograph.pixels
-    if not np.isfinite(pixels).all():
-        raise DataError(f"{path}: expected finite pixels, found NaN or infinity; export the radiograph again")
-    if min(pixels.shape) < 8 or pixels.min() == pixels.max():
-        raise DataError(
-            f"{path}: expected a radiograph, found {pixels.shape[1]} x {pixels.shape[0]} pixels with values from "
-            f"{pixels.min():g} to {pixels.max():g}; replace or remove the file"
-        )
+    check_pixels(path, radiograph.pixels)
     return radiograph
+
+
+def check_pixels(source: Path | str, pixels: np.ndarray) -> None:
+    """Raises DataError where (rows, columns) pixels can be no radiograph."""
+    if not np.isfinite(pixels).all():
+        raise DataError(f"{source}: expected finite pixels, found NaN or infinity; export the radiograph again")
+    if min(pixels.shape) < 8 or pixels.min() == pixels.max():
+        found = f" with values from {pixels.min():g} to {pixels.max():g}" if pixels.size else ""
+        raise DataError(
+            f"{source}: expected a radiograph, found {pixels.shape[1]} x {pixels.shape[0]} pixels{found}; replace or remove it"
+        )
 
 
 def check_size(path: Path, width: int, height: int) -> None:
@@ -91,8 +95,12 @@ def unfolded_bytes(path: Path) -> int:
     return unfolded
 
 
-def grey(path: Path, pixels: np.ndarray) -> np.ndarray:
+def grey(path: Path | str, pixels: np.ndarray) -> np.ndarray:
     """An array as a reader gives it -> (rows, columns) float32. Raises DataError."""
+    if pixels.dtype.kind not in "biuf":
+        raise DataError(f"{path}: expected numbers as pixels, found {pixels.dtype}; export the radiograph again")
+    if pixels.dtype == bool:
+        pixels = pixels.astype(np.uint8)
     while pixels.ndim > 2 and pixels.shape[0] == 1:
         pixels = pixels[0]
     if pixels.ndim == 3 and pixels.shape[-1] in (1, 2):
@@ -101,6 +109,8 @@ def grey(path: Path, pixels: np.ndarray) -> np.ndarray:
         pixels = pixels[..., :3] @ LUMINANCE
     if pixels.ndim != 2:
         raise DataError(f"{path}: expected one picture, found an array of shape {pixels.shape}; export a single frame")
+    if not pixels.size:
+        return pixels.astype(np.float32)
     low, high = pixels.min(), pixels.max()
     size = max(abs(float(low)), abs(float(high)))
     span = float(high) - float(low)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "experiments")]
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 

@@ -3,20 +3,23 @@
 import csv
 import io
 import os
+import warnings
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from conftest import made_radiograph
+from conftest import LANDMARKS, made_radiograph, weights_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from augment import Augment
+from checkpoint import read_checkpoint
 from files import DataError
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
 from outputs import csv_lines, safe
+from predictor import Predictor
 from radiograph import hand_outline, intensity_profile, read_radiograph, resize_square, to_8_bit
 from raw_data import read_points
 
@@ -30,6 +33,11 @@ CELL = st.one_of(
     st.text(max_size=6), st.floats().map(str), st.integers(-9999, 9999).map(str), st.sampled_from(["", "nan", "1e9"])
 )
 TABLE = st.lists(st.lists(CELL, max_size=7).map(",".join), max_size=6).map("\n".join)
+
+
+@pytest.fixture(scope="module")
+def predictor(weights) -> Predictor:
+    return Predictor(weights)
 
 
 @MANY
@@ -141,3 +149,43 @@ def test_no_formula_reaches_a_spreadsheet(text):
     line = csv_lines([[safe(text), 1.5]]).decode("utf-8", "surrogatepass")
     cell = next(iter(csv.reader(io.StringIO(line, newline=""))), [""])[0]
     assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+
+
+@MANY
+@given(data=st.data())
+def test_damaged_checkpoints(trained, tmp_path, data):
+    """Refused, or none the worse."""
+    content = bytearray((trained / "best.pt").read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    if data.draw(st.booleans()):
+        del content[data.draw(st.integers(0, len(content))) :]
+    path = tmp_path / "best.pt"
+    path.write_bytes(bytes(content))
+    try:
+        weights = read_checkpoint(path)["weights"]
+    except DataError as error:
+        assert str(path) in str(error)
+    else:
+        for name, weight in weights_of(trained / "best.pt").items():
+            assert torch.equal(weight, weights[name])
+
+
+@MANY
+@given(
+    shape=st.lists(st.integers(0, 90), min_size=1, max_size=3), seed=st.integers(0, 2**32 - 1),
+    kind=st.sampled_from(["u1", "u2", "i4", "f2", "f4", "f8", "?", "c8", "U1"]),
+    size=st.sampled_from([1, 1e-9, 1e4, 1e30, np.inf]),
+)  # fmt: skip
+def test_any_array_gets_landmarks_or_a_reason(predictor, shape, seed, kind, size):
+    random = np.random.default_rng(seed).random(shape)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image = (random * 255 * size).astype(kind)
+    try:
+        points, confidence, radius = predictor(image)
+    except DataError as error:
+        assert str(error).startswith("image: expected")
+    else:
+        assert points.shape == (LANDMARKS, 2) and np.isfinite(confidence).all() and (radius > 0).all()
+        assert (points > -5).all() and (points < np.array(image.shape[1::-1]) + 5).all()
