@@ -38,16 +38,22 @@ def seconds(*work: Callable[[], object], repeats: int = 5) -> list[float]:
     return [statistics.median(taken) for taken in times]
 
 
+def large_convolution(dtype: torch.dtype) -> tuple[Callable[[], object], float]:
+    """A 5 x 5 convolution of 64 channels, the network's own kind, and its floating point operations."""
+    x = torch.randn(4, 64, 128, 128, device=DEVICE, dtype=dtype).to(memory_format=torch.channels_last)
+    kernel = torch.randn(64, 64, 5, 5, device=DEVICE, dtype=dtype).to(memory_format=torch.channels_last)
+    return lambda: F.conv2d(x, kernel, padding=2), 2 * 4 * 128**2 * 64 * 64 * 25
+
+
 def peaks(dtype: torch.dtype) -> dict[str, float]:
-    """GFLOP/s of a large matrix product and of a 5 x 5 convolution of 64 channels, GB/s of a large copy."""
+    """GFLOP/s of a large matrix product and of a large convolution, GB/s of a large copy."""
     side = 2048 if DEVICE.type == "cpu" else 8192
     a = torch.randn(side, side, device=DEVICE, dtype=dtype)
     b = torch.empty(64 << 20, device=DEVICE)
-    x = torch.randn(4, 64, 128, 128, device=DEVICE, dtype=dtype).to(memory_format=torch.channels_last)
-    kernel = torch.randn(64, 64, 5, 5, device=DEVICE, dtype=dtype).to(memory_format=torch.channels_last)
-    product, convolution, copy = seconds(lambda: a @ a, lambda: F.conv2d(x, kernel, padding=2), lambda: b.clone())
+    convolve, flops = large_convolution(dtype)
+    product, convolution, copy = seconds(lambda: a @ a, convolve, lambda: b.clone())
     return {
         "matrix product, GFLOP/s": 2 * side**3 / product / 1e9,
-        "convolution, GFLOP/s": 2 * 4 * 128**2 * 64 * 64 * 25 / convolution / 1e9,
+        "convolution, GFLOP/s": flops / convolution / 1e9,
         "copy, GB/s": 2 * b.nbytes / copy / 1e9,
     }

@@ -2,12 +2,12 @@
 
     python benchmarks/step.py
 
-Floor: its floating point operations at the rate of this machine's 5 x 5 convolution.
+Floor: its floating point operations at the rate of this machine's 5 x 5 convolution, which takes its turns with them.
 """
 
 import torch
 import torch.nn.functional as F
-from machine import DEVICE, name, peaks, seconds
+from machine import DEVICE, large_convolution, name, peaks, seconds
 from torch.utils.flop_counter import FlopCounterMode
 
 import model
@@ -57,7 +57,7 @@ def main() -> None:
     usual = fastest_precision(DEVICE) == "bfloat16"
     for dtype in (torch.float32, torch.bfloat16):
         print(str(dtype), {key: round(value) for key, value in peaks(dtype).items()})
-    peak = peaks(torch.bfloat16 if usual else torch.float32)["convolution, GFLOP/s"]
+    convolve, convolve_flops = large_convolution(torch.bfloat16 if usual else torch.float32)
     print("\nsize     pass  GFLOP  untuned s  float32 s bfloat16 s speed-up % of peak")
     for size in (64, 128, 256):
         for backward in (False, True):
@@ -66,7 +66,8 @@ def main() -> None:
             with counter:
                 untuned()
             work = [untuned, *(make_step(size, True, bfloat16, backward) for bfloat16 in (False, True))]
-            times = [taken / BATCH for taken in seconds(*work, repeats=3)]
+            *times, convolution = [taken / BATCH for taken in seconds(*work, convolve, repeats=3)]
+            peak = convolve_flops / BATCH / convolution / 1e9
             flops, used = counter.get_total_flops() / BATCH / 1e9, times[2 if usual else 1]
             kind = "training" if backward else "forward"
             line = f"{size:4d} {kind:>8} {flops:6.1f} {times[0]:10.3f} {times[1]:10.3f} {times[2]:10.3f}"
