@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from runs import prepare, read_rows, table, train
 
-BASE = ("--stages", "128x2")
+BASE = ("--stages", "128x2", "--warmup", "20")
 ROWS: dict[str, tuple[dict, tuple[str, ...]]] = {  # name: (changes of the preparation, flags)
     "the default, for 2 epochs": ({}, ()),
     "sigma 2 px": ({"sigma": 2.0}, ()),
@@ -22,8 +22,8 @@ ROWS: dict[str, tuple[dict, tuple[str, ...]]] = {  # name: (changes of the prepa
     "rate 3e-4": ({}, ("--learning_rate", "3e-4")),
     "rate 1.2e-3": ({}, ("--learning_rate", "1.2e-3")),
     "constant rate": ({}, ("--schedule", "constant")),
-    "cosine": ({}, ("--schedule", "cosine")),
-    "beta 0.5, 0.999": ({}, ("--beta1", "0.5", "--beta2", "0.999")),
+    "rate falling as a cosine": ({}, ("--schedule", "cosine")),
+    "Adam with beta 0.5, 0.999": ({}, ("--beta1", "0.5", "--beta2", "0.999")),
     "no averaged weights": ({}, ("--averaging", "0")),
     "no dropout": ({}, ("--dropout", "0")),
     "dropout 0.5": ({}, ("--dropout", "0.5")),
@@ -38,7 +38,6 @@ ROWS: dict[str, tuple[dict, tuple[str, ...]]] = {  # name: (changes of the prepa
         tuple("--translation 0 --rotation 0 --scaling 0 --stretch 0 --elastic 0 --intensity_scale 0 --intensity_shift 0".split()),
     ),
     "at 64 px, 4 epochs": ({}, ("--stages", "64x4")),
-    "at 256 px, 1 epoch": ({}, ("--stages", "256x1")),
 }
 
 
