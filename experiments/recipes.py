@@ -14,16 +14,16 @@ from runs import prepare, read_rows, table, train
 
 BASE = ("--stages", "128x2", "--warmup", "20")
 ROWS: dict[str, tuple[dict, tuple[str, ...]]] = {  # name: (changes of the preparation, flags)
-    "the default, for 2 epochs": ({}, ()),
+    "the default (2 epochs)": ({}, ()),
     "sigma 2 px": ({"sigma": 2.0}, ()),
     "sigma 4 px": ({"sigma": 4.0}, ()),
     "histograms not matched": ({"reference": "none"}, ()),
-    "random weights, rate 8e-4": ({}, ("--init", "", "--learning_rate", "8e-4")),
+    "random weights (rate 8e-4)": ({}, ("--init", "", "--learning_rate", "8e-4")),
     "rate 3e-4": ({}, ("--learning_rate", "3e-4")),
     "rate 1.2e-3": ({}, ("--learning_rate", "1.2e-3")),
     "constant rate": ({}, ("--schedule", "constant")),
     "rate falling as a cosine": ({}, ("--schedule", "cosine")),
-    "Adam with beta 0.5, 0.999": ({}, ("--beta1", "0.5", "--beta2", "0.999")),
+    "Adam with beta 0.5 and 0.999": ({}, ("--beta1", "0.5", "--beta2", "0.999")),
     "no averaged weights": ({}, ("--averaging", "0")),
     "no dropout": ({}, ("--dropout", "0")),
     "dropout 0.5": ({}, ("--dropout", "0.5")),
@@ -37,7 +37,7 @@ ROWS: dict[str, tuple[dict, tuple[str, ...]]] = {  # name: (changes of the prepa
         {},
         tuple("--translation 0 --rotation 0 --scaling 0 --stretch 0 --elastic 0 --intensity_scale 0 --intensity_shift 0".split()),
     ),
-    "at 64 px, 4 epochs": ({}, ("--stages", "64x4")),
+    "at 64 px (4 epochs)": ({}, ("--stages", "64x4")),
 }
 
 
