@@ -27,6 +27,8 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict:
         state = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError:
         raise DataError(f"{path}: no such checkpoint; train first, or name another") from None
+    except (MemoryError, PermissionError):
+        raise
     except Exception as error:  # a damaged archive makes torch raise many kinds
         raise DataError(f"{path}: cannot be read as a checkpoint ({type(error).__name__}); use another") from error
     if not isinstance(state, dict) or not set(state) >= NEEDED:

@@ -1,12 +1,16 @@
 """What the commands share: one line for a mistake, an exit status, one run at a time in a folder."""
 
+import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from pathlib import Path
+
+import torch
 
 from files import DataError
 
@@ -15,6 +19,7 @@ try:
 except ImportError:  # Windows, where two runs in one folder are not noticed
     fcntl = None
 
+NO_MEMORY = "not enough memory; close other programs, or ask for fewer --workers or a smaller --batch_size"
 LOCK = ".lock"  # of a folder that a run writes into
 
 
@@ -34,15 +39,33 @@ def exit_status(work: Callable[[], int | None], interrupted: str = "interrupted"
     except (MemoryError, RuntimeError) as error:
         if not wants_memory(error):
             raise
-        print("not enough memory; close other programs, or ask for fewer --workers or a smaller --batch_size", file=sys.stderr)
+        print(("a worker process died: most likely " if isinstance(error, BrokenExecutor) else "") + NO_MEMORY, file=sys.stderr)
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         return 130
     return 1
 
 
+def cores() -> int:
+    """How many this process may use: a scheduler may have given it less than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def start_worker() -> None:
+    """For every worker process: it fills one core, leaves Ctrl-C to the main process, and ends with it, however that ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    torch.set_num_threads(1)
+
+    def leave() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=leave, daemon=True).start()
+
+
 def wants_memory(error: Exception) -> bool:
-    """Whether an error is for want of memory. A worker that is gone was in all likelihood ended by the system for it."""
+    """Whether an error is for want of memory. A worker that is gone was most likely ended by the system for it."""
     words = str(error).lower()
     return isinstance(error, MemoryError | BrokenExecutor) or "out of memory" in words or "allocate memory" in words
 

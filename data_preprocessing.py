@@ -16,8 +16,6 @@ import argparse
 import hashlib
 import io
 import json
-import os
-import signal
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
@@ -25,12 +23,11 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
-import SimpleITK as sitk
 import torch
 from tqdm import tqdm
 
 import phantom
-from command import LOCK, alone_in, exit_status
+from command import LOCK, alone_in, cores, exit_status, start_worker
 from files import COORDINATES, FORMAT, SETTINGS, SPLITS, TABLE, DataError, write_csv, write_whole
 from heatmap import draw_heatmaps, rescale
 from radiograph import intensity_profile, read_radiograph, resize_square, to_8_bit
@@ -117,13 +114,6 @@ def stored_row(picture_path: Path, heatmaps_path: Path) -> dict | None:
         return row if digest_of(iio.imread(picture_path)) == row["picture"] else None
     except Exception:  # damaged files raise whatever zipfile, zlib, NumPy and imageio think of; they are made again
         return None
-
-
-def start_worker() -> None:
-    """Every worker fills one core, and leaves Ctrl-C to the main process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 
 def prepare_all(jobs: list[Job], workers: int) -> tuple[list[dict], list[str]]:
@@ -258,7 +248,7 @@ def main() -> int:
         default="auto",
         help=f"ID of the training radiograph to match histograms to, or none; auto: {USUAL_REFERENCE}, else the first one",
     )
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--workers", type=int, default=cores(), help="processes")
     options = parser.parse_args()
     if options.size < 8 or options.size % 8 or options.sigma <= 0 or options.workers < 1:
         parser.error("expected --size a positive multiple of 8, --sigma > 0 and --workers >= 1")
@@ -267,7 +257,8 @@ def main() -> int:
     def work() -> None:
         if options.raw == RAW and not phantom.files_of_others(RAW):
             print(f"no radiographs in {RAW}: drawing hands instead ({RAW}/README.md says how to place real ones)")
-            phantom.write_data_set(RAW, phantom.COUNTS, seed=0, workers=options.workers)
+            with alone_in(RAW):
+                phantom.write_data_set(RAW, phantom.COUNTS, seed=0, workers=options.workers)
         with alone_in(options.out):
             run(options.raw, options.out, settings, options.workers)
 

@@ -1,6 +1,7 @@
 """The data set that data_preprocessing.py wrote, as batches."""
 
 import csv
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -35,24 +36,40 @@ class RadiographDataset(Dataset):
         landmarks = sum(name.startswith("network_x") for name in rows[0])
         self.ids = [row["id"] for row in rows]
         self.stems = [folder / row["split"] / row["id"] for row in rows]
-        self.sizes_px = numbers(rows, ["width", "height"])
-        self.spacings_mm = numbers(rows, ["spacing_x_mm", "spacing_y_mm"])
+        self.sizes_px = self.numbers(rows, ["width", "height"])
+        self.spacings_mm = self.numbers(rows, ["spacing_x_mm", "spacing_y_mm"])
         self.points_px, self.points_network_px = (
-            numbers(rows, [f"{frame}{axis}{i}" for i in range(landmarks) for axis in "xy"]).reshape(len(rows), landmarks, 2)
+            self.numbers(rows, [f"{frame}{axis}{i}" for i in range(landmarks) for axis in "xy"]).reshape(len(rows), landmarks, 2)
             for frame in ("", "network_")
         )
         self.pictures = np.stack([self.read(i, ".png", iio.imread, (self.size, self.size)) for i in range(len(rows))])
+
+    def numbers(self, rows: list[dict[str, str]], names: list[str]) -> np.ndarray:
+        """(rows, names) float64, NaN for a blank cell. Raises DataError."""
+        try:
+            return np.array([[float(row[name] or "nan") for name in names] for row in rows])
+        except (KeyError, ValueError) as error:
+            raise DataError(f"{self.folder / TABLE}: not as data_preprocessing.py writes it ({error}); run it again") from error
 
     def read(self, i: int, suffix: str, reader: Callable[[Path], np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
         """What `reader` makes of a file of this split. Raises DataError."""
         path = self.stems[i].with_name(self.stems[i].name + suffix)
         try:
             content = reader(path)
+        except MemoryError:
+            raise
         except Exception as error:  # a damaged file makes each reader raise its own
             raise DataError(f"{path}: cannot be read ({error}); run data_preprocessing.py again") from error
         if content.shape != shape:
             raise DataError(f"{path}: expected the shape {shape}, found {content.shape}; run data_preprocessing.py again")
         return content
+
+    def digest(self) -> str:
+        """The same for the same radiographs with the same landmarks."""
+        content = hashlib.sha256(json.dumps(self.ids).encode())
+        for part in (self.pictures, self.points_px):
+            content.update(part.tobytes())
+        return content.hexdigest()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -82,6 +99,9 @@ def read_split(path: Path) -> dict[str, list[str]]:
             lists[name] = [same_form(line) for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
         except (FileNotFoundError, UnicodeDecodeError):
             raise DataError(f"{file}: expected a text file with one ID a line; correct --split") from None
+    for name, ids in lists.items():
+        if len(set(ids)) < len(ids):
+            raise DataError(f"{path}: {max(ids, key=ids.count)} is in {name} twice; remove one")
     if both := set(lists["train"]) & set(lists["test"]):
         raise DataError(f"{path}: {sorted(both)[0]} is in train and in test; remove it from one")
     train = lists["train"]
@@ -106,17 +126,14 @@ def read_folder(folder: Path) -> tuple[dict, list[dict[str, str]]]:
             raise ValueError(f"format {settings['format']} instead of {FORMAT}")
         with open(table, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file, strict=True))
+        if lacking := {"size", "sigma", "profile"} - settings.keys():
+            raise ValueError(f"no {sorted(lacking)[0]} in {SETTINGS}")
         missing = {"id", "split", "width", "height", "spacing_x_mm", "spacing_y_mm", "x0", "network_x0"} - set(rows[0])
         if missing or any(None in row or None in row.values() for row in rows):
             raise ValueError(f"missing columns or cells in {TABLE}")
     except (OSError, ValueError, KeyError, IndexError, TypeError, csv.Error) as error:
         raise DataError(f"{folder}: not as data_preprocessing.py writes it ({error}); run it again") from error
     return settings, rows
-
-
-def numbers(rows: list[dict[str, str]], names: list[str]) -> np.ndarray:
-    """(rows, names) float64, NaN for a blank cell."""
-    return np.array([[float(row[name] or "nan") for name in names] for row in rows])
 
 
 def make_loader(dataset: RadiographDataset, batch_size: int, shuffle: bool = False) -> DataLoader:

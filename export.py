@@ -28,6 +28,7 @@ from solver import Solver
 from trust import calibrate
 
 ENOUGH = 19  # radiographs, from which on a 95 % quantile can be told
+PLACES = ("data", "split", "result", "checkpoint", "init")  # of the settings, which tell of one machine's folders
 KEPT = ("size", "network_size", "precision", "data", "settings", "provenance", "epoch", "valid_ipe_px")  # of the checkpoint
 
 
@@ -79,6 +80,7 @@ def export(checkpoint: Path, folder: Path, out: Path, seed: int) -> None:
         "trust": {name: torch.from_numpy(value) for name, value in vars(trust).items()},
         "orientation": train_orientation(train.pictures, seed).state_dict(),
         "valid_ipe_px_half": figures["half"],
+        "settings": {name: value for name, value in state["settings"].items() if name not in PLACES},
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     write_checkpoint(out, {name: state[name] for name in KEPT} | made)

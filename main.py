@@ -25,7 +25,7 @@ from command import alone_in, exit_status
 from dataloader import RadiographDataset, make_loader, read_split
 from files import DataError
 from model import SCN
-from solver import Solver
+from solver import PREVIOUS, Solver
 
 
 @dataclass
@@ -124,8 +124,10 @@ def run(settings: Settings) -> int:
         trained = read_checkpoint(best)["settings"]
         settings = replace(settings, **{name: trained[name] for name in (*NETWORK, "stages")})
         settings = replace(settings, split=settings.split or trained.get("split", ""))  # never on what it was trained on
-    elif settings.mode == "train" and best.exists() and not settings.resume:
-        raise DataError(f"{best}: an earlier run is there; go on with --resume, or choose another --result")
+    elif settings.mode == "train" and not settings.resume:
+        for left in (best, best.with_name("last.pt"), best.with_name(PREVIOUS)):
+            if left.exists():
+                raise DataError(f"{left}: an earlier run is there; go on with --resume, or choose another --result")
 
     folder = Path(settings.data)
     splits = {"train": "train", "valid": "valid", "test": settings.test_on}

@@ -7,7 +7,6 @@ The same seed gives the same bytes, whatever the number of workers.
 
 import argparse
 import io
-import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
@@ -19,7 +18,7 @@ from scipy.ndimage import gaussian_filter
 from tqdm import tqdm
 
 import phantom_shape
-from command import exit_status
+from command import alone_in, cores, exit_status, start_worker
 from files import COORDINATES, SPLITS, DataError, write_whole
 from phantom_anatomy import draw_bones
 from phantom_bones import TEXTURE_SIDE, Maps
@@ -127,7 +126,7 @@ def write_data_set(out: Path, counts: dict[str, int], seed: int, workers: int) -
     lines = io.StringIO()
     with tqdm(total=len(jobs), unit=" radiographs", disable=None) as bar:
         for start in range(0, len(jobs), BLOCK):
-            with ProcessPoolExecutor(workers) as pool:  # new workers now and then: what memory theirs gathers is let go
+            with ProcessPoolExecutor(workers, initializer=start_worker) as pool:  # anew, so that their memory does not grow
                 for id, points in pool.map(draw_file, jobs[start : start + BLOCK], chunksize=4):
                     lines.write(",".join([id, *(f"{value:.3f}" for value in points.ravel())]) + "\n")
                     bar.update()
@@ -141,12 +140,17 @@ def main() -> int:
     for split, count in COUNTS.items():
         parser.add_argument(f"--{split}", type=int, default=count, help=f"radiographs in {split}")
     parser.add_argument("--seed", type=int, default=0, help="the same seed draws the same radiographs")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
+    parser.add_argument("--workers", type=int, default=cores(), help="processes")
     options = parser.parse_args()
     counts = {split: getattr(options, split) for split in SPLITS}
     if min(counts.values()) < 0 or not sum(counts.values()) or options.workers < 1 or options.seed < 0:
         parser.error("expected counts of 0 or more, one of them positive, --seed >= 0 and --workers >= 1")
-    return exit_status(lambda: write_data_set(options.out, counts, options.seed, options.workers))
+
+    def work() -> None:
+        with alone_in(options.out):
+            write_data_set(options.out, counts, options.seed, options.workers)
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

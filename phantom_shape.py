@@ -68,8 +68,8 @@ def align(points: np.ndarray, iterations: int = 20) -> tuple[np.ndarray, np.ndar
         shapes = rotate(shapes, angle)
         mean = normalise(np.median(shapes, 0)[None])[0]  # the median, so that a slipped point does not pull the others
     upright = np.arctan2(*(mean[25] - mean[15])) + np.pi
-    turn = np.full(len(shapes), -upright)
-    return rotate(shapes, -turn), rotate(mean[None], -turn[:1])[0]
+    turn = np.full(len(shapes), upright)
+    return rotate(shapes, turn), rotate(mean[None], turn[:1])[0]
 
 
 def rotate(shapes: np.ndarray, angle: np.ndarray) -> np.ndarray:
@@ -90,7 +90,7 @@ def build(points: np.ndarray) -> tuple[ShapeModel, int]:
     """Annotations (n, 37, 2), px -> (the model, the number of hands kept)."""
     shapes, _ = align(points)
     points = points[robust_distance(measures(shapes)) < ROBUST_LIMIT]
-    shapes, mean = align(points)
+    shapes, _ = align(points)
     mean = shapes.mean(0)
     _, singular, modes = np.linalg.svd((shapes - mean).reshape(len(shapes), -1), full_matrices=False)
     kept = 1 + int(np.searchsorted(np.cumsum(singular**2) / (singular**2).sum(), EXPLAINED))
@@ -120,7 +120,7 @@ def sample(model: ShapeModel, rng: np.random.Generator, attempts: int = 200) -> 
 def read_annotations(path: Path) -> np.ndarray:
     """Rows of ID, x0, y0, ... -> (n, 37, 2). Raises DataError."""
     try:
-        table = np.genfromtxt(path, delimiter=",")[:, 1:]
+        table = np.genfromtxt(path, delimiter=",", ndmin=2)[:, 1:]
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: expected rows of ID, x0, y0, ... ({error})") from error
     if table.shape[1] != 2 * LANDMARKS or not np.isfinite(table).all():

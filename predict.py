@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from command import LOCK, alone_in, exit_status
+from command import LOCK, alone_in, cores, exit_status
 from files import DataError, whole_file
 from hand import NAMES
 from onnx_export import export_onnx
@@ -35,7 +35,8 @@ from radiograph import MEDICAL, PICTURES, Radiograph, read_radiograph, resize_sq
 
 __all__ = ["Predictor"]
 FORMATS = ("csv", "slicer", "coco")
-OUTPUTS = ("landmarks.csv", "measures.csv", "coco.json", "index.html")  # beside the folders overlays and slicer
+OUTPUTS = ("landmarks.csv", "measures.csv", "coco.json", "index.html")
+FOLDERS = ("overlays", "slicer")
 MAX_WORKERS = 8  # each holds some 100 MB of feature maps
 GPU_BATCH = 4  # radiographs a step of the network
 
@@ -106,11 +107,10 @@ def predict_all(files: list[tuple[Path, str]], predictor: Predictor, errors: lis
 
     Each worker takes whole radiographs, read and predicted on one core (of few): no core ever waits for another one.
     """
-    cores = os.cpu_count() or 1
-    workers = min(cores, MAX_WORKERS)
     batch = GPU_BATCH if predictor.device.type == "cuda" else 1
+    workers = max(1, min(cores(), MAX_WORKERS, len(files) // batch))
     batches = iter([files[i : i + batch] for i in range(0, len(files), batch)])
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(max(1, cores // workers),)) as pool:
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(max(1, cores() // workers),)) as pool:
         waiting = deque(pool.submit(read_and_predict, files, predictor) for files in islice(batches, 2 * workers))
         while waiting:
             found, unread = waiting.popleft().result()
@@ -158,7 +158,12 @@ class Writer:
         if self.coco:
             self.coco.add(item.name, item.extent, found)
         picture = draw(item.base, found, item.extent, self.names if self.with_names else None)
-        picture.save(self.out / "overlays" / f"{plain}.png", compress_level=1)
+        overlay = self.out / "overlays" / f"{plain}.png"
+        try:
+            picture.save(overlay, compress_level=1)
+        except OSError as error:  # a full disk, which has no name
+            error.filename = str(overlay)
+            raise
         self.page.add(item.name, f"{plain}.png", picture, found)
 
     def close(self, errors: list[str]) -> None:
@@ -170,18 +175,23 @@ class Writer:
 
 def run(options: argparse.Namespace) -> int:
     """Predict all files; returns the exit status. Raises DataError where nothing can be done at all."""
-    if any(path.name != LOCK for path in options.out.iterdir()) and not options.overwrite:
+    there = {path.name.removesuffix(".part") for path in options.out.iterdir()} - {LOCK}
+    if there and not options.overwrite:
         raise DataError(f"{options.out}: is not empty; choose another --out, or give --overwrite to replace what is there")
+    if strange := there - {*OUTPUTS, *FOLDERS}:
+        raise DataError(f"{options.out}: holds {sorted(strange)[0]}, which predict.py did not write; choose another --out")
     predictor = Predictor(options.weights, options.device, options.orientation)
     if options.measure and predictor.names != list(NAMES):
         raise DataError(f"--measure: knows the 37 landmarks of a hand, and {options.weights} has {len(predictor.names)}")
-    for old in OUTPUTS:
-        (options.out / old).unlink(missing_ok=True)
-    for old in ("overlays", "slicer"):
-        shutil.rmtree(options.out / old, ignore_errors=True)
     files, errors = find_files(options.inputs, options.out)
     for error in errors:
         print(error, file=sys.stderr)
+    if not files:
+        return 1
+    for old in OUTPUTS:
+        (options.out / old).unlink(missing_ok=True)
+    for old in FOLDERS:
+        shutil.rmtree(options.out / old, ignore_errors=True)
     flagged = done = 0
     with ExitStack() as stack:
         bar = stack.enter_context(tqdm(total=len(files), unit=" radiographs", disable=None))
@@ -211,7 +221,12 @@ def main(arguments: list[str] | None = None) -> int:
         "--weights", type=Path, default=Path(__file__).with_name("weights") / "scn_hand.pt", help="from export.py"
     )
     parser.add_argument("--out", type=Path, default=Path("result/predict"), help="folder to write")
-    parser.add_argument("--format", type=formats, default={"csv"}, help="csv, slicer, coco: some of them, separated by commas")
+    parser.add_argument(
+        "--format",
+        type=formats,
+        default={"csv"},
+        help="slicer, coco or both, separated by commas; landmarks.csv is always written",
+    )
     parser.add_argument("--measure", action="store_true", help="also write measures.csv: bone lengths and joint angles")
     parser.add_argument("--names", action="store_true", help="write the landmarks' names into the overlays")
     parser.add_argument("--orientation", choices=("auto", "keep"), default="auto", help="keep: upright left hands, bone bright")

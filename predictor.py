@@ -11,6 +11,7 @@ from checkpoint import read_checkpoint
 from dataloader import to_input
 from device import choose_device
 from files import DataError
+from hand import NAMES
 from heatmap import decode_heatmaps, rescale
 from model import SCN
 from orientation import VARIANTS, Orientation, OrientationNet
@@ -59,7 +60,8 @@ class Predictor:
         if orientation == "auto":
             self.orientation_net = OrientationNet().to(self.device).eval()
             self.orientation_net.load_state_dict(state["orientation"])
-        self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=state["precision"] == "bfloat16")
+        self.precision = state["precision"]
+        self.alien = "not a hand" if self.names == list(NAMES) else "unlike the training radiographs"
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         pixels = grey("image", np.asarray(image))
@@ -75,7 +77,7 @@ class Predictor:
         upright = [orientation.apply(square) for orientation, square in zip(orientations, squares)]
         pictures = np.stack([to_8_bit(np.ascontiguousarray(square), self.profile) for square in upright])
         images = F.avg_pool2d(to_input(pictures)[:, None].to(self.device), self.network_size // self.size)
-        with self.autocast:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             heatmaps, _, _ = self.model(images.contiguous(memory_format=torch.channels_last), self.spatial_factor)
         found, peaks = decode_heatmaps(heatmaps)
         points = rescale(found, self.network_size / self.size).cpu().double().numpy()
@@ -95,5 +97,5 @@ class Predictor:
         scale = np.array(extent) / self.network_size
         points_px = rescale(orientation.undo(points, self.network_size), scale)
         radius_px = self.trust.radii(confidence) * np.sqrt(scale.prod())
-        flags, landmark_flags = self.trust.flags(points_px, confidence, extent)
+        flags, landmark_flags = self.trust.flags(points_px, confidence, extent, self.alien)
         return Prediction(points_px, confidence, radius_px, orientation, flags, landmark_flags)

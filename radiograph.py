@@ -35,7 +35,8 @@ INTERCEPT, SLOPE = "0028|1052", "0028|1053"
 QUANTILES = np.linspace(0, 1, 257)  # of the hand's intensities, that histogram matching makes equal
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
-Image.MAX_IMAGE_PIXELS = None  # `MAX_PIXELS` is checked instead
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit; `MAX_PIXELS` is checked instead
+warnings.filterwarnings("ignore", module="PIL")  # of odd metadata
 
 
 @dataclass
@@ -55,7 +56,7 @@ def read_radiograph(path: Path) -> Radiograph:
     """
     try:
         radiograph = read_picture(path) if path.suffix.lower() in PICTURES else read_medical(path)
-    except DataError:
+    except (DataError, MemoryError):
         raise
     except Exception as error:  # the readers raise whatever they like on a damaged file
         reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
@@ -121,21 +122,20 @@ def grey(path: Path | str, pixels: np.ndarray) -> np.ndarray:
 
 def read_picture(path: Path) -> Radiograph:
     """A JPEG, PNG, TIFF or BMP file; its orientation as its EXIF data say."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of odd metadata
-        try:
-            with Image.open(path) as picture:
-                check_size(path, *picture.size)
-                if (frames := getattr(picture, "n_frames", 1)) > 1:
-                    raise DataError(f"{path}: expected one picture, found {frames}; export a single frame")
-                picture = ImageOps.exif_transpose(picture)
-                if picture.mode not in GREY_MODES:
-                    picture = picture.convert("LA" if picture.mode in ("LA", "La") else "RGB")
-                pixels = np.asarray(picture)
-        except Image.UnidentifiedImageError:
-            if path.suffix.lower() not in (".tif", ".tiff"):
-                raise
-            pixels = iio.imread(path)  # 16-bit colours and the like, which Pillow cannot read
+    try:
+        with Image.open(path) as picture:
+            check_size(path, *picture.size)
+            if (frames := getattr(picture, "n_frames", 1)) > 1:
+                raise DataError(f"{path}: expected one picture, found {frames}; export a single frame")
+            picture = ImageOps.exif_transpose(picture)
+            if picture.mode not in GREY_MODES:
+                picture = picture.convert("LA" if picture.mode in ("LA", "La") else "RGB")
+            pixels = np.asarray(picture)
+    except Image.UnidentifiedImageError:
+        if path.suffix.lower() not in (".tif", ".tiff"):
+            raise
+        check_size(path, *iio.improps(path).shape[1::-1])
+        pixels = iio.imread(path)  # kinds of TIFF that Pillow does not know
     return Radiograph(grey(path, pixels))
 
 

@@ -50,6 +50,7 @@ class Solver:
         data = loaders["test"].dataset
         self.settings, self.loaders = settings, loaders
         self.data_settings, self.network_size, self.sigma = data.settings, data.size, data.sigma
+        self.seen = {role: loaders[role].dataset.digest() for role in ("train", "valid") if "train" in loaders}
         self.sizes = stage_sizes(settings.stages, data.size, settings.spatial_factor, 2 ** (settings.levels - 1))
         self.progress = progress_after_epochs(self.sizes, data.size)
         self.size = self.sizes[-1]
@@ -179,11 +180,11 @@ class Solver:
         self.size = row["size"]
         if not distributed.FIRST:
             return
-        if rank(row) <= min(map(rank, self.history)):
-            self.save(self.result / "best.pt", with_training=False)
         if (last := self.result / "last.pt").exists():
             os.replace(last, self.result / PREVIOUS)
         self.save(last, with_training=True)
+        if rank(row) <= min(map(rank, self.history)):
+            self.save(self.result / "best.pt", with_training=False)
         write_csv(self.result / "metrics.csv", self.history)
         if len(self.history) == len(self.sizes) or time.perf_counter() - self.curves_drawn > CURVES_EVERY_S:
             figures.draw_curves(self.history, self.result / "curves.png")
@@ -204,7 +205,7 @@ class Solver:
         }
         if with_training:
             training = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
-            state |= training | {"steps_at_size": self.steps_at_size, "history": self.history}
+            state |= training | {"steps_at_size": self.steps_at_size, "history": self.history, "seen": self.seen}
         write_checkpoint(path, state)
 
     def load(self, path: Path) -> dict:
@@ -238,28 +239,33 @@ class Solver:
 
         The same numbers come out on the same machine. Raises DataError.
         """
-        path, previous = self.result / "last.pt", self.result / PREVIOUS
+        path = last = self.result / "last.pt"
         try:
-            read_checkpoint(path)
+            read_checkpoint(last)
         except DataError as error:
-            if not previous.exists():
+            path = self.result / PREVIOUS
+            if not path.exists():
                 raise
-            print(f"{error}; going on from {previous}, an epoch earlier")
-            if distributed.FIRST:
-                path.unlink(missing_ok=True)  # or it would take the place of the good one
-            path = previous
+            print(f"{error}; going on from {path}, an epoch earlier")
         state = self.load(path)
-        if "model" not in state:
+        if not {"model", "seen"} <= state.keys():
             raise DataError(f"{path}: holds weights alone, not the state of a training; train anew with another --result")
         was, now = state["settings"] | state["data"], asdict(self.settings) | self.data_settings
         changed = [key for key in was if key not in MAY_DIFFER and was[key] != now.get(key)]
         changed = ["another reference" if key == "profile" else f"{key} {was[key]} -> {now.get(key)}" for key in changed]
+        other = sorted(role for role, digest in self.seen.items() if digest != state["seen"][role])
+        changed += [f"other radiographs or landmarks in {role}" for role in other]
         if changed:
             raise DataError(f"{path}: made with other settings ({', '.join(changed)}); use the same, or another --result")
+        if path != last and last.exists() and distributed.FIRST:
+            os.replace(last, last.with_name("damaged.pt"))  # or it would take the place of the good one
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.steps_at_size, self.history = state["steps_at_size"], state["history"]
-        write_csv(self.result / "metrics.csv", self.history)
+        if distributed.FIRST:
+            write_csv(self.result / "metrics.csv", self.history)
+            if rank(self.history[-1]) <= min(map(rank, self.history)):  # it may have been killed before it wrote the best
+                self.save(self.result / "best.pt", with_training=False)
         print(f"going on after epoch {len(self.history)} of {len(self.sizes)}")
 
     @torch.no_grad()

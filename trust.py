@@ -11,6 +11,7 @@ import numpy as np
 COVERAGE = 0.95  # of the radii
 NEIGHBOURS = 3  # nearest landmarks that each one's distances are watched to
 LENGTH_LIMIT = 5.0  # standard deviations of a log length from which on it is implausible
+LEAST_SD = 0.01  # of a log length: few training radiographs may agree by chance
 LOW_SHARE = 0.6  # of the lowest confidence among validation radiographs, under which a landmark is doubtful
 EDGE = 0.01  # of the picture's size: a doubtful landmark this near its edge is cropped off
 ALIEN_SHARE = 0.25  # of the landmarks doubtful or of the lengths implausible: not what the network was trained on
@@ -30,10 +31,13 @@ class Trust:
         """Radii (..., L), network-frame px, that hold the truth with probability COVERAGE: larger where confidence is low."""
         return self.radius / np.maximum(confidence, 1e-3)
 
-    def flags(self, points: np.ndarray, confidence: np.ndarray, extent: tuple[float, float]) -> tuple[list[str], list[str]]:
+    def flags(
+        self, points: np.ndarray, confidence: np.ndarray, extent: tuple[float, float], alien: str
+    ) -> tuple[list[str], list[str]]:
         """What is wrong with a radiograph and with each of its landmarks; "" where nothing is.
 
-        points (L, 2) and extent (width, height) in one isotropic frame, confidence (L,).
+        points (L, 2) and extent (width, height) in one isotropic frame, confidence (L,); `alien` is what a radiograph is
+        called that is unlike all others.
         """
         doubtful = confidence < self.doubtful
         margin = EDGE * max(extent)
@@ -44,8 +48,8 @@ class Trust:
             "; ".join(word for word, holds in zip(("cropped", "doubtful", "misplaced"), truths) if holds)
             for truths in zip(doubtful & at_edge, doubtful & ~at_edge, misplaced)
         ]
-        if doubtful.mean() > ALIEN_SHARE or far.mean() > ALIEN_SHARE:
-            return ["not a hand"], landmarks
+        if doubtful.mean() > ALIEN_SHARE or far.sum() > ALIEN_SHARE * far.size:
+            return [alien], landmarks
         named = {
             "cropped joints": (doubtful & at_edge).any(),
             "doubtful joints": (doubtful & ~at_edge).any(),
@@ -93,4 +97,4 @@ def calibrate(annotations: np.ndarray, errors: np.ndarray, confidence: np.ndarra
     known = [column[~np.isnan(column)] for column in scores.T]
     radius = np.array([conformal_quantile(column, COVERAGE) if len(column) else np.nan for column in known])
     seen = np.where(np.isnan(errors), np.inf, confidence).min(0)  # infinite for a landmark never seen, which stays doubtful
-    return Trust(radius, LOW_SHARE * seen, pairs, np.nanmean(lengths, 0), np.nanstd(lengths, 0))
+    return Trust(radius, LOW_SHARE * seen, pairs, np.nanmean(lengths, 0), np.maximum(np.nanstd(lengths, 0), LEAST_SD))

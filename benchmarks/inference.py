@@ -22,7 +22,7 @@ def main() -> None:
     options = parser.parse_args()
     predictor = Predictor(options.weights)
     picture, _ = draw_hand(0)
-    bfloat16 = predictor.autocast.fast_dtype == torch.bfloat16 and predictor.autocast._enabled
+    bfloat16 = predictor.precision == "bfloat16"
     peak = peaks(torch.bfloat16 if bfloat16 else torch.float32)["convolution, GFLOP/s"]
     print(f"{name()}; convolution {peak:.0f} GFLOP/s\nbatch  network s  all s  % of peak")
     for batch in (1, 2, 4, 8):
@@ -32,7 +32,7 @@ def main() -> None:
         counter = FlopCounterMode(display=False)
 
         def network(images=images) -> None:
-            with torch.inference_mode(), predictor.autocast:
+            with torch.inference_mode(), torch.autocast(DEVICE.type, torch.bfloat16, enabled=bfloat16):
                 predictor.model(images, predictor.spatial_factor)
 
         def everything(batch=batch) -> None:

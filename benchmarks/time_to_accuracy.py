@@ -1,4 +1,4 @@
-"""Wall time from raw radiographs until the default recipe beats the reference in validation, and to the end.
+"""Seconds of preparation and training until the default recipe beats the reference in validation, and of everything to the end.
 
     python benchmarks/time_to_accuracy.py --raw dataset
 

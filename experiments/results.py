@@ -3,7 +3,7 @@
     python experiments/results.py result                        of one run
     python experiments/results.py result_0 result_1 result_2    also mean and SD over runs that differ in their seed
 
-prints Markdown, of the first run where it is about one, and draws the curves of all into docs/errors.png.
+prints Markdown, of the first run where it is about one; with --figure also draws the cumulative errors of all.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from runs import ROOT, read_rows, table
+from runs import read_rows, table
 
 import metrics
 from figures import save
@@ -75,6 +75,7 @@ def draw_curves(runs: dict[str, np.ndarray], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, nargs="+", help="folders of main.py's --result, of the same data and split")
+    parser.add_argument("--figure", type=Path, help="picture to draw, as docs/errors.png")
     options = parser.parse_args()
     runs = {str(folder): read(folder) for folder in options.results}
     ids, px, mm = next(iter(runs.values()))
@@ -95,7 +96,8 @@ def main() -> None:
     print(table(["", "landmark", "mean, px", "largest, px", "mean, mm"], rows), "\n")
     worst = np.argsort(-metrics.ipe(px))[:5]
     print("worst radiographs: " + ", ".join(f"{ids[n]} (IPE {metrics.ipe(px)[n]:.2f})" for n in worst))
-    draw_curves({name: px for name, (_, px, _) in runs.items()}, ROOT / "docs" / "errors.png")
+    if options.figure:
+        draw_curves({name: px for name, (_, px, _) in runs.items()}, options.figure)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -91,9 +92,7 @@ def test_killed_preparation_ends_as_an_uninterrupted_one(raw, tmp_path):
 
 def test_killed_training_ends_as_an_uninterrupted_one(prepared, tmp_path):
     def start(out: Path) -> subprocess.Popen:
-        resume = ["--resume"] if done(out) else []
-        if not resume and out.exists():
-            shutil.rmtree(out)  # killed before its first epoch was whole
+        resume = ["--resume"] if done(out) else []  # or it was killed before its first epoch was whole
         return spawn("main.py", "--data", prepared, "--result", out, *SMALL_RUN, "--stages", "32x2 64x4", *resume)
 
     def done(out: Path) -> int:
@@ -163,22 +162,39 @@ def test_a_worker_that_dies_is_told(raw, tmp_path):
         assert process.poll() is None
     os.kill(int(worker[-1]), signal.SIGKILL)  # as a system does that has run out of memory
     _, said = process.communicate()
-    assert process.returncode == 1 and said.startswith("not enough memory") and said.count("\n") == 1, said
+    assert process.returncode == 1 and said.startswith("a worker process died") and said.count("\n") == 1, said
     finish(spawn("data_preprocessing.py", "--raw", raw, "--out", out, "--size", 64))
+
+
+def test_workers_end_with_a_killed_main_process(raw, tmp_path):
+    command = ("data_preprocessing.py", "--raw", raw, "--out", tmp_path / "out", "--size", 64, "--workers", 2)
+    process = spawn(*command)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while not (workers := children.read_text().split()):
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    finish(spawn(*command))  # the folder is free again
+    assert not any(Path(f"/proc/{worker}/fd").exists() for worker in workers)
 
 
 def die() -> None:
     os._exit(1)
 
 
-def test_want_of_memory_is_one_line(capsys):
-    def in_a_worker() -> None:
-        with ProcessPoolExecutor(1) as pool:
-            pool.submit(die).result()
+def fail() -> None:
+    raise MemoryError
 
-    for work in (in_a_worker, lambda: torch.empty(1 << 50), lambda: bytearray(1 << 50)):
+
+def test_want_of_memory_is_one_line(capsys):
+    def in_a_worker(job) -> None:
+        with ProcessPoolExecutor(1) as pool:
+            pool.submit(job).result()
+
+    for work in (partial(in_a_worker, die), partial(in_a_worker, fail), lambda: torch.empty(1 << 50), lambda: bytearray(1 << 50)):
         assert exit_status(work) == 1
-        assert capsys.readouterr().err.startswith("not enough memory")
+        said = capsys.readouterr().err
+        assert "not enough memory" in said and said.count("\n") == 1
     with pytest.raises(RuntimeError, match="a mistake of the program"):
         exit_status(lambda: (_ for _ in ()).throw(RuntimeError("a mistake of the program")))
 

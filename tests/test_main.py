@@ -139,7 +139,7 @@ def test_landmarks_missing_in_every_split_are_lived_with(raw, tmp_path, capsys):
 
 
 def test_two_processes_are_as_one(data, tmp_path):
-    """With two processes (by torchrun) the same numbers as with one, and either goes on where the other stopped."""
+    """With two processes (by torchrun) the same numbers as with one, and they go on where one stopped."""
     settings = [*SMALL_RUN, "--stages", "32x4", "--dropout", "0", "--batch_size", "3"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "main.py"]
     arguments = ["--data", data, *settings, "--result"]
@@ -151,10 +151,12 @@ def test_two_processes_are_as_one(data, tmp_path):
         assert {key: float(value) for key, value in two.items() if key != "seconds"} == pytest.approx(
             {key: float(value) for key, value in one.items() if key != "seconds"}, rel=1e-3, abs=1e-3
         )
-    shutil.copytree(tmp_path / "two", tmp_path / "on")
+    shutil.copytree(tmp_path / "one", tmp_path / "on")
     for name in ("previous.pt", "test.json"):
         (tmp_path / "on" / name).rename(tmp_path / "on" / ("last.pt" if name == "previous.pt" else "old.json"))
-    ran = command("main.py", *arguments, tmp_path / "on", "--resume")
+    ran = subprocess.run(
+        [*torchrun, *map(str, [*arguments, tmp_path / "on", "--resume"])], cwd=ROOT, capture_output=True, text=True
+    )
     assert ran.returncode == 0 and "going on after epoch 3 of 4" in ran.stdout, ran.stderr
     one, on = (json.loads((tmp_path / name / "test.json").read_text())["ipe_px"] for name in ("one", "on"))
     assert on == pytest.approx(one, rel=1e-3)

@@ -64,6 +64,8 @@ def test_the_check_names_what_is_suspicious(data, tmp_path, capsys):
         (lambda data: (data / "settings.json").write_text("{"), "not as data_preprocessing.py writes it"),
         (lambda data: (data / "settings.json").write_text('{"format": 0}'), "format 0 instead of"),
         (lambda data: (data / "landmarks.csv").write_text("id,split\na1,train\n"), "missing columns or cells"),
+        (lambda data: change_table(data, "network_x1", "left"), "could not convert string to float: 'left'"),
+        (lambda data: change_table(data, "network_y3", None), "'network_y3'"),
         (lambda data: (data / "landmarks.csv").write_text(""), "not as data_preprocessing.py writes it"),
         (lambda data: (data / "landmarks.csv").unlink(), "landmarks.csv: not found"),
         (lambda data: (data / "valid" / "b1.npz").write_bytes(b""), "b1.npz: cannot be read"),
@@ -75,6 +77,15 @@ def test_damaged_data_is_named(data, tmp_path, capsys, damage, expected):
     damage(data)
     status, said = train_here(capsys, data, tmp_path / "run", "--stages", "32x1")
     assert status == 1 and expected in said, said
+
+
+def change_table(data: Path, column: str, value: str | None) -> None:
+    rows = rows_of(data / "landmarks.csv")
+    for row in rows:
+        del row[column]
+        if value:
+            row[column] = value
+    write_csv(data / "landmarks.csv", rows)
 
 
 def drop_split(data: Path, split: str) -> None:

@@ -81,6 +81,11 @@ def test_outputs(weights, tmp_path):
 
     assert run(tmp_path / "a.mha", "--weights", weights, "--out", out) == 1  # not over what is there
     assert run(tmp_path / "a.mha", "--weights", weights, "--out", out, "--overwrite") == 0
+    before = (out / "landmarks.csv").read_bytes()
+    assert run(tmp_path / "b.mha", "--weights", weights, "--out", out, "--overwrite") == 1  # nothing there to put in its place
+    assert (out / "landmarks.csv").read_bytes() == before
+    (out / "thesis.txt").write_text("years of work")
+    assert run(tmp_path / "a.mha", "--weights", weights, "--out", out, "--overwrite") == 1  # a folder of somebody else
     assert run(tmp_path / "a.mha", "--weights", weights, "--out", tmp_path / "m", "--measure") == 1  # no hand's landmarks
 
 

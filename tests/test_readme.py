@@ -31,5 +31,6 @@ def test_files_exist():
     listed = re.findall(r"^    ((?:\w+\.py  ?)+) ", README, re.MULTILINE)
     named = {name for line in listed for name in line.split()}
     assert named == {path.name for path in ROOT.glob("*.py")}
-    for link in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / link).exists(), link
+    for page in (ROOT / "README.md", *ROOT.glob("*/*.md")):
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / link).exists(), (page, link)

@@ -6,10 +6,12 @@ import subprocess
 import sys
 import time
 
+import imageio.v3 as iio
 import pytest
 import torch
 from conftest import ROOT, SMALL_RUN, rows_of, train, train_here, weights_of
 
+from files import write_csv
 from main import main
 
 
@@ -51,6 +53,17 @@ def test_interrupted_by_the_user_or_a_scheduler_and_alone_in_its_folder(data, tm
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130 and "--resume" in stderr and "Traceback" not in stderr
     assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["history"]
+
+
+def test_other_data_are_refused(data, tmp_path, capsys):
+    assert train_here(capsys, data, tmp_path / "run", "--stages", "32x2")[0] == 0
+    (tmp_path / "run" / "previous.pt").replace(tmp_path / "run" / "last.pt")
+    rows = rows_of(data / "landmarks.csv")
+    rows[0]["x0"] = str(float(rows[0]["x0"]) + 1)
+    write_csv(data / "landmarks.csv", rows)
+    iio.imwrite(data / "valid" / "b1.png", iio.imread(data / "valid" / "b2.png"))
+    status, said = train_here(capsys, data, tmp_path / "run", "--stages", "32x2", "--resume")
+    assert status == 1 and "other radiographs or landmarks in train, other radiographs or landmarks in valid" in said
 
 
 def test_a_damaged_last_state_falls_back_to_the_one_before(data, tmp_path, capsys):

@@ -41,21 +41,21 @@ def hands():
 def test_flags(hands):
     trust = calibrate(hands, np.ones((21, 12)), np.full((21, 12), 0.8))
     sure, extent = np.full(12, 0.8), (420, 320)
-    assert trust.flags(hands[0], sure, extent) == ([], [""] * 12)
+    assert trust.flags(hands[0], sure, extent, "not a hand") == ([], [""] * 12)
 
     doubtful = np.where(np.arange(12) == 5, 0.3, 0.8)
-    assert trust.flags(hands[0], doubtful, extent)[0] == ["doubtful joints"]
-    assert trust.flags(hands[0], doubtful, extent)[1][5] == "doubtful"
-    assert trust.flags(hands[0] - (hands[0][5, 0], 0), doubtful, extent)[1][5] == "cropped"
+    assert trust.flags(hands[0], doubtful, extent, "not a hand")[0] == ["doubtful joints"]
+    assert trust.flags(hands[0], doubtful, extent, "not a hand")[1][5] == "doubtful"
+    assert trust.flags(hands[0] - (hands[0][5, 0], 0), doubtful, extent, "not a hand")[1][5] == "cropped"
 
     moved = hands[0].copy()
     moved[0] += (70, 60)
-    flags, landmarks = trust.flags(moved, sure, extent)
+    flags, landmarks = trust.flags(moved, sure, extent, "not a hand")
     assert flags == ["implausible shape"] and landmarks[0] == "misplaced"
 
     scattered = np.random.default_rng(3).uniform(0, 300, (12, 2))
-    assert trust.flags(scattered, sure, extent)[0] == ["not a hand"]
-    assert trust.flags(hands[0], np.full(12, 0.1), extent)[0] == ["not a hand"]
+    assert trust.flags(scattered, sure, extent, "not a hand")[0] == ["not a hand"]
+    assert trust.flags(hands[0], np.full(12, 0.1), extent, "not a hand")[0] == ["not a hand"]
     assert LENGTH_LIMIT > 3
 
 
