@@ -17,6 +17,7 @@ import hashlib
 import io
 import json
 import sys
+import zipfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from radiograph import intensity_profile, read_radiograph, resize_square, to_8_b
 from raw_data import find_radiographs, read_points
 
 RAW = Path("dataset")  # the only folder that hands are drawn into
+COMPRESSION = 1  # of pictures and heatmaps: a fifth larger than by 6, and three times faster
 USUAL_REFERENCE = "3209"  # the radiograph of the Digital Hand Atlas that the reference matches to
 
 
@@ -94,11 +96,19 @@ def prepare(job: Job) -> dict:
         "digest": digest,
         "picture": digest_of(picture),
     }
-    write_whole(picture_path, iio.imwrite("<bytes>", picture, extension=".png"))
-    archive = io.BytesIO()
-    np.savez_compressed(archive, heatmaps=heatmaps, row=np.array(json.dumps(row)))
-    write_whole(heatmaps_path, archive.getbuffer())
+    write_whole(picture_path, iio.imwrite("<bytes>", picture, extension=".png", compress_level=COMPRESSION))
+    write_whole(heatmaps_path, npz(heatmaps=heatmaps, row=np.array(json.dumps(row))))
     return row
+
+
+def npz(**arrays: np.ndarray) -> bytes:
+    """What `np.savez_compressed` makes of arrays, at a compression that can be chosen: its own takes half of all the time."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as file:
+                np.lib.format.write_array(file, array)
+    return content.getvalue()
 
 
 def digest_of(picture: np.ndarray) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-FORMAT = 2  # of the processed folder: raised when the same settings would write other bytes
+FORMAT = 3  # of the processed folder: raised when the same settings would write other bytes
 TABLE, SETTINGS = "landmarks.csv", "settings.json"  # of the processed folder
 SPLITS = ("train", "valid", "test")
 COORDINATES = "all_coordinates.csv"  # of the raw folder

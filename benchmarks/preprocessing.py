@@ -4,13 +4,11 @@ python benchmarks/preprocessing.py --raw dataset
 """
 
 import argparse
-import io
 import tempfile
 import time
 from pathlib import Path
 
 import imageio.v3 as iio
-import numpy as np
 import torch
 from machine import name, seconds
 
@@ -37,8 +35,10 @@ def main() -> None:
         "resize": lambda: resize_square(pixels, 256),
         "match the histogram": lambda: to_8_bit(square, profile),
         "draw the heatmaps": lambda: draw_heatmaps(points, 256, 256, 3.0).half().numpy(),
-        "compress the heatmaps": lambda: np.savez_compressed(io.BytesIO(), heatmaps=heatmaps),
-        "compress the picture": lambda: iio.imwrite("<bytes>", picture, extension=".png"),
+        "compress the heatmaps": lambda: data_preprocessing.npz(heatmaps=heatmaps),
+        "compress the picture": lambda: iio.imwrite(
+            "<bytes>", picture, extension=".png", compress_level=data_preprocessing.COMPRESSION
+        ),
     }
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
