@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from conftest import LANDMARKS, SPLITS, command, made_radiograph, rows_of
+from conftest import LANDMARKS, ROOT, SPLITS, command, made_radiograph, rows_of
 from PIL import Image
 
 import export
@@ -87,6 +87,11 @@ def test_outputs(weights, tmp_path):
     (out / "thesis.txt").write_text("years of work")
     assert run(tmp_path / "a.mha", "--weights", weights, "--out", out, "--overwrite") == 1  # a folder of somebody else
     assert run(tmp_path / "a.mha", "--weights", weights, "--out", tmp_path / "m", "--measure") == 1  # no hand's landmarks
+
+
+def test_weights_tell_nothing_of_the_machine_that_made_them(weights):
+    for path in (weights, *(ROOT / "weights").glob("*.pt")):
+        assert not set(export.PLACES) & torch.load(path, weights_only=True)["settings"].keys()
 
 
 def test_mistakes_get_one_line(weights, trained, tmp_path, capsys):
