@@ -4,6 +4,7 @@ Training and prediction must see the same picture, so this is the one place that
 """
 
 import gzip
+import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +135,8 @@ def read_picture(path: Path) -> Radiograph:
     except Image.UnidentifiedImageError:
         if path.suffix.lower() not in (".tif", ".tiff"):
             raise
-        check_size(path, *iio.improps(path).shape[1::-1])
+        *rows, columns = (side for side in iio.improps(path).shape if side > 4)  # the others count colours
+        check_size(path, columns, math.prod(rows))
         pixels = iio.imread(path)  # kinds of TIFF that Pillow does not know
     return Radiograph(grey(path, pixels))
 

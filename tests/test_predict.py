@@ -123,11 +123,11 @@ def bomb(path: Path) -> None:
     )
 
 
-def small_bomb(path: Path) -> None:
+def small_bomb(path: Path, bits: int = 8) -> None:
     """A TIFF of 10 kB that unfolds to 30,000 x 30,000 pixels: a hundred strips that all point to the same few bytes."""
     strip = zlib.compress(bytes(300 * 30_000), 9)
     offsets, counts = 8 + len(strip), 408 + len(strip)
-    tags = ((256, 4, 1, 30_000), (257, 4, 1, 30_000), (258, 3, 1, 8), (259, 3, 1, 8), (262, 3, 1, 1), (273, 4, 100, offsets),
+    tags = ((256, 4, 1, 30_000), (257, 4, 1, 30_000), (258, 3, 1, bits), (259, 3, 1, 8), (262, 3, 1, 1), (273, 4, 100, offsets),
             (277, 3, 1, 1), (278, 4, 1, 300), (279, 4, 100, counts))  # fmt: skip
     lists = struct.pack("<200I", *[8] * 100, *[len(strip)] * 100)
     directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
@@ -223,6 +223,7 @@ REFUSED = {
                      "expected one picture, found 2"),
     "bomb.png": (bomb, "expected at most 100,000,000 pixels, found 30000 x 30000"),
     "bomb.tif": (small_bomb, "expected at most 100,000,000 pixels, found 30000 x 30000"),
+    "bomb_of_doubles.tif": (lambda path: small_bomb(path, 64), "expected at most 100,000,000 pixels, found 30000 x 30000"),
     "bomb.mhd": (lambda path: path.write_text(MHD.replace("9 9", "90000 90000")),
                  "expected at most 100,000,000 pixels"),
     "dangling.png": (lambda path: path.symlink_to("nowhere.png"), "cannot be read"),
