@@ -19,7 +19,7 @@ from conftest import LANDMARKS, ROOT, SMALL_RUN, rows_of
 
 from command import exit_status
 
-KILLS = int(os.environ.get("KILLS", 2))
+KILLS = int(os.environ.get("KILLS", 1))
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 
@@ -120,7 +120,7 @@ def starve(limit: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
 
-@pytest.mark.parametrize("limit", [3_000, 100_000, 300_000])
+@pytest.mark.parametrize("limit", [3_000, 300_000])
 def test_a_full_disk_stops_training_and_loses_nothing(prepared, tmp_path, limit):
     """The table, the best or the last state cannot be written, and what was there stays."""
     result = tmp_path / "run"
