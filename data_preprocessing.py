@@ -42,7 +42,7 @@ USUAL_REFERENCE = "3209"  # the radiograph of the Digital Hand Atlas that the re
 @dataclass(frozen=True)
 class Settings:
     size: int  # px, of the square network frame
-    sigma: float  # px of the network frame, of the heatmaps on disk
+    sigma: float  # px of the network frame, of the heatmaps on disk and in training
     reference: str  # ID of the training radiograph that lends its histogram, "none", or "auto" until it is chosen
 
 
@@ -252,7 +252,7 @@ def main() -> int:
     parser.add_argument("--raw", type=Path, default=RAW, help="folder with train, valid, test and " + COORDINATES)
     parser.add_argument("--out", type=Path, default=Path("dataset/processed"), help="folder to write")
     parser.add_argument("--size", type=int, default=256, help="px of the square network frame, a multiple of 8")
-    parser.add_argument("--sigma", type=float, default=3.0, help="px of the network frame, of the heatmaps on disk")
+    parser.add_argument("--sigma", type=float, default=2.0, help="px of the network frame, of the heatmaps")
     parser.add_argument(
         "--reference",
         default="auto",

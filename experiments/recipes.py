@@ -2,8 +2,9 @@
 
     python experiments/recipes.py --raw dataset
 
-trains every row with every seed and prints a table for docs/results.md; the test radiographs stay unseen. Finished runs in
---work are kept, so it may be stopped and goes on; --rows a,b runs some rows alone.
+trains every row with every seed and prints a table for docs/results.md; the test radiographs stay unseen. Heatmaps are of
+3 px, the default before this study, where a row does not say otherwise. Finished runs in --work are kept, so it may be
+stopped and goes on; --rows a,b runs some rows alone.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from runs import prepare, read_rows, table, train
 BASE = ("--stages", "128x2", "--warmup", "20")
 ROWS: dict[str, tuple[dict, tuple[str, ...]]] = {  # name: (changes of the preparation, flags)
     "the default (2 epochs)": ({}, ()),
+    "sigma 1.5 px": ({"sigma": 1.5}, ()),
     "sigma 2 px": ({"sigma": 2.0}, ()),
     "sigma 4 px": ({"sigma": 4.0}, ()),
     "histograms not matched": ({"reference": "none"}, ()),

@@ -79,7 +79,7 @@ def test_changed_input_and_other_settings_are_made_again(raw, tmp_path):
     changed = {name for name in first if first[name] != second[name]}
     assert changed == {"train/a3.png", "train/a3.npz"}
     ran = preprocess(raw, out, "--sigma", 5)
-    assert "other settings (sigma 3.0 -> 5.0): everything is made again" in ran.stdout
+    assert "other settings (sigma 2.0 -> 5.0): everything is made again" in ran.stdout
     assert json.loads((out / "settings.json").read_text())["sigma"] == 5
     third = contents(out)
     assert all((third[name] != second[name]) == name.endswith((".npz", "settings.json")) for name in third)
