@@ -42,7 +42,12 @@ def test_killed_in_mid_epoch_and_resumed_ends_where_an_uninterrupted_run_ends(da
 def test_interrupted_by_the_user_or_a_scheduler_and_alone_in_its_folder(data, tmp_path, capsys, sent):
     arguments = ["main.py", "--data", data, "--result", tmp_path / "run", *SMALL_RUN, "--stages", "64x500"]
     process = subprocess.Popen(
-        [sys.executable, *map(str, arguments)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, *map(str, arguments)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a test run in the background ignores
     )
     while not (tmp_path / "run" / "last.pt").exists():
         assert process.poll() is None
