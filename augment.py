@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from files import DataError
+from runtime.files import DataError
 
 INVERSION_STEPS = 30  # of the fixed-point iteration: below 0.01 px for every displacement that is allowed
 

@@ -27,14 +27,16 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-import phantom
-from command import LOCK, alone_in, cores, exit_status, start_worker
-from files import COORDINATES, FORMAT, SETTINGS, SPLITS, TABLE, DataError, write_csv, write_whole
 from heatmap import draw_heatmaps, rescale
-from radiograph import intensity_profile, read_radiograph, resize_square, to_8_bit
-from raw_data import find_radiographs, read_points
+from phantom.data_set import COUNTS, files_of_others, write_data_set
+from radiographs.network_frame import intensity_profile, resize_square, to_8_bit
+from radiographs.prepared_folder import FORMAT, SETTINGS, TABLE
+from radiographs.raw_folder import COORDINATES, SPLITS, find_radiographs, read_points
+from radiographs.reading import read_radiograph
+from runtime.command import LOCK, alone_in, cores, exit_status, start_worker
+from runtime.files import DataError, write_csv, write_whole
 
-RAW = Path("dataset")  # the only folder that hands are drawn into
+RAW = Path("dataset")  # the only folder that synthetic radiographs are made in
 COMPRESSION = 1  # of pictures and heatmaps: a fifth larger than by 6, and three times faster
 USUAL_REFERENCE = "3209"  # the radiograph of the Digital Hand Atlas that the reference matches to
 
@@ -265,10 +267,10 @@ def main() -> int:
     settings = Settings(options.size, options.sigma, options.reference)
 
     def work() -> None:
-        if options.raw == RAW and not phantom.files_of_others(RAW):
-            print(f"no radiographs in {RAW}: drawing hands instead ({RAW}/README.md says how to place real ones)")
+        if options.raw == RAW and not files_of_others(RAW):
+            print(f"no radiographs in {RAW}: making synthetic ones ({RAW}/README.md says how to place real ones)")
             with alone_in(RAW):
-                phantom.write_data_set(RAW, phantom.COUNTS, seed=0, workers=options.workers)
+                write_data_set(RAW, COUNTS, seed=0, workers=options.workers)
         with alone_in(options.out):
             run(options.raw, options.out, settings, options.workers)
 

@@ -15,17 +15,18 @@ import numpy as np
 import torch
 
 import metrics
-from checkpoint import read_checkpoint, write_checkpoint
-from command import exit_status
-from dataloader import RadiographDataset, make_loader, read_split
-from files import DataError
-from hand import landmark_names
+from dataloader import RadiographDataset, make_loader
 from heatmap import rescale
+from joints.hand import landmark_names
 from main import NETWORK, Settings
 from model import SCN
-from orientation import train_orientation
+from prediction.calibration import calibrate
+from prediction.orientation import train_orientation
+from radiographs.prepared_folder import read_split
+from runtime.checkpoint import read_checkpoint, write_checkpoint
+from runtime.command import exit_status
+from runtime.files import DataError
 from solver import Solver
-from trust import calibrate
 
 ENOUGH = 19  # radiographs, from which on a 95 % quantile can be told
 PLACES = ("data", "split", "result", "checkpoint", "init")  # of the settings, which tell of one machine's folders

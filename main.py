@@ -17,15 +17,16 @@ from pathlib import Path
 
 import torch
 
-import distributed
 from augment import Augment
-from check import check
-from checkpoint import read_checkpoint
-from command import alone_in, exit_status
-from dataloader import RadiographDataset, make_loader, read_split
-from files import DataError
+from dataloader import RadiographDataset, make_loader
 from model import SCN
+from radiographs.prepared_folder import read_split
+from runtime import distributed
+from runtime.checkpoint import read_checkpoint
+from runtime.command import alone_in, exit_status
+from runtime.files import DataError
 from solver import PREVIOUS, Solver
+from training.check import check
 
 
 @dataclass
@@ -40,7 +41,7 @@ class Settings:
     checkpoint: str = ""  # file to test; blank: RESULT/best.pt
     test_on: str = "test"  # what is measured in the end: test, or valid or train while choosing settings
     resume: bool = False  # go on from RESULT/last.pt
-    init: str = "weights/scn_drawn.pt"  # checkpoint whose weights training starts from; blank: random ones
+    init: str = "weights/scn_synthetic.pt"  # checkpoint whose weights training starts from; blank: random ones
     debug: bool = False  # draw the heatmaps of both components after every epoch, into RESULT/debug
 
     # Network: the published one, but for dropout

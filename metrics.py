@@ -8,7 +8,7 @@ frame, since the square network frame stretches it.
 
 import numpy as np
 
-from hand import NAMES, landmark_names
+from joints.hand import NAMES, landmark_names
 
 WRIST_POINTS, WRIST_MM = (1, 5), 50.0  # the literature's scale for hands of unknown spacing (Payer et al. 2019)
 

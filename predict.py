@@ -24,14 +24,15 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from command import LOCK, alone_in, cores, exit_status
-from files import DataError, whole_file
-from hand import NAMES
-from onnx_export import export_onnx
-from outputs import COLUMNS, MEASURE_COLUMNS, Coco, csv_lines, landmark_rows, measure_rows, write_slicer
-from overlay import Page, base_picture, draw
-from predictor import Prediction, Predictor
-from radiograph import MEDICAL, PICTURES, Radiograph, read_radiograph, resize_square
+from joints.hand import NAMES
+from prediction.onnx_export import export_onnx
+from prediction.outputs import COLUMNS, MEASURE_COLUMNS, Coco, csv_lines, landmark_rows, measure_rows, write_slicer
+from prediction.overlay import Page, base_picture, draw
+from prediction.predictor import Prediction, Predictor
+from radiographs.network_frame import resize_square
+from radiographs.reading import MEDICAL, PICTURES, Radiograph, read_radiograph
+from runtime.command import LOCK, alone_in, cores, exit_status
+from runtime.files import DataError, whole_file
 
 __all__ = ["Predictor"]
 FORMATS = ("csv", "slicer", "coco")

@@ -14,18 +14,17 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-import distributed
-import figures
 import metrics
-import report
 from augment import Augment
-from checkpoint import read_checkpoint, write_checkpoint
-from device import be_deterministic, choose_device, fastest_precision
-from files import DataError, write_csv
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
 from loss import ridge_loss
 from model import SCN
-from schedule import progress_after_epochs, schedule_factor, stage_sizes
+from runtime import distributed
+from runtime.checkpoint import read_checkpoint, write_checkpoint
+from runtime.device import be_deterministic, choose_device, fastest_precision
+from runtime.files import DataError, write_csv
+from training import figures, report
+from training.schedule import progress_after_epochs, schedule_factor, stage_sizes
 
 PREVIOUS = "previous.pt"  # the last state but one, should last.pt be damaged
 CURVES_EVERY_S = 60  # seconds at least between two drawings of the curves, which take half a second

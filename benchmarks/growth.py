@@ -14,11 +14,10 @@ import time
 from pathlib import Path
 
 import imageio.v3 as iio
-from drawing import peak_megabytes
-from machine import ROOT, name
 
-from files import COORDINATES, SPLITS
-from raw_data import find_radiographs
+from benchmarks.drawing import peak_megabytes
+from benchmarks.machine import ROOT, name
+from radiographs.raw_folder import COORDINATES, SPLITS, find_radiographs
 
 
 def repeat(raw: Path, out: Path, count: int) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from machine import DEVICE, name, peaks, seconds
 from torch.utils.flop_counter import FlopCounterMode
 
-from phantom import draw_hand
-from predictor import Predictor
-from radiograph import resize_square
+from benchmarks.machine import DEVICE, name, peaks, seconds
+from phantom.drawing import draw_hand
+from prediction.predictor import Predictor
+from radiographs.network_frame import resize_square
 
 
 def main() -> None:

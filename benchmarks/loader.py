@@ -9,14 +9,14 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from machine import DEVICE, name, seconds
-from step import make_step
 
 from augment import Augment
+from benchmarks.machine import DEVICE, name, seconds
+from benchmarks.step import make_step
 from dataloader import RadiographDataset, make_loader
-from device import fastest_precision
 from heatmap import draw_heatmaps, rescale
 from main import Settings
+from runtime.device import fastest_precision
 
 BATCH = 4
 

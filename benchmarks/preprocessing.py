@@ -10,12 +10,13 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import torch
-from machine import name, seconds
 
 import data_preprocessing
+from benchmarks.machine import name, seconds
 from heatmap import draw_heatmaps
-from radiograph import intensity_profile, read_radiograph, resize_square, to_8_bit
-from raw_data import find_radiographs
+from radiographs.network_frame import intensity_profile, resize_square, to_8_bit
+from radiographs.raw_folder import find_radiographs
+from radiographs.reading import read_radiograph
 
 
 def main() -> None:

@@ -7,14 +7,14 @@ Floor: its floating point operations at the rate of this machine's 5 x 5 convolu
 
 import torch
 import torch.nn.functional as F
-from machine import DEVICE, large_convolution, name, peaks, seconds
 from torch.utils.flop_counter import FlopCounterMode
 
 import model
-from device import fastest_precision
+from benchmarks.machine import DEVICE, large_convolution, name, peaks, seconds
 from heatmap import draw_heatmaps
 from loss import ridge_loss
 from model import SCN
+from runtime.device import fastest_precision
 
 BATCH, FRAME = 4, 256
 

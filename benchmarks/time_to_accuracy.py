@@ -12,8 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from machine import ROOT, name
 from runs import read_rows
+
+from benchmarks.machine import ROOT, name
 
 REFERENCE = 1.125  # px
 

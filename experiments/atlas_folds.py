@@ -10,10 +10,10 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from results import read
-from runs import table, train
 
 import metrics
+from experiments.common import table, train
+from experiments.results import read
 
 
 def main() -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from runs import table
 from torch import Tensor
 
 import metrics
 from dataloader import RadiographDataset
+from experiments.common import table
 from heatmap import decode_heatmaps, rescale
-from predictor import Predictor
+from prediction.predictor import Predictor
 
 SETS = {  # degrees, factors, shifts px of the network frame
     "once": ((0.0,), (1.0,), (0.0,)),

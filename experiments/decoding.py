@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from runs import table
 from torch import Tensor
 
 import metrics
 from dataloader import RadiographDataset
+from experiments.common import table
 from heatmap import WINDOW_RADIUS, decode_heatmaps, rescale
-from predictor import Predictor
+from prediction.predictor import Predictor
 
 
 def highest_pixel(heatmaps: Tensor) -> Tensor:

@@ -11,11 +11,11 @@ import multiprocessing
 from pathlib import Path
 
 import numpy as np
-from runs import WORKERS, measure, prepare, table, train
 
-import phantom
-import phantom_anatomy
-import phantom_shape
+from experiments.common import WORKERS, measure, prepare, table, train
+from phantom import anatomy as phantom_anatomy
+from phantom import drawing as phantom
+from phantom import shape as phantom_shape
 
 STAGES = "64x3"
 

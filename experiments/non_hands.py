@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import skimage
-from runs import ROOT  # noqa: F401
 from scipy.ndimage import gaussian_filter, rotate
 
-import phantom
+from experiments.common import ROOT  # noqa: F401
+from phantom import drawing as phantom
 
 PHOTOGRAPHS = (
     "camera",

@@ -10,17 +10,18 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from non_hands import non_hands
-from runs import table
 
 import metrics
 import predict
 from dataloader import RadiographDataset
+from experiments.common import table
+from experiments.non_hands import non_hands
 from heatmap import rescale
-from orientation import VARIANTS, Orientation
-from predictor import Prediction, Predictor
-from radiograph import read_radiograph, resize_square
-from raw_data import find_radiographs
+from prediction.orientation import VARIANTS, Orientation
+from prediction.predictor import Prediction, Predictor
+from radiographs.network_frame import resize_square
+from radiographs.raw_folder import find_radiographs
+from radiographs.reading import read_radiograph
 
 BATCH = 4
 

@@ -11,7 +11,8 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from runs import prepare, read_rows, table, train
+
+from experiments.common import prepare, read_rows, table, train
 
 BASE = ("--stages", "128x2", "--warmup", "20")
 ROWS: dict[str, tuple[dict, tuple[str, ...]]] = {  # name: (changes of the preparation, flags)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from runs import read_rows, table
 
 import metrics
-from figures import save
-from hand import landmark_names
+from experiments.common import read_rows, table
+from joints.hand import landmark_names
+from training.figures import save
 
 RESAMPLES = 10_000
 REFERENCE_OR = 0.524  # landmarks a radiograph that the reference's best network leaves outside its radius

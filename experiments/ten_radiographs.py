@@ -11,10 +11,9 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from runs import prepare, table, train
 
-from files import COORDINATES, SPLITS
-from raw_data import find_radiographs
+from experiments.common import prepare, table, train
+from radiographs.raw_folder import COORDINATES, SPLITS, find_radiographs
 
 STEPS = ("--stages", "64x10 128x10", "--warmup", "20")
 DRAWS, COUNT = 3, 10

@@ -16,9 +16,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the tests of seve
 import torch
 
 import export
-import orientation
-from files import write_csv
 from main import main
+from prediction import orientation
+from runtime.files import write_csv
 
 ROOT = Path(__file__).resolve().parents[1]
 LANDMARKS = 5

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from augment import Augment, bspline_weights
-from files import DataError
 from heatmap import decode_heatmaps, draw_heatmaps
+from runtime.files import DataError
 
 NONE = Augment(0, 0, 0, 0, 0, 0, 0, elastic_intervals=4)
 EVERYTHING = Augment(

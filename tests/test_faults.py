@@ -17,7 +17,7 @@ import pytest
 import torch
 from conftest import LANDMARKS, ROOT, SMALL_RUN, rows_of
 
-from command import exit_status
+from runtime.command import exit_status
 
 KILLS = int(os.environ.get("KILLS", 1))
 

@@ -15,13 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from augment import Augment
-from checkpoint import read_checkpoint
-from files import DataError
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
-from outputs import csv_lines, safe
-from predictor import Predictor
-from radiograph import hand_outline, intensity_profile, read_radiograph, resize_square, to_8_bit
-from raw_data import read_points
+from prediction.outputs import csv_lines, safe
+from prediction.predictor import Predictor
+from radiographs.network_frame import hand_outline, intensity_profile, resize_square, to_8_bit
+from radiographs.raw_folder import read_points
+from radiographs.reading import read_radiograph
+from runtime.checkpoint import read_checkpoint
+from runtime.files import DataError
 
 MANY = settings(
     max_examples=int(os.environ.get("FUZZ", 100)),

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from hand import NAMES, RAYS
-from measure import measures
+from joints.hand import NAMES, RAYS
+from joints.lengths_angles import measures
 
 
 def test_lengths_and_angles_by_hand():

@@ -17,8 +17,8 @@ from conftest import (
     train_here,
 )
 
-from files import write_csv
 from main import main, read_settings
+from runtime.files import write_csv
 
 
 def test_a_checkpoint_that_carries_code_is_refused_without_running_it(data, tmp_path, capsys):

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from orientation import SIDE, VARIANTS, OrientationNet, ranks, variants
+from prediction.orientation import SIDE, VARIANTS, OrientationNet, ranks, variants
 
 
 def test_points_go_back_with_their_picture():

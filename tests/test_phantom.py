@@ -1,4 +1,4 @@
-"""The drawn hands: plausible shapes, landmarks on the bones they name, the same bytes for the same seed, a readable data set."""
+"""Synthetic radiographs: plausible shapes, landmarks on their bones, the same bytes for the same seed, a readable data set."""
 
 import csv
 import os
@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
-import phantom
-import phantom_shape
-from files import DataError
-from phantom_anatomy import FINGERS
+from joints.hand import FINGERS
+from phantom import drawing, shape
+from phantom.data_set import write_data_set
+from runtime.files import DataError
 
-HERE = Path(phantom.__file__).parent
 SEEDS = range(4)
 
 
@@ -23,7 +23,7 @@ def hands() -> list[tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]]:
     drawn = []
     for seed in SEEDS:
         masks: dict[str, np.ndarray] = {}
-        drawn.append((*phantom.draw_hand(seed, masks), masks))
+        drawn.append((*drawing.draw_hand(seed, masks), masks))
     return drawn
 
 
@@ -34,25 +34,25 @@ def distance(mask: np.ndarray, point: np.ndarray) -> float:
 
 
 def test_sampled_shapes_stay_within_the_atlas():
-    model = phantom_shape.load(phantom.SHAPE)
+    model = shape.load(drawing.SHAPE)
     assert np.allclose(model.modes @ model.modes.T, np.eye(len(model.modes)), atol=1e-5)
     rng = np.random.default_rng(1)
-    shapes = np.array([phantom_shape.sample(model, rng) for _ in range(300)])
+    shapes = np.array([shape.sample(model, rng) for _ in range(300)])
     weights = (shapes - model.mean).reshape(300, -1) @ model.modes.T / model.spread
-    assert np.abs(weights).max() <= phantom_shape.MODE_LIMIT + 1e-6
+    assert np.abs(weights).max() <= shape.MODE_LIMIT + 1e-6
     assert weights.std(0).mean() == pytest.approx(0.95, abs=0.08)  # the spread is the atlas's, less its tails
-    measured = phantom_shape.measures(shapes)
+    measured = shape.lengths_and_bends(shapes)
     assert (measured >= model.bounds[:, 0] - 1e-9).all() and (measured <= model.bounds[:, 1] + 1e-9).all()
 
 
 def test_the_model_of_turned_copies_has_no_modes_but_those_put_in():
     rng = np.random.default_rng(2)
-    base = phantom_shape.load(phantom.SHAPE).mean
+    base = shape.load(drawing.SHAPE).mean
     bend = np.zeros_like(base)
     bend[20] = 0.02, 0.01
     shapes = base + rng.uniform(-2, 2, (60, 1, 1)) * bend + rng.normal(0, 2e-4, (60, 37, 2))
-    turned = phantom_shape.rotate(shapes, rng.normal(0, 0.1, 60)) * rng.uniform(500, 900, (60, 1, 1)) + (30, 70)
-    model, hands = phantom_shape.build(turned)
+    turned = shape.rotate(shapes, rng.normal(0, 0.1, 60)) * rng.uniform(500, 900, (60, 1, 1)) + (30, 70)
+    model, hands = shape.build(turned)
     assert hands == 60 and len(model.spread) == 1
     assert np.hypot(*(model.mean[25] - model.mean[15])) == pytest.approx(np.hypot(*(base[25] - base[15])), rel=0.01)
     assert model.mean[25, 0] == pytest.approx(model.mean[15, 0], abs=1e-3) and model.mean[25, 1] < model.mean[15, 1]
@@ -61,7 +61,7 @@ def test_the_model_of_turned_copies_has_no_modes_but_those_put_in():
 def test_a_picture_has_its_size_and_its_points_inside(hands):
     for picture, points, _ in hands:
         rows, columns = picture.shape
-        assert picture.dtype == np.uint8 and rows == phantom.ROWS and 500 <= columns <= 950
+        assert picture.dtype == np.uint8 and rows == drawing.ROWS and 500 <= columns <= 950
         assert points.shape == (37, 2) and (points > 0).all() and (points < (columns - 1, rows - 1)).all()
         assert points[17, 0] > points[13, 0] and points[28, 1] < points[15, 1]  # thumb on the right, fingers up
         bone = np.median([picture[int(y), int(x)] for x, y in points[[3, 4, 7, 10]]])
@@ -100,7 +100,7 @@ def test_wrist_and_thumb_landmarks_lie_on_the_edge_of_their_bones(hands):
 
 
 def test_the_same_seed_draws_the_same_bytes(hands):
-    picture, points = phantom.draw_hand(SEEDS[0])  # without masks: asking for them changes nothing
+    picture, points = drawing.draw_hand(SEEDS[0])  # without masks: asking for them changes nothing
     assert (picture == hands[0][0]).all() and (points == hands[0][1]).all()
     assert hands[0][0].shape != hands[1][0].shape or (hands[0][0] != hands[1][0]).any()
 
@@ -108,14 +108,14 @@ def test_the_same_seed_draws_the_same_bytes(hands):
 def test_the_command_writes_what_preprocessing_reads_whatever_the_workers(tmp_path):
     raw, again = tmp_path / "raw", tmp_path / "again"
     for out, workers in ((raw, "2"), (again, "1")):
-        command = [sys.executable, HERE / "phantom.py", "--out", out, "--workers", workers, "--seed", "3"]
-        subprocess.run([*command, "--train", "2", "--valid", "1", "--test", "1"], check=True, capture_output=True, cwd=tmp_path)
+        command = [sys.executable, "-m", "phantom", "--out", out, "--workers", workers, "--seed", "3"]
+        subprocess.run([*command, "--train", "2", "--valid", "1", "--test", "1"], check=True, capture_output=True, cwd=ROOT)
     files = sorted(path.relative_to(raw) for path in raw.rglob("*") if path.is_file())
-    assert [path.name for path in files] == ["all_coordinates.csv", *(f"drawn_0000{n}.jpg" for n in (4, 1, 2, 3))]
+    assert [path.name for path in files] == ["all_coordinates.csv", *(f"synthetic_0000{n}.jpg" for n in (4, 1, 2, 3))]
     assert all((raw / path).read_bytes() == (again / path).read_bytes() for path in files)
 
     prepared = tmp_path / "prepared"
-    command = [sys.executable, HERE / "data_preprocessing.py", "--raw", raw, "--out", prepared, "--size", "32"]
+    command = [sys.executable, ROOT / "data_preprocessing.py", "--raw", raw, "--out", prepared, "--size", "32"]
     subprocess.run([*command, "--workers", "1"], check=True, capture_output=True)
     with open(prepared / "landmarks.csv") as file:
         assert [row["split"] for row in csv.DictReader(file)] == ["train", "train", "valid", "test"]
@@ -126,29 +126,29 @@ def test_it_refuses_a_folder_with_radiographs_or_a_table(tmp_path, taken):
     (tmp_path / taken).parent.mkdir(exist_ok=True)
     (tmp_path / taken).write_text("mine")
     with pytest.raises(DataError, match=taken) as error:
-        phantom.write_data_set(tmp_path, {"train": 1, "valid": 0, "test": 0}, seed=0, workers=1)
+        write_data_set(tmp_path, {"train": 1, "valid": 0, "test": 0}, seed=0, workers=1)
     assert "\n" not in str(error.value)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [Path(taken).name]
 
 
 def test_an_interrupted_drawing_is_drawn_again(tmp_path):
     (tmp_path / "valid").mkdir()
-    (tmp_path / "valid" / "drawn_00007.jpg").write_bytes(b"half")
-    phantom.write_data_set(tmp_path, {"train": 1, "valid": 0, "test": 0}, seed=0, workers=1)
-    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["all_coordinates.csv", "drawn_00001.jpg"]
+    (tmp_path / "valid" / "synthetic_00007.jpg").write_bytes(b"half")
+    write_data_set(tmp_path, {"train": 1, "valid": 0, "test": 0}, seed=0, workers=1)
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["all_coordinates.csv", "synthetic_00001.jpg"]
 
 
 def test_preprocessing_draws_hands_only_where_there_are_no_radiographs(tmp_path):
     """In an empty working folder; with fewer hands than the command draws, which takes its time."""
-    few = "import sys, phantom, data_preprocessing as d; phantom.COUNTS.update(train=1, valid=1, test=1); sys.exit(d.main())"
+    few = "import sys, data_preprocessing as d; d.COUNTS.update(train=1, valid=1, test=1); sys.exit(d.main())"
     for expected in (True, False):
         ran = subprocess.run(
             [sys.executable, "-c", few, "--size", "32"],
             cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(HERE)},
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
         )
         assert ran.returncode == 0, ran.stderr
-        assert ("no radiographs in dataset: drawing hands instead" in ran.stdout) == expected
-        assert (tmp_path / "dataset" / "processed" / "test" / "drawn_00003.png").exists()
+        assert ("no radiographs in dataset: making synthetic ones" in ran.stdout) == expected
+        assert (tmp_path / "dataset" / "processed" / "test" / "synthetic_00003.png").exists()

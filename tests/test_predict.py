@@ -16,9 +16,9 @@ from PIL import Image
 
 import export
 import predict
-from files import DataError
-from overlay import COLOURS
 from predict import Predictor
+from prediction.overlay import COLOURS
+from runtime.files import DataError
 
 GREY = made_radiograph(0)[0]
 

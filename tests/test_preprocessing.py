@@ -9,9 +9,9 @@ import pytest
 import torch
 from conftest import LANDMARKS, SPLITS, command, made_radiograph, preprocess, row, rows_of, train
 
-from files import DataError
 from heatmap import decode_heatmaps, rescale
-from raw_data import find_radiographs, read_points
+from radiographs.raw_folder import find_radiographs, read_points
+from runtime.files import DataError
 
 
 def contents(folder: Path) -> dict[str, str]:

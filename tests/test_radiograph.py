@@ -6,8 +6,9 @@ import pytest
 import SimpleITK as sitk
 from conftest import made_radiograph
 
-from files import DataError
-from radiograph import hand_outline, intensity_profile, read_radiograph, resize_square, to_8_bit
+from radiographs.network_frame import hand_outline, intensity_profile, resize_square, to_8_bit
+from radiographs.reading import read_radiograph
+from runtime.files import DataError
 
 GREY = made_radiograph(0)[0]
 

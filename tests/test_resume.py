@@ -11,8 +11,8 @@ import pytest
 import torch
 from conftest import ROOT, SMALL_RUN, rows_of, train, train_here, weights_of
 
-from files import write_csv
 from main import main
+from runtime.files import write_csv
 
 
 def test_killed_in_mid_epoch_and_resumed_ends_where_an_uninterrupted_run_ends(data, tmp_path):

@@ -8,12 +8,12 @@ from conftest import LANDMARKS, SPLITS
 
 import metrics
 from dataloader import RadiographDataset, make_loader
-from files import DataError
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
 from main import read_settings
 from model import SCN
-from schedule import progress_after_epochs, schedule_factor, stage_sizes
+from runtime.files import DataError
 from solver import Solver, rank
+from training.schedule import progress_after_epochs, schedule_factor, stage_sizes
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trust import LENGTH_LIMIT, calibrate, conformal_quantile, log_lengths, nearest_pairs
+from prediction.calibration import LENGTH_LIMIT, calibrate, conformal_quantile, log_lengths, nearest_pairs
 
 
 def test_conformal_quantile_by_hand():

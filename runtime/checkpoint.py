@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from files import DataError, write_whole
+from runtime.files import DataError, write_whole
 
 NEEDED = {"weights", "size", "network_size", "precision", "settings", "data"}
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from files import DataError, write_whole
-from predictor import Predictor
+from prediction.predictor import Predictor
+from runtime.files import DataError, write_whole
 
 
 class Heatmaps(nn.Module):

@@ -6,7 +6,7 @@ import time
 import torch
 from torch import nn
 
-from files import DataError
+from runtime.files import DataError
 
 
 def choose_device(name: str) -> torch.device:

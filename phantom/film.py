@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
-from phantom_bones import Maps, enlarge
+from phantom.bones import Maps, enlarge
 
 PER_PX = 50 / 190 / 10  # cm per px at hand scale 1, where the wrist's 50 mm are 190 px
 SOFT, CORTEX, MARROW = 0.20, 1.15, 0.24  # absorption per cm at about 55 kV: soft tissue; what bone adds to it

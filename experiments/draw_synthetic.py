@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from files import write_whole  # noqa: E402
-from phantom import draw_hand  # noqa: E402
+from phantom.drawing import draw_hand  # noqa: E402
+from runtime.files import write_whole  # noqa: E402
 
 SEED, COUNT = 0, 12
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import figures
 import metrics
 from dataloader import RadiographDataset
-from files import write_csv, write_whole
+from runtime.files import write_csv, write_whole
+from training import figures
 
 OUTLIER_RADIUS_PX = 10  # of the Or of each epoch, in the network frame
 EPOCH_HEADER = """\

@@ -10,9 +10,9 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image, ImageDraw
 
-from files import whole_file
-from hand import NAMES, SKELETON
-from predictor import Prediction
+from joints.hand import NAMES, SKELETON
+from prediction.predictor import Prediction
+from runtime.files import whole_file
 
 HEIGHT, WIDTH = 720, 720  # px that an overlay fits in
 THUMBNAIL = 240

@@ -1,10 +1,8 @@
-"""Reading a radiograph and bringing it into the frame and the intensities that the network sees.
-
-Training and prediction must see the same picture, so this is the one place that makes it.
-"""
+"""Reading a radiograph from a file: pictures by Pillow, DICOM and other medical formats by SimpleITK."""
 
 import gzip
 import math
+import threading
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +11,8 @@ import imageio.v3 as iio
 import numpy as np
 import SimpleITK as sitk
 from PIL import Image, ImageOps
-from scipy.ndimage import binary_fill_holes
-from skimage.filters import threshold_otsu
-from skimage.measure import label
-from skimage.transform import resize, resize_local_mean
 
-from files import DataError
+from runtime.files import DataError
 
 MAX_PIXELS = 100_000_000  # a file that says it has more is refused before it is unfolded
 PICTURES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"}  # their headers give dots per inch at best, no millimetres
@@ -33,11 +27,7 @@ SPACINGS = {  # DICOM's, the best first
 }
 PHOTOMETRIC, BITS_STORED, WINDOW_CENTER, WINDOW_WIDTH = "0028|0004", "0028|0101", "0028|1050", "0028|1051"
 INTERCEPT, SLOPE = "0028|1052", "0028|1053"
-QUANTILES = np.linspace(0, 1, 257)  # of the hand's intensities, that histogram matching makes equal
 
-sitk.ProcessObject.SetGlobalWarningDisplay(False)
-Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit; `MAX_PIXELS` is checked instead
-warnings.filterwarnings("ignore", module="PIL")  # of odd metadata
 
 
 @dataclass
@@ -49,6 +39,33 @@ class Radiograph:
     steps_mm: tuple[tuple[float, float, float], ...] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))  # there, to the next x and y, by ITK
 
 
+class ReaderSettings:
+    """The readers' settings of the process while at least one read is under way; then they are as they were.
+
+    Pillow's own limit of pixels is off, since `MAX_PIXELS` is checked instead, and warnings about odd metadata are silent.
+    """
+
+    lock, reads = threading.Lock(), 0
+    before: tuple
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not ReaderSettings.reads:
+                shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+                ReaderSettings.before = Image.MAX_IMAGE_PIXELS, warnings.filters[:], shown
+                Image.MAX_IMAGE_PIXELS = None
+                warnings.filterwarnings("ignore", module="PIL")
+                sitk.ProcessObject.SetGlobalWarningDisplay(False)
+            ReaderSettings.reads += 1
+
+    def __exit__(self, *_) -> None:
+        with self.lock:
+            ReaderSettings.reads -= 1
+            if not ReaderSettings.reads:
+                Image.MAX_IMAGE_PIXELS, warnings.filters[:], shown = self.before
+                sitk.ProcessObject.SetGlobalWarningDisplay(shown)
+
+
 def read_radiograph(path: Path) -> Radiograph:
     """One grey-valued radiograph from a JPEG, PNG, TIFF, BMP, DICOM, MetaImage, NIfTI or NRRD file.
 
@@ -56,7 +73,8 @@ def read_radiograph(path: Path) -> Radiograph:
     inverted for MONOCHROME1, and cut to its first window. Raises DataError.
     """
     try:
-        radiograph = read_picture(path) if path.suffix.lower() in PICTURES else read_medical(path)
+        with ReaderSettings():
+            radiograph = read_picture(path) if path.suffix.lower() in PICTURES else read_medical(path)
     except (DataError, MemoryError):
         raise
     except Exception as error:  # the readers raise whatever they like on a damaged file
@@ -195,43 +213,3 @@ def apply_window(pixels: np.ndarray, tags: dict[str, str]) -> np.ndarray:
         middle = slope[0] * highest + 2 * intercept[0] - middle
     cut = pixels.clip(middle - width[0] / 2, middle + width[0] / 2)
     return cut if cut.min() < cut.max() else pixels  # a window that shows nothing is a mistake of the file
-
-
-def resize_square(pixels: np.ndarray, size: int) -> np.ndarray:
-    """(rows, columns) -> (size, size) float32 without aliasing, each axis by its own factor.
-
-    The picture's edges stay its edges: `heatmap.rescale` by (size / columns, size / rows) moves its points along.
-    """
-    shape = (size, size)
-    if min(pixels.shape) >= size:
-        return resize_local_mean(pixels, shape, preserve_range=True).astype(np.float32)
-    return resize(pixels, shape, order=1, anti_aliasing=True, preserve_range=True).astype(np.float32)
-
-
-def hand_outline(picture: np.ndarray) -> np.ndarray:
-    """The largest region brighter than Otsu's threshold, its holes filled: (rows, columns) bool; all of an even grey."""
-    if picture.max() - picture.min() <= 1e-5 * np.abs(picture).max():
-        return np.ones(picture.shape, bool)
-    regions = label(picture > threshold_otsu(picture))
-    largest = 1 + np.argmax(np.bincount(regions.ravel())[1:])
-    return binary_fill_holes(regions == largest)
-
-
-def intensity_profile(picture: np.ndarray) -> np.ndarray:
-    """What histogram matching keeps of a picture: its minimum, the quantiles of the hand, its maximum; increasing."""
-    hand = picture[hand_outline(picture)]
-    return np.concatenate([[picture.min()], np.quantile(hand, QUANTILES), [picture.max()]])
-
-
-def to_8_bit(picture: np.ndarray, reference: np.ndarray | None) -> np.ndarray:
-    """Intensities with the histogram of the reference inside the hand outline -> uint8.
-
-    `reference` is the `intensity_profile` of the reference radiograph; None leaves the histogram as it is. The curve that
-    matches the hand is carried on by straight lines to the darkest and the brightest pixel, so the outline leaves no step.
-    """
-    own = np.array([picture.min(), picture.max()]) if reference is None else intensity_profile(picture)
-    target = own if reference is None else reference
-    own, first = np.unique(own, return_index=True)
-    matched = np.interp(picture, own, target[first])
-    low, high = target[0], target[-1]
-    return np.rint((matched - low) / ((high - low) or 1) * 255).astype(np.uint8)

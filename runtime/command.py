@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from files import DataError
+from runtime.files import DataError
 
 try:
     import fcntl

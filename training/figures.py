@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from files import write_whole
 from metrics import cumulative_errors
+from runtime.files import write_whole
 
 
 def save(figure: Figure, path: Path) -> None:

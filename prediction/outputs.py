@@ -8,11 +8,11 @@ from typing import BinaryIO
 
 import numpy as np
 
-from files import cell, write_whole
-from hand import NAMES, SKELETON
-from measure import measures
-from predictor import Prediction
-from radiograph import Radiograph
+from joints.hand import NAMES, SKELETON
+from joints.lengths_angles import measures
+from prediction.predictor import Prediction
+from radiographs.reading import Radiograph
+from runtime.files import cell, write_whole
 
 COLUMNS = ["image", "landmark", "name", "x", "y", "confidence", "radius", "x_mm", "y_mm", "radius_mm", "landmark_flags", "flags"]
 COLUMNS += ["orientation", "spacing_from"]

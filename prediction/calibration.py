@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from joints.shape import normalise
+
 COVERAGE = 0.95  # of the radii
 NEIGHBOURS = 3  # nearest landmarks that each one's distances are watched to
 LENGTH_LIMIT = 5.0  # standard deviations of a log length from which on it is implausible
@@ -63,10 +65,9 @@ def log_lengths(points: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 
     Missing points are NaN and make their pairs NaN.
     """
-    centred = points - np.nanmean(points, -2, keepdims=True)
-    size = np.sqrt(np.nanmean((centred**2).sum(-1), -1, keepdims=True))
-    length = np.linalg.norm(points[..., pairs[:, 0], :] - points[..., pairs[:, 1], :], axis=-1)
-    return np.log(np.maximum(length, 1e-6 * size) / size)
+    shape = normalise(points)
+    length = np.linalg.norm(shape[..., pairs[:, 0], :] - shape[..., pairs[:, 1], :], axis=-1)
+    return np.log(np.maximum(length, 1e-6))
 
 
 def nearest_pairs(points: np.ndarray) -> np.ndarray:

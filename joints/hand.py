@@ -24,6 +24,8 @@ RAYS = {  # from the base of the metacarpal to the tip
     "ring": (14, 29, 30, 31, 32),
     "little": (13, 33, 34, 35, 36),
 }
+FINGERS = {name: ray for name, ray in RAYS.items() if name != "thumb"}
+THUMB = RAYS["thumb"]
 WRIST = ((0, 1), (0, 2), (2, 3), (3, 4), (4, 5), (1, 6), (5, 8), (6, 7), (7, 8), (6, 9), (9, 10), (10, 11), (11, 12), (8, 12))
 WRIST += ((9, 13), (9, 14), (10, 15), (11, 16), (12, 17))
 SKELETON = tuple((a, b) for ray in RAYS.values() for a, b in pairwise(ray)) + WRIST  # lines of an overlay

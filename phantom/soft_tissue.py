@@ -3,8 +3,9 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from phantom_anatomy import FINGERS, unit
-from phantom_bones import enlarge
+from joints.hand import FINGERS
+from phantom.anatomy import unit
+from phantom.bones import enlarge
 
 COARSE = 4  # px of the picture per sample of the depth field, which is smooth
 MELT = 7.0  # px at hand scale 1, over which neighbouring parts flow into each other

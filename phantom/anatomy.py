@@ -6,17 +6,12 @@ the base; 0, 2 and 3, 4, on the corners of the shafts of ulna and radius at the 
 others on the proximal edge of their bone. Maturity runs from 0 (about six years) to 1 (grown up).
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
-from phantom_bones import Blob, Maps, Slab, draw_blob, draw_slab, smooth_outline, warp
-
-FINGERS = {  # metacarpal base, MCP, PIP, DIP, tip
-    "index": (16, 21, 22, 23, 24),
-    "middle": (15, 25, 26, 27, 28),
-    "ring": (14, 29, 30, 31, 32),
-    "little": (13, 33, 34, 35, 36),
-}
-THUMB = (17, 18, 19, 20)
+from joints.hand import FINGERS, THUMB
+from phantom.bones import Blob, Maps, Slab, draw_blob, draw_slab, smooth_outline, warp
 
 # Half-widths over length, left and right alike unless `skew` says otherwise, at these fractions of the length.
 KNOTS = np.array([0.0, 0.06, 0.14, 0.28, 0.45, 0.62, 0.78, 0.88, 0.95, 1.0])
@@ -125,8 +120,10 @@ def unit(vector: np.ndarray) -> np.ndarray:
     return vector / np.hypot(*vector)
 
 
-def draw_bones(maps: Maps, points: np.ndarray, maturity: float, rng: np.random.Generator) -> None:
-    """Add every bone of the hand with landmarks (37, 2), px, to the maps."""
+def draw_bones(
+    maps: Maps, points: np.ndarray, maturity: float, rng: np.random.Generator, draw_carpals: Callable | None = None
+) -> None:
+    """Add every bone of the hand with landmarks (37, 2), px, to the maps; `draw_carpals` in place of `draw_wrist`."""
     scale = np.hypot(*(points[28] - points[15])) / 732
     build = rng.normal(1.06, 0.05)  # slender or sturdy, the whole hand alike
     strong = rng.uniform(0.75, 1.25)  # compact bone
@@ -149,7 +146,7 @@ def draw_bones(maps: Maps, points: np.ndarray, maturity: float, rng: np.random.G
     bone("thumb metacarpal", "thumb metacarpal", cmc, mcp - 0.7 * knuckle * unit(mcp - cmc), skew=rng.normal(0, 0.05))
     bone("thumb proximal", "thumb proximal", mcp, ip, skew=rng.normal(-0.05, 0.08))
     bone("thumb distal", "thumb distal", ip + gap * unit(tip - ip), tip, skew=rng.normal(0, 0.1))
-    draw_wrist(maps, points, scale, maturity, rng)
+    (draw_carpals or draw_wrist)(maps, points, scale, maturity, rng)
     draw_forearm(maps, points, scale, maturity, strong, rng)
     if rng.random() < (maturity - 0.35) * 1.3:  # sesamoids of the thumb, on its ulnar side
         along = unit(points[18] - points[17])

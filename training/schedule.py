@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from files import DataError
+from runtime.files import DataError
 
 
 def stage_sizes(stages: str, network_size: int, spatial_factor: int, local_factor: int) -> list[int]:

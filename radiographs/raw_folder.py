@@ -7,7 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from files import SPLITS, DataError
+from runtime.files import DataError
+
+SPLITS = ("train", "valid", "test")
+COORDINATES = "all_coordinates.csv"  # the table of landmarks
 
 
 def read_points(path: Path) -> dict[str, np.ndarray]:

@@ -7,16 +7,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from checkpoint import read_checkpoint
 from dataloader import to_input
-from device import choose_device
-from files import DataError
-from hand import NAMES
 from heatmap import decode_heatmaps, rescale
+from joints.hand import NAMES
 from model import SCN
-from orientation import VARIANTS, Orientation, OrientationNet
-from radiograph import check_pixels, grey, resize_square, to_8_bit
-from trust import Trust
+from prediction.calibration import Trust
+from prediction.orientation import VARIANTS, Orientation, OrientationNet
+from radiographs.network_frame import resize_square, to_8_bit
+from radiographs.reading import check_pixels, grey
+from runtime.checkpoint import read_checkpoint
+from runtime.device import choose_device
+from runtime.files import DataError
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, the names of those that pass between the scripts, and the error a wrong one raises."""
+"""Files that are whole or not there, and the error that a wrong one raises."""
 
 import csv
 import io
@@ -7,11 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
-
-FORMAT = 3  # of the processed folder: raised when the same settings would write other bytes
-TABLE, SETTINGS = "landmarks.csv", "settings.json"  # of the processed folder
-SPLITS = ("train", "valid", "test")
-COORDINATES = "all_coordinates.csv"  # of the raw folder
 
 
 class DataError(Exception):

@@ -13,7 +13,8 @@ from scipy.ndimage import binary_dilation
 from augment import Augment
 from dataloader import RadiographDataset
 from heatmap import decode_heatmaps, draw_heatmaps
-from radiograph import hand_outline
+from joints.shape import normalise
+from radiographs.network_frame import hand_outline
 
 COARSE = 16  # px of the pictures that are compared with each other
 ALIKE = 0.999  # correlation of two coarse pictures from which on they may be the same
@@ -56,12 +57,6 @@ def outside(sets: list[RadiographDataset], limit: int | None) -> Iterator[str]:
             beside = ~near[y, x]
             if beside.size and beside.mean() > OUTSIDE_SHARE:
                 yield f"{name(data, i)}: {beside.sum()} of {beside.size} landmarks lie beside the hand; are they of this picture?"
-
-
-def normalise(shapes: np.ndarray) -> np.ndarray:
-    """Centred on 0, with a root mean square distance of 1; missing points stay NaN."""
-    centred = shapes - np.nanmean(shapes, -2, keepdims=True)
-    return centred / np.sqrt(np.nanmean((centred**2).sum(-1), -1))[..., None, None]
 
 
 def misread(sets: list[RadiographDataset]) -> Iterator[str]:

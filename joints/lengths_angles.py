@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hand import RAYS
+from joints.hand import RAYS
 
 BONES = ("metacarpal", "proximal phalanx", "middle phalanx", "distal phalanx")
 THUMB_BONES = ("metacarpal", "proximal phalanx", "distal phalanx")

@@ -1,6 +1,6 @@
 """The statistical shape of 37 hand landmarks: built from an atlas of annotations, and sampled.
 
-    python phantom_shape.py --annotations atlas_annotations.csv --out phantom_shape.npz
+    python -m phantom.shape --annotations atlas_annotations.csv --out shape.npz
 
 Shapes are (37, 2) as (x, y), y down, in units of the centroid size (the root of the summed squared distances from the
 centroid), turned so that the hand stands upright. The table holds their mean and principal modes, no annotation itself.
@@ -15,16 +15,17 @@ from pathlib import Path
 
 import numpy as np
 
-from command import exit_status
-from files import DataError, write_whole
+from joints.hand import RAYS
+from joints.shape import normalise
+from runtime.command import exit_status
+from runtime.files import DataError, write_whole
 
 LANDMARKS = 37
 EXPLAINED = 0.99  # of the variance, by the modes that are kept
 ROBUST_LIMIT = 6.0  # robust standard deviations from the median, beyond which an annotation is an outlier
 MODE_LIMIT = 2.4  # standard deviations, beyond which a sampled mode is drawn again
-BOUNDS = (0.5, 99.5)  # percentiles of the atlas's measures that a sampled hand keeps to
-BASES, CHAINS = (13, 14, 15, 16, 17), ((13, 33, 34, 35, 36), (14, 29, 30, 31, 32), (15, 25, 26, 27, 28), (16, 21, 22, 23, 24))
-THUMB = (17, 18, 19, 20)
+BOUNDS = (0.5, 99.5)  # percentiles of the atlas's lengths and bends that a sampled hand keeps to
+CHAINS = [RAYS[name] for name in ("little", "ring", "middle", "index", "thumb")]  # in the order of the table's bounds
 WRIST_PAIRS = [  # neighbours whose distance a sampled hand keeps within the atlas's
     *[(0, 2), (0, 1), (1, 6), (2, 3), (3, 4), (4, 5), (3, 7), (5, 8), (6, 7), (7, 8), (6, 9), (9, 10), (7, 10), (8, 11)],
     *[(8, 12), (11, 12), (10, 11), (9, 13), (9, 14), (10, 15), (11, 16), (12, 17), (13, 14), (14, 15), (15, 16), (16, 17)],
@@ -33,7 +34,7 @@ WRIST_PAIRS = [  # neighbours whose distance a sampled hand keeps within the atl
 
 @dataclass(frozen=True)
 class ShapeModel:
-    """mean (37, 2); modes (modes, 74), orthonormal rows; spread (modes,), standard deviations; bounds (measures, 2)."""
+    """mean (37, 2); modes (modes, 74), orthonormal rows; spread (modes,), standard deviations; bounds (lengths and bends, 2)."""
 
     mean: np.ndarray
     modes: np.ndarray
@@ -41,32 +42,30 @@ class ShapeModel:
     bounds: np.ndarray
 
 
-def measures(shapes: np.ndarray) -> np.ndarray:
+def lengths_and_bends(shapes: np.ndarray) -> np.ndarray:
     """Shapes (n, 37, 2) -> what must stay plausible: lengths between neighbours, and bends at the finger joints (radians)."""
-    chains = (*CHAINS, THUMB)
-    pairs = [pair for chain in chains for pair in pairwise(chain)] + WRIST_PAIRS
+    pairs = [pair for chain in CHAINS for pair in pairwise(chain)] + WRIST_PAIRS
     start, stop = np.array(pairs).T
     lengths = np.linalg.norm(shapes[:, stop] - shapes[:, start], axis=-1)
-    directions = [np.arctan2(*np.moveaxis(np.diff(shapes[:, list(chain)], axis=1), -1, 0)[::-1]) for chain in chains]
+    directions = [np.arctan2(*np.moveaxis(np.diff(shapes[:, list(chain)], axis=1), -1, 0)[::-1]) for chain in CHAINS]
     bends = [np.angle(np.exp(1j * np.diff(direction, axis=1))) for direction in directions]
     return np.concatenate([lengths, *bends], axis=1)
 
 
-def normalise(points: np.ndarray) -> np.ndarray:
+def in_centroid_sizes(points: np.ndarray) -> np.ndarray:
     """Points (n, 37, 2) -> the same, around their centroid, in units of the centroid size."""
-    centred = points - points.mean(1, keepdims=True)
-    return centred / np.sqrt((centred**2).sum((1, 2), keepdims=True))
+    return normalise(points) / np.sqrt(points.shape[1])
 
 
 def align(points: np.ndarray, iterations: int = 20) -> tuple[np.ndarray, np.ndarray]:
     """Generalised Procrustes alignment of (n, 37, 2) without mirroring -> (aligned shapes, upright mean shape)."""
-    shapes = normalise(points)
+    shapes = in_centroid_sizes(points)
     mean = shapes[0]
     for _ in range(iterations):
         cross = np.einsum("nik,il->nkl", shapes, mean)
         angle = np.arctan2(cross[:, 0, 1] - cross[:, 1, 0], cross[:, 0, 0] + cross[:, 1, 1])
         shapes = rotate(shapes, angle)
-        mean = normalise(np.median(shapes, 0)[None])[0]  # the median, so that a slipped point does not pull the others
+        mean = in_centroid_sizes(np.median(shapes, 0)[None])[0]  # the median, so that a slipped point does not pull the others
     upright = np.arctan2(*(mean[25] - mean[15])) + np.pi
     turn = np.full(len(shapes), upright)
     return rotate(shapes, turn), rotate(mean[None], turn[:1])[0]
@@ -89,12 +88,12 @@ def robust_distance(values: np.ndarray) -> np.ndarray:
 def build(points: np.ndarray) -> tuple[ShapeModel, int]:
     """Annotations (n, 37, 2), px -> (the model, the number of hands kept)."""
     shapes, _ = align(points)
-    points = points[robust_distance(measures(shapes)) < ROBUST_LIMIT]
+    points = points[robust_distance(lengths_and_bends(shapes)) < ROBUST_LIMIT]
     shapes, _ = align(points)
     mean = shapes.mean(0)
     _, singular, modes = np.linalg.svd((shapes - mean).reshape(len(shapes), -1), full_matrices=False)
     kept = 1 + int(np.searchsorted(np.cumsum(singular**2) / (singular**2).sum(), EXPLAINED))
-    bounds = np.percentile(measures(shapes), BOUNDS, axis=0).T
+    bounds = np.percentile(lengths_and_bends(shapes), BOUNDS, axis=0).T
     return ShapeModel(mean, modes[:kept], singular[:kept] / np.sqrt(len(shapes) - 1), bounds), len(shapes)
 
 
@@ -104,14 +103,14 @@ def load(path: Path) -> ShapeModel:
 
 
 def sample(model: ShapeModel, rng: np.random.Generator, attempts: int = 200) -> np.ndarray:
-    """One plausible hand (37, 2): modes drawn within MODE_LIMIT, measures within the atlas's bounds."""
+    """One plausible hand (37, 2): modes drawn within MODE_LIMIT, lengths and bends within the atlas's bounds."""
     low, high = model.bounds.T
     for _ in range(attempts):
         weights = rng.standard_normal(len(model.spread))
         while (far := np.abs(weights) > MODE_LIMIT).any():
             weights[far] = rng.standard_normal(far.sum())
         shape = model.mean + (weights * model.spread @ model.modes).reshape(-1, 2)
-        measured = measures(shape[None])[0]
+        measured = lengths_and_bends(shape[None])[0]
         if ((measured >= low) & (measured <= high)).all():
             return shape
     raise AssertionError(f"no plausible hand in {attempts} draws: the shape model does not fit its own bounds")
@@ -141,7 +140,7 @@ def build_table(annotations: Path, out: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Build the shape model from a table of annotations.")
     parser.add_argument("--annotations", type=Path, required=True, help="rows of ID, x0, y0, ..., x36, y36")
-    parser.add_argument("--out", type=Path, default=Path("phantom_shape.npz"), help="table to write")
+    parser.add_argument("--out", type=Path, default=Path("shape.npz"), help="table to write")
     options = parser.parse_args()
     return exit_status(lambda: build_table(options.annotations, options.out))
 

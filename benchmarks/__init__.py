@@ -1,0 +1,1 @@
+"""Commands that measure time and memory: `python -m benchmarks.NAME`, from the top folder."""

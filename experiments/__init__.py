@@ -1,0 +1,1 @@
+"""The commands that make the tables and figures of docs/: `python -m experiments.NAME`, from the top folder."""

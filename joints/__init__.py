@@ -1,0 +1,4 @@
+"""What is known of a joint before any radiograph: the names of its landmarks, the bones between them, what is measured on it.
+
+No pictures, no network.
+"""
