@@ -91,8 +91,7 @@ def to_input(picture: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(picture).float() / 127.5 - 1
 
 
-def make_loader(dataset: RadiographDataset, batch_size: int, shuffle: bool = False) -> DataLoader:
-    """Batches, the last one maybe smaller: of all, in an order that torch.manual_seed decides, or of this process's share."""
-    if shuffle:
-        return DataLoader(dataset, batch_size, shuffle=True)
-    return DataLoader(dataset, batch_size, sampler=range(distributed.RANK, len(dataset), distributed.WORLD))
+def make_loader(dataset: RadiographDataset, batch_size: int, shuffle: bool = False, share: bool = False) -> DataLoader:
+    """Batches, the last one maybe smaller: in an order that torch.manual_seed decides, or with `share` this process's part."""
+    sampler = range(distributed.RANK, len(dataset), distributed.WORLD) if share else None
+    return DataLoader(dataset, batch_size, shuffle=shuffle, sampler=sampler)

@@ -1,6 +1,7 @@
 """Makes a trained network ready for use by predict.py: one file with all that it needs.
 
-    python export.py --checkpoint result/best.pt --data dataset/processed --out weights/scn_hand.pt
+    python export.py                                      the newest run's best network -> weights.pt in its folder
+    python export.py --checkpoint FILE --data FOLDER --out weights/own.pt
 
 The weights are kept in half precision. The validation radiographs tell how far each landmark can be trusted, the training ones
 what shapes are plausible and which way up radiographs lie. Test radiographs are not looked at.
@@ -8,7 +9,6 @@ what shapes are plausible and which way up radiographs lie. Test radiographs are
 
 import argparse
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -16,21 +16,21 @@ import torch
 
 import metrics
 from dataloader import RadiographDataset, make_loader
+from evaluation import evaluate, network_of
 from heatmap import rescale
 from joints.hand import landmark_names
-from main import NETWORK, Settings
-from model import SCN
 from prediction.calibration import calibrate
 from prediction.orientation import train_orientation
 from radiographs.prepared_folder import read_split
 from runtime.checkpoint import read_checkpoint, write_checkpoint
 from runtime.command import exit_status
 from runtime.files import DataError
-from solver import Solver
+from training.runs import BEST, WEIGHTS, newest_run
 
 ENOUGH = 19  # radiographs, from which on a 95 % quantile can be told
+BATCH_SIZE = 2
 PLACES = ("data", "split", "result", "checkpoint", "init")  # of the settings, which tell of one machine's folders
-KEPT = ("size", "network_size", "precision", "data", "settings", "provenance", "epoch", "valid_ipe_px")  # of the checkpoint
+KEPT = ("network", "size", "network_size", "precision", "data", "provenance", "epoch", "valid_ipe_px")  # of the checkpoint
 
 
 def own_frame(points_network_px: np.ndarray, data: RadiographDataset) -> np.ndarray:
@@ -42,42 +42,38 @@ def own_frame(points_network_px: np.ndarray, data: RadiographDataset) -> np.ndar
     return rescale(points_network_px, (scale / np.sqrt(scale.prod(1, keepdims=True)))[:, None])
 
 
-def export(checkpoint: Path, folder: Path, out: Path, seed: int) -> None:
-    """Raises DataError."""
+def export(checkpoint: Path, folder: Path | None, out: Path, seed: int) -> None:
+    """`folder`: prepared data; none: those that the checkpoint was trained on. Raises DataError."""
     if out.exists():
         raise DataError(f"{out}: is there already; remove it, or choose another --out")
     state = read_checkpoint(checkpoint)
-    known = {field.name for field in fields(Settings)}
-    settings = Settings(**{name: value for name, value in state["settings"].items() if name in known} | {"device": "cpu"})
-    listed = read_split(Path(settings.split)) if settings.split else {}
+    folder = folder or Path(state["settings"].get("data", "dataset/processed"))
+    split = state["settings"].get("split", "")
+    listed = read_split(Path(split)) if split else {}
     train, valid = (
         RadiographDataset(folder, split, with_heatmaps=split == "valid", ids=listed.get(split)) for split in ("train", "valid")
     )
     if "profile" not in state["data"] or state["data"]["profile"] != valid.settings["profile"]:
         raise DataError(f"{checkpoint}: was trained on data with another reference than {folder}; prepare that data again")
-    network = {name: getattr(settings, name) for name in NETWORK} | {"num_landmarks": valid.points_px.shape[1]}
-    solver = Solver(SCN(**network), settings, {"test": make_loader(valid, settings.batch_size)})
-    solver.load(checkpoint)
+    loader = make_loader(valid, BATCH_SIZE)
     weights = {name: weight.half() for name, weight in state["weights"].items()}
     figures = {}
-    for precision, values in (("single", state["weights"]), ("half", weights)):
-        solver.average.load_state_dict(values)
-        found = solver.evaluate("test", solver.size)
-        errors = metrics.point_errors(own_frame(found.points_network_px, valid), own_frame(valid.points_network_px, valid))
-        figures[precision] = float(
-            metrics.mean_of_present(metrics.point_errors(found.points_network_px, valid.points_network_px))
-        )
-    print("validation IPE, px: " + ", ".join(f"{value:.4f} in {precision} precision" for precision, value in figures.items()))
+    for kind, values in (("single", state["weights"]), ("half", weights)):
+        network = network_of(state | {"weights": values}, torch.device("cpu"))
+        evaluation = evaluate(network, loader, state["size"], state["precision"])
+        ipe = metrics.mean_of_present(metrics.point_errors(evaluation.points_network_px, valid.points_network_px))
+        figures[kind] = float(ipe)
+    print("validation IPE, px: " + ", ".join(f"{value:.4f} in {kind} precision" for kind, value in figures.items()))
     if len(valid) < ENOUGH:
         print(
             f"{len(valid)} validation radiographs: too few for radii that hold 95 % of landmarks; their largest errors are taken"
         )
-    trust = calibrate(train.points_px, errors, found.peaks)
+    errors = metrics.point_errors(own_frame(evaluation.points_network_px, valid), own_frame(valid.points_network_px, valid))
+    trust = calibrate(train.points_px, errors, evaluation.peaks)
     print(f"radii at full confidence: median {np.nanmedian(trust.radius):.2f} px of the network frame; learning orientations")
     made = {
         "weights": weights,
-        "network": network,
-        "names": landmark_names(network["num_landmarks"]),
+        "names": landmark_names(state["network"]["num_landmarks"]),
         "trust": {name: torch.from_numpy(value) for name, value in vars(trust).items()},
         "orientation": train_orientation(train.pictures, seed).state_dict(),
         "valid_ipe_px_half": figures["half"],
@@ -88,14 +84,19 @@ def export(checkpoint: Path, folder: Path, out: Path, seed: int) -> None:
     print(f"written to {out}: {out.stat().st_size / 1e6:.1f} MB")
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", type=Path, default=Path("result/best.pt"), help="of a training")
-    parser.add_argument("--data", type=Path, default=Path("dataset/processed"), help="folder that it was trained on")
-    parser.add_argument("--out", type=Path, default=Path("weights/own.pt"), help="file to write")
+    parser.add_argument("--checkpoint", type=Path, help="of a training; none: best.pt of the newest run")
+    parser.add_argument("--data", type=Path, help="prepared data that it was trained on; none: the folder that the run had")
+    parser.add_argument("--out", type=Path, help=f"file to write; none: {WEIGHTS} beside the checkpoint")
     parser.add_argument("--seed", type=int, default=0, help="of the orientation network's training")
-    options = parser.parse_args()
-    return exit_status(lambda: export(options.checkpoint, options.data, options.out, options.seed))
+    options = parser.parse_args(arguments)
+
+    def work() -> None:
+        checkpoint = options.checkpoint or newest_run(BEST) / BEST
+        export(checkpoint, options.data, options.out or checkpoint.with_name(WEIGHTS), options.seed)
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

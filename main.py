@@ -1,8 +1,9 @@
 """Train, validate and test the SpatialConfiguration-Net on the data set that data_preprocessing.py wrote.
 
-    python main.py                                                trains, keeps the best by validation, tests it
-    python main.py --resume                                       goes on where an interrupted run stopped
-    python main.py --mode test --checkpoint result/best.pt        tests alone
+    python main.py                 trains in a new folder, result/001 and so on; keeps the best by validation, and tests it
+    python main.py --resume        goes on where the newest run stopped
+    python main.py --mode test     tests the newest run again, or --checkpoint FILE
+    python main.py --mode runs     lists what was tried
 
 Edit the settings below, or give any of them as a flag of the same name.
 """
@@ -17,32 +18,33 @@ from pathlib import Path
 
 import torch
 
+import evaluation
 from augment import Augment
 from dataloader import RadiographDataset, make_loader
 from model import SCN
 from radiographs.prepared_folder import read_split
 from runtime import distributed
 from runtime.checkpoint import read_checkpoint
-from runtime.command import alone_in, exit_status
+from runtime.command import exit_status
+from runtime.device import choose_device
 from runtime.files import DataError
-from solver import PREVIOUS, Solver
+from solver import Solver
 from training.check import check
+from training.runs import BEST, LAST, METRICS, PREVIOUS, RESULTS, list_runs, new_run, newest_run, working_in
 
 
 @dataclass
 class Settings:
     # What to do
-    mode: str = "train"  # train (validates and tests too), test, or check (looks for mistakes in the data, and trains nothing)
+    mode: str = "train"  # train (validates and tests too), test, check (looks for mistakes in the data), or runs (lists them)
     data: str = "dataset/processed"  # folder that data_preprocessing.py wrote
-    split: str = (
-        ""  # folder with train.txt and test.txt, one ID a line, or their beginning (set1_); blank: train, valid, test of data
-    )
-    result: str = "result"  # folder for checkpoints, tables and pictures
-    checkpoint: str = ""  # file to test; blank: RESULT/best.pt
+    split: str = ""  # folder with train.txt and test.txt, one ID a line, or their beginning (set1_); blank: the folders of data
+    result: str = ""  # folder for checkpoints, tables and pictures; blank: a new number in result/, or the newest one there
+    checkpoint: str = ""  # file to test; blank: best.pt of the run
     test_on: str = "test"  # what is measured in the end: test, or valid or train while choosing settings
-    resume: bool = False  # go on from RESULT/last.pt
+    resume: bool = False  # go on from the last.pt of the run
     init: str = "weights/scn_synthetic.pt"  # checkpoint whose weights training starts from; blank: random ones
-    debug: bool = False  # draw the heatmaps of both components after every epoch, into RESULT/debug
+    debug: bool = False  # draw the heatmaps of both components after every epoch, into the folder's debug/
 
     # Network: the published one, but for dropout
     channels: int = 64  # outputs of every intermediate convolution
@@ -79,7 +81,7 @@ class Settings:
 
 
 CHOICES = {
-    "mode": ("train", "test", "check"),
+    "mode": ("train", "test", "check", "runs"),
     "test_on": ("test", "valid", "train"),
     "schedule": ("constant", "linear", "cosine"),
     "device": ("auto", "cpu", "cuda"),
@@ -119,70 +121,112 @@ def read_settings(arguments: list[str] | None = None) -> Settings:
 
 def run(settings: Settings) -> int:
     """Do what `mode` says; returns the exit status. Raises DataError."""
-    best = Path(settings.result) / "best.pt"
+    if settings.mode == "runs":
+        return show_runs(Path(settings.result or RESULTS))
     if settings.mode == "test":
-        best = Path(settings.checkpoint or best)
-        trained = read_checkpoint(best)["settings"]
-        settings = replace(settings, **{name: trained[name] for name in (*NETWORK, "stages")})
-        settings = replace(settings, split=settings.split or trained.get("split", ""))  # never on what it was trained on
-    elif settings.mode == "train" and not settings.resume:
-        for left in (best, best.with_name("last.pt"), best.with_name(PREVIOUS)):
-            if left.exists():
-                raise DataError(f"{left}: an earlier run is there; go on with --resume, or choose another --result")
+        return test(settings)
+    data = load_data(settings, ("train", "valid", settings.test_on))
+    findings = check([*data.values()], augment_of(settings), limit=None if settings.mode == "check" else CHECKED)
+    print("".join(f"check: {finding}\n" for finding in findings) or "check: nothing found\n", end="")
+    if settings.mode == "check":
+        return 1 if findings else 0
+    return train(settings, data)
 
-    folder = Path(settings.data)
-    splits = {"train": "train", "valid": "valid", "test": settings.test_on}
-    if settings.mode == "test":
-        splits = {"test": settings.test_on}
-    listed = read_split(Path(settings.split)) if settings.split else {}
-    data = {
-        role: RadiographDataset(folder, split, with_heatmaps=role != "train", ids=listed.get(split))
-        for role, split in splits.items()
-    }
-    for dataset in data.values():
-        of = f" of {len(listed[dataset.split])} listed" if listed else ""
-        print(f"{dataset.split:5s} {len(dataset)}{of} radiographs of {dataset.size} x {dataset.size} px")
-    if settings.mode != "test":
-        augment = Augment(**{field.name: getattr(settings, field.name) for field in fields(Augment)})
-        findings = check(
-            list({dataset.split: dataset for dataset in data.values()}.values()),
-            augment,
-            limit=None if settings.mode == "check" else CHECKED,
-        )
-        print("".join(f"check: {finding}\n" for finding in findings) or "check: nothing found\n", end="")
-        if settings.mode == "check":
-            return 1 if findings else 0
-    loaders = {split: make_loader(dataset, settings.batch_size, shuffle=split == "train") for split, dataset in data.items()}
-    torch.manual_seed(settings.seed)
-    landmarks = data["test"].points_px.shape[1]
-    model = SCN(num_landmarks=landmarks, **{name: getattr(settings, name) for name in NETWORK})
-    solver = Solver(model, settings, loaders)
-    if settings.mode == "train":
+
+def train(settings: Settings, data: dict[str, RadiographDataset]) -> int:
+    """Train, and test the network of the best epoch."""
+    result = run_folder(settings)
+    with working_in(result) if distributed.FIRST else nullcontext():
+        loaders = {
+            "train": make_loader(data["train"], settings.batch_size, shuffle=True),
+            "valid": make_loader(data["valid"], settings.batch_size, share=True),
+        }
+        torch.manual_seed(settings.seed)
+        network = {name: getattr(settings, name) for name in NETWORK}
+        model = SCN(num_landmarks=data["train"].points_px.shape[1], **network)
+        solver = Solver(model, settings, result, loaders)
         if settings.resume:
             solver.resume()
         elif settings.init:
             solver.start_from(Path(settings.init))
         solver.train()
-        distributed.wait()  # for best.pt to be whole
-    solver.load(best)
-    figures = solver.test()
-    print(f"{data['test'].split} of {best}: " + ", ".join(f"{name} {value}" for name, value in figures.items()))
-    distributed.stop()
+        if distributed.FIRST:
+            tell(solver.test(data[settings.test_on]), settings.test_on, result / BEST)
     return 0
+
+
+def test(settings: Settings) -> int:
+    """Measure a trained network."""
+    if not distributed.FIRST:
+        return 0
+    checkpoint = Path(settings.checkpoint or Path(settings.result or newest_run(BEST)) / BEST)
+    trained = read_checkpoint(checkpoint)["settings"]
+    split = settings.split or trained.get("split", "")  # never on what it was trained on
+    data = load_data(replace(settings, split=split), (settings.test_on,))[settings.test_on]
+    of_a_run = (checkpoint.parent / METRICS).exists()
+    result = Path(settings.result or (checkpoint.parent if of_a_run else RESULTS / checkpoint.stem))
+    with working_in(result):
+        device = choose_device(settings.device)
+        figures = evaluation.test(checkpoint, data, result, device, settings.precision, settings.batch_size)
+        tell(figures, settings.test_on, checkpoint)
+    return 0
+
+
+def load_data(settings: Settings, splits: tuple[str, ...]) -> dict[str, RadiographDataset]:
+    """The data set of each split."""
+    listed = read_split(Path(settings.split)) if settings.split else {}
+    data = {}
+    for split in dict.fromkeys(splits):
+        evaluated = split != "train" or settings.test_on == "train"
+        data[split] = RadiographDataset(Path(settings.data), split, with_heatmaps=evaluated, ids=listed.get(split))
+        of = f" of {len(listed[split])} listed" if listed else ""
+        print(f"{split:5s} {len(data[split])}{of} radiographs of {data[split].size} x {data[split].size} px")
+    return data
+
+
+def augment_of(settings: Settings) -> Augment:
+    return Augment(**{field.name: getattr(settings, field.name) for field in fields(Augment)})
+
+
+def run_folder(settings: Settings) -> Path:
+    """The folder of a training: as told, or the next number, or to resume the newest one. Raises DataError."""
+    if settings.resume:
+        return Path(settings.result or newest_run(LAST, PREVIOUS))
+    if not settings.result:
+        return new_run() if distributed.FIRST else RESULTS  # only the first process writes
+    result = Path(settings.result)
+    for left in (result / name for name in (BEST, LAST, PREVIOUS)):
+        if left.exists():
+            raise DataError(f"{left}: an earlier run is there; go on with --resume, or choose another --result")
+    return result
+
+
+def show_runs(results: Path) -> int:
+    defaults = {field.name: field.default for field in fields(Settings)}
+    lines = list_runs(results, defaults)
+    print(f"{'run':12s} epoch valid IPE test IPE   settings other than the defaults")
+    print("\n".join(lines) or f"{results}: no runs")
+    return 0
+
+
+def tell(figures: dict, split: str, checkpoint: Path) -> None:
+    print(f"{split} of {checkpoint}: " + ", ".join(f"{name} {value}" for name, value in figures.items()))
+
+
+def show_settings(settings: Settings) -> None:
+    """One line each, those that differ from the default marked."""
+    for field in fields(Settings):
+        value = getattr(settings, field.name)
+        print(f"{'*' if value != field.default else ' '} {field.name:18s} {value!r}")
 
 
 def main(arguments: list[str] | None = None) -> int:
     settings = read_settings(arguments)
     if not distributed.FIRST:
         sys.stdout = open(os.devnull, "w")
-    print(settings)
-    result = Path(settings.result)
-
-    def work() -> int:
-        with alone_in(result) if distributed.FIRST else nullcontext():
-            return run(settings)
-
-    return exit_status(work, f"interrupted; where {result / 'last.pt'} is, the same command with --resume goes on")
+    if settings.mode != "runs":
+        show_settings(settings)
+    return exit_status(lambda: run(settings), "interrupted; after the first epoch the same command with --resume goes on")
 
 
 if __name__ == "__main__":

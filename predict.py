@@ -33,8 +33,10 @@ from radiographs.network_frame import resize_square
 from radiographs.reading import MEDICAL, PICTURES, Radiograph, read_radiograph
 from runtime.command import LOCK, alone_in, cores, exit_status
 from runtime.files import DataError, whole_file
+from training.runs import WEIGHTS, newest_with
 
 __all__ = ["Predictor"]
+SHIPPED = Path(__file__).with_name("weights") / "scn_hand.pt"
 FORMATS = ("csv", "slicer", "coco")
 OUTPUTS = ("landmarks.csv", "measures.csv", "coco.json", "index.html")
 FOLDERS = ("overlays", "slicer")
@@ -206,6 +208,14 @@ def run(options: argparse.Namespace) -> int:
     return 1 if errors else 0
 
 
+def default_weights() -> Path:
+    """What export.py made of the newest run that it was called for, or while there is none the weights of this project."""
+    run = newest_with(WEIGHTS)
+    weights = run / WEIGHTS if run else SHIPPED
+    print(f"weights: {weights}" + (f", of the newest run; for a hand as in the atlas: --weights {SHIPPED}" if run else ""))
+    return weights
+
+
 def formats(text: str) -> set[str]:
     chosen = set(text.split(","))
     if not chosen <= set(FORMATS):
@@ -218,9 +228,7 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("inputs", type=Path, nargs="*", metavar="FILE_OR_FOLDER", help="radiographs, or folders to walk through")
-    parser.add_argument(
-        "--weights", type=Path, default=Path(__file__).with_name("weights") / "scn_hand.pt", help="from export.py"
-    )
+    parser.add_argument("--weights", type=Path, help="from export.py; none: of the newest run, else the hand's that come along")
     parser.add_argument("--out", type=Path, default=Path("result/predict"), help="folder to write")
     parser.add_argument(
         "--format",
@@ -239,6 +247,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("expected a file or a folder")
 
     def work() -> int:
+        options.weights = options.weights or default_weights()
         if options.export:
             export_onnx(Predictor(options.weights, "cpu"), options.export)
             return 0

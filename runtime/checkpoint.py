@@ -8,7 +8,7 @@ import torch
 
 from runtime.files import DataError, write_whole
 
-NEEDED = {"weights", "size", "network_size", "precision", "settings", "data"}
+NEEDED = {"weights", "network", "size", "network_size", "precision", "settings", "data"}
 
 
 def write_checkpoint(path: Path, state: dict) -> None:

@@ -33,3 +33,8 @@ def fastest_precision(device: torch.device) -> str:
             convolution(x).sum().item()
             seconds[name] = time.perf_counter() - start
     return min(seconds, key=seconds.get)
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """A context in which a network computes in float32 or bfloat16."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")

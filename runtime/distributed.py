@@ -51,7 +51,7 @@ def share(count: int) -> tuple[slice, float]:
 
 def gather(items: list) -> list:
     """The items of all processes, given out one by one to rank 0, 1, ...: [rank 0's first, rank 1's first, ...]."""
-    if WORLD == 1:
+    if not dist.is_initialized():
         return items
     everyone: list = [None] * WORLD
     dist.all_gather_object(everyone, items)
@@ -60,7 +60,7 @@ def gather(items: list) -> list:
 
 def wait() -> None:
     """Until every process has come here."""
-    if WORLD > 1:
+    if dist.is_initialized():
         dist.barrier()
 
 

@@ -103,10 +103,10 @@ def test_mistakes_get_one_line(data, tmp_path, capsys):
         (("--mode", "test", "--checkpoint", tmp_path / "none.pt"), "none.pt: no such checkpoint"),
         (("--mode", "test", "--checkpoint", tmp_path / "strange.pt"), "strange.pt: expected a checkpoint of this program"),
         (("--mode", "test", "--checkpoint", tmp_path / "broken.pt"), "broken.pt: cannot be read as a checkpoint"),
-        (("--mode", "test", "--data", other), "does not fit the landmarks of the data"),
+        (("--mode", "test", "--data", other), f"expected 5 landmarks, found 4 landmarks in {other}"),
         (
             ("--resume", "--stages", "32x1", "--checkpoint", "x", "--channels", "4"),
-            "does not fit the landmarks of the data or the model settings",
+            "channels 8 -> 4",
         ),
         (("--stages", "32x1", "--result", tmp_path / "broken.pt"), "broken.pt"),
         (("--stages", "64x1", "--levels", "8", "--result", tmp_path / "new"), "stages: expected SIZExEPOCHS"),

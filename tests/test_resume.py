@@ -76,7 +76,8 @@ def test_a_damaged_last_state_falls_back_to_the_one_before(data, tmp_path, capsy
         assert train_here(capsys, data, tmp_path / result, "--stages", "32x4")[0] == 0
     last = tmp_path / "damaged" / "last.pt"
     content = bytearray(last.read_bytes())
-    content[len(content) // 2] ^= 255
+    middle = len(content) // 2
+    content[middle : middle + 200] = bytes(255 - value for value in content[middle : middle + 200])  # more than mere padding
     for broken in (bytes(content), content[: len(content) // 3], b""):
         last.write_bytes(broken)
         arguments = ["--data", data, "--result", tmp_path / "damaged", *SMALL_RUN, "--stages", "32x4", "--resume"]

@@ -4,8 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import LANDMARKS, SPLITS
+from conftest import LANDMARKS
 
+import evaluation
 import metrics
 from dataloader import RadiographDataset, make_loader
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
@@ -21,9 +22,9 @@ def solver(prepared, tmp_path):
     """A small one with its made radiographs, at 32 and 64 px of a frame of 64."""
     flags = "--channels 4 --levels 3 --spatial_kernel 5 --warmup 9 --learning_rate 0.01 --precision float32"
     settings = read_settings([*flags.split(), "--stages", "32x1 64x1", "--result", str(tmp_path)])
-    data = {split: RadiographDataset(Path(prepared), split, with_heatmaps=True) for split in SPLITS}
+    data = {split: RadiographDataset(Path(prepared), split, with_heatmaps=True) for split in ("train", "valid")}
     model = SCN(num_landmarks=LANDMARKS, channels=4, levels=3, spatial_kernel=5)
-    return Solver(model, settings, {split: make_loader(dataset, 2) for split, dataset in data.items()})
+    return Solver(model, settings, tmp_path, {split: make_loader(dataset, 2) for split, dataset in data.items()})
 
 
 @pytest.mark.parametrize("size", [16, 32, 64])
@@ -32,16 +33,16 @@ def test_a_network_that_knows_is_measured_without_error_at_every_resolution(solv
     truth = solver.loaders["valid"].dataset.points_network_px
     drawn = draw_heatmaps(rescale(torch.from_numpy(truth), size / 64), size, size, 1.5).float()
     batches = iter(drawn.split(2))
-    monkeypatch.setattr(solver, "forward", lambda model, images: (next(batches), None, None))
-    found = solver.evaluate("valid", size)
-    assert metrics.point_errors(found.points_network_px, truth).max() < 0.01
-    assert found.peaks.max() <= 1
+    monkeypatch.setattr(evaluation, "forward", lambda *_: (next(batches), None, None))
+    result = evaluation.evaluate(solver.average, solver.loaders["valid"], size, "float32")
+    assert metrics.point_errors(result.points_network_px, truth).max() < 0.01
+    assert result.peaks.max() <= 1
 
 
 @pytest.mark.parametrize("size", [16, 32])
-def test_pictures_shrink_as_points_do(solver, size):
+def test_pictures_shrink_as_points_do(size):
     points = torch.tensor([[[20.3, 30.8], [41.5, 12.0], [33.0, 50.2]]])
-    shrunk, _ = decode_heatmaps(solver.shrink(draw_heatmaps(points, 64, 64, 5.0), size))
+    shrunk, _ = decode_heatmaps(evaluation.shrink(draw_heatmaps(points, 64, 64, 5.0), size))
     assert (shrunk - rescale(points, size / 64)).abs().max() < 0.02
 
 
@@ -78,7 +79,7 @@ def test_best_is_the_least_validation_ipe(solver, tmp_path):
     kept = []
     for epoch, (size, ipe) in enumerate([(32, math.nan), (32, 3.0), (64, 5.0), (64, 2.0), (64, 2.5)], 1):
         solver.history.append(row | {"epoch": epoch, "size": size, "valid_ipe_px": ipe})
-        solver.keep(solver.history[-1])
+        solver.keep()
         kept.append(torch.load(tmp_path / "best.pt", weights_only=True)["epoch"])
     assert kept == [1, 2, 2, 4, 4]
     assert torch.load(tmp_path / "last.pt", weights_only=True)["epoch"] == 5

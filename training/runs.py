@@ -1,0 +1,77 @@
+"""The folders of runs: result/001, result/002, ...: a new one for every training, the newest one to go on with."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from runtime.checkpoint import read_checkpoint
+from runtime.command import alone_in
+from runtime.files import DataError
+
+RESULTS = Path("result")  # where runs are numbered that are not told another place
+LAST, BEST = "last.pt", "best.pt"  # to resume; of the least validation IPE
+PREVIOUS = "previous.pt"  # the last state but one, should last.pt be damaged
+METRICS = "metrics.csv"
+WEIGHTS = "weights.pt"  # that export.py makes of the best
+NOT_TRIED = {"mode", "result", "checkpoint", "resume", "test_on", "debug", "device"}  # settings that make no other network
+
+
+def numbered(results: Path = RESULTS) -> list[Path]:
+    """The folders with a number for a name, the newest last."""
+    folders = results.iterdir() if results.is_dir() else []
+    return sorted((path for path in folders if path.is_dir() and path.name.isdecimal()), key=lambda path: int(path.name))
+
+
+def new_run(results: Path = RESULTS) -> Path:
+    """Make the next numbered folder; two runs that start together get two."""
+    while True:
+        number = 1 + max((int(path.name) for path in numbered(results)), default=0)
+        try:
+            (results / f"{number:03d}").mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return results / f"{number:03d}"
+
+
+@contextmanager
+def working_in(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder; one that stays empty is not left behind, so that a mistake costs no number."""
+    try:
+        with alone_in(folder):
+            yield
+    finally:
+        with suppress(OSError):  # it holds something
+            folder.rmdir()
+
+
+def newest_with(*names: str, results: Path = RESULTS) -> Path | None:
+    """The newest run that holds a file of one of these names."""
+    runs = [path for path in numbered(results) if any((path / name).exists() for name in names)]
+    return runs[-1] if runs else None
+
+
+def newest_run(*names: str, results: Path = RESULTS) -> Path:
+    """The same. Raises DataError where there is none."""
+    if run := newest_with(*names, results=results):
+        return run
+    raise DataError(f"{results}: expected a run with {' or '.join(names)}, found none; train first, or name a folder")
+
+
+def list_runs(results: Path, defaults: dict) -> list[str]:
+    """A line for every run below a folder: settings that differ from the defaults, best validation IPE, test IPE."""
+    folders = [path for path in sorted(results.glob("*")) if (path / BEST).exists() or (path / LAST).exists()]
+    lines = []
+    for folder in sorted(folders, key=lambda path: (path.name.isdecimal() and int(path.name), path.name)):
+        try:
+            state = read_checkpoint(folder / (BEST if (folder / BEST).exists() else LAST))
+        except DataError as error:
+            lines.append(f"{folder.name:12s} {error}")
+            continue
+        settings = {key: value for key, value in state["settings"].items() if key in defaults and key not in NOT_TRIED}
+        differ = " ".join(f"--{key} {json.dumps(value)}" for key, value in settings.items() if value != defaults[key])
+        best = f"{folder.name:12s} {state['epoch']:5d} {state['valid_ipe_px']:10.3f}"
+        tested = folder / "test.json"
+        test = f"{json.loads(tested.read_text())['ipe_px']:.3f}" if tested.exists() else "-"
+        lines.append(f"{best} {test:>8s}   {differ or 'the defaults'}")
+    return lines
