@@ -6,7 +6,7 @@ import re
 import shlex
 import sys
 from functools import cache
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 
 import pytest
@@ -113,7 +113,7 @@ def check(words: list[str]) -> str:
         return options.training_script
     if rest[:2] == ["-m", "pytest"]:
         files = [ROOT / word for word in rest if word.endswith(".py")]
-        chosen = dict(zip(rest, rest[1:])).get("-k", "")
+        chosen = dict(pairwise(rest)).get("-k", "")
         assert all(file.exists() for file in files), f"no such files: {files}"
         assert not chosen or any(re.search(rf"def test_\w*{chosen}", file.read_text()) for file in files), f"no test: {chosen}"
         return ""
