@@ -38,12 +38,10 @@ def spans_of_code(page: Path) -> list[str]:
 
 def commands_of(page: Path) -> list[list[str]]:
     """The words of every command of a page, those joined by && apart."""
-    commands = []
-    for code in lines_of_code(page) + spans_of_code(page):
-        if re.search(r"(^|[ /])(python3?|torchrun|\w+\.py) ", code):
-            for command in code.split(" && "):
-                commands.append(shlex.split(command))
-    return commands
+    named = re.compile(r"(^|[ /])(python3?|torchrun|\w+\.py) ")
+    codes = [line for line in lines_of_code(page) if named.search(line + " ")]
+    codes += [span for span in spans_of_code(page) if named.search(span)]  # a file's name alone is none
+    return [shlex.split(command) for code in codes for command in code.split(" && ")]
 
 
 def without_surroundings(words: list[str]) -> list[str]:
