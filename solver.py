@@ -22,15 +22,17 @@ from loss import ridge_loss
 from model import SCN
 from runtime import distributed
 from runtime.checkpoint import read_checkpoint, write_checkpoint
-from runtime.device import be_deterministic, choose_device, fastest_precision
+from runtime.device import be_deterministic, choose_device, choose_precision
 from runtime.files import DataError, write_csv
 from training import figures, report
 from training.runs import BEST, LAST, METRICS, PREVIOUS
 from training.schedule import progress_after_epochs, schedule_factor, stage_sizes
 
+CHECK_EVERY = 10  # steps between two looks at whether the loss is finite, for which a GPU must be waited for
 CURVES_EVERY_S = 60  # seconds at least between two drawings of the curves, which take half a second
 # settings that may differ between a run and its continuation
 MAY_DIFFER = {"data", "result", "mode", "checkpoint", "test_on", "resume", "init", "debug", "device", "deterministic"}
+MAY_DIFFER |= {"allow_seen", "allow_missing"}
 
 
 class Solver:
@@ -45,13 +47,14 @@ class Solver:
         self.settings, self.result, self.loaders = settings, result, loaders
         self.data_settings, self.network_size, self.sigma = data.settings, data.size, data.sigma
         self.digests = {role: loader.dataset.digest() for role, loader in loaders.items()}
-        self.sizes = stage_sizes(settings.stages, data.size, settings.spatial_factor, 2 ** (settings.levels - 1))
+        self.seen = {role: loader.dataset.picture_digests() for role, loader in loaders.items()}
+        self.sizes = stage_sizes(settings.stages, data.size, settings.spatial_factor, 2 ** (settings.levels - 1), data.sigma)
         self.progress = progress_after_epochs(self.sizes, data.size)
         if settings.deterministic:
             be_deterministic()
         self.device = distributed.start(choose_device(settings.device))
-        precision = fastest_precision(self.device) if settings.precision == "auto" else settings.precision
-        self.precision = distributed.gather([precision])[0]  # the processes must agree
+        self.precision = distributed.gather([choose_precision(settings.precision, self.device)])[0]  # the processes must agree
+        torch.backends.cudnn.benchmark = not settings.deterministic
         self.augment = Augment(**{field.name: getattr(settings, field.name) for field in fields(Augment)})
         self.model = model.to(self.device, memory_format=torch.channels_last)
         self.parallel = distributed.wrap(self.model)
@@ -93,10 +96,13 @@ class Solver:
         losses, errors = [], []
         step_progress = (self.progress[epoch] - self.progress[epoch - 1]) / len(self.loaders["train"])
         for i, batch in enumerate(self.loaders["train"]):
+            if i == 0 and distributed.RANK:
+                torch.manual_seed(seed + 999_983 * distributed.RANK)  # dropout of its own, in the order of all
             rate = self.set_learning_rate(self.progress[epoch - 1] + i * step_progress)
             count = len(batch["image"])
             part, weight = distributed.share(count)
-            loss, errors_px = self.step(epoch, size, batch, generator, part, weight)
+            check = i % CHECK_EVERY == 0 or i + 1 == len(self.loaders["train"])
+            loss, errors_px = self.step(epoch, size, batch, generator, part, weight, check)
             losses.append(loss * count / distributed.WORLD)
             errors += [errors_px] if weight else []
             bar.update(step_progress)
@@ -106,11 +112,16 @@ class Solver:
         return {"learning_rate": rate} | report.epoch_figures("train", loss, errors_px)
 
     def step(
-        self, epoch: int, size: int, batch: dict, generator: torch.Generator, part: slice, weight: float
+        self, epoch: int, size: int, batch: dict, generator: torch.Generator, part: slice, weight: float, check: bool
     ) -> tuple[Tensor, Tensor]:
-        """Learn from this process's part of a batch; returns the loss and the errors (b, L), network-frame px."""
+        """Learn from this process's part of a batch; returns the loss and the errors (b, L), network-frame px.
+
+        With `check` a loss that is not finite raises DataError.
+        """
         to_size = size / self.network_size
-        images, points = self.augment(batch["image"].to(self.device), batch["points"].to(self.device), generator, part)
+        images = batch["image"][part].to(self.device, non_blocking=True)
+        images, points = self.augment(images, batch["points"][part], generator, part, len(batch["image"]))
+        points = points.to(self.device, non_blocking=True)
         points_at_size = rescale(points, to_size)
         targets = draw_heatmaps(points_at_size, size, size, self.sigma * to_size)
         heatmaps, _, _ = forward(self.parallel, shrink(images, size), self.spatial_factor(size), self.precision)
@@ -120,7 +131,7 @@ class Solver:
         self.optimizer.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip or math.inf)
-        if not torch.isfinite(loss + norm):
+        if check and not torch.isfinite(loss + norm):
             values = ", ".join(f"{name} {value.item():g}" for name, value in (parts | {"gradient": norm}).items())
             raise DataError(f"epoch {epoch}: the loss is not finite ({values}); train with a lower learning_rate")
         self.optimizer.step()
@@ -161,7 +172,10 @@ class Solver:
 
     def test(self, data: RadiographDataset) -> dict:
         """Measure the best network on a data set and write what it found to RESULT; returns the figures."""
-        return test(self.result / BEST, data, self.result, self.device, self.settings.precision, self.settings.batch_size)
+        settings = self.settings
+        return test(
+            self.result / BEST, data, self.result, self.device, self.precision, settings.batch_size, settings.allow_seen, True
+        )
 
     def keep(self) -> None:
         """Write what the last epoch left: the best state, the last state, the table and the curves."""
@@ -192,6 +206,7 @@ class Solver:
             "provenance": report.provenance(),
             "epoch": len(self.history),
             "valid_ipe_px": self.history[-1]["valid_ipe_px"],
+            "seen": self.seen,
         }
 
     def training_state(self) -> dict:
@@ -206,11 +221,14 @@ class Solver:
 
     def start_from(self, path: Path) -> None:
         """Begin with the weights of a checkpoint; those made for another number of landmarks stay random. Raises DataError."""
-        weights, own = read_checkpoint(path, self.device)["weights"], self.model.state_dict()
+        state, own = read_checkpoint(path, self.device), self.model.state_dict()
+        weights = state["weights"]
         fitting = {name: weight for name, weight in weights.items() if name in own and weight.shape == own[name].shape}
         anew = sorted(own.keys() - fitting.keys())
         if len(fitting) <= len(own) / 2:
             raise DataError(f"{path}: is another network than the model settings ask for; use its settings, or a blank --init")
+        for role, digests in state.get("seen", {}).items():
+            self.seen[role] += digests
         self.model.load_state_dict(own | fitting)
         self.average.load_state_dict(own | fitting)
         print(f"starting from {path}" + (f"; random, because their shapes differ: {', '.join(anew)}" if anew else ""))
@@ -242,7 +260,8 @@ class Solver:
         self.average.load_state_dict(state["weights"])
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.steps_at_size, self.history, self.precision = state["steps_at_size"], state["history"], state["precision"]
+        self.steps_at_size, self.history = state["steps_at_size"], state["history"]
+        self.precision, self.seen = state["precision"], state["seen"]
         if path != last and last.exists() and distributed.FIRST:
             os.replace(last, last.with_name("damaged.pt"))  # or it would take the place of the good one
         if distributed.FIRST:

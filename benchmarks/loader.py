@@ -25,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("dataset/processed"))
     options = parser.parse_args()
-    data = RadiographDataset(options.data, "train", with_heatmaps=False)
+    data = RadiographDataset(options.data, "train")
     loader = make_loader(data, BATCH, shuffle=True)
     augment = Augment(**{field.name: getattr(Settings(), field.name) for field in fields(Augment)})
     batch = next(iter(loader))

@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--split", default="valid", help="to measure on")
     parser.add_argument("--sets", default=",".join(SETS), help="which averages, separated by commas")
     options = parser.parse_args()
-    data = RadiographDataset(options.data, options.split, with_heatmaps=False)
+    data = RadiographDataset(options.data, options.split)
     predictors = [Predictor(path, "cpu") for path in options.weights]
     unit, _ = metrics.millimetres_per_pixel(data.sizes_px, data.spacings_mm, data.points_px, data.size)
     known: dict[tuple, np.ndarray] = {}

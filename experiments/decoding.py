@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("dataset/processed"), help="prepared data")
     parser.add_argument("--split", default="valid", help="to measure on")
     options = parser.parse_args()
-    data = RadiographDataset(options.data, options.split, with_heatmaps=False)
+    data = RadiographDataset(options.data, options.split)
     predictor = Predictor(options.weights, "cpu")
     found: dict[str, list[Tensor]] = {name: [] for name in DECODERS}
     for i in range(len(data)):

@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=100, help="of the run for speed")
     options = parser.parse_args()
     predictor = Predictor(options.weights)
-    data = RadiographDataset(options.data, options.split, with_heatmaps=False)
+    data = RadiographDataset(options.data, options.split)
     raw, _ = find_radiographs(options.raw)
     pictures = [read_radiograph(raw[id][1]).pixels for id in data.ids]
 
