@@ -1,6 +1,5 @@
 """What a network finds in radiographs and how far off it is: one way for validation, test, export and prediction."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,15 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from dataloader import RadiographDataset, make_loader
+from dataloader import RadiographDataset
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
 from loss import ridge_loss
 from model import SCN
 from runtime import distributed
-from runtime.checkpoint import read_checkpoint
-from runtime.device import autocast, choose_precision
+from runtime.device import autocast
 from runtime.files import DataError
-from training import report
 
 
 @dataclass
@@ -83,47 +80,6 @@ def evaluate(model: SCN, loader: DataLoader, size: int, precision: str) -> Evalu
     return Evaluation(sum(losses) / len(points), np.array(points), np.array(peaks))
 
 
-def test(
-    checkpoint: Path,
-    data: RadiographDataset,
-    folder: Path,
-    device: torch.device,
-    precision: str,
-    batch_size: int,
-    allow_seen: bool = False,
-    replace: bool = False,
-) -> dict:
-    """Measure a checkpoint's network on a data set and write what it found to a folder; returns the figures.
-
-    `precision` "auto" is the one that it was trained in, where the hardware has it. Radiographs that it was trained on or chosen
-    by are refused unless `allow_seen`, or unless they are of the split of that name. What another network or other data left in
-    the folder stays, unless `replace`. Raises DataError.
-    """
-    state = read_checkpoint(checkpoint, device)
-    fits(checkpoint, state, data)
-    seen = seen_radiographs(state, data)
-    if seen and not allow_seen:
-        role, ids = next(iter(seen.items()))
-        purpose = {"train": "trained on", "valid": "chosen by"}[role]
-        raise DataError(
-            f"{checkpoint}: was {purpose} {len(ids)} of the {len(data)} radiographs of {data.split} ({', '.join(ids[:5])}): "
-            "its errors there would be too small; take others, or give --allow_seen"
-        )
-    made_of = {"weights": digest_of(state["weights"]), "data": data.digest()[:16]}
-    if not replace:
-        report.refuse_other(folder, data.split, made_of)
-    precision = choose_precision(precision, device, state["precision"])
-    evaluation = evaluate(network_of(state, device), make_loader(data, batch_size), state["size"], precision)
-    more = {"split": data.split, "network_input_px": state["size"], "precision": precision} | made_of
-    if data.settings.get("synthetic"):
-        more["radiographs"] = "synthetic"
-    if seen:
-        more["seen"] = {role: len(ids) for role, ids in seen.items()}
-    if "seen" not in state:
-        print(f"{checkpoint}: does not say which radiographs it was trained on")
-    return report.write_test(folder, data, evaluation.points_network_px, evaluation.peaks, more)
-
-
 def fits(checkpoint: Path, state: dict, data: RadiographDataset) -> None:
     """Raises DataError where a data set was prepared otherwise than that of a checkpoint."""
     for what, trained, prepared in (
@@ -150,10 +106,3 @@ def seen_radiographs(state: dict, data: RadiographDataset) -> dict[str, list[str
         if ids and role != data.split:
             seen[role] = ids
     return seen
-
-
-def digest_of(weights: dict[str, Tensor]) -> str:
-    content = hashlib.sha256()
-    for name in sorted(weights):
-        content.update(weights[name].float().cpu().contiguous().numpy().tobytes())
-    return content.hexdigest()[:16]

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import torch
 
-import evaluation
 from augment import Augment
 from dataloader import RadiographDataset, make_loader
 from model import SCN
@@ -28,7 +27,7 @@ from runtime.checkpoint import read_checkpoint
 from runtime.command import exit_status
 from runtime.device import PRECISIONS, choose_device
 from runtime.files import DataError
-from solver import Solver
+from solver import Solver, test
 from training.check import check
 from training.runs import BEST, LAST, METRICS, PREVIOUS, RESULTS, list_runs, new_run, newest_run, working_in
 
@@ -126,7 +125,7 @@ def run(settings: Settings) -> int:
     if settings.mode == "runs":
         return show_runs(Path(settings.result or RESULTS))
     if settings.mode == "test":
-        return test(settings)
+        return measure(settings)
     data = load_data(settings, ("train", "valid", settings.test_on))
     findings = check([*data.values()], augment_of(settings), limit=None if settings.mode == "check" else CHECKED)
     print("".join(f"check: {finding}\n" for finding in findings) or "check: nothing found\n", end="")
@@ -157,7 +156,7 @@ def train(settings: Settings, data: dict[str, RadiographDataset]) -> int:
     return 0
 
 
-def test(settings: Settings) -> int:
+def measure(settings: Settings) -> int:
     """Measure a trained network."""
     if not distributed.FIRST:
         return 0
@@ -169,7 +168,7 @@ def test(settings: Settings) -> int:
     result = Path(settings.result or (checkpoint.parent if of_a_run else RESULTS / checkpoint.stem))
     with working_in(result):
         device = choose_device(settings.device)
-        figures = evaluation.test(
+        figures = test(
             checkpoint, data, result, device, settings.precision, settings.batch_size, settings.allow_seen
         )
         tell(figures, settings.test_on, checkpoint)

@@ -1,6 +1,7 @@
-"""The training of an SCN: epochs with validation, the best and the last state kept, an interrupted run gone on with."""
+"""Training an SCN, going on with an interrupted training, and testing the network that came of it."""
 
 import copy
+import hashlib
 import math
 import os
 import time
@@ -15,8 +16,8 @@ from tqdm import tqdm
 
 import metrics
 from augment import Augment
-from dataloader import RadiographDataset
-from evaluation import evaluate, forward, shrink, test
+from dataloader import RadiographDataset, make_loader
+from evaluation import evaluate, fits, forward, network_of, seen_radiographs, shrink
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
 from loss import ridge_loss
 from model import SCN
@@ -286,3 +287,51 @@ class Solver:
 def rank(row: dict) -> float:
     """What the best epoch has the least of: validation IPE, infinite where no validation radiograph has a landmark."""
     return math.inf if math.isnan(row["valid_ipe_px"]) else row["valid_ipe_px"]
+
+
+def test(
+    checkpoint: Path,
+    data: RadiographDataset,
+    folder: Path,
+    device: torch.device,
+    precision: str,
+    batch_size: int,
+    allow_seen: bool = False,
+    replace: bool = False,
+) -> dict:
+    """Measure a checkpoint's network on a data set and write what it found to a folder; returns the figures.
+
+    `precision` "auto" is the one that it was trained in, where the hardware has it. Radiographs that it was trained on or chosen
+    by are refused unless `allow_seen`, or unless they are of the split of that name. What another network or other data left in
+    the folder stays, unless `replace`. Raises DataError.
+    """
+    state = read_checkpoint(checkpoint, device)
+    fits(checkpoint, state, data)
+    seen = seen_radiographs(state, data)
+    if seen and not allow_seen:
+        role, ids = next(iter(seen.items()))
+        purpose = {"train": "trained on", "valid": "chosen by"}[role]
+        raise DataError(
+            f"{checkpoint}: was {purpose} {len(ids)} of the {len(data)} radiographs of {data.split} ({', '.join(ids[:5])}): "
+            "its errors there would be too small; take others, or give --allow_seen"
+        )
+    made_of = {"weights": digest_of(state["weights"]), "data": data.digest()[:16]}
+    if not replace:
+        report.refuse_other(folder, data.split, made_of)
+    precision = choose_precision(precision, device, state["precision"])
+    evaluation = evaluate(network_of(state, device), make_loader(data, batch_size), state["size"], precision)
+    more = {"split": data.split, "network_input_px": state["size"], "precision": precision} | made_of
+    if data.settings.get("synthetic"):
+        more["radiographs"] = "synthetic"
+    if seen:
+        more["seen"] = {role: len(ids) for role, ids in seen.items()}
+    if "seen" not in state:
+        print(f"{checkpoint}: does not say which radiographs it was trained on")
+    return report.write_test(folder, data, evaluation.points_network_px, evaluation.peaks, more)
+
+
+def digest_of(weights: dict[str, Tensor]) -> str:
+    content = hashlib.sha256()
+    for name in sorted(weights):
+        content.update(weights[name].float().cpu().contiguous().numpy().tobytes())
+    return content.hexdigest()[:16]

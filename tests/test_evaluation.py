@@ -10,9 +10,10 @@ from conftest import LANDMARKS, SMALL_RUN, preprocess, train_here
 
 import export
 from dataloader import RadiographDataset
-from evaluation import digest_of, seen_radiographs
+from evaluation import seen_radiographs
 from main import main
 from runtime.files import DataError
+from solver import digest_of
 
 
 @pytest.fixture(scope="module")
