@@ -38,10 +38,10 @@ def figures_of(px: np.ndarray, mm: np.ndarray) -> dict[str, float]:
 def intervals(px: np.ndarray, mm: np.ndarray, resamples: int) -> list[list]:
     """Each figure with the 2.5 and 97.5 percentiles over radiographs drawn with replacement."""
     rng = np.random.default_rng(0)
-    drawn = [figures_of(px[chosen], mm[chosen]) for chosen in rng.integers(0, len(px), (resamples, len(px)))]
+    resampled = [figures_of(px[chosen], mm[chosen]) for chosen in rng.integers(0, len(px), (resamples, len(px)))]
     rows = []
     for name, value in figures_of(px, mm).items():
-        low, high = np.percentile([one[name] for one in drawn], (2.5, 97.5))
+        low, high = np.percentile([one[name] for one in resampled], (2.5, 97.5))
         rows.append([name, f"{value:.3f}", f"{low:.3f} to {high:.3f}"])
     return rows
 
