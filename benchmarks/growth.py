@@ -3,7 +3,7 @@
     python -m benchmarks.growth --raw dataset --weights weights/scn_hand.pt --counts 133,1000,10000
 
 The training radiographs of the raw folder are repeated, each with pixels of its own. An epoch is that of a narrow network (16
-channels) at 64 px, whose time is that of the data as much as its own. Peak memory is that of the command and its children.
+channels) at 128 px, whose time is that of the data as much as its own. Peak memory is that of the command and its children.
 """
 
 import argparse

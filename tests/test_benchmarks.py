@@ -159,7 +159,7 @@ def test_growth(raw, tmp_path, monkeypatch, capsys):
     assert commands[0] == 4 + growth.HELD_OUT and commands[4] == 5 + growth.HELD_OUT
     prepare, train, predict = commands[1:4]
     settings = read_settings(train[1:])
-    assert (settings.channels, settings.stages, settings.init) == (16, "64x1", "")
+    assert (settings.channels, settings.stages, settings.init) == (16, "128x1", "")
     assert train[0] == "main.py" and settings.data == prepare[prepare.index("--out") + 1]
     assert predict[0] == "predict.py" and predict[1] == prepare[prepare.index("--raw") + 1] + "/train"
     assert predict[predict.index("--weights") + 1] == str(tmp_path / "own.pt")
