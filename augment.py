@@ -13,7 +13,7 @@ from torch import Tensor
 
 from runtime.files import DataError
 
-INVERSION_STEPS = 30  # of the fixed-point iteration: below 0.01 px for every displacement that is allowed
+INVERSION_STEPS = 30  # at most, of the fixed-point iteration: below 0.01 px for every displacement that is allowed
 
 
 def uniform(shape: tuple[int, ...], limit: float, generator: torch.Generator) -> Tensor:
@@ -80,46 +80,55 @@ class Augment:
             )
 
     def __call__(
-        self, images: Tensor, points: Tensor, generator: torch.Generator, part: slice = slice(None)
+        self, images: Tensor, points: Tensor, generator: torch.Generator, part: slice = slice(None), batch: int | None = None
     ) -> tuple[Tensor, Tensor]:
         """Change a batch by one draw per radiograph.
 
-        images (B, C, H, W) in [-1, 1], points (B, L, 2) as (x, y) px, NaN where missing -> the same, changed; landmarks moved
-        off the picture become NaN. What comes into view from outside repeats the picture's border. Of several processes each
-        gives the whole batch and takes its `part`: so the draws are those of one process.
+        images (B, C, H, W) in [-1, 1] on any device, points (B, L, 2) as (x, y) px on the CPU, NaN where missing -> the same,
+        changed; landmarks moved off the picture become NaN. What comes into view from outside repeats the picture's border. Of
+        several processes each gives its `part` of a `batch` of radiographs, and the draws are those of one process.
         """
-        batch, _, height, width = images.shape
-        device = images.device
+        *_, height, width = images.shape
+        batch = batch or len(images)
 
         def draw(shape: tuple[int, ...], limit: float) -> Tensor:
-            return uniform((batch, *shape), limit, generator)[part].to(device)
+            return uniform((batch, *shape), limit, generator)[part]
 
         angle = torch.deg2rad(draw((), self.rotation))
         zoom, stretch = draw((), self.scaling), draw((), self.stretch)
         shift, count = draw((1, 2), self.translation), self.elastic_intervals + 3
         control = draw((count, count, 2), self.elastic)
         scale, brighter = draw((1, 1, 1), self.intensity_scale), draw((1, 1, 1), self.intensity_shift)
-        images, points = images[part], points[part]
-
-        size = torch.tensor([width, height], dtype=points.dtype, device=device)
+        size = torch.tensor([width, height], dtype=points.dtype)
         centre = (size - 1) / 2
         cos, sin = angle.cos(), angle.sin()
         grow = torch.stack([zoom + stretch, zoom - stretch], -1).exp()
         matrix = torch.stack([cos, -sin, sin, cos], -1).reshape(-1, 2, 2) * grow[:, None, :]
         shift = shift * size
         elastic = Elastic(control * size, height, width)
-
-        columns = torch.arange(width, device=device, dtype=points.dtype)
-        rows = torch.arange(height, device=device, dtype=points.dtype)
-        new = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)
-        looked_up = new + elastic.on_grid(columns, rows)
-        old = (looked_up - centre).flatten(1, 2) @ matrix.mT + centre + shift
-        grid = ((2 * old + 1) / size - 1).reshape(-1, height, width, 2)
-        images = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        images = warp(images, elastic, matrix, centre, shift)
 
         target = (points - centre - shift) @ torch.linalg.inv(matrix).mT + centre
         points = target
         for _ in range(INVERSION_STEPS):
-            points = target - elastic.at(points)
+            before, points = points, target - elastic.at(points)
+            if torch.equal(before.nan_to_num(), points.nan_to_num()):  # it would stay so
+                break
         inside = ((points >= -0.5) & (points <= size - 0.5)).all(-1, keepdim=True)
+        scale, brighter = scale.to(images.device, non_blocking=True), brighter.to(images.device, non_blocking=True)
         return images * (1 + scale) + brighter, points.where(inside, torch.nan)
+
+
+def warp(images: Tensor, elastic: Elastic, matrix: Tensor, centre: Tensor, shift: Tensor) -> Tensor:
+    """Look up every pixel of the new pictures in the old ones (B, C, H, W), on their device."""
+    height, width = images.shape[-2:]
+    control, matrix, centre, shift = (
+        part.to(images.device, non_blocking=True) for part in (elastic.control, matrix, centre, shift)
+    )
+    columns = torch.arange(width, device=images.device, dtype=matrix.dtype)
+    rows = torch.arange(height, device=images.device, dtype=matrix.dtype)
+    new = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)
+    looked_up = new + Elastic(control, height, width).on_grid(columns, rows)
+    old = (looked_up - centre).flatten(1, 2) @ matrix.mT + centre + shift
+    grid = ((2 * old + 1) / (2 * centre + 1) - 1).reshape(-1, height, width, 2)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -16,20 +15,27 @@ from runtime.files import DataError
 
 
 class RadiographDataset(Dataset):
-    """One split of a processed folder; the pictures are held in memory as bytes, heatmaps are read when asked for.
+    """One split of a processed folder; the pictures are held in memory as bytes, heatmaps are drawn where they are needed.
 
     Attributes: ids (N names), sizes_px (N, 2) width and height, spacings_mm (N, 2) NaN where unknown, points_px (N, L, 2)
     in the radiograph's frame and points_network_px (N, L, 2) in the network's, both (x, y), NaN where missing; `size`
     px and `sigma` px of the network frame; `settings` of its making.
     """
 
-    def __init__(self, folder: Path, split: str, with_heatmaps: bool, ids: list[str] | None = None):
-        """`ids`: which radiographs, wherever in the folder they lie; none: those of the folder's own split."""
-        self.folder, self.split, self.with_heatmaps = folder, split, with_heatmaps
+    def __init__(self, folder: Path, split: str, ids: list[str] | None = None, allow_missing: bool = False):
+        """`ids`: which radiographs, wherever in the folder they lie; none: those of the folder's own split. Raises DataError."""
+        self.folder, self.split = folder, split
         self.settings, rows = read_folder(folder)
         self.size, self.sigma = self.settings["size"], self.settings["sigma"]
         wanted = None if ids is None else set(ids)
         rows = [row for row in rows if (row["split"] == split if wanted is None else row["id"] in wanted)]
+        missing = sorted((wanted or set()) - {row["id"] for row in rows})
+        if missing and not allow_missing:
+            named = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+            raise DataError(
+                f"{folder / TABLE}: {len(missing)} of {len(wanted)} listed radiographs of {split} are not prepared ({named}); "
+                "prepare them, correct the list, or give --allow_missing"
+            )
         if not rows:
             raise DataError(f"{folder / TABLE}: expected radiographs of {split}, found none; add some and prepare the data again")
         landmarks = sum(name.startswith("network_x") for name in rows[0])
@@ -41,7 +47,7 @@ class RadiographDataset(Dataset):
             self.numbers(rows, [f"{frame}{axis}{i}" for i in range(landmarks) for axis in "xy"]).reshape(len(rows), landmarks, 2)
             for frame in ("", "network_")
         )
-        self.pictures = np.stack([self.read(i, ".png", iio.imread, (self.size, self.size)) for i in range(len(rows))])
+        self.pictures = np.stack([self.read(i) for i in range(len(rows))])
 
     def numbers(self, rows: list[dict[str, str]], names: list[str]) -> np.ndarray:
         """(rows, names) float64, NaN for a blank cell. Raises DataError."""
@@ -50,18 +56,18 @@ class RadiographDataset(Dataset):
         except (KeyError, ValueError) as error:
             raise DataError(f"{self.folder / TABLE}: not as data_preprocessing.py writes it ({error}); run it again") from error
 
-    def read(self, i: int, suffix: str, reader: Callable[[Path], np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-        """What `reader` makes of a file of this split. Raises DataError."""
-        path = self.stems[i].with_name(self.stems[i].name + suffix)
+    def read(self, i: int) -> np.ndarray:
+        """The picture of one radiograph, (size, size) uint8. Raises DataError."""
+        path, shape = self.stems[i].with_name(self.stems[i].name + ".png"), (self.size, self.size)
         try:
-            content = reader(path)
+            picture = iio.imread(path)
         except MemoryError:
             raise
-        except Exception as error:  # a damaged file makes each reader raise its own
+        except Exception as error:  # a damaged file makes the reader raise whatever it likes
             raise DataError(f"{path}: cannot be read ({error}); run data_preprocessing.py again") from error
-        if content.shape != shape:
-            raise DataError(f"{path}: expected the shape {shape}, found {content.shape}; run data_preprocessing.py again")
-        return content
+        if picture.shape != shape:
+            raise DataError(f"{path}: expected the shape {shape}, found {picture.shape}; run data_preprocessing.py again")
+        return picture
 
     def digest(self) -> str:
         """The same for the same radiographs with the same landmarks."""
@@ -70,20 +76,16 @@ class RadiographDataset(Dataset):
             content.update(part.tobytes())
         return content.hexdigest()
 
+    def picture_digests(self) -> list[str]:
+        """One a radiograph, the same for the same prepared picture, by which a checkpoint knows what it was trained on."""
+        return [hashlib.sha256(picture.tobytes()).hexdigest()[:16] for picture in self.pictures]
+
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, i: int) -> dict[str, torch.Tensor]:
-        """image (1, size, size) in [-1, 1], points (L, 2) network-frame px, and heatmaps (L, size, size) if asked for."""
-        item = {
-            "image": to_input(self.pictures[i])[None],
-            "points": torch.from_numpy(self.points_network_px[i]).float(),
-        }
-        if self.with_heatmaps:
-            shape = (len(item["points"]), self.size, self.size)
-            heatmaps = self.read(i, ".npz", lambda path: np.load(path)["heatmaps"], shape)
-            item["heatmaps"] = torch.from_numpy(heatmaps).float()
-        return item
+        """image (1, size, size) in [-1, 1] and points (L, 2), network-frame px."""
+        return {"image": to_input(self.pictures[i])[None], "points": torch.from_numpy(self.points_network_px[i]).float()}
 
 
 def to_input(picture: np.ndarray) -> torch.Tensor:
@@ -94,4 +96,4 @@ def to_input(picture: np.ndarray) -> torch.Tensor:
 def make_loader(dataset: RadiographDataset, batch_size: int, shuffle: bool = False, share: bool = False) -> DataLoader:
     """Batches, the last one maybe smaller: in an order that torch.manual_seed decides, or with `share` this process's part."""
     sampler = range(distributed.RANK, len(dataset), distributed.WORLD) if share else None
-    return DataLoader(dataset, batch_size, shuffle=shuffle, sampler=sampler)
+    return DataLoader(dataset, batch_size, shuffle=shuffle, sampler=sampler, pin_memory=torch.cuda.is_available())

@@ -9,15 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from dataloader import RadiographDataset, make_loader
-from heatmap import decode_heatmaps, rescale
+from dataloader import RadiographDataset
+from heatmap import decode_heatmaps, draw_heatmaps, rescale
 from loss import ridge_loss
 from model import SCN
 from runtime import distributed
-from runtime.checkpoint import read_checkpoint
 from runtime.device import autocast
 from runtime.files import DataError
-from training import report
 
 
 @dataclass
@@ -26,7 +24,7 @@ class Evaluation:
 
     loss: float  # mean over radiographs, without the ridge term
     points_network_px: np.ndarray  # (N, L, 2) as (x, y)
-    peaks: np.ndarray  # (N, L) heights of the heatmaps
+    peaks: np.ndarray  # (N, L) fitted heights of the heatmaps
 
 
 def network_of(state: dict, device: torch.device) -> SCN:
@@ -50,8 +48,8 @@ def forward(model: nn.Module, images: Tensor, spatial_factor: int, precision: st
 def find_landmarks(model: SCN, images: Tensor, size: int, precision: str) -> tuple[Tensor, Tensor, Tensor]:
     """Images (B, 1, network size, network size), seen at `size` px.
 
-    -> heatmaps (B, L, size, size), points (B, L, 2) as (x, y) network-frame px, and the peaks (B, L) of the heatmaps. The spatial
-    configuration keeps its grid at every resolution.
+    -> heatmaps (B, L, size, size), points (B, L, 2) as (x, y) network-frame px, and the heatmaps' fitted heights (B, L). The
+    spatial configuration keeps its grid at every resolution.
     """
     network_size = images.shape[-1]
     heatmaps, _, _ = forward(model, shrink(images, size), model.spatial_factor * size // network_size, precision)
@@ -69,31 +67,42 @@ def evaluate(model: SCN, loader: DataLoader, size: int, precision: str) -> Evalu
     area = (loader.dataset.size / size) ** 2
     losses, points, peaks = [], [], []
     model.eval()
+    data = loader.dataset
     for batch in loader:
-        heatmaps, found_px, heights = find_landmarks(model, batch["image"].to(device), size, precision)
-        targets = shrink(batch["heatmaps"].to(device), size)
-        loss, _ = ridge_loss(heatmaps, targets, batch["points"].to(device), [], 0, area)
+        images, truth = (batch[name].to(device, non_blocking=True) for name in ("image", "points"))
+        heatmaps, predicted, heights = find_landmarks(model, images, size, precision)
+        targets = shrink(draw_heatmaps(truth, data.size, data.size, data.sigma), size)
+        loss, _ = ridge_loss(heatmaps, targets, truth, [], 0, area)
         losses.append(loss.item() * len(heatmaps))
-        points.extend(found_px.cpu().double().numpy())
+        points.extend(predicted.cpu().double().numpy())
         peaks.extend(heights.cpu().numpy())
     losses, points, peaks = (distributed.gather(items) for items in (losses, points, peaks))
     return Evaluation(sum(losses) / len(points), np.array(points), np.array(peaks))
 
 
-def test(checkpoint: Path, data: RadiographDataset, folder: Path, device: torch.device, precision: str, batch_size: int) -> dict:
-    """Measure a checkpoint's network on a data set and write what it found to a folder; returns the figures.
-
-    `precision` "auto" is the one that it was trained in. Raises DataError.
-    """
-    state = read_checkpoint(checkpoint, device)
-    landmarks = state["network"]["num_landmarks"]
+def fits(checkpoint: Path, state: dict, data: RadiographDataset) -> None:
+    """Raises DataError where a data set was prepared otherwise than that of a checkpoint."""
     for what, trained, prepared in (
         ("data of {} px", state["network_size"], data.size),
-        ("{} landmarks", landmarks, data.points_px.shape[1]),
+        ("{} landmarks", state["network"]["num_landmarks"], data.points_px.shape[1]),
     ):
         if trained != prepared:
             raise DataError(f"{checkpoint}: expected {what.format(trained)}, found {what.format(prepared)} in {data.folder}")
-    precision = state["precision"] if precision == "auto" else precision
-    evaluation = evaluate(network_of(state, device), make_loader(data, batch_size), state["size"], precision)
-    more = {"split": data.split, "network_input_px": state["size"], "precision": precision}
-    return report.write_test(folder, data, evaluation.points_network_px, evaluation.peaks, more)
+    trained, prepared = state["data"]["profile"], data.settings["profile"]
+    if (trained is None) != (prepared is None) or (trained is not None and not np.allclose(trained, prepared, rtol=1e-4)):
+        raise DataError(
+            f"{checkpoint}: expected histograms matched to its own reference ({state['data']['reference']}), found "
+            f"{data.folder} matched to another ({data.settings['reference']}), so that predict.py would see other pictures; "
+            f"prepare them again: data_preprocessing.py --reference {checkpoint}"
+        )
+
+
+def seen_radiographs(state: dict, data: RadiographDataset) -> dict[str, list[str]]:
+    """IDs of the radiographs that a network was trained on ("train") or chosen by ("valid"), but for the split of that name."""
+    seen = {}
+    for role, digests in state.get("seen", {}).items():
+        digests = set(digests)
+        ids = [id for id, digest in zip(data.ids, data.picture_digests()) if digest in digests]
+        if ids and role != data.split:
+            seen[role] = ids
+    return seen

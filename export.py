@@ -16,11 +16,12 @@ import torch
 
 import metrics
 from dataloader import RadiographDataset, make_loader
-from evaluation import evaluate, network_of
+from evaluation import evaluate, fits, network_of, seen_radiographs
 from heatmap import rescale
 from joints.hand import landmark_names
 from prediction.calibration import calibrate
 from prediction.orientation import train_orientation
+from prediction.predictor import FITTED_HEIGHT
 from radiographs.prepared_folder import read_split
 from runtime.checkpoint import read_checkpoint, write_checkpoint
 from runtime.command import exit_status
@@ -30,7 +31,7 @@ from training.runs import BEST, WEIGHTS, newest_run
 ENOUGH = 19  # radiographs, from which on a 95 % quantile can be told
 BATCH_SIZE = 2
 PLACES = ("data", "split", "result", "checkpoint", "init")  # of the settings, which tell of one machine's folders
-KEPT = ("network", "size", "network_size", "precision", "data", "provenance", "epoch", "valid_ipe_px")  # of the checkpoint
+KEPT = ("network", "size", "network_size", "precision", "data", "provenance", "epoch", "valid_ipe_px", "seen")
 
 
 def own_frame(points_network_px: np.ndarray, data: RadiographDataset) -> np.ndarray:
@@ -51,10 +52,11 @@ def export(checkpoint: Path, folder: Path | None, out: Path, seed: int) -> None:
     split = state["settings"].get("split", "")
     listed = read_split(Path(split)) if split else {}
     train, valid = (
-        RadiographDataset(folder, split, with_heatmaps=split == "valid", ids=listed.get(split)) for split in ("train", "valid")
+        RadiographDataset(folder, split, listed.get(split), allow_missing=True) for split in ("train", "valid")
     )
-    if "profile" not in state["data"] or state["data"]["profile"] != valid.settings["profile"]:
-        raise DataError(f"{checkpoint}: was trained on data with another reference than {folder}; prepare that data again")
+    fits(checkpoint, state, valid)
+    if ids := seen_radiographs(state, valid).get("train"):
+        raise DataError(f"{checkpoint}: was trained on {len(ids)} radiographs of valid ({', '.join(ids[:5])}); take others")
     loader = make_loader(valid, BATCH_SIZE)
     weights = {name: weight.half() for name, weight in state["weights"].items()}
     figures = {}
@@ -73,6 +75,7 @@ def export(checkpoint: Path, folder: Path | None, out: Path, seed: int) -> None:
     print(f"radii at full confidence: median {np.nanmedian(trust.radius):.2f} px of the network frame; learning orientations")
     made = {
         "weights": weights,
+        "confidence": FITTED_HEIGHT,
         "names": landmark_names(state["network"]["num_landmarks"]),
         "trust": {name: torch.from_numpy(value) for name, value in vars(trust).items()},
         "orientation": train_orientation(train.pictures, seed).state_dict(),

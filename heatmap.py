@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 WINDOW_RADIUS = 2  # pixels each side of the highest one that the decoder fits: 5 x 5
+MOST_ABOVE = 2.0  # a fitted peak over its highest pixel: that of a Gaussian of 0.7 px between four pixels is 1.67
+SMALLEST_SIGMA = 0.7  # px, of heatmaps that can be learnt and decoded
 FLOOR = 1e-3  # of the peak: pixels below it say nothing about the centre, and have no logarithm worth fitting
 
 
@@ -36,11 +38,11 @@ def draw_heatmaps(points: Tensor, height: int, width: int, sigma: float) -> Tens
 def decode_heatmaps(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     """The sub-pixel centre and the height of each heatmap's highest peak.
 
-    heatmaps (..., H, W) -> (points (..., 2) as (x, y) px, peaks (...)), both float32. The centre is that of a Gaussian, of any
+    heatmaps (..., H, W) -> (points (..., 2) as (x, y) px, heights (...)), both float32. They are those of a Gaussian, of any
     width and tilt, fitted to the logarithm of the pixels around the highest one by least squares weighted with their
-    squared values (Guo, IEEE Signal Processing Magazine 28(5), 2011). The fit is exact on a Gaussian, and takes only
-    pixels that exist, so the border adds no bias. Where the fit is no peak, the highest pixel itself is returned: every
-    heatmap has an answer, and a peak <= 0 tells an empty one.
+    squared values (Guo, IEEE Signal Processing Magazine 28(5), 2011). The fit is exact on a Gaussian wherever its centre lies
+    between the pixels, and takes only pixels that exist, so the border adds no bias. Where the fit is no peak, the highest pixel
+    itself is returned: every heatmap has an answer, and a height <= 0 tells an empty one.
     """
     *lead, height, width = heatmaps.shape
     flat = heatmaps.reshape(-1, height * width).float()
@@ -62,11 +64,14 @@ def decode_heatmaps(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     weighted = weight[..., None] * basis
     normal = weighted.mT @ weighted + 1e-9 * torch.eye(6, dtype=basis.dtype, device=flat.device)
     right = weighted.mT @ (weight * values.log())[..., None]
-    _, b, c, d, e, f = torch.linalg.solve(normal, right).squeeze(-1).unbind(-1)
+    fit, _ = torch.linalg.solve_ex(normal, right)  # unlike `solve`, a GPU need not be waited for
+    a, b, c, d, e, f = fit.squeeze(-1).unbind(-1)
 
     determinant = 4 * d * f - e * e
     offset = torch.stack([e * c - 2 * f * b, e * b - 2 * d * c], -1) / determinant[:, None]
     is_peak = (peaks > 0) & (d < 0) & (determinant > 0) & (offset.abs() <= 1).all(-1)
     offset = torch.where(is_peak[:, None], offset, 0.0)
     points = torch.stack([top_x, top_y], -1) + offset
-    return points.float().reshape(*lead, 2), peaks.reshape(lead)
+    above = (a + 0.5 * (b * offset[:, 0] + c * offset[:, 1])).exp().clamp(1, MOST_ABOVE)
+    heights = torch.where(is_peak, peaks * above, peaks).float()
+    return points.float().reshape(*lead, 2), heights.reshape(lead)

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import torch
 
-import evaluation
 from augment import Augment
 from dataloader import RadiographDataset, make_loader
 from model import SCN
@@ -26,9 +25,9 @@ from radiographs.prepared_folder import read_split
 from runtime import distributed
 from runtime.checkpoint import read_checkpoint
 from runtime.command import exit_status
-from runtime.device import choose_device
+from runtime.device import PRECISIONS, choose_device
 from runtime.files import DataError
-from solver import Solver
+from solver import Solver, test
 from training.check import check
 from training.runs import BEST, LAST, METRICS, PREVIOUS, RESULTS, list_runs, new_run, newest_run, working_in
 
@@ -42,6 +41,8 @@ class Settings:
     result: str = ""  # folder for checkpoints, tables and pictures; blank: a new number in result/, or the newest one there
     checkpoint: str = ""  # file to test; blank: best.pt of the run
     test_on: str = "test"  # what is measured in the end: test, or valid or train while choosing settings
+    allow_seen: bool = False  # measure also on radiographs that the network was trained on or chosen by
+    allow_missing: bool = False  # leave out radiographs that --split lists and that are not prepared
     resume: bool = False  # go on from the last.pt of the run
     init: str = "weights/scn_synthetic.pt"  # checkpoint whose weights training starts from; blank: random ones
     debug: bool = False  # draw the heatmaps of both components after every epoch, into the folder's debug/
@@ -67,7 +68,7 @@ class Settings:
     seed: int = 0  # of weights, order, augmentation and dropout
     device: str = "auto"  # auto, cpu or cuda
     deterministic: bool = False  # the same bytes from every run on a GPU too, where that is slower; on a CPU it is always so
-    precision: str = "auto"  # auto (whichever is faster here), float32 or bfloat16
+    precision: str = "auto"  # auto (bfloat16 where the hardware has it, else float32), float32, tf32 (GPUs alone) or bfloat16
 
     # Augmentation, each range around no change
     intensity_scale: float = 0.2  # factor 1 +- this
@@ -85,7 +86,7 @@ CHOICES = {
     "test_on": ("test", "valid", "train"),
     "schedule": ("constant", "linear", "cosine"),
     "device": ("auto", "cpu", "cuda"),
-    "precision": ("auto", "float32", "bfloat16"),
+    "precision": ("auto", *PRECISIONS),
 }
 
 
@@ -124,7 +125,7 @@ def run(settings: Settings) -> int:
     if settings.mode == "runs":
         return show_runs(Path(settings.result or RESULTS))
     if settings.mode == "test":
-        return test(settings)
+        return measure(settings)
     data = load_data(settings, ("train", "valid", settings.test_on))
     findings = check([*data.values()], augment_of(settings), limit=None if settings.mode == "check" else CHECKED)
     print("".join(f"check: {finding}\n" for finding in findings) or "check: nothing found\n", end="")
@@ -155,7 +156,7 @@ def train(settings: Settings, data: dict[str, RadiographDataset]) -> int:
     return 0
 
 
-def test(settings: Settings) -> int:
+def measure(settings: Settings) -> int:
     """Measure a trained network."""
     if not distributed.FIRST:
         return 0
@@ -167,7 +168,9 @@ def test(settings: Settings) -> int:
     result = Path(settings.result or (checkpoint.parent if of_a_run else RESULTS / checkpoint.stem))
     with working_in(result):
         device = choose_device(settings.device)
-        figures = evaluation.test(checkpoint, data, result, device, settings.precision, settings.batch_size)
+        figures = test(
+            checkpoint, data, result, device, settings.precision, settings.batch_size, settings.allow_seen
+        )
         tell(figures, settings.test_on, checkpoint)
     return 0
 
@@ -177,8 +180,7 @@ def load_data(settings: Settings, splits: tuple[str, ...]) -> dict[str, Radiogra
     listed = read_split(Path(settings.split)) if settings.split else {}
     data = {}
     for split in dict.fromkeys(splits):
-        evaluated = split != "train" or settings.test_on == "train"
-        data[split] = RadiographDataset(Path(settings.data), split, with_heatmaps=evaluated, ids=listed.get(split))
+        data[split] = RadiographDataset(Path(settings.data), split, listed.get(split), settings.allow_missing)
         of = f" of {len(listed[split])} listed" if listed else ""
         print(f"{split:5s} {len(data[split])}{of} radiographs of {data[split].size} x {data[split].size} px")
     return data

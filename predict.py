@@ -32,6 +32,7 @@ from prediction.predictor import Prediction, Predictor
 from radiographs.network_frame import resize_square
 from radiographs.reading import MEDICAL, PICTURES, Radiograph, read_radiograph
 from runtime.command import LOCK, alone_in, cores, exit_status
+from runtime.device import PRECISIONS
 from runtime.files import DataError, whole_file
 from training.runs import WEIGHTS, newest_with
 
@@ -183,7 +184,7 @@ def run(options: argparse.Namespace) -> int:
         raise DataError(f"{options.out}: is not empty; choose another --out, or give --overwrite to replace what is there")
     if strange := there - {*OUTPUTS, *FOLDERS}:
         raise DataError(f"{options.out}: holds {sorted(strange)[0]}, which predict.py did not write; choose another --out")
-    predictor = Predictor(options.weights, options.device, options.orientation)
+    predictor = Predictor(options.weights, options.device, options.orientation, options.precision)
     if options.measure and predictor.names != list(NAMES):
         raise DataError(f"--measure: knows the 37 landmarks of a hand, and {options.weights} has {len(predictor.names)}")
     files, errors = find_files(options.inputs, options.out)
@@ -241,6 +242,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--orientation", choices=("auto", "keep"), default="auto", help="keep: upright left hands, bone bright")
     parser.add_argument("--overwrite", action="store_true", help="write into a folder that is not empty")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument(
+        "--precision",
+        choices=("auto", *PRECISIONS),
+        default="auto",
+        help="auto: that of the training, where the hardware has it, else float32",
+    )
     parser.add_argument("--export", type=Path, help="write the network as an ONNX file, and predict nothing")
     options = parser.parse_args(arguments)
     if not options.inputs and not options.export:

@@ -1,6 +1,7 @@
-"""The training of an SCN: epochs with validation, the best and the last state kept, an interrupted run gone on with."""
+"""Training an SCN, going on with an interrupted training, and testing the network that came of it."""
 
 import copy
+import hashlib
 import math
 import os
 import time
@@ -15,22 +16,24 @@ from tqdm import tqdm
 
 import metrics
 from augment import Augment
-from dataloader import RadiographDataset
-from evaluation import evaluate, forward, shrink, test
+from dataloader import RadiographDataset, make_loader
+from evaluation import evaluate, fits, forward, network_of, seen_radiographs, shrink
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
 from loss import ridge_loss
 from model import SCN
 from runtime import distributed
 from runtime.checkpoint import read_checkpoint, write_checkpoint
-from runtime.device import be_deterministic, choose_device, fastest_precision
+from runtime.device import be_deterministic, choose_device, choose_precision
 from runtime.files import DataError, write_csv
 from training import figures, report
 from training.runs import BEST, LAST, METRICS, PREVIOUS
 from training.schedule import progress_after_epochs, schedule_factor, stage_sizes
 
+CHECK_EVERY = 10  # steps between two looks at whether the loss is finite, for which a GPU must be waited for
 CURVES_EVERY_S = 60  # seconds at least between two drawings of the curves, which take half a second
 # settings that may differ between a run and its continuation
 MAY_DIFFER = {"data", "result", "mode", "checkpoint", "test_on", "resume", "init", "debug", "device", "deterministic"}
+MAY_DIFFER |= {"allow_seen", "allow_missing"}
 
 
 class Solver:
@@ -45,13 +48,14 @@ class Solver:
         self.settings, self.result, self.loaders = settings, result, loaders
         self.data_settings, self.network_size, self.sigma = data.settings, data.size, data.sigma
         self.digests = {role: loader.dataset.digest() for role, loader in loaders.items()}
-        self.sizes = stage_sizes(settings.stages, data.size, settings.spatial_factor, 2 ** (settings.levels - 1))
+        self.seen = {role: loader.dataset.picture_digests() for role, loader in loaders.items()}
+        self.sizes = stage_sizes(settings.stages, data.size, settings.spatial_factor, 2 ** (settings.levels - 1), data.sigma)
         self.progress = progress_after_epochs(self.sizes, data.size)
         if settings.deterministic:
             be_deterministic()
         self.device = distributed.start(choose_device(settings.device))
-        precision = fastest_precision(self.device) if settings.precision == "auto" else settings.precision
-        self.precision = distributed.gather([precision])[0]  # the processes must agree
+        self.precision = distributed.gather([choose_precision(settings.precision, self.device)])[0]  # the processes must agree
+        torch.backends.cudnn.benchmark = not settings.deterministic
         self.augment = Augment(**{field.name: getattr(settings, field.name) for field in fields(Augment)})
         self.model = model.to(self.device, memory_format=torch.channels_last)
         self.parallel = distributed.wrap(self.model)
@@ -93,10 +97,13 @@ class Solver:
         losses, errors = [], []
         step_progress = (self.progress[epoch] - self.progress[epoch - 1]) / len(self.loaders["train"])
         for i, batch in enumerate(self.loaders["train"]):
+            if i == 0 and distributed.RANK:
+                torch.manual_seed(seed + 999_983 * distributed.RANK)  # dropout of its own, in the order of all
             rate = self.set_learning_rate(self.progress[epoch - 1] + i * step_progress)
             count = len(batch["image"])
             part, weight = distributed.share(count)
-            loss, errors_px = self.step(epoch, size, batch, generator, part, weight)
+            check = i % CHECK_EVERY == 0 or i + 1 == len(self.loaders["train"])
+            loss, errors_px = self.step(epoch, size, batch, generator, part, weight, check)
             losses.append(loss * count / distributed.WORLD)
             errors += [errors_px] if weight else []
             bar.update(step_progress)
@@ -106,11 +113,16 @@ class Solver:
         return {"learning_rate": rate} | report.epoch_figures("train", loss, errors_px)
 
     def step(
-        self, epoch: int, size: int, batch: dict, generator: torch.Generator, part: slice, weight: float
+        self, epoch: int, size: int, batch: dict, generator: torch.Generator, part: slice, weight: float, check: bool
     ) -> tuple[Tensor, Tensor]:
-        """Learn from this process's part of a batch; returns the loss and the errors (b, L), network-frame px."""
+        """Learn from this process's part of a batch; returns the loss and the errors (b, L), network-frame px.
+
+        With `check` a loss that is not finite raises DataError.
+        """
         to_size = size / self.network_size
-        images, points = self.augment(batch["image"].to(self.device), batch["points"].to(self.device), generator, part)
+        images = batch["image"][part].to(self.device, non_blocking=True)
+        images, points = self.augment(images, batch["points"][part], generator, part, len(batch["image"]))
+        points = points.to(self.device, non_blocking=True)
         points_at_size = rescale(points, to_size)
         targets = draw_heatmaps(points_at_size, size, size, self.sigma * to_size)
         heatmaps, _, _ = forward(self.parallel, shrink(images, size), self.spatial_factor(size), self.precision)
@@ -120,7 +132,7 @@ class Solver:
         self.optimizer.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip or math.inf)
-        if not torch.isfinite(loss + norm):
+        if check and not torch.isfinite(loss + norm):
             values = ", ".join(f"{name} {value.item():g}" for name, value in (parts | {"gradient": norm}).items())
             raise DataError(f"epoch {epoch}: the loss is not finite ({values}); train with a lower learning_rate")
         self.optimizer.step()
@@ -161,7 +173,10 @@ class Solver:
 
     def test(self, data: RadiographDataset) -> dict:
         """Measure the best network on a data set and write what it found to RESULT; returns the figures."""
-        return test(self.result / BEST, data, self.result, self.device, self.settings.precision, self.settings.batch_size)
+        settings = self.settings
+        return test(
+            self.result / BEST, data, self.result, self.device, self.precision, settings.batch_size, settings.allow_seen, True
+        )
 
     def keep(self) -> None:
         """Write what the last epoch left: the best state, the last state, the table and the curves."""
@@ -192,6 +207,7 @@ class Solver:
             "provenance": report.provenance(),
             "epoch": len(self.history),
             "valid_ipe_px": self.history[-1]["valid_ipe_px"],
+            "seen": self.seen,
         }
 
     def training_state(self) -> dict:
@@ -206,11 +222,14 @@ class Solver:
 
     def start_from(self, path: Path) -> None:
         """Begin with the weights of a checkpoint; those made for another number of landmarks stay random. Raises DataError."""
-        weights, own = read_checkpoint(path, self.device)["weights"], self.model.state_dict()
+        state, own = read_checkpoint(path, self.device), self.model.state_dict()
+        weights = state["weights"]
         fitting = {name: weight for name, weight in weights.items() if name in own and weight.shape == own[name].shape}
         anew = sorted(own.keys() - fitting.keys())
         if len(fitting) <= len(own) / 2:
             raise DataError(f"{path}: is another network than the model settings ask for; use its settings, or a blank --init")
+        for role, digests in state.get("seen", {}).items():
+            self.seen[role] += digests
         self.model.load_state_dict(own | fitting)
         self.average.load_state_dict(own | fitting)
         print(f"starting from {path}" + (f"; random, because their shapes differ: {', '.join(anew)}" if anew else ""))
@@ -242,7 +261,8 @@ class Solver:
         self.average.load_state_dict(state["weights"])
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.steps_at_size, self.history, self.precision = state["steps_at_size"], state["history"], state["precision"]
+        self.steps_at_size, self.history = state["steps_at_size"], state["history"]
+        self.precision, self.seen = state["precision"], state["seen"]
         if path != last and last.exists() and distributed.FIRST:
             os.replace(last, last.with_name("damaged.pt"))  # or it would take the place of the good one
         if distributed.FIRST:
@@ -267,3 +287,51 @@ class Solver:
 def rank(row: dict) -> float:
     """What the best epoch has the least of: validation IPE, infinite where no validation radiograph has a landmark."""
     return math.inf if math.isnan(row["valid_ipe_px"]) else row["valid_ipe_px"]
+
+
+def test(
+    checkpoint: Path,
+    data: RadiographDataset,
+    folder: Path,
+    device: torch.device,
+    precision: str,
+    batch_size: int,
+    allow_seen: bool = False,
+    replace: bool = False,
+) -> dict:
+    """Measure a checkpoint's network on a data set and write what it found to a folder; returns the figures.
+
+    `precision` "auto" is the one that it was trained in, where the hardware has it. Radiographs that it was trained on or chosen
+    by are refused unless `allow_seen`, or unless they are of the split of that name. What another network or other data left in
+    the folder stays, unless `replace`. Raises DataError.
+    """
+    state = read_checkpoint(checkpoint, device)
+    fits(checkpoint, state, data)
+    seen = seen_radiographs(state, data)
+    if seen and not allow_seen:
+        role, ids = next(iter(seen.items()))
+        purpose = {"train": "trained on", "valid": "chosen by"}[role]
+        raise DataError(
+            f"{checkpoint}: was {purpose} {len(ids)} of the {len(data)} radiographs of {data.split} ({', '.join(ids[:5])}): "
+            "its errors there would be too small; take others, or give --allow_seen"
+        )
+    made_of = {"weights": digest_of(state["weights"]), "data": data.digest()[:16]}
+    if not replace:
+        report.refuse_other(folder, data.split, made_of)
+    precision = choose_precision(precision, device, state["precision"])
+    evaluation = evaluate(network_of(state, device), make_loader(data, batch_size), state["size"], precision)
+    more = {"split": data.split, "network_input_px": state["size"], "precision": precision} | made_of
+    if data.settings.get("synthetic"):
+        more["radiographs"] = "synthetic"
+    if seen:
+        more["seen"] = {role: len(ids) for role, ids in seen.items()}
+    if "seen" not in state:
+        print(f"{checkpoint}: does not say which radiographs it was trained on")
+    return report.write_test(folder, data, evaluation.points_network_px, evaluation.peaks, more)
+
+
+def digest_of(weights: dict[str, Tensor]) -> str:
+    content = hashlib.sha256()
+    for name in sorted(weights):
+        content.update(weights[name].float().cpu().contiguous().numpy().tobytes())
+    return content.hexdigest()[:16]

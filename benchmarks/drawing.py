@@ -1,46 +1,27 @@
-"""How fast phantom.py draws on all cores, and its peak memory for few and for many radiographs.
+"""How fast synthetic radiographs are made on all cores, and the peak memory for few and for many of them.
 
-python benchmarks/drawing.py
+python -m benchmarks.drawing --counts 200,500
 """
 
-import os
-import subprocess
+import argparse
 import sys
 import tempfile
-import time
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-COUNTS = 200, 500
-
-
-def peak_megabytes(process: subprocess.Popen) -> float:
-    """The highest memory of a process and its children together until it ends, as seen ten times a second."""
-    peak = 0
-    while process.poll() is None:
-        total = 0
-        for status in Path("/proc").glob("[0-9]*/status"):
-            try:
-                lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
-            except OSError:  # it has just ended
-                continue
-            if str(process.pid) in (lines["Pid"].strip(), lines["PPid"].strip()):
-                total += int(lines.get("VmRSS", "0").split()[0])
-        peak = max(peak, total)
-        time.sleep(0.1)
-    return peak / 1024
+from benchmarks.machine import measure_command
+from experiments.common import whole_numbers
+from runtime.command import cores, exit_status
 
 
-def main() -> None:
-    print(f"{os.cpu_count()} cores\nradiographs  seconds  a second  peak MB")
-    for count in COUNTS:
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--counts", type=whole_numbers, default=[200, 500], help="of radiographs, separated by commas")
+    options = parser.parse_args(arguments)
+    print(f"{cores()} cores\nradiographs  seconds  a second  peak MB")
+    for count in options.counts:
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, ROOT / "phantom.py", "--out", folder, "--train", str(count), "--valid", "0", "--test", "0"]
-            start = time.perf_counter()
-            peak = peak_megabytes(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-            seconds = time.perf_counter() - start
-            print(f"{count:11d} {seconds:8.1f} {count / seconds:9.2f} {peak:8.0f}", flush=True)
+            taken = measure_command("-m", "phantom", "--out", folder, "--train", count, "--valid", 0, "--test", 0)
+        print(f"{count:11d} {taken.seconds:8.1f} {count / taken.seconds:9.2f} {taken.peak_mb:8.0f}", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_status(main))

@@ -1,9 +1,10 @@
 """What a training step's data cost per radiograph, against the step itself: reading, augmentation, shrinking, heatmaps.
 
-python benchmarks/loader.py --data dataset/processed
+python -m benchmarks.loader --data dataset/processed
 """
 
 import argparse
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -14,37 +15,43 @@ from augment import Augment
 from benchmarks.machine import DEVICE, name, seconds
 from benchmarks.step import make_step
 from dataloader import RadiographDataset, make_loader
+from experiments.common import whole_numbers
 from heatmap import draw_heatmaps, rescale
 from main import Settings
-from runtime.device import fastest_precision
+from runtime.command import exit_status
+from runtime.device import native_precision
 
-BATCH = 4
 
-
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("dataset/processed"))
-    options = parser.parse_args()
-    data = RadiographDataset(options.data, "train", with_heatmaps=False)
-    loader = make_loader(data, BATCH, shuffle=True)
+    parser.add_argument("--data", type=Path, default=Path("dataset/processed"), help="prepared data")
+    parser.add_argument("--sizes", type=whole_numbers, default=[128, 256], help="px of the network's input")
+    parser.add_argument("--batch", type=int, default=4, help="radiographs a step")
+    parser.add_argument("--channels", type=int, default=64, help="of the network")
+    parser.add_argument("--repeats", type=int, default=5, help="runs that the median is taken of")
+    options = parser.parse_args(arguments)
+    data = RadiographDataset(options.data, "train")
+    loader = make_loader(data, options.batch, shuffle=True)
     augment = Augment(**{field.name: getattr(Settings(), field.name) for field in fields(Augment)})
     batch = next(iter(loader))
     images, points = batch["image"].to(DEVICE), batch["points"].to(DEVICE)
     generator = torch.Generator().manual_seed(0)
+    count, landmarks = points.shape[:2]
+    bfloat16 = native_precision(DEVICE) == "bfloat16"
     print(f"{name()}\n{'size':>4} {'read ms':>8} {'augment ms':>10} {'heatmaps ms':>11} {'step ms':>8} {'share %':>8}")
-    for size in (128, 256):
+    for size in options.sizes:
         near = rescale(points, size / data.size)
-        step = make_step(size, True, fastest_precision(DEVICE) == "bfloat16", backward=True)
+        sigma = data.sigma * size / data.size
         pieces = (
-            lambda: [data[i] for i in range(BATCH)],
+            lambda: [data[i] for i in range(count)],
             lambda size=size: F.avg_pool2d(augment(images, points, generator)[0], data.size // size),
-            lambda near=near, size=size: draw_heatmaps(near, size, size, 3.0),
-            step,
+            lambda near=near, size=size, sigma=sigma: draw_heatmaps(near, size, size, sigma),
+            make_step(size, data.size, bfloat16=bfloat16, batch=count, channels=options.channels, landmarks=landmarks),
         )
-        read, warp, draw, whole = (1000 * taken / BATCH for taken in seconds(*pieces))
-        share = 100 * (read + warp + draw) / (read + warp + whole)
-        print(f"{size:4d} {read:8.2f} {warp:10.2f} {draw:11.2f} {whole:8.1f} {share:8.1f}", flush=True)
+        read, warp, draw, step = (1000 * taken / count for taken in seconds(*pieces, repeats=options.repeats))
+        share = 100 * (read + warp + draw) / (read + warp + step)  # the step draws the heatmaps itself
+        print(f"{size:4d} {read:8.2f} {warp:10.2f} {draw:11.2f} {step:8.1f} {share:8.1f}", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_status(main))

@@ -1,50 +1,75 @@
 """A training step per radiograph, forward and backward, and the same network as PyTorch would run it untuned.
 
-    python benchmarks/step.py
+    python -m benchmarks.step
 
-Floor: its floating point operations at the rate of this machine's 5 x 5 convolution, which takes its turns with them.
+The peak is the rate of this machine's 5 x 5 convolution, which takes its turns with the steps.
 """
+
+import argparse
+import sys
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-import model
-from benchmarks.machine import DEVICE, large_convolution, name, peaks, seconds
+from benchmarks.machine import DEVICE, convolution_rate, large_convolution, name, seconds
+from experiments.common import whole_numbers
 from heatmap import draw_heatmaps
+from joints.hand import NAMES
 from loss import ridge_loss
-from model import SCN
-from runtime.device import fastest_precision
+from model import SCN, SpatialConfiguration, activate
+from runtime.command import exit_status
+from runtime.device import native_precision
 
-BATCH, FRAME = 4, 256
-
-
-def network(tuned: bool) -> SCN:
-    """The SCN; untuned: default layout, PyTorch's own weight gradient of large kernels and bicubic upsampling."""
-    kernel, model.LARGE_KERNEL = model.LARGE_KERNEL, model.LARGE_KERNEL if tuned else 99
-    built = SCN().to(DEVICE)
-    model.LARGE_KERNEL = kernel
-    return built.to(memory_format=torch.channels_last) if tuned else built
+FRAME = 256  # px of the network frame
+SIGMA = 3.0  # px, of the heatmaps
+RIDGE = 1e-4
 
 
-def make_step(size: int, tuned: bool, bfloat16: bool, backward: bool):
-    net = network(tuned)
-    optimizer = torch.optim.Adam(net.parameters(), fused=tuned)
-    images = torch.randn(BATCH, 1, size, size, device=DEVICE)
+class UntunedSpatialConfiguration(SpatialConfiguration):
+    """The same function with PyTorch's own weight gradient of large kernels and its bicubic upsampling."""
+
+    def forward(self, local: Tensor, factor: int) -> Tensor:
+        x = F.avg_pool2d(local, factor)
+        for convolution in self.convolutions:
+            x = activate(nn.Conv2d.forward(convolution, x))
+        return F.interpolate(torch.tanh(nn.Conv2d.forward(self.head, x)), scale_factor=factor, mode="bicubic")
+
+
+class UntunedSCN(SCN):
+    def __init__(self, num_landmarks: int = 37, channels: int = 64, spatial_kernel: int = 15):
+        super().__init__(num_landmarks=num_landmarks, channels=channels, spatial_kernel=spatial_kernel)
+        self.spatial_configuration = UntunedSpatialConfiguration(num_landmarks, channels, spatial_kernel)
+
+
+def make_step(
+    size: int,
+    frame: int = FRAME,
+    *,
+    tuned: bool = True,
+    bfloat16: bool = False,
+    backward: bool = True,
+    batch: int = 4,
+    channels: int = 64,
+    landmarks: int = len(NAMES),
+) -> Callable[[], None]:
+    """A step on random pictures of `size` px in a network frame of `frame` px; untuned: in PyTorch's default layout too."""
+    network = (SCN if tuned else UntunedSCN)(num_landmarks=landmarks, channels=channels).to(DEVICE)
+    images = torch.randn(batch, 1, size, size, device=DEVICE)
     if tuned:
+        network = network.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
-    points = torch.rand(BATCH, 37, 2, device=DEVICE) * size
-    kernels = [weight for weight in net.parameters() if weight.ndim == 4]
+    optimizer = torch.optim.Adam(network.parameters(), fused=tuned)
+    points = torch.rand(batch, landmarks, 2, device=DEVICE) * size
+    kernels = [weight for weight in network.parameters() if weight.ndim == 4]
 
     def step() -> None:
-        kept = model.upsample_bicubic
-        if not tuned:
-            model.upsample_bicubic = lambda x, factor: F.interpolate(x, scale_factor=factor, mode="bicubic")
         with torch.autocast(DEVICE.type, torch.bfloat16, enabled=bfloat16), torch.set_grad_enabled(backward):
-            heatmaps, _, _ = net(images, 8 * size // FRAME)
-        model.upsample_bicubic = kept
+            heatmaps, _, _ = network(images, network.spatial_factor * size // frame)
         if backward:
-            loss, _ = ridge_loss(heatmaps, draw_heatmaps(points, size, size, 3.0), points, kernels, 1e-4)
+            loss, _ = ridge_loss(heatmaps, draw_heatmaps(points, size, size, SIGMA), points, kernels, RIDGE)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -52,27 +77,34 @@ def make_step(size: int, tuned: bool, bfloat16: bool, backward: bool):
     return step
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=whole_numbers, default=[64, 128, 256], help="px of the network's input")
+    parser.add_argument("--batch", type=int, default=4, help="radiographs a step")
+    parser.add_argument("--channels", type=int, default=64, help="of the network, and of the convolution at its peak")
+    parser.add_argument("--repeats", type=int, default=3, help="runs that the median is taken of")
+    options = parser.parse_args(arguments)
     print(name())
-    usual = fastest_precision(DEVICE) == "bfloat16"
+    usual = native_precision(DEVICE) == "bfloat16"
     for dtype in (torch.float32, torch.bfloat16):
-        print(str(dtype), {key: round(value) for key, value in peaks(dtype).items()})
-    convolve, convolve_flops = large_convolution(torch.bfloat16 if usual else torch.float32)
+        print(f"convolution in {dtype}: {convolution_rate(dtype, options.channels, options.repeats):.0f} GFLOP/s")
+    convolve, convolve_flops = large_convolution(torch.bfloat16 if usual else torch.float32, options.channels)
     print("\nsize     pass  GFLOP  untuned s  float32 s bfloat16 s speed-up % of peak")
-    for size in (64, 128, 256):
+    for size in options.sizes:
         for backward in (False, True):
-            counter = FlopCounterMode(display=False)
-            untuned = make_step(size, tuned=False, bfloat16=False, backward=backward)
-            with counter:
+            shape = {"backward": backward, "batch": options.batch, "channels": options.channels}
+            untuned = make_step(size, tuned=False, **shape)
+            with (counter := FlopCounterMode(display=False)):
                 untuned()
-            work = [untuned, *(make_step(size, True, bfloat16, backward) for bfloat16 in (False, True))]
-            *times, convolution = [taken / BATCH for taken in seconds(*work, convolve, repeats=3)]
-            peak = convolve_flops / BATCH / convolution / 1e9
-            flops, used = counter.get_total_flops() / BATCH / 1e9, times[2 if usual else 1]
+            work = [untuned, *(make_step(size, bfloat16=bfloat16, **shape) for bfloat16 in (False, True))]
+            *taken, convolution = seconds(*work, convolve, repeats=options.repeats)
+            times = [whole / options.batch for whole in taken]
+            peak = convolve_flops / convolution / 1e9
+            gflop, used = counter.get_total_flops() / options.batch / 1e9, times[2 if usual else 1]
             kind = "training" if backward else "forward"
-            line = f"{size:4d} {kind:>8} {flops:6.1f} {times[0]:10.3f} {times[1]:10.3f} {times[2]:10.3f}"
-            print(f"{line} {times[0] / used:8.2f} {100 * flops / used / peak:9.0f}", flush=True)
+            line = f"{size:4d} {kind:>8} {gflop:6.1f} {times[0]:10.3f} {times[1]:10.3f} {times[2]:10.3f}"
+            print(f"{line} {times[0] / used:8.2f} {100 * gflop / used / peak:9.0f}", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_status(main))

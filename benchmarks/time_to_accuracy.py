@@ -1,54 +1,44 @@
 """Seconds of preparation and training until the default recipe beats the reference in validation, and of everything to the end.
 
-    python benchmarks/time_to_accuracy.py --raw dataset
+    python -m benchmarks.time_to_accuracy --raw dataset
 
 The reference's best test IPE is 1.125 px. Flags of main.py may follow after --.
 """
 
 import argparse
-import subprocess
 import sys
 import tempfile
-import time
+from itertools import accumulate
 from pathlib import Path
 
-from runs import read_rows
-
-from benchmarks.machine import ROOT, name
-
-REFERENCE = 1.125  # px
+from benchmarks.machine import measure_command, name
+from experiments.common import read_rows
+from runtime.command import exit_status
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--raw", type=Path, default=Path("dataset"), help="raw folder of real radiographs")
-    parser.add_argument("more", nargs="*", help="flags of main.py")
-    options = parser.parse_args()
+    parser.add_argument("--target", type=float, default=1.125, help="px, of the validation IPE")
+    parser.add_argument("flags", nargs="*", help="of main.py")
+    options = parser.parse_args(arguments)
     print(name(), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         data, result = Path(folder) / "processed", Path(folder) / "result"
-        start = time.perf_counter()
-        for command in (
-            ("data_preprocessing.py", "--raw", options.raw, "--out", data),
-            ("main.py", "--data", data, "--result", result, *options.more),
-        ):
-            ran = subprocess.run([sys.executable, ROOT / command[0], *map(str, command[1:])], stdout=subprocess.PIPE, text=True)
-            if ran.returncode:
-                sys.exit(ran.returncode)
-            print(f"{time.perf_counter() - start:7.1f} s  {command[0]} has ended", flush=True)
-            if command[0] == "data_preprocessing.py":
-                prepared = time.perf_counter() - start
+        prepared = measure_command("data_preprocessing.py", "--raw", options.raw.resolve(), "--out", data)
+        print(f"{prepared.seconds:7.1f} s of preparation", flush=True)
+        trained = measure_command("main.py", "--data", data, "--result", result, *options.flags)
+        print(f"{trained.seconds:7.1f} s of training and test", flush=True)
         epochs = read_rows(result / "metrics.csv")
-    whole = time.perf_counter() - start
-    seconds = 0.0
-    for row in epochs:
-        seconds += float(row["seconds"])
-        if float(row["valid_ipe_px"]) <= REFERENCE:
-            print(f"validation IPE {float(row['valid_ipe_px']):.3f} after epoch {row['epoch']}: "
-                  f"{prepared:.0f} s of preparation and {seconds:.0f} s of training")  # fmt: skip
+    for row, seconds in zip(epochs, accumulate(float(row["seconds"]) for row in epochs)):
+        if float(row["valid_ipe_px"]) <= options.target:
+            print(f"validation IPE {float(row['valid_ipe_px']):.3f} px after epoch {row['epoch']}: ", end="")
+            print(f"{prepared.seconds:.0f} s of preparation and {seconds:.0f} s of training")
             break
-    print(f"in all {whole:.0f} s; {ran.stdout.strip().splitlines()[-1]}")
+    else:
+        print(f"validation IPE above {options.target:g} px in all {len(epochs)} epochs")
+    print(f"in all {prepared.seconds + trained.seconds:.0f} s; {trained.output.strip().splitlines()[-1]}")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_status(main))

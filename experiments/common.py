@@ -1,24 +1,50 @@
-"""What the experiments share: they run the project's own commands, in this process, and read what those leave."""
+"""What the experiments share: they run the project's own commands in this process, and read what those leave."""
 
+import argparse
 import csv
 import json
-import os
 import sys
+from collections.abc import Callable, Collection
+from itertools import pairwise
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+import numpy as np
 
-import data_preprocessing  # noqa: E402
-import main  # noqa: E402
+import data_preprocessing
+import main
+from runtime.command import cores
+from training.runs import LAST
 
-WORKERS = os.cpu_count() or 1
 
-
-def prepare(raw: Path, out: Path, sigma: float = 3.0, reference: str = "auto") -> None:
+def prepare(raw: Path, out: Path, sigma: float = 3.0, reference: str = "auto", size: int = 256) -> None:
     """Prepare a raw folder; with heatmaps of 3 px, the default before the recipe study, unless told otherwise."""
     out.mkdir(parents=True, exist_ok=True)
-    data_preprocessing.run(raw, out, data_preprocessing.Settings(256, sigma, reference), WORKERS)
+    data_preprocessing.run(raw, out, data_preprocessing.Settings(size, sigma, reference), cores())
+
+
+def train(data: Path, result: Path, *flags: object) -> dict:
+    """Train into RESULT unless an earlier call did, go on with what an interrupted one left; the figures of its end."""
+    split = dict(pairwise(flags)).get("--test_on", "test")
+    if not (result / f"{split}.json").exists():
+        resume = ["--resume"] if (result / LAST).exists() else []
+        run_main("--data", data, "--result", result, *flags, *resume)
+    return read_figures(result, split)
+
+
+def measure(checkpoint: Path, data: Path, split: str, result: Path) -> dict:
+    """The figures of a checkpoint on a split."""
+    run_main("--mode", "test", "--checkpoint", checkpoint, "--data", data, "--test_on", split, "--result", result)
+    return read_figures(result, split)
+
+
+def run_main(*arguments: object) -> None:
+    """Run main.py with these flags; its mistakes end this process too."""
+    if status := main.main([str(argument) for argument in arguments]):
+        sys.exit(status)
+
+
+def read_figures(result: Path, split: str = "test") -> dict:
+    return json.loads((result / f"{split}.json").read_text())
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -26,26 +52,32 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def train(data: Path, result: Path, *more: object) -> dict:
-    """Train into RESULT unless an earlier call did, go on with what an interrupted one left; the figures of its end."""
-    if not (result / "test.json").exists():
-        resume = ["--resume"] if (result / "last.pt").exists() else []
-        command("--data", data, "--result", result, *more, *resume)
-    return json.loads((result / "test.json").read_text())
-
-
-def measure(checkpoint: Path, data: Path, split: str, result: Path) -> dict:
-    """The figures of a checkpoint on a split."""
-    command("--mode", "test", "--checkpoint", checkpoint, "--data", data, "--test_on", split, "--result", result)
-    return json.loads((result / "test.json").read_text())
-
-
-def command(*arguments: object) -> None:
-    if status := main.main([str(argument) for argument in arguments]):
-        sys.exit(status)
+def read_errors(result: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """IDs (N), errors px (N, L) of the network frame and errors mm (N, L), NaN where unknown, of a run's test."""
+    rows = read_rows(result / "test_landmarks.csv")
+    ids = list(dict.fromkeys(row["image"] for row in rows))
+    px, mm = (np.array([float(row[name] or "nan") for row in rows]).reshape(len(ids), -1) for name in ("error_px", "error_mm"))
+    return ids, px, mm
 
 
 def table(header: list[str], rows: list[list[object]]) -> str:
     """A Markdown table, numbers with three digits."""
     text = [[f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
     return "\n".join("| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *text))
+
+
+def some_of(known: Collection[str]) -> Callable[[str], list[str]]:
+    """What reads a flag's value as some of the known names, separated by commas: a `type` for argparse."""
+
+    def read(text: str) -> list[str]:
+        chosen = text.split(",")
+        if unknown := [name for name in chosen if name not in known]:
+            raise argparse.ArgumentTypeError(f"expected some of {', '.join(known)}, separated by commas; found {unknown[0]!r}")
+        return chosen
+
+    return read
+
+
+def whole_numbers(text: str) -> list[int]:
+    """A flag's value as whole numbers, separated by commas: a `type` for argparse."""
+    return [int(part) for part in text.split(",")]

@@ -1,12 +1,12 @@
-"""What the way from heatmap to point brings: the highest pixel, the centre of mass around it, or a fitted Gaussian.
+"""What the way from heatmap to landmark brings: the highest pixel, the centre of mass around it, or a fitted Gaussian.
 
-python experiments/decoding.py weights/scn_hand.pt --data dataset/processed --split valid
+python -m experiments.decoding weights/scn_hand.pt --data dataset/processed --split valid
 """
 
 import argparse
+import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,6 +16,7 @@ from dataloader import RadiographDataset
 from experiments.common import table
 from heatmap import WINDOW_RADIUS, decode_heatmaps, rescale
 from prediction.predictor import Predictor
+from runtime.command import exit_status
 
 
 def highest_pixel(heatmaps: Tensor) -> Tensor:
@@ -36,34 +37,39 @@ def centre_of_mass(heatmaps: Tensor) -> Tensor:
     return top + torch.stack([weight @ dx / total, weight @ dy / total], -1).reshape(top.shape)
 
 
+def fitted_gaussian(heatmaps: Tensor) -> Tensor:
+    points, _ = decode_heatmaps(heatmaps)
+    return points
+
+
 DECODERS = {
     "the highest pixel": highest_pixel,
     "the centre of mass of 5 x 5 pixels": centre_of_mass,
-    "a Gaussian fitted to 5 x 5 pixels": lambda heatmaps: decode_heatmaps(heatmaps)[0],
+    "a Gaussian fitted to 5 x 5 pixels": fitted_gaussian,
 }
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path, help="a file of export.py")
     parser.add_argument("--data", type=Path, default=Path("dataset/processed"), help="prepared data")
     parser.add_argument("--split", default="valid", help="to measure on")
-    options = parser.parse_args()
-    data = RadiographDataset(options.data, options.split, with_heatmaps=False)
+    options = parser.parse_args(arguments)
+    data = RadiographDataset(options.data, options.split)
     predictor = Predictor(options.weights, "cpu")
-    found: dict[str, list[Tensor]] = {name: [] for name in DECODERS}
+    decoded: dict[str, list[Tensor]] = {name: [] for name in DECODERS}
     for i in range(len(data)):
         images = F.avg_pool2d(data[i]["image"][None], data.size // predictor.size)
         with torch.inference_mode():
-            heatmaps = predictor.model(images, predictor.spatial_factor)[0]
+            heatmaps, _, _ = predictor.model(images, predictor.spatial_factor)
         for name, decode in DECODERS.items():
-            found[name].append(rescale(decode(heatmaps), data.size / predictor.size))
+            decoded[name].append(rescale(decode(heatmaps), data.size / predictor.size))
     rows = []
-    for name, points in found.items():
-        errors = metrics.point_errors(torch.cat(points).double().numpy(), data.points_network_px)
-        rows.append([name, f"{metrics.ipe(errors).mean():.3f}", f"{np.nanmedian(errors):.3f}"])
+    for name, points in decoded.items():
+        px = metrics.point_errors(torch.cat(points).double().numpy(), data.points_network_px)
+        rows.append([name, f"{metrics.mean_of_present(metrics.ipe(px)):.3f}", f"{metrics.median_of_present(px):.3f}"])
     print(table(["a landmark is", "IPE, px", "median, px"], rows))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_status(main))

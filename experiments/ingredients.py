@@ -1,32 +1,44 @@
-"""What each ingredient of the drawn hands brings: nets trained on hands drawn without it, measured on real radiographs.
+"""What each ingredient of the synthetic radiographs brings: networks trained without it, measured on real radiographs.
 
-    python experiments/ingredients.py --real dataset/processed
+    python -m experiments.ingredients --real dataset/processed
 
-measures on the validation radiographs of a prepared data set of real hands, and prints a table for docs/phantom.md. Every net
-sees 91 drawn hands for three epochs at 64 px, with the same seed. Finished parts in --work are kept and not made again.
+measures on the validation radiographs of a prepared data set of real hands, and prints a table for docs/synthetic.md. Every
+network sees 91 synthetic radiographs for three epochs at 64 px, with the same seed. Finished parts in --work are kept and not
+made again. Flags of main.py for all trainings may follow after --.
 """
 
 import argparse
-import multiprocessing
+import sys
 from pathlib import Path
 
 import numpy as np
 
-from experiments.common import WORKERS, measure, prepare, table, train
-from phantom import anatomy as phantom_anatomy
-from phantom import drawing as phantom
-from phantom import shape as phantom_shape
+from dataloader import RadiographDataset
+from experiments.common import measure, prepare, some_of, table, train, whole_numbers
+from phantom.data_set import write_data_set
+from phantom.drawing import STEPS, Steps
+from phantom.shape import ShapeModel
+from radiographs.raw_folder import COORDINATES, SPLITS
+from runtime.command import cores, exit_status
 
-STAGES = "64x3"
+TRAINING = ("--init", "", "--stages", "64x3", "--learning_rate", "8e-4")
 
 
-def mean_hand(model: phantom_shape.ShapeModel, rng: np.random.Generator) -> np.ndarray:
+def mean_shape(model: ShapeModel, rng: np.random.Generator) -> np.ndarray:
     return model.mean
+
+
+def grown_up(shape: np.ndarray, rng: np.random.Generator) -> float:
+    return 1.0
+
+
+def no_wrist(maps, points, scale, maturity, rng) -> None:
+    """As `draw_wrist`, but without the carpal bones."""
 
 
 def no_soft_tissue(points: np.ndarray, shape: tuple[int, int], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """As `soft_tissue`, but its path is zero; its outline still tells markers where the hand is."""
-    soft, depth = phantom.SOFT_TISSUE(points, shape, rng)
+    soft, depth = STEPS.soft_tissue(points, shape, rng)
     return np.zeros_like(soft), depth
 
 
@@ -36,56 +48,46 @@ def plain_film(absorbed: np.ndarray, depth: np.ndarray, rng: np.random.Generator
     return (60 + 160 * np.maximum(absorbed / top, 0)).astype(np.float32)
 
 
-def no_wrist(maps, points, scale, maturity, rng) -> None:
-    """As `draw_wrist`, but without the carpal bones."""
+def no_markers(grey: np.ndarray, depth: np.ndarray, rng: np.random.Generator) -> None:
+    """As `add_markers`, but nothing is added."""
 
 
-phantom.SOFT_TISSUE = phantom.soft_tissue
-WITHOUT = {  # name: (module, what is replaced in it, by what)
-    "nothing left out": None,
-    "modes of the shape model": (phantom_shape, "sample", mean_hand),
-    "stages of growth (all grown up)": (phantom, "maturity_of", lambda shape, rng: 1.0),
-    "carpal bones": (phantom_anatomy, "draw_wrist", no_wrist),
-    "soft tissue": (phantom, "soft_tissue", no_soft_tissue),
-    "varied film": (phantom, "expose", plain_film),
-    "markers, labels, dust": (phantom, "add_markers", lambda grey, depth, rng: None),
+LEFT_OUT = {
+    "nothing left out": STEPS,
+    "modes of the shape model": Steps(sample_shape=mean_shape),
+    "stages of growth (all grown up)": Steps(maturity_of=grown_up),
+    "carpal bones": Steps(draw_wrist=no_wrist),
+    "soft tissue": Steps(soft_tissue=no_soft_tissue),
+    "varied film": Steps(expose=plain_film),
+    "markers beside the hand": Steps(add_markers=no_markers),
 }
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--real", type=Path, default=Path("dataset/processed"), help="prepared real radiographs")
     parser.add_argument("--work", type=Path, default=Path("result/ingredients"), help="folder for what is made on the way")
-    options = parser.parse_args()
-    multiprocessing.set_start_method("fork")  # so that the workers that draw have the replacements too
+    parser.add_argument("--rows", type=some_of(LEFT_OUT), default=list(LEFT_OUT), help="some, separated by commas")
+    parser.add_argument(
+        "--counts", type=whole_numbers, default=[91, 4, 4], help="of synthetic radiographs to train, validate and test on"
+    )
+    parser.add_argument("flags", nargs="*", help="of main.py")
+    options = parser.parse_args(arguments)
+    if len(options.counts) != len(SPLITS):
+        parser.error(f"--counts: expected {len(SPLITS)} numbers, found {len(options.counts)}")
+    size = RadiographDataset(options.real, "valid").size
     rows = []
-    for number, (name, change) in enumerate(WITHOUT.items()):
-        folder = options.work / str(number)
-        if change:
-            module, attribute, replacement = change
-            kept = getattr(module, attribute)
-            setattr(module, attribute, replacement)
-        if not (folder / "raw" / "all_coordinates.csv").exists():
-            phantom.write_data_set(folder / "raw", {"train": 91, "valid": 4, "test": 4}, seed=0, workers=WORKERS)
-        if change:
-            setattr(module, attribute, kept)
-        prepare(folder / "raw", folder / "processed")
-        train(
-            folder / "processed",
-            folder / "result",
-            "--test_on",
-            "valid",
-            "--init",
-            "",
-            "--stages",
-            STAGES,
-            "--learning_rate",
-            "8e-4",
-        )
-        found = measure(folder / "result" / "best.pt", options.real, "valid", folder / "real")
-        rows.append([name, found["ipe_px"], found["median_px"], 100 - found["or_percent"]["10"]])
+    for name in options.rows:
+        folder = options.work / str(list(LEFT_OUT).index(name))
+        raw, data, result = (folder / part for part in ("raw", "processed", "result"))
+        if not (raw / COORDINATES).exists():
+            write_data_set(raw, dict(zip(SPLITS, options.counts)), seed=0, workers=cores(), steps=LEFT_OUT[name])
+        prepare(raw, data, size=size)
+        train(data, result, "--test_on", "valid", *TRAINING, *options.flags)
+        figures = measure(result / "best.pt", options.real, "valid", folder / "real")
+        rows.append([name, figures["ipe_px"], figures["median_px"], 100 - figures["or_percent"]["10"]])
         print(table(["left out", "IPE, px", "median, px", "within 10 px, %"], rows), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_status(main))

@@ -1,13 +1,13 @@
-"""Pictures that are no hand radiographs: noise, patterns, photographs, and drawn bones of other parts of the body."""
+"""Pictures that are no hand radiographs: noise, patterns, photographs, synthetic chests and feet, and parts of hands."""
 
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 import skimage
 from scipy.ndimage import gaussian_filter, rotate
 
-from experiments.common import ROOT  # noqa: F401
-from phantom import drawing as phantom
+from phantom.drawing import draw_hand
 
 PHOTOGRAPHS = (
     "camera",
@@ -25,6 +25,7 @@ PHOTOGRAPHS = (
     "rocket",
 )
 SHAPE = 640, 480  # rows, columns
+SEED = 77  # of the hands that parts are taken of
 
 
 def noise(rng: np.random.Generator) -> np.ndarray:
@@ -47,20 +48,22 @@ def ellipses(rng: np.random.Generator) -> np.ndarray:
     return gaussian_filter(picture, 2)
 
 
+@cache
 def photographs() -> list[np.ndarray]:
     """Those that lie in scikit-image itself, grey."""
-    found = []
+    pictures = []
     for name in PHOTOGRAPHS:
         try:
             picture = getattr(skimage.data, name)()
         except (AttributeError, ModuleNotFoundError, OSError, ConnectionError):  # not in this release, or to be downloaded
             continue
-        found.append(picture.astype(float).mean(-1) if picture.ndim == 3 else picture.astype(float))
-    return found
+        pictures.append(picture.astype(float).mean(-1) if picture.ndim == 3 else picture.astype(float))
+    return pictures
 
 
 def photograph(rng: np.random.Generator) -> np.ndarray:
-    picture = ALL_PHOTOGRAPHS[rng.integers(len(ALL_PHOTOGRAPHS))]
+    """A part of a photograph."""
+    picture = photographs()[rng.integers(len(photographs()))]
     rows, columns = (rng.integers(side // 2, side + 1) for side in picture.shape)
     y, x = rng.integers(picture.shape[0] - rows + 1), rng.integers(picture.shape[1] - columns + 1)
     return picture[y : y + rows, x : x + columns]
@@ -98,8 +101,8 @@ def foot(rng: np.random.Generator) -> np.ndarray:
 
 
 def part_of_a_hand(rng: np.random.Generator) -> np.ndarray:
-    """A drawn hand's fingers alone, its wrist alone, or its blocks in another order."""
-    picture, points = phantom.draw_hand([77, int(rng.integers(1e6))])
+    """Of a synthetic radiograph the fingers alone, the wrist alone, or its blocks in another order."""
+    picture, points = draw_hand([SEED, int(rng.integers(1e6))])
     kind = rng.integers(3)
     if kind == 0:
         return picture[: int(points[[21, 25, 29, 33], 1].min()) - 20]
@@ -111,7 +114,6 @@ def part_of_a_hand(rng: np.random.Generator) -> np.ndarray:
     return np.block([[blocks[order[3 * r + c]] for c in range(3)] for r in range(3)])
 
 
-ALL_PHOTOGRAPHS = photographs()
 KINDS = (noise, pattern, ellipses, photograph, chest, foot, part_of_a_hand)
 
 
@@ -121,4 +123,4 @@ def non_hands(count: int, seed: int = 0) -> Iterator[tuple[str, np.ndarray]]:
         kind = KINDS[number % len(KINDS)]
         picture = kind(np.random.default_rng([seed, number])).astype(float)
         low, high = picture.min(), picture.max()
-        yield kind.__name__, np.rint(255 * (picture - low) / (high - low)).astype(np.uint8)
+        yield kind.__name__.replace("_", " "), np.rint(255 * (picture - low) / (high - low)).astype(np.uint8)

@@ -1,9 +1,10 @@
-"""The figures of docs/prediction.md: orientations recognised, radii that cover, flags on hands and on other pictures, and speed.
+"""The figures of docs/prediction.md: error, coverage of the radii, orientations recognised, flags, and the speed of inference.
 
-python experiments/prediction.py --raw dataset --data dataset/processed --weights weights/scn_hand.pt --split test
+python -m experiments.prediction --raw dataset --data dataset/processed --weights weights/scn_hand.pt --split test
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -22,17 +23,19 @@ from prediction.predictor import Prediction, Predictor
 from radiographs.network_frame import resize_square
 from radiographs.raw_folder import find_radiographs
 from radiographs.reading import read_radiograph
+from runtime.command import exit_status
 
 BATCH = 4
+REPEATS = 3  # of the inference that is timed alone
 
 
-def predicted(predictor: Predictor, pictures: list[np.ndarray]) -> list[Prediction]:
-    found = []
+def predict_pictures(predictor: Predictor, pictures: list[np.ndarray]) -> list[Prediction]:
+    predictions = []
     for start in range(0, len(pictures), BATCH):
         batch = pictures[start : start + BATCH]
         squares = [resize_square(picture.astype(np.float32), predictor.network_size) for picture in batch]
-        found += predictor.predict(squares, [picture.shape[::-1] for picture in batch])
-    return found
+        predictions += predictor.predict(squares, [picture.shape[::-1] for picture in batch])
+    return predictions
 
 
 def brought_into(picture: np.ndarray, orientation: Orientation) -> np.ndarray:
@@ -52,65 +55,85 @@ def turned_back(points: np.ndarray, orientation: Orientation, shape: tuple[int, 
     return np.stack([x, y], -1)
 
 
-def main() -> None:
+def report_accuracy(upright: list[Prediction], data: RadiographDataset) -> None:
+    """The IPE, and how many landmarks lie within their radius."""
+    scale = data.size / data.sizes_px[:, None]  # (N, 1, 2) network-frame px per px
+    points = np.array([one.points_px for one in upright])
+    radii = np.array([one.radius_px for one in upright])
+    errors = metrics.point_errors(rescale(points, scale), data.points_network_px)
+    print(f"{len(upright)} radiographs of {data.split}: IPE {metrics.mean_of_present(metrics.ipe(errors)):.4f} px")
+    errors_own_px = metrics.point_errors(points, data.points_px)
+    present = ~np.isnan(errors_own_px)
+    coverage = 100 * np.mean((errors_own_px <= radii)[present])
+    low, median, high = np.percentile(radii * np.sqrt(scale.prod(-1)), (10, 50, 90))
+    print(f"coverage: {coverage:.1f} % of {present.sum()} landmarks lie within their radius; ", end="")
+    print(f"median radius {median:.2f} px of the network frame, tenth to ninetieth percentile {low:.2f} to {high:.2f}")
+
+
+def report_orientations(predictor: Predictor, pictures: list[np.ndarray], upright: list[Prediction]) -> None:
+    """How many of all orientations of all pictures are recognised, and how far positions move with them."""
+    right, moved_px = 0, []
+    for variant in VARIANTS:
+        turned = [brought_into(picture, variant) for picture in pictures]
+        for picture, one, first in zip(turned, predict_pictures(predictor, turned), upright):
+            right += one.orientation == variant
+            back = turned_back(one.points_px, variant, picture.shape)
+            scale = predictor.network_size / np.sqrt(picture.size)
+            moved_px.append(np.linalg.norm(back - first.points_px, axis=1) * scale)
+    count = len(VARIANTS) * len(pictures)
+    print(f"orientations: {right} of {count} recognised ({100 * right / count:.1f} %); ", end="")
+    print(f"positions after turning back differ by {np.median(moved_px):.4f} px in the median, {np.max(moved_px):.2f} at most")
+
+
+def report_flags(predictor: Predictor, upright: list[Prediction], count: int) -> None:
+    """The flags on hands, and on `count` pictures that are none."""
+    flags = Counter(flag for one in upright for flag in one.flags)
+    print(f"flags on {len(upright)} hands: {dict(flags)}")
+    kinds, pictures = zip(*non_hands(count))
+    made, flagged, denied = Counter(kinds), Counter(), Counter()
+    for kind, one in zip(kinds, predict_pictures(predictor, list(pictures))):
+        flagged[kind] += bool(one.flags)
+        denied[kind] += "not a hand" in one.flags
+    rows = [[kind, made[kind], flagged[kind], denied[kind]] for kind in made]
+    rows.append(["all", made.total(), flagged.total(), denied.total()])
+    print(table(["no hands", "made", "flagged", "as not a hand"], rows))
+
+
+def report_speed(predictor: Predictor, weights: Path, files: list[Path], pictures: list[np.ndarray]) -> None:
+    """Seconds a radiograph of predict.py on files, and of the networks alone on a batch of pictures."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        if status := predict.main([*map(str, files), "--weights", str(weights), "--out", folder]):
+            sys.exit(status)
+        whole = (time.perf_counter() - start) / len(files)
+    batch = pictures[:BATCH]
+    squares = [resize_square(picture, predictor.network_size) for picture in batch]
+    start = time.perf_counter()
+    for _ in range(REPEATS):
+        predictor.predict(squares, [picture.shape[::-1] for picture in batch])
+    networks = (time.perf_counter() - start) / (REPEATS * len(batch))
+    print(f"{len(files)} files: {whole:.3f} s a radiograph, of which {networks:.3f} s are the networks'")
+
+
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--raw", type=Path, default=Path("dataset"), help="raw folder of real radiographs")
     parser.add_argument("--data", type=Path, default=Path("dataset/processed"), help="the same, prepared")
-    parser.add_argument("--weights", type=Path, default=Path("weights/scn_hand.pt"))
-    parser.add_argument("--split", default="test")
+    parser.add_argument("--weights", type=Path, default=Path("weights/scn_hand.pt"), help="a file of export.py")
+    parser.add_argument("--split", default="test", help="to measure on")
+    parser.add_argument("--non_hands", type=int, default=200, help="pictures without a hand")
     parser.add_argument("--files", type=int, default=100, help="of the run for speed")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     predictor = Predictor(options.weights)
-    data = RadiographDataset(options.data, options.split, with_heatmaps=False)
+    data = RadiographDataset(options.data, options.split)
     raw, _ = find_radiographs(options.raw)
     pictures = [read_radiograph(raw[id][1]).pixels for id in data.ids]
-
-    upright = predicted(predictor, pictures)
-    scale = data.size / data.sizes_px[:, None]
-    points = np.array([one.points_px for one in upright])
-    errors = metrics.point_errors(rescale(points, scale), data.points_network_px)
-    print(f"{len(pictures)} radiographs of {options.split}: IPE {metrics.ipe(errors).mean():.4f} px")
-    radii = np.array([one.radius_px for one in upright])
-    off = metrics.point_errors(points, data.points_px)
-    relative = radii * np.sqrt(scale.prod(-1))
-    print(f"within their radius: {100 * np.mean((off <= radii)[~np.isnan(off)]):.1f} % of {off.size} landmarks; ", end="")
-    print(f"median radius {np.median(relative):.2f} px of the network frame, tenth to ninetieth percentile "
-          f"{np.percentile(relative, 10):.2f} to {np.percentile(relative, 90):.2f}")  # fmt: skip
-
-    right, moved = 0, []
-    for variant in VARIANTS:
-        turned = [brought_into(picture, variant) for picture in pictures]
-        for picture, one, first in zip(turned, predicted(predictor, turned), upright):
-            right += one.orientation == variant
-            back = turned_back(one.points_px, variant, picture.shape)
-            moved.append(np.linalg.norm(back - first.points_px, axis=1) * np.sqrt((data.size**2) / picture.size))
-    count = len(VARIANTS) * len(pictures)
-    print(f"orientations: {right} of {count} recognised ({100 * right / count:.1f} %); positions after turning back differ by "
-          f"{np.median(moved):.4f} px in the median, {np.max(moved):.2f} at most")  # fmt: skip
-
-    flagged = Counter(flag for one in upright for flag in one.flags)
-    print(f"flags on {len(upright)} hands: {dict(flagged)}")
-    made = list(non_hands(200))
-    caught, denied, total = Counter(), Counter(), Counter(kind for kind, _ in made)
-    for (kind, _), one in zip(made, predicted(predictor, [picture for _, picture in made])):
-        caught[kind] += bool(one.flags)
-        denied[kind] += "not a hand" in one.flags
-    rows = [[kind.replace("_", " "), total[kind], caught[kind], denied[kind]] for kind in total]
-    rows += [["all", total.total(), caught.total(), denied.total()]]
-    print(table(["no hands", "made", "flagged", "as not a hand"], rows))
-
-    with tempfile.TemporaryDirectory() as folder:
-        files = [path for _, path in raw.values()][: options.files]
-        start = time.perf_counter()
-        predict.main([*map(str, files), "--weights", str(options.weights), "--out", folder])
-        seconds = (time.perf_counter() - start) / len(files)
-    square = [resize_square(picture, predictor.network_size) for picture in pictures[:BATCH]]
-    start = time.perf_counter()
-    for _ in range(3):
-        predictor.predict(square, [picture.shape[::-1] for picture in pictures[:BATCH]])
-    net = (time.perf_counter() - start) / (3 * len(square))
-    print(f"{len(files)} files: {seconds:.3f} s a radiograph, of which {net:.3f} s are the networks'")
+    upright = predict_pictures(predictor, pictures)
+    report_accuracy(upright, data)
+    report_orientations(predictor, pictures, upright)
+    report_flags(predictor, upright, options.non_hands)
+    report_speed(predictor, options.weights, [path for _, path in raw.values()][: options.files], pictures)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_status(main))

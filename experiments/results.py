@@ -1,37 +1,32 @@
 """The figures of docs/results.md from runs' test_landmarks.csv: intervals, landmarks by name, the cumulative error curve.
 
-    python experiments/results.py result                        of one run
-    python experiments/results.py result_0 result_1 result_2    also mean and SD over runs that differ in their seed
+    python -m experiments.results result                        of one run
+    python -m experiments.results result_0 result_1 result_2    also mean and SD over runs that differ in their seed
 
 prints Markdown, of the first run where it is about one; with --figure also draws the cumulative errors of all.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
 import metrics
-from experiments.common import read_rows, table
-from joints.hand import landmark_names
+from experiments.common import read_errors, table
+from joints.hand import NAMES
+from runtime.command import exit_status
 from training.figures import save
 
-RESAMPLES = 10_000
+WORST = 5  # radiographs that are named
 REFERENCE_OR = 0.524  # landmarks a radiograph that the reference's best network leaves outside its radius
 
 
-def read(folder: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """IDs (N), errors px (N, L) of the network frame, errors mm (N, L)."""
-    rows = read_rows(folder / "test_landmarks.csv")
-    ids = list(dict.fromkeys(row["image"] for row in rows))
-    px, mm = (np.array([float(row[name] or "nan") for row in rows]).reshape(len(ids), -1) for name in ("error_px", "error_mm"))
-    return ids, px, mm
-
-
 def figures_of(px: np.ndarray, mm: np.ndarray) -> dict[str, float]:
+    """The figures of errors (N, L)."""
     return {
-        "IPE, px": float(metrics.ipe(px).mean()),
+        "IPE, px": float(metrics.mean_of_present(metrics.ipe(px))),
         "median, px": metrics.median_of_present(px),
         "Or(4 px)": float(metrics.outliers(px, 4).mean()),
         "Or(10 px)": float(metrics.outliers(px, 10).mean()),
@@ -40,65 +35,72 @@ def figures_of(px: np.ndarray, mm: np.ndarray) -> dict[str, float]:
     }
 
 
-def intervals(px: np.ndarray, mm: np.ndarray) -> list[list]:
+def intervals(px: np.ndarray, mm: np.ndarray, resamples: int) -> list[list]:
     """Each figure with the 2.5 and 97.5 percentiles over radiographs drawn with replacement."""
     rng = np.random.default_rng(0)
-    drawn = [figures_of(px[chosen], mm[chosen]) for chosen in rng.integers(0, len(px), (RESAMPLES, len(px)))]
+    resampled = [figures_of(px[chosen], mm[chosen]) for chosen in rng.integers(0, len(px), (resamples, len(px)))]
     rows = []
     for name, value in figures_of(px, mm).items():
-        low, high = np.percentile([one[name] for one in drawn], (2.5, 97.5))
+        low, high = np.percentile([one[name] for one in resampled], (2.5, 97.5))
         rows.append([name, f"{value:.3f}", f"{low:.3f} to {high:.3f}"])
     return rows
 
 
+def compare(runs: dict[str, tuple[np.ndarray, np.ndarray]]) -> list[list]:
+    """Each figure of each run, then their mean and standard deviation; runs are name: (errors px, errors mm)."""
+    each = [figures_of(px, mm) for px, mm in runs.values()]
+    rows = []
+    for name in each[0]:
+        values = [one[name] for one in each]
+        rows.append([name, *(f"{value:.3f}" for value in values), f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"])
+    return rows
+
+
+def by_landmark(px: np.ndarray, mm: np.ndarray) -> list[list]:
+    """One row a landmark, the largest mean error first."""
+    ordered = sorted(metrics.landmark_table(px, mm), key=lambda one: -one["mean_px"])
+    return [
+        [one["landmark"], one["name"], f"{one['mean_px']:.2f}", f"{one['max_px']:.1f}", f"{one['mean_mm']:.2f}"]
+        for one in ordered
+    ]
+
+
 def draw_curves(runs: dict[str, np.ndarray], path: Path) -> None:
+    """The cumulative errors of each run, and for hands the point that is known of the reference."""
     thresholds = np.linspace(0, 10, 401)
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     for name, px in runs.items():
         axes.plot(thresholds, metrics.cumulative_errors(px, thresholds), label=name)
-    within = 100 * (1 - REFERENCE_OR / 37)
-    axes.plot(
-        [4, 10],
-        [within, within],
-        "kx--",
-        linewidth=0.8,
-        clip_on=False,
-        label="reference: its code counts at 4 px, its text says 10 px",
-    )
-    axes.set(xlabel="error, px of the 256 x 256 frame", ylabel="landmarks within, %", xlim=(0, 10), ylim=(0, 101))
+    if all(px.shape[1] == len(NAMES) for px in runs.values()):
+        within = 100 * (1 - REFERENCE_OR / len(NAMES))
+        label = "reference: its code counts at 4 px, its text says 10 px"
+        axes.plot([4, 10], [within, within], "kx--", linewidth=0.8, clip_on=False, label=label)
+    axes.set(xlabel="error, px of the network frame", ylabel="landmarks within, %", xlim=(0, 10), ylim=(0, 101))
     axes.grid(True, alpha=0.3)
     axes.legend(loc="lower right")
     save(figure, path)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, nargs="+", help="folders of main.py's --result, of the same data and split")
     parser.add_argument("--figure", type=Path, help="picture to draw, as docs/errors.png")
-    options = parser.parse_args()
-    runs = {str(folder): read(folder) for folder in options.results}
-    ids, px, mm = next(iter(runs.values()))
+    parser.add_argument("--resamples", type=int, default=10_000, help="draws of radiographs for the intervals")
+    options = parser.parse_args(arguments)
+    ids, px, mm = read_errors(options.results[0])
+    runs = {str(folder): read_errors(folder)[1:] for folder in options.results}
     print(f"{len(ids)} radiographs, {int(np.isfinite(px).sum())} landmarks\n")
-    print(table(["", "value", "95 % interval"], intervals(px, mm)), "\n")
+    print(table(["", "value", "95 % interval"], intervals(px, mm, options.resamples)), "\n")
     if len(runs) > 1:
-        each = [figures_of(px, mm) for _, px, mm in runs.values()]
-        rows = []
-        for name in each[0]:
-            values = [one[name] for one in each]
-            rows.append([name, *(f"{value:.3f}" for value in values), f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"])
-        print(table(["", *runs, "mean ± SD"], rows), "\n")
-    names = landmark_names(px.shape[1])
-    rows = [
-        [i, names[i], f"{px[:, i].mean():.2f}", f"{px[:, i].max():.1f}", f"{mm[:, i].mean():.2f}"]
-        for i in np.argsort(-px.mean(0))
-    ]
-    print(table(["", "landmark", "mean, px", "largest, px", "mean, mm"], rows), "\n")
-    worst = np.argsort(-metrics.ipe(px))[:5]
-    print("worst radiographs: " + ", ".join(f"{ids[n]} (IPE {metrics.ipe(px)[n]:.2f})" for n in worst))
+        print(table(["", *runs, "mean ± SD"], compare(runs)), "\n")
+    print(table(["", "landmark", "mean, px", "largest, px", "mean, mm"], by_landmark(px, mm)), "\n")
+    ipe = metrics.ipe(px)
+    worst = np.argsort(-ipe)[:WORST]  # those without landmarks, NaN, come last
+    print("worst radiographs: " + ", ".join(f"{ids[n]} (IPE {ipe[n]:.2f})" for n in worst))
     if options.figure:
-        draw_curves({name: px for name, (_, px, _) in runs.items()}, options.figure)
+        draw_curves({name: px for name, (px, _) in runs.items()}, options.figure)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_status(main))

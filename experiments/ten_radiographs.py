@@ -1,40 +1,42 @@
-"""What a net trained on drawn hands is worth to a user with ten annotated radiographs.
+"""What pretraining on synthetic radiographs is worth to a user with ten annotated radiographs.
 
-    python experiments/ten_radiographs.py --raw dataset --init result/best.pt
+    python -m experiments.ten_radiographs --raw dataset --init weights/scn_synthetic.pt
 
-draws ten training radiographs of a raw folder three times, and trains on each ten twice with the same
-steps: from the weights of --init, and from random ones. It prints the validation errors as a table for docs/phantom.md. Finished
-parts in --work are not made again.
+draws ten training radiographs of a raw folder three times, and trains on each ten twice with the same steps: fine-tuning the
+weights of --init, and from random ones. It prints the validation errors as a table for docs/synthetic.md. Finished parts in
+--work are not made again. Flags of main.py for all runs may follow after --.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 
 from experiments.common import prepare, table, train
 from radiographs.raw_folder import COORDINATES, SPLITS, find_radiographs
+from runtime.command import exit_status
 
 STEPS = ("--stages", "64x10 128x10", "--warmup", "20")
-DRAWS, COUNT = 3, 10
 
 
-def ten_of(raw: Path, folder: Path, seed: int) -> list[str]:
-    """Make a raw folder, by links: ten training radiographs of another, its validation ones, and ten others in place of the test.
+def link_some(raw: Path, folder: Path, count: int, seed: int) -> list[str]:
+    """Make a raw folder, by links: `count` training radiographs of another, its validation ones, and `count` others as test.
 
-    Returns the ten IDs.
+    Returns the training IDs.
     """
-    found, _ = find_radiographs(raw)
-    order = np.random.default_rng(seed).permutation(sorted(id for id, (split, _) in found.items() if split == "train")).tolist()
+    radiographs, _ = find_radiographs(raw)
+    train_ids = sorted(id for id, (split, _) in radiographs.items() if split == "train")
+    order = np.random.default_rng(seed).permutation(train_ids).tolist()
     ids = {
-        "train": sorted(order[:COUNT]),
-        "valid": [id for id, (split, _) in found.items() if split == "valid"],
-        "test": order[COUNT : 2 * COUNT],
+        "train": sorted(order[:count]),
+        "valid": [id for id, (split, _) in radiographs.items() if split == "valid"],
+        "test": order[count : 2 * count],
     }
     for split in SPLITS:
         (folder / split).mkdir(parents=True, exist_ok=True)
         for id in ids[split]:
-            path = found[id][1].resolve()
+            path = radiographs[id][1].resolve()
             link = folder / split / path.name
             if not link.exists():
                 link.symlink_to(path)
@@ -44,26 +46,31 @@ def ten_of(raw: Path, folder: Path, seed: int) -> list[str]:
     return ids["train"]
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--raw", type=Path, default=Path("dataset"), help="raw folder of real radiographs")
-    parser.add_argument("--init", type=Path, default=Path("weights/scn_drawn.pt"), help="a net trained on drawn hands")
+    parser.add_argument("--size", type=int, default=256, help="px of the network frame")
+    parser.add_argument("--init", type=Path, default=Path("weights/scn_synthetic.pt"), help="pretrained weights")
+    parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--count", type=int, default=10, help="training radiographs of a draw")
     parser.add_argument("--work", type=Path, default=Path("result/ten_radiographs"), help="folder for what is made on the way")
-    options = parser.parse_args()
-    header = ["ten radiographs", "random: IPE, px", "Or(10)", "drawn hands: IPE, px", "Or(10)", "lower by, %"]
+    parser.add_argument("flags", nargs="*", help="of main.py")
+    options = parser.parse_args(arguments)
+    header = ["training radiographs", "random: IPE, px", "Or(10)", "pretrained: IPE, px", "Or(10)", "lower by, %"]
     rows = []
-    for draw in range(DRAWS):
+    for draw in range(options.draws):
         folder = options.work / str(draw)
-        ids = ten_of(options.raw, folder / "raw", draw)
-        prepare(folder / "raw", folder / "processed")
-        found = []
-        for name, init in (("random", ""), ("drawn", options.init)):
-            found.append(train(folder / "processed", folder / name, *STEPS, "--test_on", "valid", "--init", init))
-        random, drawn = (figures["ipe_px"] for figures in found)
-        random_or, drawn_or = (figures["or_px"]["10"] for figures in found)
-        rows.append([" ".join(ids), random, random_or, drawn, drawn_or, 100 * (1 - drawn / random)])
+        ids = link_some(options.raw, folder / "raw", options.count, seed=draw)
+        prepare(folder / "raw", folder / "processed", size=options.size)
+        ipe, outliers = {}, {}
+        for name, init in (("random", ""), ("pretrained", options.init)):
+            flags = (*STEPS, "--test_on", "valid", "--init", init, *options.flags)
+            figures = train(folder / "processed", folder / name, *flags)
+            ipe[name], outliers[name] = figures["ipe_px"], figures["or_px"]["10"]
+        row = [" ".join(ids), ipe["random"], outliers["random"], ipe["pretrained"], outliers["pretrained"]]
+        rows.append([*row, 100 * (1 - ipe["pretrained"] / ipe["random"])])
         print(table(header, rows), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_status(main))

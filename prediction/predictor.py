@@ -5,19 +5,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from dataloader import to_input
-from heatmap import decode_heatmaps, rescale
+from evaluation import find_landmarks, network_of
+from heatmap import rescale
 from joints.hand import NAMES
-from model import SCN
 from prediction.calibration import Trust
 from prediction.orientation import VARIANTS, Orientation, OrientationNet
 from radiographs.network_frame import resize_square, to_8_bit
 from radiographs.reading import check_pixels, grey
 from runtime.checkpoint import read_checkpoint
-from runtime.device import choose_device
+from runtime.device import choose_device, choose_precision
 from runtime.files import DataError
+
+FITTED_HEIGHT = "fitted height"  # what a weights file calls the confidence that its calibration is for
 
 
 @dataclass
@@ -40,7 +41,7 @@ class Predictor:
     bone; "auto" finds out.
     """
 
-    def __init__(self, weights: Path | str, device: str = "auto", orientation: str = "auto"):
+    def __init__(self, weights: Path | str, device: str = "auto", orientation: str = "auto", precision: str = "auto"):
         """Raises DataError where `weights` is not a file that export.py wrote."""
         path = Path(weights)
         self.device = choose_device(device)
@@ -52,8 +53,7 @@ class Predictor:
         self.size, self.network_size = state["size"], state["network_size"]
         profile = state["data"]["profile"]
         self.profile = None if profile is None else np.array(profile)
-        self.model = SCN(**state["network"]).to(self.device, memory_format=torch.channels_last).eval()
-        self.model.load_state_dict(state["weights"])
+        self.model = network_of(state, self.device)
         self.spatial_factor = self.model.spatial_factor * self.size // self.network_size
         self.names = state["names"]
         self.trust = Trust(**{name: value.cpu().numpy() for name, value in state["trust"].items()})
@@ -61,7 +61,8 @@ class Predictor:
         if orientation == "auto":
             self.orientation_net = OrientationNet().to(self.device).eval()
             self.orientation_net.load_state_dict(state["orientation"])
-        self.precision = state["precision"]
+        self.precision = choose_precision(precision, self.device, state["precision"])
+        self.fitted_heights = state.get("confidence") == FITTED_HEIGHT  # what its calibration is for; else the highest pixel
         self.alien = "not a hand" if self.names == list(NAMES) else "unlike the training radiographs"
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -77,12 +78,12 @@ class Predictor:
         orientations = self.orient(squares)
         upright = [orientation.apply(square) for orientation, square in zip(orientations, squares)]
         pictures = np.stack([to_8_bit(np.ascontiguousarray(square), self.profile) for square in upright])
-        images = F.avg_pool2d(to_input(pictures)[:, None].to(self.device), self.network_size // self.size)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            heatmaps, _, _ = self.model(images.contiguous(memory_format=torch.channels_last), self.spatial_factor)
-        found, peaks = decode_heatmaps(heatmaps)
-        points = rescale(found, self.network_size / self.size).cpu().double().numpy()
-        confidence = peaks.cpu().double().numpy()
+        images = to_input(pictures)[:, None].to(self.device)
+        heatmaps, points_network_px, heights = find_landmarks(self.model, images, self.size, self.precision)
+        if not self.fitted_heights:
+            heights = heatmaps.amax((-2, -1)).float()
+        points = points_network_px.cpu().double().numpy()
+        confidence = heights.cpu().double().numpy()
         return [self.describe(*one) for one in zip(points, confidence, orientations, extents)]
 
     def orient(self, squares: list[np.ndarray]) -> list[Orientation]:

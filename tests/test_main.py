@@ -102,7 +102,9 @@ def test_a_list_of_ids_replaces_the_folders_splits(data, tmp_path, capsys):
     (tmp_path / "one_train.txt").write_text("c1\na1\nb1\n a2\nelsewhere\n")
     (tmp_path / "one_test.txt").write_text("a3\nb2\n")
     arguments = ["--data", data, "--result", tmp_path / "run", *SMALL_RUN, "--stages", "32x1", "--split", tmp_path / "one_"]
-    assert main([str(argument) for argument in arguments]) == 0
+    assert main([str(argument) for argument in arguments]) == 1
+    assert "1 of 4 listed radiographs of train are not prepared (elsewhere)" in capsys.readouterr().err
+    assert main([*(str(argument) for argument in arguments), "--allow_missing"]) == 0
     said = capsys.readouterr().out
     assert "train 3 of 4 listed radiographs" in said and "valid 1 of 1 listed" in said and "test  2 of 2 listed" in said
     assert {row["image"] for row in rows_of(tmp_path / "run" / "test_landmarks.csv")} == {"a3", "b2"}
@@ -118,7 +120,8 @@ def test_a_list_of_ids_replaces_the_folders_splits(data, tmp_path, capsys):
 def test_any_split_is_measured(data, tmp_path, capsys):
     assert train_here(capsys, data, tmp_path / "run", "--stages", "32x1")[0] == 0
     assert train_here(capsys, data, tmp_path / "run", "--mode", "test", "--test_on", "valid")[0] == 0
-    figures = json.loads((tmp_path / "run" / "test.json").read_text())
+    assert json.loads((tmp_path / "run" / "test.json").read_text())["split"] == "test"  # it stays
+    figures = json.loads((tmp_path / "run" / "valid.json").read_text())
     assert figures["split"] == "valid"
     assert figures["ipe_px"] == pytest.approx(float(rows_of(tmp_path / "run" / "metrics.csv")[0]["valid_ipe_px"]), abs=1e-5)
 

@@ -68,7 +68,7 @@ def test_the_check_names_what_is_suspicious(data, tmp_path, capsys):
         (lambda data: change_table(data, "network_y3", None), "'network_y3'"),
         (lambda data: (data / "landmarks.csv").write_text(""), "not as data_preprocessing.py writes it"),
         (lambda data: (data / "landmarks.csv").unlink(), "landmarks.csv: not found"),
-        (lambda data: (data / "valid" / "b1.npz").write_bytes(b""), "b1.npz: cannot be read"),
+        (lambda data: (data / "valid" / "b1.png").write_bytes(b""), "b1.png: cannot be read"),
         (lambda data: iio.imwrite(data / "train" / "a1.png", np.zeros((9, 9), np.uint8)), "a1.png: expected the shape (64, 64)"),
         (lambda data: drop_split(data, "test"), "expected radiographs of test, found none"),
     ],

@@ -22,7 +22,7 @@ def solver(prepared, tmp_path):
     """A small one with its made radiographs, at 32 and 64 px of a frame of 64."""
     flags = "--channels 4 --levels 3 --spatial_kernel 5 --warmup 9 --learning_rate 0.01 --precision float32"
     settings = read_settings([*flags.split(), "--stages", "32x1 64x1", "--result", str(tmp_path)])
-    data = {split: RadiographDataset(Path(prepared), split, with_heatmaps=True) for split in ("train", "valid")}
+    data = {split: RadiographDataset(Path(prepared), split) for split in ("train", "valid")}
     model = SCN(num_landmarks=LANDMARKS, channels=4, levels=3, spatial_kernel=5)
     return Solver(model, settings, tmp_path, {split: make_loader(dataset, 2) for split, dataset in data.items()})
 
@@ -36,7 +36,7 @@ def test_a_network_that_knows_is_measured_without_error_at_every_resolution(solv
     monkeypatch.setattr(evaluation, "forward", lambda *_: (next(batches), None, None))
     result = evaluation.evaluate(solver.average, solver.loaders["valid"], size, "float32")
     assert metrics.point_errors(result.points_network_px, truth).max() < 0.01
-    assert result.peaks.max() <= 1
+    assert result.peaks == pytest.approx(1, abs=0.02 if size < 64 else 1e-3)
 
 
 @pytest.mark.parametrize("size", [16, 32])
@@ -93,12 +93,19 @@ def test_schedules_by_hand():
 
 
 def test_stages_by_hand():
-    assert stage_sizes("64x2 256x1", 256, 8, 8) == [64, 64, 256]
+    assert stage_sizes("64x2 256x1", 256, 8, 8, 3.0) == [64, 64, 256]
     for wrong in ("", "64", "64x", "60x2", "96x2", "512x1", "0x3", "16x3", "64x2,128x1", "x3", "64x0", "64x²"):
         with pytest.raises(DataError, match="stages"):
-            stage_sizes(wrong, 256, 8, 8)
+            stage_sizes(wrong, 256, 8, 8, 8.0)
     with pytest.raises(DataError, match="a size of 64, 128, 256; found '32x1'"):
-        stage_sizes("32x1", 256, 8, 64)
+        stage_sizes("32x1", 256, 8, 64, 8.0)
+
+
+def test_heatmaps_too_narrow_for_a_stage_are_refused():
+    """3 px of a frame of 256 are 0.75 px at 64 px; 2 px are 0.5 px."""
+    assert stage_sizes("64x1", 256, 8, 8, 3.0) == [64]
+    with pytest.raises(DataError, match=r"heatmaps of at least 0\.7 px, found 0\.5 px at 64 px; .* --sigma 2\.8 or more"):
+        stage_sizes("128x1 64x1", 256, 8, 8, 2.0)
 
 
 def test_progress_by_hand():

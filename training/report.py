@@ -11,7 +11,7 @@ import torch
 
 import metrics
 from dataloader import RadiographDataset
-from runtime.files import write_csv, write_whole
+from runtime.files import DataError, write_csv, write_whole
 from training import figures
 
 OUTLIER_RADIUS_PX = 10  # of the Or of each epoch, in the network frame
@@ -36,9 +36,9 @@ def epoch_line(row: dict) -> str:
 
 
 def write_test(folder: Path, data: RadiographDataset, points_network_px: np.ndarray, peaks: np.ndarray, more: dict) -> dict:
-    """Compare predictions with a data set; write test.json, two tables, three pictures; return the figures.
+    """Compare predictions with a data set; write SPLIT.json, two tables, three pictures; return the figures.
 
-    points_network_px (N, L, 2) as (x, y), peaks (N, L); `more` is added to test.json.
+    points_network_px (N, L, 2) as (x, y), peaks (N, L); `more` is added to SPLIT.json.
     """
     unit_mm, source = metrics.millimetres_per_pixel(data.sizes_px, data.spacings_mm, data.points_px, data.size)
     truth = data.points_network_px
@@ -46,8 +46,9 @@ def write_test(folder: Path, data: RadiographDataset, points_network_px: np.ndar
     errors_mm = metrics.point_errors(points_network_px, truth, unit_mm)
     result = metrics.summary(errors_px, errors_mm) | {"mm_from": source} | more | provenance()
 
+    split = data.split
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / "test.json", (json.dumps(result, indent=2) + "\n").encode())
+    write_whole(folder / f"{split}.json", (json.dumps(result, indent=2) + "\n").encode())
     rows = [
         {
             "image": id,
@@ -63,15 +64,29 @@ def write_test(folder: Path, data: RadiographDataset, points_network_px: np.ndar
         for n, id in enumerate(data.ids)
         for i in range(truth.shape[1])
     ]
-    write_csv(folder / "test_landmarks.csv", rows)
-    write_csv(folder / "test_by_landmark.csv", metrics.landmark_table(errors_px, errors_mm))
-    figures.draw_cumulative_errors(errors_px, folder / "test_errors.png")
+    write_csv(folder / f"{split}_landmarks.csv", rows)
+    write_csv(folder / f"{split}_by_landmark.csv", metrics.landmark_table(errors_px, errors_mm))
+    figures.draw_cumulative_errors(errors_px, folder / f"{split}_errors.png")
     ipe = metrics.ipe(errors_px)
     ranked = [n for n in np.argsort(ipe) if np.isfinite(ipe[n])]
     for name, n in (("worst", ranked[-1]), ("median", ranked[len(ranked) // 2])) if ranked else ():
-        title = f"{data.ids[n]}, {name} of {len(ranked)} test radiographs: IPE {ipe[n]:.2f} px"
-        figures.draw_overlay(data.pictures[n], truth[n], points_network_px[n], title, folder / f"test_{name}.png")
+        title = f"{data.ids[n]}, {name} of {len(ranked)} radiographs of {split}: IPE {ipe[n]:.2f} px"
+        figures.draw_overlay(data.pictures[n], truth[n], points_network_px[n], title, folder / f"{split}_{name}.png")
     return result
+
+
+def refuse_other(folder: Path, split: str, made_of: dict) -> None:
+    """Raises DataError where the folder holds the figures of another network or other data."""
+    path = folder / f"{split}.json"
+    if not path.exists():
+        return
+    try:
+        there = json.loads(path.read_text())
+    except ValueError:
+        there = {}
+    differs = [name for name in made_of if there.get(name) != made_of[name]]
+    if differs:
+        raise DataError(f"{path}: is of {' and '.join(f'other {name}' for name in differs)}; choose another --result")
 
 
 @cache

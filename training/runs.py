@@ -14,7 +14,8 @@ LAST, BEST = "last.pt", "best.pt"  # to resume; of the least validation IPE
 PREVIOUS = "previous.pt"  # the last state but one, should last.pt be damaged
 METRICS = "metrics.csv"
 WEIGHTS = "weights.pt"  # that export.py makes of the best
-NOT_TRIED = {"mode", "result", "checkpoint", "resume", "test_on", "debug", "device"}  # settings that make no other network
+# settings that make no other network
+NOT_TRIED = {"mode", "result", "checkpoint", "resume", "test_on", "debug", "device", "allow_seen", "allow_missing"}
 
 
 def numbered(results: Path = RESULTS) -> list[Path]:

@@ -4,14 +4,16 @@ import math
 
 import numpy as np
 
+from heatmap import SMALLEST_SIGMA
 from runtime.files import DataError
 
 
-def stage_sizes(stages: str, network_size: int, spatial_factor: int, local_factor: int) -> list[int]:
+def stage_sizes(stages: str, network_size: int, spatial_factor: int, local_factor: int, sigma: float) -> list[int]:
     """The input size of every epoch: "64x10 256x5" is ten epochs at 64 px and then five at 256 px. Raises DataError.
 
     A size must divide the network frame's, and be divisible by the factors of the lowest level of the local appearance and
-    of the spatial configuration, which shrinks along and must stay a whole number.
+    of the spatial configuration, which shrinks along and must stay a whole number. Heatmaps shrink along too, from `sigma` px of
+    the network frame, and must not become too narrow.
     """
 
     def fits(size: int) -> bool:
@@ -24,6 +26,11 @@ def stage_sizes(stages: str, network_size: int, spatial_factor: int, local_facto
         size, _, epochs = stage.partition("x")
         if not (size.isdecimal() and epochs.isdecimal() and int(size) in fitting):
             raise DataError(f"stages: expected SIZExEPOCHS with a size of {', '.join(map(str, fitting))}; found {stage!r}")
+        if (narrow := sigma * int(size) / network_size) < SMALLEST_SIGMA:
+            raise DataError(
+                f"stages: expected heatmaps of at least {SMALLEST_SIGMA:g} px, found {narrow:g} px at {size} px; train at a "
+                f"larger size, or prepare the data with --sigma {SMALLEST_SIGMA * network_size / int(size):g} or more"
+            )
         sizes += [int(size)] * int(epochs)
     if not sizes:
         raise DataError(f"stages: expected at least one epoch, such as {network_size}x40")

@@ -1,0 +1,118 @@
+"""A trained network is measured on what it may be measured on, and as predict.py would see it."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from conftest import LANDMARKS, SMALL_RUN, preprocess, train_here
+
+import export
+from dataloader import RadiographDataset
+from evaluation import seen_radiographs
+from main import main
+from runtime.files import DataError
+from solver import digest_of
+
+
+@pytest.fixture(scope="module")
+def run(prepared, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluation") / "run"
+    assert main([str(a) for a in ("--data", prepared, "--result", folder, *SMALL_RUN, "--stages", "32x1")]) == 0
+    return folder
+
+
+def measure(capsys, run, data, result, *more) -> tuple[int, str]:
+    arguments = ("--mode", "test", "--checkpoint", run / "best.pt", "--data", data, "--result", result, *more)
+    status = main([str(argument) for argument in arguments])
+    return status, capsys.readouterr().err
+
+
+def swapped(data, folder, first, second):
+    """A copy of prepared data in which two radiographs have each other's split."""
+    shutil.copytree(data, folder)
+    table = folder / "landmarks.csv"
+    lines = table.read_text().splitlines()
+    (a, split_a), (b, split_b) = first, second
+    for id, split, other in ((a, split_a, split_b), (b, split_b, split_a)):
+        lines = [line.replace(f"{id},{split},", f"{id},{other},") for line in lines]
+        for ending in (".png", ".npz"):
+            (folder / split / f"{id}{ending}").rename(folder / other / f"{id}{ending}")
+    table.write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_radiographs_that_it_was_trained_on_or_chosen_by_are_refused(run, prepared, tmp_path, capsys):
+    for (id, split), purpose in ((("a2", "train"), "trained on"), (("b1", "valid"), "chosen by")):
+        data = swapped(prepared, tmp_path / split, (id, split), ("c1", "test"))
+        status, said = measure(capsys, run, data, tmp_path / f"{split}_result")
+        assert status == 1 and f"was {purpose} 1 of the 2 radiographs of test ({id}): its errors there would be too small" in said
+        assert measure(capsys, run, data, tmp_path / f"{split}_result", "--allow_seen")[0] == 0
+        assert json.loads((tmp_path / f"{split}_result" / "test.json").read_text())["seen"] == {split: 1}
+    for split in ("train", "valid"):  # to ask for the split is to be told
+        assert measure(capsys, run, prepared, tmp_path / "asked", "--test_on", split)[0] == 0
+
+
+def test_calibration_on_training_radiographs_is_refused(run, prepared, tmp_path):
+    data = swapped(prepared, tmp_path / "data", ("a2", "train"), ("b2", "valid"))
+    with pytest.raises(DataError, match=r"was trained on 1 radiographs of valid \(a2\)"):
+        export.export(run / "best.pt", data, tmp_path / "weights.pt", seed=0)
+
+
+def test_a_network_passes_on_what_it_started_from(run, prepared, tmp_path, capsys):
+    """Fine-tuned on other radiographs, it still has seen those of its beginning."""
+    other = swapped(prepared, tmp_path / "data", ("a2", "train"), ("c1", "test"))
+    more = (*SMALL_RUN, "--stages", "32x2", "--init", run / "best.pt")
+    status, said = train_here(capsys, other, tmp_path / "on", *more)
+    assert status == 1 and "was trained on 1 of the 2 radiographs of test (a2)" in said
+    state = torch.load(tmp_path / "on" / "last.pt", weights_only=True)
+    assert seen_radiographs(state, RadiographDataset(prepared, "test")) == {"train": ["c1"]}
+    assert seen_radiographs(state, RadiographDataset(other, "test")) == {"train": ["a2"]}
+    (tmp_path / "on" / "previous.pt").replace(tmp_path / "on" / "last.pt")
+    assert train_here(capsys, other, tmp_path / "on", *more, "--resume")[0] == 1  # a continued run knows it too
+
+
+def test_data_matched_to_another_reference_are_refused(run, raw, tmp_path, capsys):
+    assert preprocess(raw, tmp_path / "other", "--reference", "a2").returncode == 0
+    status, said = measure(capsys, run, tmp_path / "other", tmp_path / "result")
+    assert status == 1 and "expected histograms matched to its own reference (a1)" in said and "to another (a2)" in said
+    assert preprocess(raw, tmp_path / "none", "--reference", "none").returncode == 0
+    assert measure(capsys, run, tmp_path / "none", tmp_path / "result")[0] == 1
+    assert not (tmp_path / "result" / "test.json").exists()
+
+
+def test_figures_of_another_network_stay(run, prepared, tmp_path, capsys):
+    result = tmp_path / "result"
+    assert measure(capsys, run, prepared, result)[0] == 0
+    before = (result / "test.json").read_text()
+    assert measure(capsys, run, prepared, result)[0] == 0  # the same again
+    other = tmp_path / "other"
+    assert train_here(capsys, prepared, other, "--stages", "32x1", "--seed", 1)[0] == 0
+    status, said = measure(capsys, other, prepared, result)
+    assert status == 1 and "test.json: is of other weights; choose another --result" in said
+    assert (result / "test.json").read_text() == before
+    assert digest_of({"a": torch.ones(2)}) == digest_of({"a": torch.ones(2).half()}) != digest_of({"a": torch.zeros(2)})
+
+
+def test_weights_say_what_they_have_seen_and_what_confidence_means(weights, prepared):
+    state = torch.load(weights, weights_only=True)
+    assert state["confidence"] == "fitted height"
+    assert state["seen"] == {split: RadiographDataset(prepared, split).picture_digests() for split in ("train", "valid")}
+
+
+def test_bfloat16_from_end_to_end(prepared, tmp_path, capsys):
+    """It learns, resumes to the same bytes, and finds nearly what float32 finds."""
+    flags = ("--stages", "32x20 64x4", "--channels", 16, "--learning_rate", 3e-3, "--warmup", 10, "--dropout", 0)
+    ipe = {}
+    for precision in ("float32", "bfloat16"):
+        assert train_here(capsys, prepared, tmp_path / precision, *flags, "--precision", precision)[0] == 0
+        figures = json.loads((tmp_path / precision / "test.json").read_text())
+        assert figures["precision"] == precision and figures["landmarks"] == 2 * LANDMARKS
+        ipe[precision] = figures["ipe_px"]
+    assert ipe["bfloat16"] == pytest.approx(ipe["float32"], abs=0.5) and ipe["bfloat16"] < 2
+    whole = (tmp_path / "bfloat16" / "test.json").read_text()
+    (tmp_path / "bfloat16" / "previous.pt").replace(tmp_path / "bfloat16" / "last.pt")
+    assert train_here(capsys, prepared, tmp_path / "bfloat16", *flags, "--precision", "bfloat16", "--resume")[0] == 0
+    assert (tmp_path / "bfloat16" / "test.json").read_text() == whole
+    assert np.isfinite(json.loads(whole)["ipe_px"])

@@ -1,0 +1,317 @@
+"""Every experiment in small, on made radiographs or a few synthetic ones: what it prints and writes, by value."""
+
+import pickle
+import re
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import SimpleNamespace
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import torch
+from conftest import LANDMARKS, ROOT, SMALL_RUN, SPLITS, make_raw, rows_of
+
+import export
+import predict
+from experiments import (
+    atlas_folds,
+    averaging,
+    common,
+    decoding,
+    draw_architecture,
+    draw_synthetic,
+    ingredients,
+    prediction,
+    recipes,
+    results,
+    ten_radiographs,
+)
+from experiments.non_hands import KINDS
+from heatmap import draw_heatmaps
+from joints.hand import NAMES
+from phantom.data_set import write_data_set
+from phantom.drawing import STEPS, draw_hand
+from prediction import orientation
+from runtime.checkpoint import read_checkpoint
+
+SIZE = 64  # px of the network frame
+TINY = ("--", *SMALL_RUN, "--stages", "32x1")  # flags of main.py: a small network, one short epoch
+HALF = 0.01  # px, by which half-precision weights may change an IPE
+
+
+@dataclass
+class Run:
+    raw: Path
+    data: Path  # the same, prepared
+    result: Path  # of a training on it
+    weights: Path  # of that, from export.py
+
+    @property
+    def ipe_px(self) -> float:
+        return common.read_figures(self.result)["ipe_px"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_pictures_of_runs():
+    """Curves and overlays have their own tests, and take most of the time of so small a run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.figures.save", lambda figure, path: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Run:
+    """A network that has learnt the made radiographs; to read only."""
+    folder = tmp_path_factory.mktemp("small")
+    run = Run(make_raw(folder / "raw"), folder / "data", folder / "result", folder / "small.pt")
+    common.prepare(run.raw, run.data, size=SIZE)
+    common.train(run.data, run.result, *SMALL_RUN, "--stages", "32x10", "--learning_rate", "3e-3", "--warmup", "10")
+    steps, orientation.STEPS = orientation.STEPS, 5
+    export.export(run.result / "best.pt", run.data, run.weights, seed=0)
+    orientation.STEPS = steps
+    return run
+
+
+@pytest.fixture(scope="module")
+def hands(tmp_path_factory) -> Path:
+    """Four synthetic radiographs, prepared."""
+    folder = tmp_path_factory.mktemp("hands")
+    write_data_set(folder / "raw", {"train": 2, "valid": 1, "test": 1}, seed=5, workers=1)
+    common.prepare(folder / "raw", folder / "data", size=SIZE)
+    return folder / "data"
+
+
+def run(module, *arguments: object) -> None:
+    module.main([str(argument) for argument in arguments])
+
+
+def tables(text: str) -> list[list[list[str]]]:
+    """The cells of each Markdown table in a text, its header first."""
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
+    starts = [number - 1 for number, row in enumerate(cells) if set(row) == {"---"}]
+    return [[cells[start], *cells[start + 2 : end]] for start, end in zip(starts, [*starts[1:], None])]
+
+
+MODULES = sorted(path for folder in ("experiments", "benchmarks") for path in (ROOT / folder).glob("*.py"))
+COMMANDS = [path for path in MODULES if "__main__" in path.read_text()]
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.stem)
+def test_docstrings_give_the_command(path):
+    assert f"\npython -m {path.parent.name}.{path.stem}" in path.read_text().split('"""')[1].replace("    ", "")
+
+
+def test_nothing_changes_the_search_path():
+    assert len(COMMANDS) == 17
+    assert not [path for path in MODULES if re.search(r"sys\.path|noqa", path.read_text())]
+
+
+def test_tables_and_lists_of_names():
+    assert common.table(["a", "b"], [["x", 1.23456], [7, 0.0]]) == "| a | b |\n| --- | --- |\n| x | 1.23 |\n| 7 | 0 |"
+    read = common.some_of({"one": 1, "or two": 2, "three": 3})
+    assert read("or two,one") == ["or two", "one"]
+    with pytest.raises(Exception, match="expected some of one, or two, three, separated by commas; found 'two'"):
+        read("one,two")
+
+
+def test_a_mistake_of_main_ends_the_experiment(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="1"):
+        common.train(tmp_path / "nowhere", tmp_path / "result", *SMALL_RUN)
+    assert str(tmp_path / "nowhere") in capsys.readouterr().err
+
+
+def test_recipes(small, tmp_path, capsys):
+    arguments = ("--raw", small.raw, "--size", SIZE, "--work", tmp_path, "--seeds", 2, "--rows", "sigma 2 px,no dropout", *TINY)
+    run(recipes, *arguments)
+    printed = tables(capsys.readouterr().out)
+    assert [len(table) - 1 for table in printed] == [1, 2]  # grows row by row
+    for (name, ipe, _), sigma in zip(printed[-1][1:], (2.0, 3.0)):
+        runs = [tmp_path / f"{name.replace(' ', '_')}_{seed}" for seed in (0, 1)]
+        figures = [common.read_figures(folder, "valid") for folder in runs]
+        values = [one["ipe_px"] for one in figures]
+        assert ipe == f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}" and values[0] != values[1]
+        assert {one["split"] for one in figures} == {"valid"}
+        state = read_checkpoint(runs[1] / "best.pt")
+        assert state["data"]["sigma"] == sigma and state["settings"]["seed"] == 1
+        assert (state["settings"]["dropout"] == 0) == (name == "no dropout")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.pt")}
+    run(recipes, *arguments)  # finished runs are kept
+    assert tables(capsys.readouterr().out) == printed
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.pt")}
+    with pytest.raises(SystemExit, match="2"):
+        run(recipes, "--rows", "sigma 3 px")
+
+
+def test_ten_radiographs(small, tmp_path, capsys):
+    init = small.result / "best.pt"
+    run(
+        ten_radiographs,
+        *("--raw", small.raw, "--size", SIZE, "--init", init, "--work", tmp_path, "--draws", 2, "--count", 2),
+        *("--", *SMALL_RUN[2:], "--stages", "32x1"),
+    )
+    header, *rows = tables(capsys.readouterr().out)[-1]
+    assert len(rows) == 2 and header[1:5] == ["random: IPE, px", "Or(10)", "pretrained: IPE, px", "Or(10)"]
+    for draw, (ids, *cells) in enumerate(rows):
+        chosen = {row["id"]: row["split"] for row in rows_of(tmp_path / str(draw) / "processed" / "landmarks.csv")}
+        assert sorted(ids.split()) == [id for id, split in chosen.items() if split == "train"]
+        assert set(ids.split()) < set(SPLITS["train"]) and list(chosen.values()).count("test") == 2
+        expected = []
+        for name, weights in (("random", ""), ("pretrained", str(init))):
+            figures = common.read_figures(tmp_path / str(draw) / name, "valid")
+            assert figures["split"] == "valid" and figures["images"] == len(SPLITS["valid"])
+            assert read_checkpoint(tmp_path / str(draw) / name / "best.pt")["settings"]["init"] == weights
+            expected += [figures["ipe_px"], figures["or_px"]["10"]]
+        assert [float(cell) for cell in cells[:4]] == pytest.approx(expected, rel=6e-3)
+        assert float(cells[4]) == pytest.approx(100 * (1 - expected[2] / expected[0]), rel=6e-3)
+        assert expected[2] < expected[0] / 2  # one epoch does not learn what ten did
+
+
+def test_ingredients(hands, tmp_path, capsys):
+    rows = ["nothing left out", "soft tissue"]
+    run(ingredients, "--real", hands, "--work", tmp_path, "--rows", ",".join(rows), "--counts", "2,1,1", *TINY)
+    printed = tables(capsys.readouterr().out)[-1]
+    assert [row[0] for row in printed[1:]] == rows
+    pictures = []
+    for row, number in zip(printed[1:], (0, 4)):
+        figures = common.read_figures(tmp_path / str(number) / "real", "valid")
+        assert figures["split"] == "valid" and figures["landmarks"] == len(NAMES)
+        expected = [figures["ipe_px"], figures["median_px"], 100 - figures["or_percent"]["10"]]
+        assert [float(cell) for cell in row[1:]] == pytest.approx(expected, rel=6e-3)
+        pictures.append(iio.imread(tmp_path / str(number) / "raw" / "train" / "synthetic_00001.jpg").astype(float))
+    whole, _ = draw_hand([0, 1])
+    assert np.abs(pictures[0] - whole).mean() < 2  # but for JPEG
+    assert np.abs(pictures[1] - whole).mean() > 10
+
+
+def test_each_ingredient_changes_the_radiograph_in_one_step():
+    whole, _ = draw_hand(3)
+    for name, steps in ingredients.LEFT_OUT.items():
+        changed = [field.name for field in fields(steps) if getattr(steps, field.name) is not getattr(STEPS, field.name)]
+        assert len(changed) == (name != "nothing left out"), name
+        assert pickle.loads(pickle.dumps(steps)) == steps  # as worker processes get them
+        picture, _ = draw_hand(3, steps=steps)
+        assert np.array_equal(picture, whole) == (not changed), name
+
+
+def test_results(small, tmp_path, capsys):
+    other, figure = tmp_path / "other", tmp_path / "errors.png"
+    other.mkdir()
+    rows = (small.result / "test_landmarks.csv").read_text().splitlines()
+    header = rows[0].split(",")
+    cells = [row.split(",") for row in rows[1:]]
+    for row in cells:  # a second run whose errors are twice as large
+        row[header.index("error_px")] = str(2 * float(row[header.index("error_px")]))
+    (other / "test_landmarks.csv").write_text("\n".join(",".join(row) for row in [header, *cells]))
+    run(results, small.result, other, "--figure", figure, "--resamples", 200)
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"2 radiographs, {2 * LANDMARKS} landmarks\n")
+    of_one, of_both, of_landmarks = tables(printed)
+    figures = common.read_figures(small.result)
+    assert of_one[1][:2] == ["IPE, px", f"{small.ipe_px:.3f}"] and of_one[2][1] == f"{figures['median_px']:.3f}"
+    low, high = map(float, of_one[1][2].split(" to "))
+    assert small.ipe_px - figures["ipe_px_sd"] <= low + 1e-3 < high <= small.ipe_px + figures["ipe_px_sd"] + 1e-3
+    ipe = np.array([1, 2]) * small.ipe_px
+    assert of_both[1] == ["IPE, px", *(f"{value:.3f}" for value in ipe), f"{ipe.mean():.3f} ± {np.std(ipe, ddof=1):.3f}"]
+    by_landmark = {row["landmark"]: float(row["mean_px"]) for row in rows_of(small.result / "test_by_landmark.csv")}
+    assert [row[0] for row in of_landmarks[1:]] == sorted(by_landmark, key=by_landmark.get, reverse=True)
+    assert float(of_landmarks[1][2]) == pytest.approx(max(by_landmark.values()), abs=6e-3)
+    assert re.search(r"^worst radiographs: c\d \(IPE [\d.]+\), c\d \(IPE", printed, re.MULTILINE)
+    assert figure.read_bytes().startswith(b"\x89PNG") and iio.imread(figure).std() > 5
+
+
+def test_atlas_folds(hands, tmp_path, capsys):
+    ids = [f"synthetic_{number:05d}" for number in (1, 2, 3, 4)]
+    for fold, test in ((1, ids[2:]), (2, ids[3:])):
+        (tmp_path / f"set{fold}_train.txt").write_text("\n".join(sorted(set(ids) - set(test))))
+        (tmp_path / f"set{fold}_test.txt").write_text("\n".join(test))
+    run(atlas_folds, "--data", hands, "--lists", tmp_path, "--folds", 2, "--work", tmp_path / "folds", *TINY)
+    ((_, row),) = tables(capsys.readouterr().out)
+    rows = [row for fold in "12" for row in rows_of(tmp_path / "folds" / fold / "test_landmarks.csv")]
+    assert [row["image"] for row in rows[:: len(NAMES)]] == [ids[2], ids[3], ids[3]]
+    mm = np.array([float(row["error_mm"]) for row in rows])
+    assert row[:3] == ["3", f"{mm.mean():.2f} ± {mm.std():.2f}", f"{np.median(mm):.2f}"]
+    assert row[3:5] == [f"{100 * np.mean(mm <= 2):.2f}", str((mm > 2).sum())]
+
+
+def test_averaging(small, capsys):
+    flags = ("--data", small.data, "--split", "test", "--sets")
+    run(averaging, small.weights, *flags, "once,rotations and scalings")
+    once, turned = tables(capsys.readouterr().out)[-1][1:]
+    assert once[:2] == ["once", "1"] and turned[:2] == ["rotations and scalings", "9"]
+    assert float(once[2]) == pytest.approx(small.ipe_px, abs=HALF)
+    assert float(turned[2]) < 2 * small.ipe_px  # turned back to where they belong
+    run(averaging, small.weights, small.weights, *flags, "once")
+    assert tables(capsys.readouterr().out)[-1][1:] == [["once", "2", *once[2:]]]
+
+
+def test_a_transformed_point_comes_back_to_its_place():
+    """By a network that answers with the picture itself, of one bright dot, at half the resolution."""
+    mirror = SimpleNamespace(size=SIZE, spatial_factor=None, model=lambda image, _: (image, image, image))
+    point = torch.tensor([[[50.3, 90.8]]])
+    dot = draw_heatmaps(point, 2 * SIZE, 2 * SIZE, 4.0)
+    for transform in [(0.0, 1.0, 0.0), (5.0, 1.0, 0.0), (0.0, 1.05, 0.0), (0.0, 1.0, -1.5), (-5.0, 0.95, 1.5)]:
+        assert averaging.predict_transformed(mirror, dot, *transform)[0, 0].tolist() == pytest.approx([50.3, 90.8], abs=0.03)
+
+
+def test_decoding(small, capsys):
+    run(decoding, small.weights, "--data", small.data, "--split", "test")
+    ((_, *rows),) = tables(capsys.readouterr().out)
+    assert [row[0] for row in rows] == list(decoding.DECODERS)
+    assert float(rows[2][1]) == pytest.approx(small.ipe_px, abs=HALF)
+    point = torch.tensor([[[20.3, 11.8]]], dtype=torch.float64)
+    heatmap = draw_heatmaps(point, SIZE, SIZE, 0.8)
+    decoded = [decode(heatmap.float())[0, 0].tolist() for decode in decoding.DECODERS.values()]
+    assert decoded[0] == [20, 12] and decoded[1] == pytest.approx([20.3, 11.8], abs=0.03)
+    assert decoded[2] == pytest.approx([20.3, 11.8], abs=1e-4)
+
+
+def test_prediction(small, tmp_path, capsys):
+    flags = ("--raw", small.raw, "--data", small.data, "--weights", small.weights)
+    run(prediction, *flags, "--split", "test", "--non_hands", len(KINDS) + 1, "--files", 3)
+    printed = capsys.readouterr().out
+
+    def number(pattern: str) -> float:
+        return float(re.search(pattern, printed)[1])
+
+    assert predict.main([str(small.raw / "test"), "--weights", str(small.weights), "--out", str(tmp_path)]) == 0
+    rows = rows_of(tmp_path / "landmarks.csv")
+    x, y, radius = (np.array([float(row[name]) for row in rows]) for name in ("x", "y", "radius"))
+    truth = rows_of(small.data / "landmarks.csv")[-len(SPLITS["test"]) :]
+    true_x, true_y = (np.array([float(row[f"{axis}{i}"]) for row in truth for i in range(LANDMARKS)]) for axis in "xy")
+    assert number(r"2 radiographs of test: IPE ([\d.]+) px") == pytest.approx(
+        np.hypot((x - true_x) * SIZE / 90, (y - true_y) * SIZE / 120).mean(), abs=1e-3
+    )
+    covered = np.hypot(x - true_x, y - true_y) <= radius
+    assert number(r"coverage: ([\d.]+) % of 10 landmarks") == pytest.approx(100 * covered.mean(), abs=0.06)
+    known = sum(row["orientation"] == "as it came" for row in rows[::LANDMARKS])
+    assert number(r"orientations: (\d+) of 32 recognised") == 16 * known  # turning a picture turns what is recognised
+    assert number(r"turning back differ by ([\d.]+) px in the median") < 0.1
+    ((_, *kinds, whole),) = tables(printed)
+    assert [row[:2] for row in kinds] == [[kind.__name__.replace("_", " "), "2" if kind is KINDS[0] else "1"] for kind in KINDS]
+    assert whole == ["all", "8", str(sum(int(row[2]) for row in kinds)), "0"]  # five landmarks are no hand to be denied
+    assert number(r"3 files: ([\d.]+) s a radiograph") > 0
+
+
+def test_orientations_are_undone_by_hand():
+    picture, point = np.zeros((6, 9)), np.array([[7.0, 1.0]])
+    picture[1, 7] = 1
+    for variant in prediction.VARIANTS:
+        turned = prediction.brought_into(picture, variant)
+        row, column = np.argwhere(turned == (0 if variant.negative else 1))[0]
+        assert prediction.turned_back(np.array([[column, row]]), variant, turned.shape).tolist() == point.tolist()
+        assert np.array_equal(variant.apply(turned), picture)
+
+
+def test_draw_synthetic(tmp_path):
+    run(draw_synthetic, "--out", tmp_path, "--count", 2)
+    picture = iio.imread(tmp_path / "synthetic.jpg").astype(int)
+    assert picture.shape == (433, 1500, 3)
+    red = picture[..., 0] - picture[..., 1:].max(-1) > 60  # landmarks
+    assert [red[:, side].sum() > 2 * len(NAMES) for side in (slice(375), slice(375, 750), slice(750, 1500))] == [1, 1, 0]
+
+
+def test_draw_architecture(tmp_path):
+    run(draw_architecture, "--out", tmp_path)
+    picture, kept = (iio.imread(folder / "architecture.png").astype(int) for folder in (tmp_path, ROOT / "docs"))
+    assert picture.shape == kept.shape and np.abs(picture - kept).mean() < 3  # fonts may differ
