@@ -164,11 +164,8 @@ def write_table(path: Path, rows: list[dict]) -> None:
     write_csv(path, table)
 
 
-def claim_folder(out: Path) -> dict:
-    """Drop the table of an earlier run, so that nothing counts as prepared, and return its settings; none for an empty folder.
-
-    Raises DataError for a folder that an earlier run did not make.
-    """
+def stored_settings(out: Path) -> dict:
+    """The settings of an earlier run; none for an empty folder. Raises DataError for a folder that an earlier run did not make."""
     mine = DataError(f"{out}: expected an empty folder or an earlier result, found other files; choose another --out")
     try:
         stored = json.loads((out / SETTINGS).read_text())
@@ -180,7 +177,6 @@ def claim_folder(out: Path) -> dict:
         raise mine from None
     if not isinstance(stored, dict) or not {"format", *Settings.__annotations__} <= set(stored):
         raise mine
-    (out / TABLE).unlink(missing_ok=True)
     return stored
 
 
@@ -220,8 +216,11 @@ def choose_reference(wanted: str, found: dict[str, tuple[str, Path]]) -> str:
 
 
 def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
-    """Prepare the data set; raises DataError with one line per thing that is wrong."""
-    stored = claim_folder(out)
+    """Prepare the data set; raises DataError with one line per thing that is wrong.
+
+    The table of an earlier run stays until the new table, list of files and reference are known to be in order.
+    """
+    stored = stored_settings(out)
     table = raw / COORDINATES
     points = read_points(table)
     found, errors = find_radiographs(raw)
@@ -229,11 +228,14 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
     errors += [f"{table}: no radiograph for the row of {id}; add it or remove the row" for id in points if id not in found]
     if not any(split == "train" for split, _ in found.values()):
         raise DataError("\n".join(errors))
+    if errors and (out / TABLE).exists():
+        raise DataError("\n".join([*errors, f"{len(errors)} problems: {out} stays as it was; correct them and run again"]))
     settings = replace(settings, reference=choose_reference(settings.reference, found))
     reference = None
     if settings.reference != "none":
         radiograph = read_radiograph(found[settings.reference][1])
         reference = intensity_profile(resize_square(radiograph.pixels, settings.size))
+    (out / TABLE).unlink(missing_ok=True)  # from here on nothing counts as prepared
     write_settings(out, settings, reference, stored)
     jobs = [Job(id, split, path, points[id], settings, reference, out) for id, (split, path) in found.items() if id in points]
     rows, more_errors = prepare_all(jobs, workers)
