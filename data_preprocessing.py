@@ -28,7 +28,7 @@ import torch
 from tqdm import tqdm
 
 from heatmap import draw_heatmaps, rescale
-from phantom.data_set import COUNTS, files_of_others, write_data_set
+from phantom.data_set import COUNTS, all_synthetic, files_of_others, write_data_set
 from radiographs.network_frame import intensity_profile, resize_square, to_8_bit
 from radiographs.prepared_folder import FORMAT, SETTINGS, TABLE
 from radiographs.raw_folder import COORDINATES, SPLITS, find_radiographs, read_points
@@ -165,7 +165,7 @@ def write_table(path: Path, rows: list[dict]) -> None:
 
 
 def stored_settings(out: Path) -> dict:
-    """The settings of an earlier run; none for an empty folder. Raises DataError for a folder that an earlier run did not make."""
+    """The settings of an earlier run; none for an empty folder. Raises DataError where an earlier run did not make it."""
     mine = DataError(f"{out}: expected an empty folder or an earlier result, found other files; choose another --out")
     try:
         stored = json.loads((out / SETTINGS).read_text())
@@ -180,11 +180,13 @@ def stored_settings(out: Path) -> dict:
     return stored
 
 
-def write_settings(out: Path, settings: Settings, reference: np.ndarray | None, stored: dict) -> None:
+def write_settings(out: Path, settings: Settings, reference: np.ndarray | None, synthetic: bool, stored: dict) -> None:
     """Write what OUT is made with, saying what is different from an earlier run, and make its folders."""
     wanted = {"format": FORMAT, **asdict(settings)}
     changed = [f"{key} {stored[key]} -> {wanted[key]}" for key in wanted if stored and stored[key] != wanted[key]]
     wanted["profile"] = None if reference is None else reference.tolist()
+    if synthetic:
+        wanted["synthetic"] = True
     if changed:
         print(f"{out} was made with other settings ({', '.join(changed)}): everything is made again")
     out.mkdir(parents=True, exist_ok=True)
@@ -222,8 +224,16 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
     """
     stored = stored_settings(out)
     table = raw / COORDINATES
-    points = read_points(table)
     found, errors = find_radiographs(raw)
+    if not found:
+        elsewhere = next((f", but {path}" for path in files_of_others(raw) if path != table), "")
+        raise DataError(
+            f"{raw}: expected radiographs in its folders {', '.join(SPLITS)}, and their table {COORDINATES}; found none there"
+            f"{elsewhere}; dataset/README.md says how to place them"
+        )
+    if synthetic := all_synthetic(found):
+        print("SYNTHETIC radiographs: they serve to try the program; no figure from them says anything of real ones", flush=True)
+    points = read_points(table)
     errors += [f"{path}: no row for {id} in {table}; add it" for id, (_, path) in found.items() if id not in points]
     errors += [f"{table}: no radiograph for the row of {id}; add it or remove the row" for id in points if id not in found]
     if not any(split == "train" for split, _ in found.values()):
@@ -236,7 +246,7 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
         radiograph = read_radiograph(found[settings.reference][1])
         reference = intensity_profile(resize_square(radiograph.pixels, settings.size))
     (out / TABLE).unlink(missing_ok=True)  # from here on nothing counts as prepared
-    write_settings(out, settings, reference, stored)
+    write_settings(out, settings, reference, synthetic, stored)
     jobs = [Job(id, split, path, points[id], settings, reference, out) for id, (split, path) in found.items() if id in points]
     rows, more_errors = prepare_all(jobs, workers)
     for split in SPLITS:
@@ -269,8 +279,8 @@ def main() -> int:
     settings = Settings(options.size, options.sigma, options.reference)
 
     def work() -> None:
-        if options.raw == RAW and not files_of_others(RAW):
-            print(f"no radiographs in {RAW}: making synthetic ones ({RAW}/README.md says how to place real ones)")
+        if options.raw == RAW and not any(files_of_others(RAW)):
+            print(f"SYNTHETIC radiographs: {RAW} is empty, so they are made there; {RAW}/README.md says how to place real ones")
             with alone_in(RAW):
                 write_data_set(RAW, COUNTS, seed=0, workers=options.workers)
         with alone_in(options.out):

@@ -27,6 +27,7 @@ def test_writes_pictures_heatmaps_and_table(raw, tmp_path):
     ran = preprocess(raw, tmp_path / "out", "--sigma", 2)
     assert ran.returncode == 0, ran.stderr
     assert "train     4 radiographs,     20 landmarks, 0 missing" in ran.stdout
+    assert "SYNTHETIC" not in ran.stdout and "synthetic" not in (tmp_path / "out" / "settings.json").read_text()
     rows = rows_of(tmp_path / "out" / "landmarks.csv")
     assert [(line["split"], line["id"]) for line in rows] == [(split, id) for split, ids in SPLITS.items() for id in ids]
     for seed, line in enumerate(rows):
@@ -153,8 +154,8 @@ def test_a_mistake_in_the_raw_folder_costs_nothing(raw, tmp_path):
     (unreadable / "train" / "a1.png").write_bytes(b"")  # the reference
     settings = Settings(64, 2.0, "a1")
     for folder, given, expected in (
-        (tmp_path / "typo", settings, "all_coordinates.csv: not found"),
-        (tmp_path / "tables", settings, "expected radiographs named"),
+        (tmp_path / "typo", settings, "typo: expected radiographs in its folders train, valid, test"),
+        (tmp_path / "tables", settings, "tables: expected radiographs in its folders train, valid, test"),
         (broken, settings, "line 1: expected an ID and pairs x, y"),
         (rowless, settings, f"no row for c3.*2 problems: {out} stays as it was"),
         (unreadable, settings, "a1.png: cannot be read as a radiograph"),
