@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from heatmap import draw_heatmaps, rescale
 from phantom.data_set import COUNTS, all_synthetic, files_of_others, write_data_set
-from radiographs.network_frame import intensity_profile, resize_square, to_8_bit
+from radiographs.network_frame import hand_outline, intensity_profile, outline_is_plausible, resize_square, to_8_bit
 from radiographs.prepared_folder import FORMAT, SETTINGS, TABLE
 from radiographs.raw_folder import COORDINATES, SPLITS, find_radiographs, read_points
 from radiographs.reading import read_radiograph
@@ -86,7 +86,9 @@ def prepare(job: Job) -> dict:
     size = job.settings.size
     points = rescale(job.points_px, (size / width, size / height))
     heatmaps = draw_heatmaps(torch.from_numpy(points), size, size, job.settings.sigma).half().numpy()
-    picture = to_8_bit(resize_square(radiograph.pixels, size), job.reference)
+    square = resize_square(radiograph.pixels, size)
+    outline = None if job.reference is None else hand_outline(square)
+    picture = to_8_bit(square, job.reference, outline)
     row = {
         "id": job.id,
         "split": job.split,
@@ -98,6 +100,8 @@ def prepare(job: Job) -> dict:
         "digest": digest,
         "picture": digest_of(picture),
     }
+    if outline is not None and not outline_is_plausible(outline):
+        row["outlined"] = False
     write_whole(picture_path, iio.imwrite("<bytes>", picture, extension=".png", compress_level=COMPRESSION))
     write_whole(heatmaps_path, npz(heatmaps=heatmaps, row=np.array(json.dumps(row))))
     return row
@@ -253,6 +257,12 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
         of_split = [row["points_px"] for row in rows if row["split"] == split]
         missing = int(np.isnan(of_split).any(-1).sum()) if of_split else 0
         print(f"{split:5s} {len(of_split):5d} radiographs, {sum(map(len, of_split)) - missing:6d} landmarks, {missing} missing")
+    for row in rows:
+        if not row.get("outlined", True):
+            print(
+                f"{found[row['id']][1]}: found no outline that can be a hand's, so all of its histogram is matched; "
+                f"crop it to the hand, or cover plates and borders"
+            )
     if errors := errors + more_errors:
         errors.append(f"{len(errors)} problems: {out} stays incomplete; correct them and run again")
         raise DataError("\n".join(errors))

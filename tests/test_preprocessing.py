@@ -175,6 +175,18 @@ def test_a_preparation_that_fails_on_the_way_leaves_no_table(raw, tmp_path):
     assert not (out / "landmarks.csv").exists()
 
 
+def test_a_radiograph_without_an_outline_is_prepared_and_named_every_time(raw, tmp_path):
+    picture, _ = made_radiograph(2)
+    picture[:40, :60] = 255  # a plate
+    iio.imwrite(raw / "train" / "a3.png", np.where(picture == 255, 60_000, 20 * picture.astype(np.uint16)))
+    for _ in range(2):
+        ran = preprocess(raw, tmp_path / "out")
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stdout.count("found no outline that can be a hand's") == 1
+        assert f"{raw / 'train' / 'a3.png'}: found no outline" in ran.stdout
+    assert "found no outline" not in preprocess(raw, tmp_path / "as it is", "--reference", "none").stdout
+
+
 def test_folder_of_someone_else_and_unknown_reference_are_refused(raw, tmp_path):
     mine = tmp_path / "mine"
     mine.mkdir()
