@@ -19,15 +19,19 @@ try:
 except ImportError:  # Windows, where two runs in one folder are not noticed
     fcntl = None
 
-NO_MEMORY = "not enough memory; close other programs, or ask for fewer --workers or a smaller --batch_size"
+NO_MEMORY = "not enough memory"
+FEWER_WORKERS = "close other programs, or ask for fewer --workers"  # of commands that have this flag
 LOCK = ".lock"  # of a folder that a run writes into
 
 
-def exit_status(work: Callable[[], int | None], interrupted: str = "interrupted") -> int:
+def exit_status(
+    work: Callable[[], int | None], interrupted: str = "interrupted", less_memory: str = "close other programs"
+) -> int:
     """Run a command: 0 or what `work` returns; 1 after a mistake, on a failing disk or without memory, told in one line; 130 when
     interrupted.
 
-    SIGTERM, by which schedulers end a job, is taken as Ctrl-C.
+    `less_memory` says what to do where memory lacks, by flags that the command has. SIGTERM, by which schedulers end a job, is
+    taken as Ctrl-C.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -39,7 +43,8 @@ def exit_status(work: Callable[[], int | None], interrupted: str = "interrupted"
     except (MemoryError, RuntimeError) as error:
         if not wants_memory(error):
             raise
-        print(("a worker process died: most likely " if isinstance(error, BrokenExecutor) else "") + NO_MEMORY, file=sys.stderr)
+        died = "a worker process died: most likely " if isinstance(error, BrokenExecutor) else ""
+        print(f"{died}{NO_MEMORY}; {less_memory}", file=sys.stderr)
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         return 130
