@@ -3,7 +3,9 @@
 import json
 import os
 import struct
+import sys
 import zlib
+from collections import Counter
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -109,6 +111,54 @@ def test_mistakes_get_one_line(weights, trained, tmp_path, capsys):
         run(tmp_path, "--format", "pdf")
     with pytest.raises(DataError, match="is there already"):
         export.export(trained / "best.pt", tmp_path, weights, seed=0)
+
+
+def test_files_are_found_whatever_lies_between_them(tmp_path, monkeypatch, capsys):
+    """Hidden files and folders, links to folders and what predict.py wrote are left out; names are relative, and told apart."""
+    for name in ("b.png", "a/b.PNG", "a/c.dcm", "a/notes.txt", ".hidden.png", ".git/d.png", "out/overlays/b.png", "no_ending"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    if os.name != "nt":
+        (tmp_path / "link").symlink_to(tmp_path / "a")
+    expected = ["a/b.PNG", "a/c.dcm", "b.png", "no_ending"]
+    for out in (tmp_path / "out", Path("out")):
+        monkeypatch.chdir(tmp_path)
+        files, errors = predict.find_files([tmp_path], out)
+        assert [name for _, name in files] == expected and errors == []
+        assert [path for path, _ in files] == [tmp_path / name for name in expected]
+        assert "left out 1 files that are no radiographs (.txt)" in capsys.readouterr().out
+    for inside in (tmp_path / "out", tmp_path / "out" / "overlays"):
+        nothing = [f"{inside}: expected radiographs in this folder, found none"]
+        assert predict.find_files([inside], tmp_path / "out") == ([], nothing)
+    files, _ = predict.find_files([tmp_path / "a", tmp_path / "b.png", tmp_path], tmp_path / "out")
+    twice = str(tmp_path / "b.png")
+    assert [name for _, name in files if name.lower().endswith("b.png")] == ["b.PNG", twice, "a/b.PNG", twice]
+
+
+def test_finding_files_takes_time_in_proportion_to_their_number(tmp_path):
+    """Calls of functions are counted, among them those that ask the file system, since seconds depend on the machine."""
+    calls = []
+    for count in (200, 400):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        for i in range(count):
+            (folder / f"{i}.png").touch()
+        (folder / "notes.txt").touch()
+        counted: Counter[str] = Counter()
+        sys.setprofile(lambda frame, event, called, counted=counted: counted.update([count_as(event, called)]))
+        files, _ = predict.find_files([folder], tmp_path / "out")
+        sys.setprofile(None)
+        assert len(files) == count
+        calls.append(counted)
+    assert calls[1]["call"] < 2.2 * calls[0]["call"]
+    assert calls[1]["stat"] == calls[0]["stat"] < 50
+
+
+def count_as(event: str, called) -> str:
+    """What `sys.setprofile` reports: "stat" for a question to the file system, "call" for a function of Python, else "other"."""
+    if event == "c_call" and called in (os.stat, os.lstat, os.readlink, os.scandir):
+        return "stat"
+    return "call" if event == "call" else "other"
 
 
 def chunk(name: bytes, content: bytes) -> bytes:
