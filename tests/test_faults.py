@@ -3,7 +3,6 @@
 import hashlib
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -19,9 +18,10 @@ from conftest import LANDMARKS, ROOT, SMALL_RUN, rows_of
 
 from runtime.command import exit_status
 
+resource = pytest.importorskip("resource", reason="Windows has no SIGKILL, and no limit on the size of files")
 KILLS = int(os.environ.get("KILLS", 1))
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux lists the children of a process in /proc")
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -154,6 +154,7 @@ def test_a_full_disk_stops_preparation_and_prediction_which_go_on_later(raw, wei
         shutil.rmtree(tmp_path / "whole")
 
 
+@linux
 def test_a_worker_that_is_killed_for_memory_is_told_and_the_others_go_on(raw, tmp_path):
     out = tmp_path / "out"
     process = spawn("data_preprocessing.py", "--raw", raw, "--out", out, "--size", 64, "--workers", 1)
@@ -167,6 +168,7 @@ def test_a_worker_that_is_killed_for_memory_is_told_and_the_others_go_on(raw, tm
     assert contents(out) == contents(tmp_path / "whole")
 
 
+@linux
 def test_workers_end_with_a_killed_main_process(raw, tmp_path):
     command = ("data_preprocessing.py", "--raw", raw, "--out", tmp_path / "out", "--size", 64, "--workers", 2)
     process = spawn(*command)

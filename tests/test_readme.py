@@ -7,16 +7,16 @@ from conftest import ROOT, command
 
 from main import read_settings
 
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_ci_runs_the_readmes_test_command():
-    assert "    " + (ROOT / ".ci" / "run").read_text().splitlines()[-1] + "\n" in README
+    assert "    " + (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()[-1] + "\n" in README
 
 
 def test_commands_are_understood():
     """Every `python main.py ...` of the README is read without an error, and every flag of the other script exists."""
-    text = README + (ROOT / "dataset" / "README.md").read_text()
+    text = README + (ROOT / "dataset" / "README.md").read_text(encoding="utf-8")
     training = re.findall(r"python main\.py ([^`\n]*)", text)
     assert len(training) >= 4
     for line in training:
@@ -32,5 +32,5 @@ def test_files_exist():
     named = {name for line in listed for name in line.split()}
     assert named == {path.name for path in ROOT.glob("*.py")}
     for page in (ROOT / "README.md", *ROOT.glob("*/*.md")):
-        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / link).exists(), (page, link)
