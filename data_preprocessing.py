@@ -18,7 +18,6 @@ import io
 import json
 import sys
 import zipfile
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -28,13 +27,14 @@ import torch
 from tqdm import tqdm
 
 from heatmap import draw_heatmaps, rescale
-from phantom.data_set import COUNTS, files_of_others, write_data_set
-from radiographs.network_frame import intensity_profile, resize_square, to_8_bit
+from phantom.data_set import COUNTS, all_synthetic, files_of_others, write_data_set
+from radiographs.network_frame import hand_outline, intensity_profile, outline_is_plausible, resize_square, to_8_bit
 from radiographs.prepared_folder import FORMAT, SETTINGS, TABLE
 from radiographs.raw_folder import COORDINATES, SPLITS, find_radiographs, read_points
 from radiographs.reading import read_radiograph
-from runtime.command import LOCK, alone_in, cores, exit_status, start_worker
+from runtime.command import FEWER_WORKERS, LOCK, alone_in, cores, exit_status
 from runtime.files import DataError, write_csv, write_whole
+from runtime.workers import work_off
 
 RAW = Path("dataset")  # the only folder that synthetic radiographs are made in
 COMPRESSION = 1  # of pictures and heatmaps: a fifth larger than by 6, and three times faster
@@ -64,7 +64,11 @@ class Job:
 def prepare(job: Job) -> dict:
     """Write one radiograph's picture and heatmaps, unless they stand there already, and return its row of the table."""
     picture_path, heatmaps_path = (job.out / job.split / (job.id + suffix) for suffix in (".png", ".npz"))
-    made_from = hashlib.sha256(job.path.read_bytes() + job.points_px.tobytes())
+    try:
+        content = job.path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{job.path}: cannot be read ({error.strerror}); replace or remove the file") from error
+    made_from = hashlib.sha256(content + job.points_px.tobytes())
     made_from.update(json.dumps([FORMAT, asdict(job.settings)]).encode())
     if job.reference is not None:
         made_from.update(job.reference.tobytes())
@@ -86,7 +90,9 @@ def prepare(job: Job) -> dict:
     size = job.settings.size
     points = rescale(job.points_px, (size / width, size / height))
     heatmaps = draw_heatmaps(torch.from_numpy(points), size, size, job.settings.sigma).half().numpy()
-    picture = to_8_bit(resize_square(radiograph.pixels, size), job.reference)
+    square = resize_square(radiograph.pixels, size)
+    outline = None if job.reference is None else hand_outline(square)
+    picture = to_8_bit(square, job.reference, outline)
     row = {
         "id": job.id,
         "split": job.split,
@@ -98,6 +104,8 @@ def prepare(job: Job) -> dict:
         "digest": digest,
         "picture": digest_of(picture),
     }
+    if outline is not None and not outline_is_plausible(outline):
+        row["outlined"] = False
     write_whole(picture_path, iio.imwrite("<bytes>", picture, extension=".png", compress_level=COMPRESSION))
     write_whole(heatmaps_path, npz(heatmaps=heatmaps, row=np.array(json.dumps(row))))
     return row
@@ -131,17 +139,12 @@ def stored_row(picture_path: Path, heatmaps_path: Path) -> dict | None:
 def prepare_all(jobs: list[Job], workers: int) -> tuple[list[dict], list[str]]:
     """The rows of all radiographs that are in order, sorted as the jobs are, and what is wrong with the others."""
     rows, errors = [], []
-    with ProcessPoolExecutor(workers, initializer=start_worker) as pool:
-        futures = {pool.submit(prepare, job): job for job in jobs}
-        try:
-            for future in tqdm(as_completed(futures), total=len(futures), unit=" radiographs", disable=None):
-                try:
-                    rows.append(future.result())
-                except DataError as error:
-                    errors.append(str(error))
-        except KeyboardInterrupt:
-            pool.shutdown(cancel_futures=True)
-            raise
+    answers = work_off(prepare, jobs, workers, name=lambda job: job.path)
+    for answer in tqdm(answers, total=len(jobs), unit=" radiographs", disable=None):
+        if isinstance(answer, DataError):
+            errors.append(str(answer))
+        else:
+            rows.append(answer)
     first: dict[str, dict] = {}
     rows.sort(key=lambda row: (SPLITS.index(row["split"]), row["id"]))
     for row in rows:
@@ -164,11 +167,8 @@ def write_table(path: Path, rows: list[dict]) -> None:
     write_csv(path, table)
 
 
-def claim_folder(out: Path) -> dict:
-    """Drop the table of an earlier run, so that nothing counts as prepared, and return its settings; none for an empty folder.
-
-    Raises DataError for a folder that an earlier run did not make.
-    """
+def stored_settings(out: Path) -> dict:
+    """The settings of an earlier run; none for an empty folder. Raises DataError where an earlier run did not make it."""
     mine = DataError(f"{out}: expected an empty folder or an earlier result, found other files; choose another --out")
     try:
         stored = json.loads((out / SETTINGS).read_text())
@@ -180,15 +180,16 @@ def claim_folder(out: Path) -> dict:
         raise mine from None
     if not isinstance(stored, dict) or not {"format", *Settings.__annotations__} <= set(stored):
         raise mine
-    (out / TABLE).unlink(missing_ok=True)
     return stored
 
 
-def write_settings(out: Path, settings: Settings, reference: np.ndarray | None, stored: dict) -> None:
+def write_settings(out: Path, settings: Settings, reference: np.ndarray | None, synthetic: bool, stored: dict) -> None:
     """Write what OUT is made with, saying what is different from an earlier run, and make its folders."""
     wanted = {"format": FORMAT, **asdict(settings)}
     changed = [f"{key} {stored[key]} -> {wanted[key]}" for key in wanted if stored and stored[key] != wanted[key]]
     wanted["profile"] = None if reference is None else reference.tolist()
+    if synthetic:
+        wanted["synthetic"] = True
     if changed:
         print(f"{out} was made with other settings ({', '.join(changed)}): everything is made again")
     out.mkdir(parents=True, exist_ok=True)
@@ -220,27 +221,47 @@ def choose_reference(wanted: str, found: dict[str, tuple[str, Path]]) -> str:
 
 
 def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
-    """Prepare the data set; raises DataError with one line per thing that is wrong."""
-    stored = claim_folder(out)
+    """Prepare the data set; raises DataError with one line per thing that is wrong.
+
+    The table of an earlier run stays until the new table, list of files and reference are known to be in order.
+    """
+    stored = stored_settings(out)
     table = raw / COORDINATES
-    points = read_points(table)
     found, errors = find_radiographs(raw)
+    if not found:
+        elsewhere = next((f", but {path}" for path in files_of_others(raw) if path != table), "")
+        raise DataError(
+            f"{raw}: expected radiographs in its folders {', '.join(SPLITS)}, and their table {COORDINATES}; found none there"
+            f"{elsewhere}; dataset/README.md says how to place them"
+        )
+    if synthetic := all_synthetic(found):
+        print("SYNTHETIC radiographs: they serve to try the program; no figure from them says anything of real ones", flush=True)
+    points = read_points(table)
     errors += [f"{path}: no row for {id} in {table}; add it" for id, (_, path) in found.items() if id not in points]
     errors += [f"{table}: no radiograph for the row of {id}; add it or remove the row" for id in points if id not in found]
     if not any(split == "train" for split, _ in found.values()):
         raise DataError("\n".join(errors))
+    if errors and (out / TABLE).exists():
+        raise DataError("\n".join([*errors, f"{len(errors)} problems: {out} stays as it was; correct them and run again"]))
     settings = replace(settings, reference=choose_reference(settings.reference, found))
     reference = None
     if settings.reference != "none":
         radiograph = read_radiograph(found[settings.reference][1])
         reference = intensity_profile(resize_square(radiograph.pixels, settings.size))
-    write_settings(out, settings, reference, stored)
+    (out / TABLE).unlink(missing_ok=True)  # from here on nothing counts as prepared
+    write_settings(out, settings, reference, synthetic, stored)
     jobs = [Job(id, split, path, points[id], settings, reference, out) for id, (split, path) in found.items() if id in points]
     rows, more_errors = prepare_all(jobs, workers)
     for split in SPLITS:
         of_split = [row["points_px"] for row in rows if row["split"] == split]
         missing = int(np.isnan(of_split).any(-1).sum()) if of_split else 0
         print(f"{split:5s} {len(of_split):5d} radiographs, {sum(map(len, of_split)) - missing:6d} landmarks, {missing} missing")
+    for row in rows:
+        if not row.get("outlined", True):
+            print(
+                f"{found[row['id']][1]}: found no outline that can be a hand's, so all of its histogram is matched; "
+                f"crop it to the hand, or cover plates and borders"
+            )
     if errors := errors + more_errors:
         errors.append(f"{len(errors)} problems: {out} stays incomplete; correct them and run again")
         raise DataError("\n".join(errors))
@@ -267,14 +288,14 @@ def main() -> int:
     settings = Settings(options.size, options.sigma, options.reference)
 
     def work() -> None:
-        if options.raw == RAW and not files_of_others(RAW):
-            print(f"no radiographs in {RAW}: making synthetic ones ({RAW}/README.md says how to place real ones)")
+        if options.raw == RAW and not any(files_of_others(RAW)):
+            print(f"SYNTHETIC radiographs: {RAW} is empty, so they are made there; {RAW}/README.md says how to place real ones")
             with alone_in(RAW):
                 write_data_set(RAW, COUNTS, seed=0, workers=options.workers)
         with alone_in(options.out):
             run(options.raw, options.out, settings, options.workers)
 
-    return exit_status(work, "interrupted; run the same command again and it goes on")
+    return exit_status(work, "interrupted; run the same command again and it goes on", FEWER_WORKERS)
 
 
 if __name__ == "__main__":

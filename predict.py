@@ -73,13 +73,11 @@ def find_files(inputs: list[Path], out: Path) -> tuple[list[tuple[Path, str]], l
     files, errors = [], []
     for given in inputs:
         if given.is_dir():
-            inside = sorted(path for path in given.rglob("*") if not path.is_dir())
-            visible = [path for path in inside if not any(part.startswith(".") for part in path.relative_to(given).parts)]
-            visible = [path for path in visible if out.resolve() not in path.absolute().parents]
-            taken = [path for path in visible if path.suffix.lower() in PICTURES | MEDICAL]
-            if len(taken) < len(visible):
-                endings = sorted({printable(path.suffix) for path in visible if path not in set(taken)})
-                print(f"{given}: left out {len(visible) - len(taken)} files that are no radiographs ({', '.join(endings)})")
+            inside = files_below(given, out)
+            taken = [path for path in inside if path.suffix.lower() in PICTURES | MEDICAL]
+            if len(taken) < len(inside):
+                endings = sorted({printable(path.suffix) for path in inside} - {printable(path.suffix) for path in taken})
+                print(f"{given}: left out {len(inside) - len(taken)} files that are no radiographs ({', '.join(endings)})")
             if not taken:
                 errors.append(f"{given}: expected radiographs in this folder, found none")
             files += [(path, printable(path.relative_to(given).as_posix())) for path in taken]
@@ -90,6 +88,20 @@ def find_files(inputs: list[Path], out: Path) -> tuple[list[tuple[Path, str]], l
     taken_twice = {name for name, count in Counter(name for _, name in files).items() if count > 1}
     files = [(path, printable(str(path)) if name in taken_twice else name) for path, name in files]
     return files, [printable(error) for error in errors]
+
+
+def files_below(folder: Path, out: Path) -> list[Path]:
+    """The visible files anywhere below a folder but for those in `out`, sorted; links to folders are not followed."""
+    root, out = folder.resolve(), out.resolve()
+    if out == root or out in root.parents:
+        return []
+    inner = out.relative_to(root).parts if root in out.parents else ()
+    found = []
+    for place, folders, names in os.walk(folder):
+        parts = Path(place).relative_to(folder).parts
+        folders[:] = [name for name in folders if not name.startswith(".") and (*parts, name) != inner]
+        found += [Path(place, name) for name in names if not name.startswith(".")]
+    return sorted(found)
 
 
 def read_and_predict(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from phantom.data_set import COUNTS, write_data_set
 from radiographs.raw_folder import SPLITS
-from runtime.command import alone_in, cores, exit_status
+from runtime.command import FEWER_WORKERS, alone_in, cores, exit_status
 
 
 def main() -> int:
@@ -30,7 +30,7 @@ def main() -> int:
         with alone_in(options.out):
             write_data_set(options.out, counts, options.seed, options.workers)
 
-    return exit_status(work)
+    return exit_status(work, less_memory=FEWER_WORKERS)
 
 
 if __name__ == "__main__":

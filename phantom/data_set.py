@@ -1,6 +1,10 @@
 """A folder of synthetic radiographs with their table of landmarks, as data_preprocessing.py reads it."""
 
 import io
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -9,12 +13,14 @@ import numpy as np
 from tqdm import tqdm
 
 from phantom.drawing import STEPS, Steps, draw_hand
+from radiographs.prepared_folder import SETTINGS
 from radiographs.raw_folder import COORDINATES, SPLITS
 from runtime.command import start_worker
 from runtime.files import DataError, write_whole
 
 JPEG_QUALITY = 90
 BLOCK = 200  # radiographs that the same workers draw
+MADE = re.compile(r"synthetic_\d{5,}(\.jpg(\.part)?)?")  # the ID or the file of a synthetic radiograph
 COUNTS = {"train": 91, "valid": 21, "test": 21}  # as many as the reference has of each
 
 
@@ -26,19 +32,39 @@ def draw_file(job: tuple[Path, int, int, Steps]) -> tuple[str, np.ndarray]:
     return path.stem, points
 
 
-def files_of_others(out: Path) -> list[Path]:
-    """The table and the radiographs of OUT, but for those that an unfinished run left, which have no table yet."""
-    table = out / COORDINATES
-    radiographs = [path for split in SPLITS for path in (out / split).glob("*") if not path.name.startswith((".", "synthetic_"))]
-    return [table, *radiographs] if table.exists() else radiographs
+def all_synthetic(ids: Iterable[str]) -> bool:
+    """Whether radiographs with these IDs were made here: told by their names, which go with them wherever they are copied."""
+    return all(MADE.fullmatch(id) for id in ids)
+
+
+def files_of_others(out: Path) -> Iterator[Path]:
+    """The files anywhere below OUT that synthetic radiographs must not be mixed with.
+
+    All but hidden ones, README.md, prepared folders, and synthetic radiographs of an unfinished run, which have no table yet.
+    """
+    for folder, folders, names in os.walk(out, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".") and not is_prepared(Path(folder, name))]
+        unfinished = Path(folder).parent == out and Path(folder).name in SPLITS
+        for name in names:
+            if not (name.startswith(".") or name == "README.md" or (unfinished and MADE.fullmatch(name))):
+                yield Path(folder, name)
+
+
+def is_prepared(folder: Path) -> bool:
+    """Whether data_preprocessing.py wrote a folder."""
+    try:
+        settings = json.loads((folder / SETTINGS).read_text())
+    except (FileNotFoundError, ValueError):
+        return False
+    return isinstance(settings, dict) and {"format", "size", "sigma", "reference"} <= set(settings)
 
 
 def write_data_set(out: Path, counts: dict[str, int], seed: int, workers: int, steps: Steps = STEPS) -> None:
     """Write counts[split] radiographs into OUT/split and their table, refusing a folder that has some. Raises DataError."""
-    if taken := files_of_others(out):
-        raise DataError(f"{taken[0]}: is there already, and {out} would mix both; choose another --out")
+    if taken := next(files_of_others(out), None):
+        raise DataError(f"{taken}: is there already, and synthetic radiographs are not mixed with others; choose another --out")
     for split in SPLITS:
-        for path in (out / split).glob("synthetic_[0-9][0-9][0-9][0-9][0-9].jpg*"):  # of a run that did not end
+        for path in (out / split).glob("synthetic_*"):  # of a run that did not end
             path.unlink()
     jobs = []
     for split in SPLITS:

@@ -5,11 +5,17 @@ Training and prediction must see the same picture, so this is the one place that
 
 import numpy as np
 from scipy.ndimage import binary_fill_holes
+from scipy.spatial import ConvexHull
 from skimage.filters import threshold_otsu
 from skimage.measure import label
 from skimage.transform import resize, resize_local_mean
 
 QUANTILES = np.linspace(0, 1, 257)  # of the hand's intensities, that histogram matching makes equal
+USUAL = 2, 98  # percentiles that the intensities of a radiograph without lead lie between, or at most as far again beyond
+SHARES = 0.02, 0.9  # of the picture, that a hand's outline may cover: less is a marker, more a border with all it encloses
+EDGE_SHARE = 0.6  # of the picture's edge, that a hand's outline may touch: more is a border along three sides
+FULL = 0.9  # of the narrowest rectangle around it, from which on an outline is a plate, or a field within dark collimation
+LIMB_SHARE = 0.25  # of the picture, from which on a full rectangle may be a limb that the edge cuts
 
 
 def resize_square(pixels: np.ndarray, size: int) -> np.ndarray:
@@ -24,27 +30,60 @@ def resize_square(pixels: np.ndarray, size: int) -> np.ndarray:
 
 
 def hand_outline(picture: np.ndarray) -> np.ndarray:
-    """The largest region brighter than Otsu's threshold, its holes filled: (rows, columns) bool; all of an even grey."""
+    """The largest region brighter than Otsu's threshold, its holes filled: (rows, columns) bool; all, where that can be no hand.
+
+    Lead letters far brighter than anything else would draw the threshold to themselves: they are first cut to what is usual.
+    """
+    low, high = np.percentile(picture, USUAL)
+    if picture.max() > high + (high - low):
+        picture = np.minimum(picture, high)
+    everything = np.ones(picture.shape, bool)
     if picture.max() - picture.min() <= 1e-5 * np.abs(picture).max():
-        return np.ones(picture.shape, bool)
+        return everything
     regions = label(picture > threshold_otsu(picture))
     largest = 1 + np.argmax(np.bincount(regions.ravel())[1:])
-    return binary_fill_holes(regions == largest)
+    outline = binary_fill_holes(regions == largest)
+    return outline if outline_is_plausible(outline) else everything
 
 
-def intensity_profile(picture: np.ndarray) -> np.ndarray:
-    """What histogram matching keeps of a picture: its minimum, the quantiles of the hand, its maximum; increasing."""
-    hand = picture[hand_outline(picture)]
+def outline_is_plausible(outline: np.ndarray) -> bool:
+    """Whether an outline (rows, columns) can be a hand's, by its size and form; what `hand_outline` gives up on is not."""
+    edge = np.concatenate([outline[0], outline[-1], outline[:, 0], outline[:, -1]])
+    share = outline.mean()
+    if not SHARES[0] <= share <= SHARES[1] or edge.mean() > EDGE_SHARE:
+        return False
+    return (share >= LIMB_SHARE and edge.any()) or rectangularity(outline) < FULL
+
+
+def rectangularity(outline: np.ndarray) -> float:
+    """The share that an outline (rows, columns) fills of the smallest rectangle around it, turned any way: 1 for a rectangle."""
+    rows = np.flatnonzero(outline.any(1))
+    left, right = outline[rows].argmax(1), outline.shape[1] - outline[rows, ::-1].argmax(1)
+    corners = np.concatenate([np.stack([x, y], 1) for x in (left, right) for y in (rows, rows + 1)])
+    hull = corners[ConvexHull(corners).vertices]
+    sides = np.roll(hull, -1, 0) - hull  # the smallest rectangle lies along one of them
+    along = sides / np.hypot(*sides.T)[:, None]
+    width, height = (np.ptp(hull @ axes.T, axis=0) for axes in (along, along[:, ::-1] * (1, -1)))
+    return float(outline.sum() / (width * height).min())
+
+
+def intensity_profile(picture: np.ndarray, outline: np.ndarray | None = None) -> np.ndarray:
+    """What histogram matching keeps of a picture: its minimum, the quantiles of the hand, its maximum; increasing.
+
+    `outline` is what `hand_outline` says of the picture, where that is known already.
+    """
+    hand = picture[hand_outline(picture) if outline is None else outline]
     return np.concatenate([[picture.min()], np.quantile(hand, QUANTILES), [picture.max()]])
 
 
-def to_8_bit(picture: np.ndarray, reference: np.ndarray | None) -> np.ndarray:
+def to_8_bit(picture: np.ndarray, reference: np.ndarray | None, outline: np.ndarray | None = None) -> np.ndarray:
     """Intensities with the histogram of the reference inside the hand outline -> uint8.
 
-    `reference` is the `intensity_profile` of the reference radiograph; None leaves the histogram as it is. The curve that
-    matches the hand is carried on by straight lines to the darkest and the brightest pixel, so the outline leaves no step.
+    `reference` is the `intensity_profile` of the reference radiograph; None leaves the histogram as it is. `outline` is as in
+    `intensity_profile`. The curve that matches the hand is carried on by straight lines to the darkest and the brightest pixel,
+    so the outline leaves no step.
     """
-    own = np.array([picture.min(), picture.max()]) if reference is None else intensity_profile(picture)
+    own = np.array([picture.min(), picture.max()]) if reference is None else intensity_profile(picture, outline)
     target = own if reference is None else reference
     own, first = np.unique(own, return_index=True)
     matched = np.interp(picture, own, target[first])

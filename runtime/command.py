@@ -1,5 +1,7 @@
 """What the commands share: one line for a mistake, an exit status, one run at a time in a folder."""
 
+import errno
+import math
 import multiprocessing
 import os
 import signal
@@ -19,15 +21,21 @@ try:
 except ImportError:  # Windows, where two runs in one folder are not noticed
     fcntl = None
 
-NO_MEMORY = "not enough memory; close other programs, or ask for fewer --workers or a smaller --batch_size"
+NO_MEMORY = "not enough memory"
+FEWER_WORKERS = "close other programs, or ask for fewer --workers"  # of commands that have this flag
 LOCK = ".lock"  # of a folder that a run writes into
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}  # what file systems without locks answer
+CONTROL_GROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # by which Linux limits containers
 
 
-def exit_status(work: Callable[[], int | None], interrupted: str = "interrupted") -> int:
+def exit_status(
+    work: Callable[[], int | None], interrupted: str = "interrupted", less_memory: str = "close other programs"
+) -> int:
     """Run a command: 0 or what `work` returns; 1 after a mistake, on a failing disk or without memory, told in one line; 130 when
     interrupted.
 
-    SIGTERM, by which schedulers end a job, is taken as Ctrl-C.
+    `less_memory` says what to do where memory lacks, by flags that the command has. SIGTERM, by which schedulers end a job, is
+    taken as Ctrl-C.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -39,7 +47,8 @@ def exit_status(work: Callable[[], int | None], interrupted: str = "interrupted"
     except (MemoryError, RuntimeError) as error:
         if not wants_memory(error):
             raise
-        print(("a worker process died: most likely " if isinstance(error, BrokenExecutor) else "") + NO_MEMORY, file=sys.stderr)
+        died = "a worker process died: most likely " if isinstance(error, BrokenExecutor) else ""
+        print(f"{died}{NO_MEMORY}; {less_memory}", file=sys.stderr)
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         return 130
@@ -47,8 +56,36 @@ def exit_status(work: Callable[[], int | None], interrupted: str = "interrupted"
 
 
 def cores() -> int:
-    """How many this process may use: a scheduler may have given it less than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many this process may use: a scheduler or a container may have given it less than the machine has."""
+    given = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(given, math.ceil(min(quotas(), default=given))))
+
+
+def quotas() -> Iterator[float]:
+    """The limits on this process in cores, those of the control groups that it is in: none outside Linux and its containers."""
+    for line in text_of(OWN_GROUPS).splitlines():
+        _, _, of = line.partition(":")
+        controllers, colon, place = of.partition(":")
+        if not colon or (controllers and "cpu" not in controllers.split(",")):
+            continue
+        groups = CONTROL_GROUPS / "cpu" if controllers else CONTROL_GROUPS  # of version 1 and of version 2
+        parts = [part for part in place.split("/") if part not in ("", "..")]
+        for folder in (groups.joinpath(*parts[:depth]) for depth in range(len(parts) + 1)):
+            given = text_of(folder / "cpu.max") or text_of(folder / "cpu.cfs_quota_us") + text_of(folder / "cpu.cfs_period_us")
+            try:
+                quota, period = map(int, given.split())
+            except ValueError:  # no such limit
+                continue
+            if quota > 0 and period > 0:
+                yield quota / period
+
+
+def text_of(path: Path) -> str:
+    """What a small file says; nothing where it cannot be read."""
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def start_worker() -> None:
@@ -88,6 +125,10 @@ def alone_in(folder: Path) -> Iterator[None]:
                 raise BlockingIOError
         except BlockingIOError:
             raise DataError(f"{folder}: another run is writing there; wait for it, or choose another folder") from None
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            print(f"{folder}: its file system has no locks; see to it that no second run writes there", file=sys.stderr)
         try:
             yield
         finally:

@@ -1,7 +1,9 @@
 """Synthetic radiographs: plausible shapes, landmarks on their bones, the same bytes for the same seed, a readable data set."""
 
 import csv
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -121,34 +123,60 @@ def test_the_command_writes_what_preprocessing_reads_whatever_the_workers(tmp_pa
         assert [row["split"] for row in csv.DictReader(file)] == ["train", "train", "valid", "test"]
 
 
-@pytest.mark.parametrize("taken", ["all_coordinates.csv", "train/3142.jpg"])
-def test_it_refuses_a_folder_with_radiographs_or_a_table(tmp_path, taken):
-    (tmp_path / taken).parent.mkdir(exist_ok=True)
-    (tmp_path / taken).write_text("mine")
-    with pytest.raises(DataError, match=taken) as error:
-        write_data_set(tmp_path, {"train": 1, "valid": 0, "test": 0}, seed=0, workers=1)
+NONE = {"train": 1, "valid": 0, "test": 0}
+OTHERS = ["all_coordinates.csv", "train/3142.jpg", "1.2.840.113", "images/a/3142.dcm", "Train/3142.JPG", "atlas.zip",
+          "train/synthetic_1.jpg", "synthetic_00001.jpg", "mine/settings.json"]  # fmt: skip
+
+
+@pytest.mark.parametrize("taken", OTHERS)
+def test_it_refuses_a_folder_with_anything_of_somebody_else_below_it(tmp_path, taken):
+    (tmp_path / taken).parent.mkdir(exist_ok=True, parents=True)
+    (tmp_path / taken).write_text("{}")
+    with pytest.raises(DataError, match=re.escape(str(Path(taken)))) as error:
+        write_data_set(tmp_path, NONE, seed=0, workers=1)
     assert "\n" not in str(error.value)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [Path(taken).name]
 
 
-def test_an_interrupted_drawing_is_drawn_again(tmp_path):
-    (tmp_path / "valid").mkdir()
-    (tmp_path / "valid" / "synthetic_00007.jpg").write_bytes(b"half")
-    write_data_set(tmp_path, {"train": 1, "valid": 0, "test": 0}, seed=0, workers=1)
-    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["all_coordinates.csv", "synthetic_00001.jpg"]
+def test_what_an_unfinished_run_or_a_preparation_left_is_no_hindrance(tmp_path):
+    for left in ("valid/synthetic_00007.jpg", "valid/synthetic_00008.jpg.part", "README.md", ".DS_Store", "train/.hidden.jpg"):
+        (tmp_path / left).parent.mkdir(exist_ok=True)
+        (tmp_path / left).write_bytes(b"half")
+    (tmp_path / "processed" / "train").mkdir(parents=True)
+    (tmp_path / "processed" / "train" / "3142.png").write_bytes(b"prepared")
+    (tmp_path / "processed" / "settings.json").write_text('{"format": 3, "size": 256, "sigma": 2.0, "reference": "3142"}')
+    write_data_set(tmp_path, NONE, seed=0, workers=1)
+    assert sorted(path.name for path in tmp_path.rglob("*.*") if "processed" not in path.parts) == [
+        ".DS_Store", ".hidden.jpg", "README.md", "all_coordinates.csv", "synthetic_00001.jpg"
+    ]  # fmt: skip
 
 
-def test_preprocessing_draws_hands_only_where_there_are_no_radiographs(tmp_path):
-    """In an empty working folder; with fewer hands than the command draws, which takes its time."""
+def preprocess_in(folder: Path) -> subprocess.CompletedProcess:
+    """data_preprocessing.py in a working folder, with fewer synthetic radiographs than usual, which take their time."""
     few = "import sys, data_preprocessing as d; d.COUNTS.update(train=1, valid=1, test=1); sys.exit(d.main())"
-    for expected in (True, False):
-        ran = subprocess.run(
-            [sys.executable, "-c", few, "--size", "32"],
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-        )
+    command = [sys.executable, "-c", few, "--size", "32"]
+    return subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+
+
+def test_preprocessing_makes_synthetic_radiographs_only_in_an_empty_folder_and_says_so(tmp_path):
+    for made in (True, False):
+        ran = preprocess_in(tmp_path)
         assert ran.returncode == 0, ran.stderr
-        assert ("no radiographs in dataset: making synthetic ones" in ran.stdout) == expected
+        assert ran.stdout.startswith("SYNTHETIC radiographs: ")
+        assert ("made 3 synthetic radiographs" in ran.stdout) == made
         assert (tmp_path / "dataset" / "processed" / "test" / "synthetic_00003.png").exists()
+        assert json.loads((tmp_path / "dataset" / "processed" / "settings.json").read_text())["synthetic"] is True
+
+
+@pytest.mark.parametrize("table", [False, True])
+def test_radiographs_in_the_wrong_place_are_told_and_none_are_made(tmp_path, table):
+    dataset = tmp_path / "dataset"
+    (dataset / "hands").mkdir(parents=True)
+    (dataset / "hands" / "3142.jpg").write_text("a radiograph")
+    if table:
+        (dataset / "all_coordinates.csv").write_text("3142,1,2\n")
+    ran = preprocess_in(tmp_path)
+    assert ran.returncode == 1 and ran.stdout == ""
+    assert ran.stderr.count("\n") == 1 and "train, valid, test" in ran.stderr and "dataset/README.md" in ran.stderr
+    assert f"but {Path('dataset/hands/3142.jpg')}" in ran.stderr
+    assert not list(tmp_path.rglob("synthetic_*"))

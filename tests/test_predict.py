@@ -3,7 +3,9 @@
 import json
 import os
 import struct
+import sys
 import zlib
+from collections import Counter
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -111,6 +113,54 @@ def test_mistakes_get_one_line(weights, trained, tmp_path, capsys):
         export.export(trained / "best.pt", tmp_path, weights, seed=0)
 
 
+def test_files_are_found_whatever_lies_between_them(tmp_path, monkeypatch, capsys):
+    """Hidden files and folders, links to folders and what predict.py wrote are left out; names are relative, and told apart."""
+    for name in ("b.png", "a/b.PNG", "a/c.dcm", "a/notes.txt", ".hidden.png", ".git/d.png", "out/overlays/b.png", "no_ending"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    if os.name != "nt":
+        (tmp_path / "link").symlink_to(tmp_path / "a")
+    expected = ["a/b.PNG", "a/c.dcm", "b.png", "no_ending"]
+    for out in (tmp_path / "out", Path("out")):
+        monkeypatch.chdir(tmp_path)
+        files, errors = predict.find_files([tmp_path], out)
+        assert [name for _, name in files] == expected and errors == []
+        assert [path for path, _ in files] == [tmp_path / name for name in expected]
+        assert "left out 1 files that are no radiographs (.txt)" in capsys.readouterr().out
+    for inside in (tmp_path / "out", tmp_path / "out" / "overlays"):
+        nothing = [f"{inside}: expected radiographs in this folder, found none"]
+        assert predict.find_files([inside], tmp_path / "out") == ([], nothing)
+    files, _ = predict.find_files([tmp_path / "a", tmp_path / "b.png", tmp_path], tmp_path / "out")
+    twice = str(tmp_path / "b.png")
+    assert [name for _, name in files if name.lower().endswith("b.png")] == ["b.PNG", twice, "a/b.PNG", twice]
+
+
+def test_finding_files_takes_time_in_proportion_to_their_number(tmp_path):
+    """Calls of functions are counted, among them those that ask the file system, since seconds depend on the machine."""
+    calls = []
+    for count in (200, 400):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        for i in range(count):
+            (folder / f"{i}.png").touch()
+        (folder / "notes.txt").touch()
+        counted: Counter[str] = Counter()
+        sys.setprofile(lambda frame, event, called, counted=counted: counted.update([count_as(event, called)]))
+        files, _ = predict.find_files([folder], tmp_path / "out")
+        sys.setprofile(None)
+        assert len(files) == count
+        calls.append(counted)
+    assert calls[1]["call"] < 2.2 * calls[0]["call"]
+    assert calls[1]["stat"] == calls[0]["stat"] < 50
+
+
+def count_as(event: str, called) -> str:
+    """What `sys.setprofile` reports: "stat" for a question to the file system, "call" for a function of Python, else "other"."""
+    if event == "c_call" and called in (os.stat, os.lstat, os.readlink, os.scandir):
+        return "stat"
+    return "call" if event == "call" else "other"
+
+
 def chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
@@ -158,12 +208,7 @@ READ = {
     "plain.png": save(GREY),
     "with spaces and ümläuts.png": save(GREY),
     "=1+1.png": save(GREY),
-    "<script>alert(1)<script>.png": save(GREY),
-    'quote".png': save(GREY),
-    "new\nline.png": save(GREY),
     "long" + "g" * 230 + ".png": save(GREY),
-    os.fsdecode(b"not-utf8-\xff.png"): save(GREY),
-    "back\\slash.png": save(GREY),
     "no_ending": lambda path: (medical(path.with_suffix(".dcm"), GREY[None]), path.with_suffix(".dcm").rename(path)),
     "sub/folder/plain.png": save(GREY),
     "UPPER.PNG": save(GREY),
@@ -226,35 +271,51 @@ REFUSED = {
     "bomb_of_doubles.tif": (lambda path: small_bomb(path, 64), "expected at most 100,000,000 pixels, found 30000 x 30000"),
     "bomb.mhd": (lambda path: path.write_text(MHD.replace("9 9", "90000 90000")),
                  "expected at most 100,000,000 pixels"),
-    "dangling.png": (lambda path: path.symlink_to("nowhere.png"), "cannot be read"),
 }  # fmt: skip
 
 
-def test_odd_files(weights, tmp_path, capfd):
-    """Every file gives a row a landmark or one line that names it; nothing is lost, nothing breaks."""
-    folder = tmp_path / "in"
-    for name, write in (READ | {name: write for name, (write, _) in REFUSED.items()}).items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        write(folder / name)
-    (folder / ".hidden.png").write_text("not looked at")
-    (folder / "notes.txt").write_text("not a radiograph")
-    assert run(folder, "--weights", weights, "--out", tmp_path / "out", "--format", "csv,slicer,coco") == 1
+def predicted(read: dict, refused: dict, weights: Path, folder: Path, capfd) -> list[dict[str, str]]:
+    """The rows of some files: one a landmark, or one line that names the file; nothing is lost, nothing breaks."""
+    for name, write in (read | {name: write for name, (write, _) in refused.items()}).items():
+        (folder / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        write(folder / "in" / name)
+    (folder / "in" / ".hidden.png").write_text("not looked at")
+    (folder / "in" / "notes.txt").write_text("not a radiograph")
+    status = run(folder / "in", "--weights", weights, "--out", folder / "out", "--format", "csv,slicer,coco")
+    assert status == (1 if refused else 0)
     said = capfd.readouterr()
     assert "left out 1 files that are no radiographs (.txt)" in said.out
-    lines = [line for line in said.err.splitlines() if line.startswith(str(folder))]
-    assert len(lines) == len(REFUSED), said.err
-    for name, (_, expected) in REFUSED.items():
-        assert any(line.startswith(str(folder / name)) and expected in line for line in lines), (name, said.err)
+    lines = [line for line in said.err.splitlines() if line.startswith(str(folder / "in"))]
+    assert len(lines) == len(refused), said.err
+    for name, (_, expected) in refused.items():
+        assert any(line.startswith(str(folder / "in" / name)) and expected in line for line in lines), (name, said.err)
     assert "Traceback" not in said.err
 
-    rows = rows_of(tmp_path / "out" / "landmarks.csv")
-    found = {row["image"] for row in rows}
-    assert len(rows) == LANDMARKS * len(READ) and len(found) == len(READ)
-    assert "'=1+1.png" in found and "sub/folder/plain.png" in found and "not-utf8-\ufffd.png" in found
+    rows = rows_of(folder / "out" / "landmarks.csv")
+    assert len(rows) == LANDMARKS * len(read) and len({row["image"] for row in rows}) == len(read)
     assert all(np.isfinite([float(row[name]) for name in ("x", "y", "confidence", "radius")]).all() for row in rows)
-    assert len(list((tmp_path / "out" / "overlays").iterdir())) == len(READ)
+    assert len(list((folder / "out" / "overlays").iterdir())) == len(read)
+    return rows
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such file names, and links only for some users")
+def test_odd_names(weights, tmp_path, capfd):
+    names = ("<script>alert(1)<script>.png", 'quote".png', "new\nline.png", "back\\slash.png")
+    dangling = {"dangling.png": (lambda path: path.symlink_to("nowhere.png"), "cannot be read")}
+    predicted(dict.fromkeys(names, save(GREY)), dangling, weights, tmp_path, capfd)
     page = (tmp_path / "out" / "index.html").read_text()
     assert "<script>" not in page and "&lt;script&gt;alert(1)" in page
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux takes file names that are no UTF-8")
+def test_a_name_that_is_no_text(weights, tmp_path, capfd):
+    rows = predicted({os.fsdecode(b"not-utf8-\xff.png"): save(GREY)}, {}, weights, tmp_path, capfd)
+    assert {row["image"] for row in rows} == {"not-utf8-\ufffd.png"}
+
+
+def test_odd_files(weights, tmp_path, capfd):
+    rows = predicted(READ, REFUSED, weights, tmp_path, capfd)
+    assert {"'=1+1.png", "sub/folder/plain.png"} <= {row["image"] for row in rows}
     plain, rotated = (
         np.array([[float(row["x"]), float(row["y"])] for row in rows if row["image"] == f"{name}"])
         for name in ("plain.png", "rotated.jpg")

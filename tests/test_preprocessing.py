@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import LANDMARKS, SPLITS, command, made_radiograph, preprocess, row, rows_of, train
 
+from data_preprocessing import Settings, run
 from heatmap import decode_heatmaps, rescale
 from radiographs.raw_folder import find_radiographs, read_points
 from runtime.files import DataError
@@ -26,6 +27,7 @@ def test_writes_pictures_heatmaps_and_table(raw, tmp_path):
     ran = preprocess(raw, tmp_path / "out", "--sigma", 2)
     assert ran.returncode == 0, ran.stderr
     assert "train     4 radiographs,     20 landmarks, 0 missing" in ran.stdout
+    assert "SYNTHETIC" not in ran.stdout and "synthetic" not in (tmp_path / "out" / "settings.json").read_text()
     rows = rows_of(tmp_path / "out" / "landmarks.csv")
     assert [(line["split"], line["id"]) for line in rows] == [(split, id) for split, ids in SPLITS.items() for id in ids]
     for seed, line in enumerate(rows):
@@ -109,7 +111,6 @@ def test_missing_landmarks_are_carried_through(raw, tmp_path):
 
 
 def test_everything_wrong_is_named_and_nothing_is_called_whole(raw, tmp_path):
-    assert preprocess(raw, tmp_path / "out").returncode == 0
     table = raw / "all_coordinates.csv"
     lines = table.read_text().splitlines()
     _, points = made_radiograph(1)
@@ -136,6 +137,54 @@ def test_everything_wrong_is_named_and_nothing_is_called_whole(raw, tmp_path):
     assert (tmp_path / "out" / "train" / "a1.png").exists()
     ran = train(tmp_path / "out", tmp_path / "run")
     assert ran.returncode == 1 and "landmarks.csv: not found; run data_preprocessing.py" in ran.stderr
+
+
+def test_a_mistake_in_the_raw_folder_costs_nothing(raw, tmp_path):
+    """What a look at the table, the names of the files and the reference tells, is told before anything is removed."""
+    out = tmp_path / "out"
+    assert preprocess(raw, out).returncode == 0
+    first = contents(out)
+    (tmp_path / "tables").mkdir()
+    shutil.copy(raw / "all_coordinates.csv", tmp_path / "tables")
+    broken = Path(shutil.copytree(raw, tmp_path / "broken"))
+    (broken / "all_coordinates.csv").write_text("a1,1\n")
+    rowless = Path(shutil.copytree(raw, tmp_path / "rowless"))
+    (rowless / "test" / "c2.png").rename(rowless / "test" / "c3.png")
+    unreadable = Path(shutil.copytree(raw, tmp_path / "unreadable"))
+    (unreadable / "train" / "a1.png").write_bytes(b"")  # the reference
+    settings = Settings(64, 2.0, "a1")
+    for folder, given, expected in (
+        (tmp_path / "typo", settings, "typo: expected radiographs in its folders train, valid, test"),
+        (tmp_path / "tables", settings, "tables: expected radiographs in its folders train, valid, test"),
+        (broken, settings, "line 1: expected an ID and pairs x, y"),
+        (rowless, settings, f"no row for c3.*2 problems: {out} stays as it was"),
+        (unreadable, settings, "a1.png: cannot be read as a radiograph"),
+        (raw, Settings(64, 2.0, "a9"), "--reference a9: no such radiograph in train"),
+    ):
+        with pytest.raises(DataError, match=f"(?s){expected}"):
+            run(folder, out, given, workers=1)
+        assert contents(out) == first, expected
+
+
+def test_a_preparation_that_fails_on_the_way_leaves_no_table(raw, tmp_path):
+    out = tmp_path / "out"
+    assert preprocess(raw, out).returncode == 0
+    (raw / "valid" / "b2.png").write_bytes(b"")
+    ran = preprocess(raw, out)
+    assert ran.returncode == 1 and f"1 problems: {out} stays incomplete" in ran.stderr
+    assert not (out / "landmarks.csv").exists()
+
+
+def test_a_radiograph_without_an_outline_is_prepared_and_named_every_time(raw, tmp_path):
+    picture, _ = made_radiograph(2)
+    picture[:40, :60] = 255  # a plate
+    iio.imwrite(raw / "train" / "a3.png", np.where(picture == 255, 60_000, 20 * picture.astype(np.uint16)))
+    for _ in range(2):
+        ran = preprocess(raw, tmp_path / "out")
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stdout.count("found no outline that can be a hand's") == 1
+        assert f"{raw / 'train' / 'a3.png'}: found no outline" in ran.stdout
+    assert "found no outline" not in preprocess(raw, tmp_path / "as it is", "--reference", "none").stdout
 
 
 def test_folder_of_someone_else_and_unknown_reference_are_refused(raw, tmp_path):

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from conftest import made_radiograph
+from scipy.ndimage import rotate
 
-from radiographs.network_frame import hand_outline, intensity_profile, resize_square, to_8_bit
+from radiographs.network_frame import hand_outline, intensity_profile, outline_is_plausible, resize_square, to_8_bit
 from radiographs.reading import read_radiograph
 from runtime.files import DataError
 
@@ -109,7 +110,78 @@ def test_matching_gives_the_hand_the_histogram_of_the_reference():
 def test_outline_is_the_largest_region_without_holes():
     picture = np.zeros((40, 40), np.float32)
     picture[10:30, 10:30] = 100
+    picture[10:16, 10:20] = 0  # a full square would be a plate
     picture[18:20, 18:20] = 0
     picture[1:4, 1:4] = 100
     outline = hand_outline(picture)
-    assert outline.sum() == 400 and outline[19, 19] and not outline[2, 2]
+    assert outline.sum() == 340 and outline[19, 19] and not outline[2, 2]
+
+
+def hand_16_bit() -> np.ndarray:
+    """Five fingers, a palm and a forearm that the picture's edge cuts, up to some 3,000 on a background around 500."""
+    y, x = np.mgrid[:256, :256]
+    hand = ((x - 128) / 55) ** 2 + ((y - 160) / 50) ** 2 < 1
+    hand |= (abs(x - 128) < 32) & (y > 160)
+    for column, top in ((60, 130), (95, 60), (125, 40), (155, 55), (180, 90)):
+        hand |= (abs(x - column) < 11) & (y > top) & (y < 165)
+    return (np.where(hand, 2200, 500) + np.random.default_rng(0).normal(0, 250, hand.shape)).clip(0).astype(np.float32)
+
+
+def overlap(one: np.ndarray, other: np.ndarray) -> float:
+    return (one & other).sum() / (one | other).sum()
+
+
+@pytest.mark.parametrize("pixels", [6, 20])
+@pytest.mark.parametrize("value", [8_000, 65_535])
+@pytest.mark.parametrize("corner", [(4, 4), (150, 120)])
+def test_a_lead_letter_does_not_capture_the_outline(pixels, value, corner):
+    """6 x 6 px are 0.05 % of the picture; beside the hand and on it."""
+    picture = hand_16_bit()
+    plain = hand_outline(picture)
+    row, column = corner
+    picture[row : row + pixels, column : column + pixels] = value
+    assert overlap(hand_outline(picture), plain) > 0.95
+    reference = intensity_profile(hand_16_bit())
+    matched, without = to_8_bit(picture, reference), to_8_bit(hand_16_bit(), reference)
+    beside = picture == hand_16_bit()
+    assert np.abs(matched.astype(int) - without)[beside].mean() < 2
+
+
+def plate(degrees: float, value: float) -> np.ndarray:
+    """A plate of lead over a tenth of the picture."""
+    drawn = np.zeros((256, 256))
+    drawn[20:90, 20:110] = 1
+    return np.where(rotate(drawn, degrees, reshape=False, order=1) > 0.5, value, hand_16_bit()).astype(np.float32)
+
+
+def framed(width: int, value: float, picture: np.ndarray) -> np.ndarray:
+    inner = picture[width:-width, width:-width]
+    return np.pad(inner, width, constant_values=value)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        plate(0, 65_535),
+        plate(20, 8_000),
+        framed(4, 4_000, hand_16_bit()),
+        framed(20, 65_535, hand_16_bit()),
+        framed(20, 0, hand_16_bit() + 3_000),
+        np.pad(hand_16_bit()[12:, 12:-12], ((12, 0), (12, 12)), constant_values=65_535),
+    ],
+    ids=["plate", "tilted plate", "white border", "wide white border", "dark collimation", "border on three sides"],
+)
+def test_where_the_outline_can_be_no_hand_all_of_the_picture_counts(picture):
+    outline = hand_outline(picture)
+    assert outline.all() and not outline_is_plausible(outline)
+    reference = intensity_profile(hand_16_bit())
+    assert (to_8_bit(picture, reference, outline) == to_8_bit(picture, reference)).all()
+
+
+def test_a_hand_is_plausible_and_so_is_a_limb_that_fills_the_height():
+    assert outline_is_plausible(hand_outline(hand_16_bit()))
+    limb = hand_16_bit() * 0 + 500
+    limb[:, 80:170] = 2_000
+    assert outline_is_plausible(hand_outline(limb))
+    small = np.pad(hand_16_bit()[::3, ::3], 85, constant_values=500)  # a ninth of the picture
+    assert hand_outline(small).mean() == pytest.approx(hand_outline(hand_16_bit()).mean() / 9, rel=0.2)
