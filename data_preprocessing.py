@@ -32,12 +32,14 @@ from radiographs.network_frame import hand_outline, intensity_profile, outline_i
 from radiographs.prepared_folder import FORMAT, SETTINGS, TABLE
 from radiographs.raw_folder import COORDINATES, SPLITS, find_radiographs, read_points
 from radiographs.reading import read_radiograph
+from runtime.checkpoint import read_checkpoint
 from runtime.command import FEWER_WORKERS, LOCK, alone_in, cores, exit_status
 from runtime.files import DataError, write_csv, write_whole
 from runtime.workers import work_off
 
 RAW = Path("dataset")  # the only folder that synthetic radiographs are made in
 COMPRESSION = 1  # of pictures and heatmaps: a fifth larger than by 6, and three times faster
+CHECKPOINT = ".pt"  # how the file names of checkpoints end
 USUAL_REFERENCE = "3209"  # the radiograph of the Digital Hand Atlas that the reference matches to
 
 
@@ -45,7 +47,7 @@ USUAL_REFERENCE = "3209"  # the radiograph of the Digital Hand Atlas that the re
 class Settings:
     size: int  # px, of the square network frame
     sigma: float  # px of the network frame, of the heatmaps on disk and in training
-    reference: str  # ID of the training radiograph that lends its histogram, "none", or "auto" until it is chosen
+    reference: str  # ID of the training radiograph that lends its histogram, a checkpoint that lends its own, "none", or "auto"
 
 
 @dataclass(frozen=True)
@@ -207,17 +209,28 @@ def remove_left_over(out: Path, rows: list[dict]) -> None:
                 path.unlink()
 
 
-def choose_reference(wanted: str, found: dict[str, tuple[str, Path]]) -> str:
-    """The ID of the reference radiograph, or "none"; "auto" is the usual one, else the first of train. Raises DataError."""
-    train = [id for id, (split, _) in found.items() if split == "train"]
+def choose_reference(settings: Settings, found: dict[str, tuple[str, Path]]) -> tuple[Settings, np.ndarray | None]:
+    """The settings with the ID of the reference radiograph, or "none", and its intensity profile.
+
+    "auto" is the usual one, else the first of train; a checkpoint lends the one that it was trained with. Raises DataError.
+    """
+    wanted, train = settings.reference, [id for id, (split, _) in found.items() if split == "train"]
+    if wanted == "none":
+        return settings, None
+    if wanted.endswith(CHECKPOINT):
+        data = read_checkpoint(Path(wanted))["data"]
+        if data["size"] != settings.size:
+            raise DataError(f"--reference {wanted}: was trained on data of {data['size']} px; prepare with --size {data['size']}")
+        return replace(settings, reference=data["reference"]), None if data["profile"] is None else np.array(data["profile"])
     if wanted == "auto":
-        return USUAL_REFERENCE if USUAL_REFERENCE in train else train[0]
-    if wanted not in train and wanted != "none":
+        wanted = USUAL_REFERENCE if USUAL_REFERENCE in train else train[0]
+    if wanted not in train:
         raise DataError(
-            f"--reference {wanted}: no such radiograph in train; name one that is, such as {train[0]}, "
-            f"or none to leave the histograms as they are"
+            f"--reference {wanted}: no such radiograph in train; name one that is, such as {train[0]}, a checkpoint "
+            f"(*{CHECKPOINT}), or none to leave the histograms as they are"
         )
-    return wanted
+    radiograph = read_radiograph(found[wanted][1])
+    return replace(settings, reference=wanted), intensity_profile(resize_square(radiograph.pixels, settings.size))
 
 
 def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
@@ -243,11 +256,7 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
         raise DataError("\n".join(errors))
     if errors and (out / TABLE).exists():
         raise DataError("\n".join([*errors, f"{len(errors)} problems: {out} stays as it was; correct them and run again"]))
-    settings = replace(settings, reference=choose_reference(settings.reference, found))
-    reference = None
-    if settings.reference != "none":
-        radiograph = read_radiograph(found[settings.reference][1])
-        reference = intensity_profile(resize_square(radiograph.pixels, settings.size))
+    settings, reference = choose_reference(settings, found)
     (out / TABLE).unlink(missing_ok=True)  # from here on nothing counts as prepared
     write_settings(out, settings, reference, synthetic, stored)
     jobs = [Job(id, split, path, points[id], settings, reference, out) for id, (split, path) in found.items() if id in points]
@@ -279,7 +288,8 @@ def main() -> int:
     parser.add_argument(
         "--reference",
         default="auto",
-        help=f"ID of the training radiograph to match histograms to, or none; auto: {USUAL_REFERENCE}, else the first one",
+        help="ID of the training radiograph to match histograms to, or a checkpoint, to match to its own reference, or none; "
+        f"auto: {USUAL_REFERENCE}, else the first one",
     )
     parser.add_argument("--workers", type=int, default=cores(), help="processes")
     options = parser.parse_args()

@@ -1,10 +1,10 @@
 """What each ingredient of the synthetic radiographs brings: networks trained without it, measured on real radiographs.
 
-    python -m experiments.ingredients --real dataset/processed
+    python -m experiments.ingredients --raw dataset
 
-measures on the validation radiographs of a prepared data set of real hands, and prints a table for docs/synthetic.md. Every
-network sees 91 synthetic radiographs for three epochs at 64 px, with the same seed. Finished parts in --work are kept and not
-made again. Flags of main.py for all trainings may follow after --.
+measures on the validation radiographs of a raw folder of real hands, prepared as each network's own data are, and prints a table
+for docs/synthetic.md. Every network sees 91 synthetic radiographs for three epochs at 64 px, with the same seed. Finished
+parts in --work are kept and not made again. Flags of main.py for all trainings may follow after --.
 """
 
 import argparse
@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from dataloader import RadiographDataset
 from experiments.common import measure, prepare, some_of, table, train, whole_numbers
 from phantom.data_set import write_data_set
 from phantom.drawing import STEPS, Steps
 from phantom.shape import ShapeModel
 from radiographs.raw_folder import COORDINATES, SPLITS
 from runtime.command import cores, exit_status
+from training.runs import BEST
 
 TRAINING = ("--init", "", "--stages", "64x3", "--learning_rate", "8e-4")
 
@@ -65,7 +65,8 @@ LEFT_OUT = {
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--real", type=Path, default=Path("dataset/processed"), help="prepared real radiographs")
+    parser.add_argument("--raw", type=Path, default=Path("dataset"), help="raw folder of real radiographs")
+    parser.add_argument("--size", type=int, default=256, help="px of the network frame")
     parser.add_argument("--work", type=Path, default=Path("result/ingredients"), help="folder for what is made on the way")
     parser.add_argument("--rows", type=some_of(LEFT_OUT), default=list(LEFT_OUT), help="some, separated by commas")
     parser.add_argument(
@@ -75,16 +76,16 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if len(options.counts) != len(SPLITS):
         parser.error(f"--counts: expected {len(SPLITS)} numbers, found {len(options.counts)}")
-    size = RadiographDataset(options.real, "valid").size
     rows = []
     for name in options.rows:
         folder = options.work / str(list(LEFT_OUT).index(name))
         raw, data, result = (folder / part for part in ("raw", "processed", "result"))
         if not (raw / COORDINATES).exists():
             write_data_set(raw, dict(zip(SPLITS, options.counts)), seed=0, workers=cores(), steps=LEFT_OUT[name])
-        prepare(raw, data, size=size)
+        prepare(raw, data, size=options.size)
         train(data, result, "--test_on", "valid", *TRAINING, *options.flags)
-        figures = measure(result / "best.pt", options.real, "valid", folder / "real")
+        prepare(options.raw, folder / "real_processed", reference=str(result / BEST), size=options.size)  # as predict.py would
+        figures = measure(result / BEST, folder / "real_processed", "valid", folder / "real")
         rows.append([name, figures["ipe_px"], figures["median_px"], 100 - figures["or_percent"]["10"]])
         print(table(["left out", "IPE, px", "median, px", "within 10 px, %"], rows), flush=True)
 

@@ -73,13 +73,20 @@ def test_a_network_passes_on_what_it_started_from(run, prepared, tmp_path, capsy
     assert train_here(capsys, other, tmp_path / "on", *more, "--resume")[0] == 1  # a continued run knows it too
 
 
-def test_data_matched_to_another_reference_are_refused(run, raw, tmp_path, capsys):
+def test_data_matched_to_another_reference_are_refused(run, prepared, raw, tmp_path, capsys):
     assert preprocess(raw, tmp_path / "other", "--reference", "a2").returncode == 0
     status, said = measure(capsys, run, tmp_path / "other", tmp_path / "result")
     assert status == 1 and "expected histograms matched to its own reference (a1)" in said and "to another (a2)" in said
     assert preprocess(raw, tmp_path / "none", "--reference", "none").returncode == 0
     assert measure(capsys, run, tmp_path / "none", tmp_path / "result")[0] == 1
     assert not (tmp_path / "result" / "test.json").exists()
+
+    # the mend that is named: match to the reference of the checkpoint
+    assert preprocess(raw, tmp_path / "again", "--reference", run / "best.pt").returncode == 0
+    assert measure(capsys, run, tmp_path / "again", tmp_path / "result")[0] == 0
+    assert (RadiographDataset(tmp_path / "again", "test").pictures == RadiographDataset(prepared, "test").pictures).all()
+    refused = preprocess(raw, tmp_path / "other size", "--reference", run / "best.pt", "--size", 128)
+    assert refused.returncode == 1 and "prepare with --size 64" in refused.stderr
 
 
 def test_figures_of_another_network_stay(run, prepared, tmp_path, capsys):

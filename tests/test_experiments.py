@@ -169,7 +169,8 @@ def test_ten_radiographs(small, tmp_path, capsys):
 
 def test_ingredients(hands, tmp_path, capsys):
     rows = ["nothing left out", "soft tissue"]
-    run(ingredients, "--real", hands, "--work", tmp_path, "--rows", ",".join(rows), "--counts", "2,1,1", *TINY)
+    raw = ("--raw", hands.parent / "raw", "--size", SIZE)
+    run(ingredients, *raw, "--work", tmp_path, "--rows", ",".join(rows), "--counts", "2,1,1", *TINY)
     printed = tables(capsys.readouterr().out)[-1]
     assert [row[0] for row in printed[1:]] == rows
     pictures = []
