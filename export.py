@@ -71,13 +71,14 @@ def export(checkpoint: Path, folder: Path | None, out: Path, seed: int) -> None:
             f"{len(valid)} validation radiographs: too few for radii that hold 95 % of landmarks; their largest errors are taken"
         )
     errors = metrics.point_errors(own_frame(evaluation.points_network_px, valid), own_frame(valid.points_network_px, valid))
-    trust = calibrate(train.points_px, errors, evaluation.peaks)
-    print(f"radii at full confidence: median {np.nanmedian(trust.radius):.2f} px of the network frame; learning orientations")
+    calibration = calibrate(train.points_px, errors, evaluation.peaks)
+    print(f"radii at full confidence: median {np.nanmedian(calibration.score_px):.2f} px of the network frame")
+    print("learning orientations")
     made = {
         "weights": weights,
         "confidence": FITTED_HEIGHT,
         "names": landmark_names(state["network"]["num_landmarks"]),
-        "trust": {name: torch.from_numpy(value) for name, value in vars(trust).items()},
+        "trust": {name: torch.from_numpy(value) for name, value in calibration.to_file().items()},
         "orientation": train_orientation(train.pictures, seed).state_dict(),
         "valid_ipe_px_half": figures["half"],
         "settings": {name: value for name, value in state["settings"].items() if name not in PLACES},

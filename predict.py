@@ -152,23 +152,23 @@ class Writer:
         self.taken.add(plain.lower())
         return plain
 
-    def add(self, item: Read, found: Prediction) -> None:
+    def add(self, item: Read, prediction: Prediction) -> None:
         plain = self.plain_name(item.name)
-        self.table.write(csv_lines(landmark_rows(item.name, self.names, item.radiograph, found)))
+        self.table.write(csv_lines(landmark_rows(item.name, self.names, item.radiograph, prediction)))
         if self.measures:
-            self.measures.write(csv_lines(measure_rows(item.name, item.radiograph, found)))
+            self.measures.write(csv_lines(measure_rows(item.name, item.radiograph, prediction)))
         if "slicer" in self.formats:
-            write_slicer(self.out / "slicer" / f"{plain}.mrk.json", self.names, item.radiograph, found)
+            write_slicer(self.out / "slicer" / f"{plain}.mrk.json", self.names, item.radiograph, prediction)
         if self.coco:
-            self.coco.add(item.name, item.extent, found)
-        picture = draw(item.base, found, item.extent, self.names if self.with_names else None)
+            self.coco.add(item.name, item.extent, prediction)
+        picture = draw(item.base, prediction, item.extent, self.names if self.with_names else None)
         overlay = self.out / "overlays" / f"{plain}.png"
         try:
             picture.save(overlay, compress_level=1)
         except OSError as error:  # a full disk, which has no name
             error.filename = str(overlay)
             raise
-        self.page.add(item.name, f"{plain}.png", picture, found)
+        self.page.add(item.name, f"{plain}.png", picture, prediction)
 
     def close(self, errors: list[str]) -> None:
         self.page.write(errors)
@@ -200,9 +200,9 @@ def run(options: argparse.Namespace) -> int:
     with ExitStack() as stack:
         bar = stack.enter_context(tqdm(total=len(files), unit=" radiographs", disable=None))
         writer = Writer(options.out, options.format, options.measure, options.names, predictor.names, stack)
-        for item, found in predict_all(files, predictor, errors):
-            writer.add(item, found)
-            flagged, done = flagged + bool(found.flags), done + 1
+        for item, prediction in predict_all(files, predictor, errors):
+            writer.add(item, prediction)
+            flagged, done = flagged + bool(prediction.flags), done + 1
             bar.update(done + len(errors) - bar.n)
         writer.close(errors)
     print(f"{done} radiographs predicted, {flagged} flagged, {len(errors)} problems; see {options.out / 'index.html'}")

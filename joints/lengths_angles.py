@@ -8,7 +8,7 @@ BONES = ("metacarpal", "proximal phalanx", "middle phalanx", "distal phalanx")
 THUMB_BONES = ("metacarpal", "proximal phalanx", "distal phalanx")
 
 
-def measures(points: np.ndarray) -> list[tuple[str, str, float]]:
+def lengths_and_angles(points: np.ndarray) -> list[tuple[str, str, float]]:
     """(name, "length" or "angle", value) of a hand's landmarks (37, 2) as (x, y), in whichever unit the points have.
 
     Angles are degrees between two neighbouring bones, 0 where the finger is straight, positive where its end bends to the side of
@@ -16,16 +16,16 @@ def measures(points: np.ndarray) -> list[tuple[str, str, float]]:
     """
     middle, thumb = points[RAYS["middle"][-1]] - points[RAYS["middle"][0]], points[RAYS["thumb"][0]] - points[RAYS["middle"][0]]
     thumb_side = np.sign(cross(middle, thumb))
-    found = []
+    measures = []
     for finger, ray in RAYS.items():
         bones = THUMB_BONES if finger == "thumb" else BONES
         vectors = np.diff(points[list(ray)], axis=0)
-        found += [(f"{finger} {bone}", "length", float(np.hypot(*vector))) for bone, vector in zip(bones, vectors)]
+        measures += [(f"{finger} {bone}", "length", float(np.hypot(*vector))) for bone, vector in zip(bones, vectors)]
         joints = ("MCP", "IP") if finger == "thumb" else ("MCP", "PIP", "DIP")
         for joint, before, after in zip(joints, vectors, vectors[1:]):
             angle = np.degrees(np.arctan2(cross(before, after), before @ after))
-            found.append((f"{finger} {joint}", "angle", float(thumb_side * angle)))
-    return found
+            measures.append((f"{finger} {joint}", "angle", float(thumb_side * angle)))
+    return measures
 
 
 def cross(a: np.ndarray, b: np.ndarray) -> float:

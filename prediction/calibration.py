@@ -16,36 +16,46 @@ LENGTH_LIMIT = 5.0  # standard deviations of a log length from which on it is im
 LEAST_SD = 0.01  # of a log length: few training radiographs may agree by chance
 LOW_SHARE = 0.6  # of the lowest confidence among validation radiographs, under which a landmark is doubtful
 EDGE = 0.01  # of the picture's size: a doubtful landmark this near its edge is cropped off
+FILED_AS = {"score_px": "radius"}  # names in weights files, which keep those of the first ones
 ALIEN_SHARE = 0.25  # of the landmarks doubtful or of the lengths implausible: not what the network was trained on
 
 
 @dataclass
-class Trust:
+class Calibration:
     """What is known of a network's landmarks (L)."""
 
-    radius: np.ndarray  # (L,) network-frame px times confidence, see `radii`
+    score_px: np.ndarray  # (L,) network-frame px: quantile of errors times confidence, see `radii_px`
     doubtful: np.ndarray  # (L,) confidence below which a landmark is doubtful
     pairs: np.ndarray  # (P, 2) landmarks whose distance is watched
     log_mean: np.ndarray  # (P,) of the logarithm of their distance over the hand's size
     log_sd: np.ndarray  # (P,)
 
-    def radii(self, confidence: np.ndarray) -> np.ndarray:
+    @classmethod
+    def from_file(cls, stored: dict[str, np.ndarray]) -> "Calibration":
+        """From what a weights file holds under "trust"."""
+        return cls(**{name: stored[FILED_AS.get(name, name)] for name in cls.__annotations__})
+
+    def to_file(self) -> dict[str, np.ndarray]:
+        """What a weights file holds under "trust"."""
+        return {FILED_AS.get(name, name): value for name, value in vars(self).items()}
+
+    def radii_px(self, confidence: np.ndarray) -> np.ndarray:
         """Radii (..., L), network-frame px, that hold the truth with probability COVERAGE: larger where confidence is low."""
-        return self.radius / np.maximum(confidence, 1e-3)
+        return self.score_px / np.maximum(confidence, 1e-3)
 
     def flags(
-        self, points: np.ndarray, confidence: np.ndarray, extent: tuple[float, float], alien: str
+        self, points_px: np.ndarray, confidence: np.ndarray, extent: tuple[float, float], alien: str
     ) -> tuple[list[str], list[str]]:
         """What is wrong with a radiograph and with each of its landmarks; "" where nothing is.
 
-        points (L, 2) and extent (width, height) in one isotropic frame, confidence (L,); `alien` is what a radiograph is
+        points_px (L, 2) and extent (width, height) in one isotropic frame, confidence (L,); `alien` is what a radiograph is
         called that is unlike all others.
         """
         doubtful = confidence < self.doubtful
         margin = EDGE * max(extent)
-        at_edge = ((points < margin) | (points > np.array(extent) - 1 - margin)).any(1)
-        far = np.abs(log_lengths(points, self.pairs) - self.log_mean) / self.log_sd > LENGTH_LIMIT
-        misplaced = np.bincount(self.pairs[far].ravel(), minlength=len(points)) >= 2
+        at_edge = ((points_px < margin) | (points_px > np.array(extent) - 1 - margin)).any(1)
+        far = np.abs(log_lengths(points_px, self.pairs) - self.log_mean) / self.log_sd > LENGTH_LIMIT
+        misplaced = np.bincount(self.pairs[far].ravel(), minlength=len(points_px)) >= 2
         landmarks = [
             "; ".join(word for word, holds in zip(("cropped", "doubtful", "misplaced"), truths) if holds)
             for truths in zip(doubtful & at_edge, doubtful & ~at_edge, misplaced)
@@ -87,7 +97,7 @@ def conformal_quantile(scores: np.ndarray, coverage: float) -> float:
     return float(np.sort(scores)[min(math.ceil((n + 1) * coverage), n) - 1])
 
 
-def calibrate(annotations: np.ndarray, errors: np.ndarray, confidence: np.ndarray) -> Trust:
+def calibrate(annotations: np.ndarray, errors: np.ndarray, confidence: np.ndarray) -> Calibration:
     """Learn from training annotations (N, L, 2), isotropic, and from errors (M, L) px and confidence (M, L) of validation ones.
 
     Radii are split-conformal for each landmark, with error times confidence as the score.
@@ -96,6 +106,6 @@ def calibrate(annotations: np.ndarray, errors: np.ndarray, confidence: np.ndarra
     lengths = log_lengths(annotations, pairs)
     scores = errors * confidence
     known = [column[~np.isnan(column)] for column in scores.T]
-    radius = np.array([conformal_quantile(column, COVERAGE) if len(column) else np.nan for column in known])
+    score_px = np.array([conformal_quantile(column, COVERAGE) if len(column) else np.nan for column in known])
     seen = np.where(np.isnan(errors), np.inf, confidence).min(0)  # infinite for a landmark never seen, which stays doubtful
-    return Trust(radius, LOW_SHARE * seen, pairs, np.nanmean(lengths, 0), np.maximum(np.nanstd(lengths, 0), LEAST_SD))
+    return Calibration(score_px, LOW_SHARE * seen, pairs, np.nanmean(lengths, 0), np.maximum(np.nanstd(lengths, 0), LEAST_SD))

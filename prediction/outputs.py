@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 
 from joints.hand import NAMES, SKELETON
-from joints.lengths_angles import measures
+from joints.lengths_angles import lengths_and_angles
 from prediction.predictor import Prediction
 from radiographs.reading import Radiograph
 from runtime.files import cell, write_whole
@@ -30,38 +30,36 @@ def csv_lines(rows: list[list]) -> bytes:
     return text.getvalue().encode()
 
 
-def landmark_rows(name: str, names: list[str], radiograph: Radiograph, found: Prediction) -> list[list]:
+def landmark_rows(name: str, names: list[str], radiograph: Radiograph, prediction: Prediction) -> list[list]:
     """Rows of COLUMNS: pixels of the radiograph, and where the spacing is known millimetres from its first pixel's centre."""
     spacing = np.array(radiograph.spacing_mm or (np.nan, np.nan))
-    points_mm = found.points_px * spacing
-    radius_mm = found.radius_px * np.sqrt(spacing.prod())
-    more = ["; ".join(found.flags), str(found.orientation), radiograph.spacing_from]
+    points_mm = prediction.points_px * spacing
+    radius_mm = prediction.radius_px * np.sqrt(spacing.prod())
+    more = ["; ".join(prediction.flags), str(prediction.orientation), radiograph.spacing_from]
     return [
         [
-            *(safe(name), i, names[i], *found.points_px[i], found.confidence[i], found.radius_px[i]),
-            *(*points_mm[i], radius_mm[i], found.landmark_flags[i], *more),
+            *(safe(name), i, names[i], *prediction.points_px[i], prediction.confidence[i], prediction.radius_px[i]),
+            *(*points_mm[i], radius_mm[i], prediction.landmark_flags[i], *more),
         ]
         for i in range(len(names))
     ]
 
 
-def measure_rows(name: str, radiograph: Radiograph, found: Prediction) -> list[list]:
+def measure_rows(name: str, radiograph: Radiograph, prediction: Prediction) -> list[list]:
     """Rows of MEASURE_COLUMNS: lengths in mm where the spacing is known, else in px; angles in degrees."""
     unit = "px" if radiograph.spacing_mm is None else "mm"
-    points = found.points_px * (radiograph.spacing_mm or (1.0, 1.0))
-    return [
-        [safe(name), measure, kind, value, unit if kind == "length" else "degrees"] for measure, kind, value in measures(points)
-    ]
+    measures = lengths_and_angles(prediction.points_px * (radiograph.spacing_mm or (1.0, 1.0)))
+    return [[safe(name), measure, kind, value, unit if kind == "length" else "degrees"] for measure, kind, value in measures]
 
 
-def write_slicer(path: Path, names: list[str], radiograph: Radiograph, found: Prediction) -> None:
+def write_slicer(path: Path, names: list[str], radiograph: Radiograph, prediction: Prediction) -> None:
     """Markups for 3D Slicer, in the file's physical space (LPS, mm); a pixel of unknown size counts as a millimetre, as there."""
-    offsets = found.points_px @ np.array(radiograph.steps_mm)
+    offsets = prediction.points_px @ np.array(radiograph.steps_mm)
     points = [
         {
             "id": str(i + 1),
             "label": names[i],
-            "description": f"confidence {found.confidence[i]:.2f}, radius {found.radius_px[i]:.1f} px",
+            "description": f"confidence {prediction.confidence[i]:.2f}, radius {prediction.radius_px[i]:.1f} px",
             "position": [round(float(value), 4) for value in offset + np.array(radiograph.origin_mm)],
             "positionStatus": "defined",
         }
@@ -78,16 +76,16 @@ class Coco:
     def __init__(self):
         self.images, self.annotations = [], []
 
-    def add(self, name: str, extent: tuple[int, int], found: Prediction) -> None:
+    def add(self, name: str, extent: tuple[int, int], prediction: Prediction) -> None:
         number = len(self.images) + 1
         self.images.append({"id": number, "file_name": name, "width": extent[0], "height": extent[1]})
-        keypoints = [round(float(value), 2) for x, y in found.points_px for value in (x, y, 2)]
-        low, high = found.points_px.min(0), found.points_px.max(0)
+        keypoints = [round(float(value), 2) for x, y in prediction.points_px for value in (x, y, 2)]
+        low, high = prediction.points_px.min(0), prediction.points_px.max(0)
         box = [round(float(value), 2) for value in (*low, *(high - low))]
         self.annotations.append(
-            {"id": number, "image_id": number, "category_id": 1, "iscrowd": 0, "num_keypoints": len(found.points_px)}
+            {"id": number, "image_id": number, "category_id": 1, "iscrowd": 0, "num_keypoints": len(prediction.points_px)}
             | {"keypoints": keypoints, "bbox": box, "area": round(box[2] * box[3], 2)}
-            | {"score": round(float(found.confidence.mean()), 4)}
+            | {"score": round(float(prediction.confidence.mean()), 4)}
         )  # fmt: skip
 
     def write(self, file: BinaryIO, names: list[str]) -> None:

@@ -11,7 +11,7 @@ from dataloader import to_input
 from heatmap import decode_heatmaps, rescale
 from joints.hand import NAMES
 from model import SCN
-from prediction.calibration import Trust
+from prediction.calibration import Calibration
 from prediction.orientation import VARIANTS, Orientation, OrientationNet
 from radiographs.network_frame import resize_square, to_8_bit
 from radiographs.reading import check_pixels, grey
@@ -28,7 +28,7 @@ class Prediction:
 
     points_px: np.ndarray  # (L, 2) as (x, y)
     confidence: np.ndarray  # (L,) height of the heatmap's peak, about 0 to 1
-    radius_px: np.ndarray  # (L,) that holds the truth with probability `trust.COVERAGE`
+    radius_px: np.ndarray  # (L,) that holds the truth with probability `calibration.COVERAGE`
     orientation: Orientation  # how it was turned to be understood
     flags: list[str]  # what is wrong with the radiograph
     landmark_flags: list[str]  # (L) what is wrong with each landmark
@@ -58,7 +58,7 @@ class Predictor:
         self.model.load_state_dict(state["weights"])
         self.spatial_factor = self.model.spatial_factor * self.size // self.network_size
         self.names = state["names"]
-        self.trust = Trust(**{name: value.cpu().numpy() for name, value in state["trust"].items()})
+        self.calibration = Calibration.from_file({name: value.cpu().numpy() for name, value in state["trust"].items()})
         self.orientation_net = None
         if orientation == "auto":
             self.orientation_net = OrientationNet().to(self.device).eval()
@@ -71,8 +71,8 @@ class Predictor:
         pixels = grey("image", np.asarray(image))
         check_pixels("image", pixels)
         height, width = pixels.shape
-        (found,) = self.predict([resize_square(pixels, self.network_size)], [(width, height)])
-        return found.points_px, found.confidence, found.radius_px
+        (prediction,) = self.predict([resize_square(pixels, self.network_size)], [(width, height)])
+        return prediction.points_px, prediction.confidence, prediction.radius_px
 
     @torch.inference_mode()
     def predict(self, squares: list[np.ndarray], extents: list[tuple[int, int]]) -> list[Prediction]:
@@ -83,12 +83,12 @@ class Predictor:
         images = F.avg_pool2d(to_input(pictures)[:, None].to(self.device), self.network_size // self.size)
         with autocast(self.device, self.precision):
             heatmaps, _, _ = self.model(images.contiguous(memory_format=torch.channels_last), self.spatial_factor)
-        found, peaks = decode_heatmaps(heatmaps)
+        points_px, peaks = decode_heatmaps(heatmaps)
         if not self.fitted_heights:
             peaks = heatmaps.amax((-2, -1)).float()
-        points = rescale(found, self.network_size / self.size).cpu().double().numpy()
+        points_network_px = rescale(points_px, self.network_size / self.size).cpu().double().numpy()
         confidence = peaks.cpu().double().numpy()
-        return [self.describe(*one) for one in zip(points, confidence, orientations, extents)]
+        return [self.describe(*one) for one in zip(points_network_px, confidence, orientations, extents)]
 
     def orient(self, squares: list[np.ndarray]) -> list[Orientation]:
         if self.orientation_net is None:
@@ -97,11 +97,11 @@ class Predictor:
         return [VARIANTS[best] for best in scores.argmax(1).tolist()]
 
     def describe(
-        self, points: np.ndarray, confidence: np.ndarray, orientation: Orientation, extent: tuple[int, int]
+        self, points_network_px: np.ndarray, confidence: np.ndarray, orientation: Orientation, extent: tuple[int, int]
     ) -> Prediction:
-        """Bring what was found, in the upright network frame, into the radiograph's own."""
+        """Bring points (L, 2) of the upright network frame into the radiograph's own."""
         scale = np.array(extent) / self.network_size
-        points_px = rescale(orientation.undo(points, self.network_size), scale)
-        radius_px = self.trust.radii(confidence) * np.sqrt(scale.prod())
-        flags, landmark_flags = self.trust.flags(points_px, confidence, extent, self.alien)
+        points_px = rescale(orientation.undo(points_network_px, self.network_size), scale)
+        radius_px = self.calibration.radii_px(confidence) * np.sqrt(scale.prod())
+        flags, landmark_flags = self.calibration.flags(points_px, confidence, extent, self.alien)
         return Prediction(points_px, confidence, radius_px, orientation, flags, landmark_flags)

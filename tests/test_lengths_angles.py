@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from joints.hand import NAMES, RAYS
-from joints.lengths_angles import measures
+from joints.lengths_angles import lengths_and_angles
 
 
 def test_lengths_and_angles_by_hand():
@@ -10,13 +10,13 @@ def test_lengths_and_angles_by_hand():
     for number, ray in enumerate(RAYS.values()):  # upright, the thumb on the right
         points[list(ray)] = [(100 - 20 * number, 200 - 30 * k) for k in range(len(ray))]
     points[24] += (30, 0)  # the index finger's tip bends by 45 degrees to the right, the thumb's side
-    found = {name: value for name, _, value in measures(points)}
-    assert len(found) == 5 * 3 + 4 + 4 * 3 + 2
-    assert found["middle metacarpal"] == 30 and found["thumb distal phalanx"] == 30
-    assert found["index distal phalanx"] == pytest.approx(30 * 2**0.5)
-    assert found["index DIP"] == pytest.approx(45) and found["index PIP"] == 0
-    mirrored = {name: value for name, _, value in measures(points * (-1, 1))}
-    assert mirrored == pytest.approx(found)
+    measures = {name: value for name, _, value in lengths_and_angles(points)}
+    assert len(measures) == 5 * 3 + 4 + 4 * 3 + 2
+    assert measures["middle metacarpal"] == 30 and measures["thumb distal phalanx"] == 30
+    assert measures["index distal phalanx"] == pytest.approx(30 * 2**0.5)
+    assert measures["index DIP"] == pytest.approx(45) and measures["index PIP"] == 0
+    mirrored = {name: value for name, _, value in lengths_and_angles(points * (-1, 1))}
+    assert mirrored == pytest.approx(measures)
 
 
 def test_names():

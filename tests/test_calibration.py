@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+import torch
+from conftest import ROOT
 
-from prediction.calibration import LENGTH_LIMIT, calibrate, conformal_quantile, log_lengths, nearest_pairs
+from prediction.calibration import LENGTH_LIMIT, Calibration, calibrate, conformal_quantile, log_lengths, nearest_pairs
 
 
 def test_conformal_quantile_by_hand():
@@ -18,8 +20,8 @@ def test_radii_cover_what_they_promise():
     for _ in range(300):
         confidence = rng.uniform(0.3, 1, (22, 6))
         errors = rng.rayleigh(1, (22, 6)) / confidence
-        trust = calibrate(rng.normal(size=(9, 6, 2)), errors[:21], confidence[:21])
-        covered.append(errors[21] <= trust.radii(confidence[21]))
+        calibration = calibrate(rng.normal(size=(9, 6, 2)), errors[:21], confidence[:21])
+        covered.append(errors[21] <= calibration.radii_px(confidence[21]))
     assert np.mean(covered) == pytest.approx(21 / 22, abs=0.015)
 
 
@@ -39,28 +41,37 @@ def hands():
 
 
 def test_flags(hands):
-    trust = calibrate(hands, np.ones((21, 12)), np.full((21, 12), 0.8))
+    calibration = calibrate(hands, np.ones((21, 12)), np.full((21, 12), 0.8))
     sure, extent = np.full(12, 0.8), (420, 320)
-    assert trust.flags(hands[0], sure, extent, "not a hand") == ([], [""] * 12)
+    assert calibration.flags(hands[0], sure, extent, "not a hand") == ([], [""] * 12)
 
     doubtful = np.where(np.arange(12) == 5, 0.3, 0.8)
-    assert trust.flags(hands[0], doubtful, extent, "not a hand")[0] == ["doubtful joints"]
-    assert trust.flags(hands[0], doubtful, extent, "not a hand")[1][5] == "doubtful"
-    assert trust.flags(hands[0] - (hands[0][5, 0], 0), doubtful, extent, "not a hand")[1][5] == "cropped"
+    assert calibration.flags(hands[0], doubtful, extent, "not a hand")[0] == ["doubtful joints"]
+    assert calibration.flags(hands[0], doubtful, extent, "not a hand")[1][5] == "doubtful"
+    assert calibration.flags(hands[0] - (hands[0][5, 0], 0), doubtful, extent, "not a hand")[1][5] == "cropped"
 
     moved = hands[0].copy()
     moved[0] += (70, 60)
-    flags, landmarks = trust.flags(moved, sure, extent, "not a hand")
+    flags, landmarks = calibration.flags(moved, sure, extent, "not a hand")
     assert flags == ["implausible shape"] and landmarks[0] == "misplaced"
 
     scattered = np.random.default_rng(3).uniform(0, 300, (12, 2))
-    assert trust.flags(scattered, sure, extent, "not a hand")[0] == ["not a hand"]
-    assert trust.flags(hands[0], np.full(12, 0.1), extent, "not a hand")[0] == ["not a hand"]
+    assert calibration.flags(scattered, sure, extent, "not a hand")[0] == ["not a hand"]
+    assert calibration.flags(hands[0], np.full(12, 0.1), extent, "not a hand")[0] == ["not a hand"]
     assert LENGTH_LIMIT > 3
 
 
 def test_a_landmark_never_seen_in_validation_has_no_radius():
     errors = np.ones((21, 6))
     errors[:, 2] = np.nan
-    radius = calibrate(np.random.default_rng(0).normal(size=(9, 6, 2)), errors, np.ones((21, 6))).radii(np.ones(6))
-    assert np.isnan(radius[2]) and np.isfinite(np.delete(radius, 2)).all()
+    radii_px = calibrate(np.random.default_rng(0).normal(size=(9, 6, 2)), errors, np.ones((21, 6))).radii_px(np.ones(6))
+    assert np.isnan(radii_px[2]) and np.isfinite(np.delete(radii_px, 2)).all()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "weights").glob("*.pt")), ids=lambda path: path.name)
+def test_weights_files_are_read_and_written_under_their_first_names(path):
+    stored = {name: value.numpy() for name, value in torch.load(path, weights_only=True)["trust"].items()}
+    calibration = Calibration.from_file(stored)
+    assert np.array_equal(calibration.score_px, stored["radius"])
+    assert calibration.to_file().keys() == stored.keys() == {"radius", "doubtful", "pairs", "log_mean", "log_sd"}
+    assert calibration.radii_px(np.full(37, 0.5)) == pytest.approx(2 * stored["radius"])
