@@ -2,9 +2,11 @@
 
     python predict.py FILE_OR_FOLDER ... --weights weights/scn_hand.pt --out result/predict
 
-writes landmarks.csv (pixels of the radiograph, confidence, a radius that holds the truth with 95 % probability, flags),
-index.html and overlays/ to look at; with --format also 3D Slicer markups and COCO keypoints, with --measure also lengths and
-angles.
+writes landmarks.csv (pixels of the radiograph, confidence, radius, flags), index.html and overlays/ to look at; with --format
+also 3D Slicer markups and COCO keypoints, with --measure also lengths and angles.
+
+radius: a landmark lies within it with a probability of 95 %, on average over radiographs like those that export.py measured
+radii on, if there were 19 of them or more; of n fewer ones, with n/(n + 1). It is no promise for radiographs of another kind.
 """
 
 import argparse

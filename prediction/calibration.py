@@ -11,6 +11,7 @@ import numpy as np
 from joints.shape import normalise
 
 COVERAGE = 0.95  # of the radii
+LEAST_CONFIDENCE = 1e-3  # that radii are computed with: an empty heatmap has none
 NEIGHBOURS = 3  # nearest landmarks that each one's distances are watched to
 LENGTH_LIMIT = 5.0  # standard deviations of a log length from which on it is implausible
 LEAST_SD = 0.01  # of a log length: few training radiographs may agree by chance
@@ -24,7 +25,7 @@ ALIEN_SHARE = 0.25  # of the landmarks doubtful or of the lengths implausible: n
 class Calibration:
     """What is known of a network's landmarks (L)."""
 
-    score_px: np.ndarray  # (L,) network-frame px: quantile of errors times confidence, see `radii_px`
+    score_px: np.ndarray  # (L,) network-frame px: quantile of errors times confidence, NaN for landmarks never seen
     doubtful: np.ndarray  # (L,) confidence below which a landmark is doubtful
     pairs: np.ndarray  # (P, 2) landmarks whose distance is watched
     log_mean: np.ndarray  # (P,) of the logarithm of their distance over the hand's size
@@ -40,8 +41,15 @@ class Calibration:
         return {FILED_AS.get(name, name): value for name, value in vars(self).items()}
 
     def radii_px(self, confidence: np.ndarray) -> np.ndarray:
-        """Radii (..., L), network-frame px, that hold the truth with probability COVERAGE: larger where confidence is low."""
-        return self.score_px / np.maximum(confidence, 1e-3)
+        """Radii (..., L), network-frame px: larger where confidence (..., L) is low, NaN for landmarks without calibration.
+
+        What they promise, for each landmark by itself: if a radiograph and the n validation radiographs that show the landmark
+        are exchangeable, the truth lies within the radius with a probability of at least `promised(n)`. That holds whatever
+        errors and confidences are like, but only on average: over radiographs and over validation sets, not for every
+        confidence, every group of patients, this one validation set, or all landmarks of a radiograph at once. Choosing the
+        network's epoch by the same validation radiographs makes radii slightly too small, which is not accounted for.
+        """
+        return self.score_px / np.maximum(confidence, LEAST_CONFIDENCE)
 
     def flags(
         self, points_px: np.ndarray, confidence: np.ndarray, extent: tuple[float, float], alien: str
@@ -88,10 +96,16 @@ def nearest_pairs(points: np.ndarray) -> np.ndarray:
     return np.unique(np.sort(np.stack([np.arange(len(mean)).repeat(near.shape[1]), near.ravel()], 1), 1), axis=0)
 
 
-def conformal_quantile(scores: np.ndarray, coverage: float) -> float:
-    """The split-conformal quantile: at least `coverage` of further scores lie at or below it, if exchangeable with these.
+def promised(count: int) -> float:
+    """The coverage that scores of `count` radiographs can promise: COVERAGE from 19 on, count / (count + 1) with fewer."""
+    return min(COVERAGE, count / (count + 1))
 
-    That is the ceil((n + 1) coverage)-th smallest of n scores; with too few of them, the largest.
+
+def conformal_quantile(scores: np.ndarray, coverage: float) -> float:
+    """The split-conformal quantile: a further score, exchangeable with these, lies at or below it with probability `coverage`.
+
+    That is the ceil((n + 1) coverage)-th smallest of n scores. With too few of them it is the largest, and the probability
+    n / (n + 1). Both are lower bounds, and averages over draws of all n + 1 scores.
     """
     n = len(scores)
     return float(np.sort(scores)[min(math.ceil((n + 1) * coverage), n) - 1])
@@ -100,11 +114,12 @@ def conformal_quantile(scores: np.ndarray, coverage: float) -> float:
 def calibrate(annotations: np.ndarray, errors: np.ndarray, confidence: np.ndarray) -> Calibration:
     """Learn from training annotations (N, L, 2), isotropic, and from errors (M, L) px and confidence (M, L) of validation ones.
 
-    Radii are split-conformal for each landmark, with error times confidence as the score.
+    Radii are split-conformal for each landmark, with error times confidence as the score: `Calibration.radii_px` says what
+    they promise.
     """
     pairs = nearest_pairs(annotations)
     lengths = log_lengths(annotations, pairs)
-    scores = errors * confidence
+    scores = errors * np.maximum(confidence, LEAST_CONFIDENCE)  # as `radii_px` takes it, or failed heatmaps count for nothing
     known = [column[~np.isnan(column)] for column in scores.T]
     score_px = np.array([conformal_quantile(column, COVERAGE) if len(column) else np.nan for column in known])
     seen = np.where(np.isnan(errors), np.inf, confidence).min(0)  # infinite for a landmark never seen, which stays doubtful

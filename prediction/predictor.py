@@ -28,7 +28,7 @@ class Prediction:
 
     points_px: np.ndarray  # (L, 2) as (x, y)
     confidence: np.ndarray  # (L,) height of the heatmap's peak, about 0 to 1
-    radius_px: np.ndarray  # (L,) that holds the truth with probability `calibration.COVERAGE`
+    radius_px: np.ndarray  # (L,) of circles that hold the truth: `Calibration.radii_px` says how often
     orientation: Orientation  # how it was turned to be understood
     flags: list[str]  # what is wrong with the radiograph
     landmark_flags: list[str]  # (L) what is wrong with each landmark

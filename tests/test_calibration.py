@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from conftest import ROOT
 
-from prediction.calibration import LENGTH_LIMIT, Calibration, calibrate, conformal_quantile, log_lengths, nearest_pairs
+from export import coverage_line
+from prediction.calibration import LENGTH_LIMIT, Calibration, calibrate, conformal_quantile, log_lengths, nearest_pairs, promised
 
 
 def test_conformal_quantile_by_hand():
@@ -13,16 +16,72 @@ def test_conformal_quantile_by_hand():
     assert conformal_quantile(np.arange(5.0), 0.95) == 4
 
 
-def test_radii_cover_what_they_promise():
-    """Over many calibrations with 21 radiographs, further errors fall within the radii in 21 of 22 cases."""
+def make(kind: str, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Errors (count, 6) px and confidence (count, 6) of validation radiographs of some kind."""
+    confidence = rng.uniform(0.3, 1, (count, 6))
+    errors = rng.rayleigh(1, (count, 6))
+    if kind == "as assumed":
+        return errors / confidence, confidence
+    if kind == "confidence misleads":
+        return errors * confidence**3, confidence
+    if kind == "heavy tails":
+        return np.abs(rng.standard_cauchy((count, 6))), confidence
+    if kind == "missing landmarks":
+        return np.where(rng.random((count, 6)) < 0.3, np.nan, errors), confidence
+    if kind == "failed heatmaps":  # nothing in them, of a network that is off by a tenth of a pixel elsewhere
+        failed = np.arange(6) + 1, np.arange(6)
+        errors *= 0.03
+        errors[failed], confidence[failed] = rng.uniform(150, 250, 6), (0, 0, -0.01, -0.01, 1e-6, 1e-4)
+    return errors, confidence
+
+
+KINDS = ("as assumed", "confidence says nothing", "confidence misleads", "heavy tails", "missing landmarks", "failed heatmaps")
+SHAPES = np.random.default_rng(0).normal(size=(9, 6, 2))
+
+
+@pytest.mark.parametrize("count", [8, 22, 40, 60])
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_radiograph_in_turn_against_the_others(kind, count):
+    """Exactly as many errors as promised lie within radii that the other radiographs give, for every landmark.
+
+    This is the split-conformal guarantee itself: a further radiograph is as likely to be any of these, whatever the errors
+    and confidences are. Of n, those up to rank ceil(0.95 n) lie within, but never the largest.
+    """
+    errors, confidence = make(kind, count, np.random.default_rng(count))
+    within = np.zeros(errors.shape, bool)
+    for i in range(count):
+        others = np.arange(count) != i
+        within[i] = errors[i] <= calibrate(SHAPES, errors[others], confidence[others]).radii_px(confidence[i])
+    for column, inside in zip(errors.T, within.T):
+        seen = np.isfinite(column).sum()
+        assert inside[np.isfinite(column)].sum() == min(-(-95 * seen // 100), seen - 1)
+
+
+@pytest.mark.parametrize("kind", ["as assumed", "confidence says nothing", "heavy tails"])
+def test_radii_cover_what_they_promise(kind):
+    """Over many calibrations with 21 radiographs, errors of a further one lie within in 21 of 22 cases, for every landmark."""
     rng = np.random.default_rng(0)
-    covered = []
-    for _ in range(300):
-        confidence = rng.uniform(0.3, 1, (22, 6))
-        errors = rng.rayleigh(1, (22, 6)) / confidence
-        calibration = calibrate(rng.normal(size=(9, 6, 2)), errors[:21], confidence[:21])
-        covered.append(errors[21] <= calibration.radii_px(confidence[21]))
-    assert np.mean(covered) == pytest.approx(21 / 22, abs=0.015)
+    within = []
+    for _ in range(1500):
+        errors, confidence = make(kind, 22, rng)
+        calibration = calibrate(SHAPES, errors[:21], confidence[:21])
+        within.append(errors[21] <= calibration.radii_px(confidence[21]))
+    assert np.mean(within, 0) == pytest.approx(21 / 22, abs=4 * (21 / 22 / 22 / 1500) ** 0.5)
+
+
+def test_promised_coverage():
+    """95 % from 19 radiographs on; before, what the largest of n errors can promise."""
+    assert [promised(count) for count in (0, 1, 2, 18)] == [0, 1 / 2, 2 / 3, 18 / 19]
+    assert promised(19) == promised(1000) == 0.95
+
+
+def test_export_says_what_radii_promise():
+    seen = np.array([21, 21, 19])
+    said = coverage_line(np.array([1.0, 2.0, 4.0]), seen)
+    assert "median 2.00 px" in said and "exchangeable with the 21 of validation" in said and "at least 95 %" in said
+    assert "at least 2/3 " in coverage_line(np.ones(3), np.full(3, 2))
+    said = coverage_line(np.array([1.0, 2.0, np.nan]), np.array([21, 5, 0]))
+    assert "at least 5/6 " in said and "1 landmarks that none of them shows have none" in said
 
 
 def test_log_lengths_know_no_size_and_no_place():
@@ -58,7 +117,17 @@ def test_flags(hands):
     scattered = np.random.default_rng(3).uniform(0, 300, (12, 2))
     assert calibration.flags(scattered, sure, extent, "not a hand")[0] == ["not a hand"]
     assert calibration.flags(hands[0], np.full(12, 0.1), extent, "not a hand")[0] == ["not a hand"]
-    assert LENGTH_LIMIT > 3
+
+
+@pytest.mark.parametrize(("deviations", "pairs", "expected"), [(0.98, 3, ""), (1.02, 3, "misplaced"), (1.02, 1, "")])
+def test_misplaced_from_the_limit_on_and_by_two_distances(hands, deviations, pairs, expected):
+    """A landmark is misplaced if two or more of its distances are LENGTH_LIMIT standard deviations off the usual ones."""
+    calibration = calibrate(hands, np.ones((21, 12)), np.full((21, 12), 0.8))
+    usual = log_lengths(hands[0], calibration.pairs)
+    of_it = np.flatnonzero((calibration.pairs == 5).any(1))[:pairs]
+    usual[of_it] += deviations * LENGTH_LIMIT * calibration.log_sd[of_it]
+    calibration = replace(calibration, log_mean=usual)
+    assert calibration.flags(hands[0], np.full(12, 0.8), (420, 320), "not a hand")[1][5] == expected
 
 
 def test_a_landmark_never_seen_in_validation_has_no_radius():
