@@ -15,7 +15,10 @@ LEAST_CONFIDENCE = 1e-3  # that radii are computed with: an empty heatmap has no
 NEIGHBOURS = 3  # nearest landmarks that each one's distances are watched to
 LENGTH_LIMIT = 5.0  # standard deviations of a log length from which on it is implausible
 LEAST_SD = 0.01  # of a log length: few training radiographs may agree by chance
-LOW_SHARE = 0.6  # of the lowest confidence among validation radiographs, under which a landmark is doubtful
+# A landmark is doubtful below LOW_SHARE of the LOW_QUANTILE of its confidences in validation: of the lowest one, a single failed
+# heatmap would switch its flag off for good. Where there are so few radiographs that one is the quantile, the floor holds.
+LOW_SHARE, LOW_QUANTILE = 0.6, 0.1
+FLOOR_SHARE = 0.25  # of the median confidence of all landmarks in validation
 EDGE = 0.01  # of the picture's size: a doubtful landmark this near its edge is cropped off
 FILED_AS = {"score_px": "radius"}  # names in weights files, which keep those of the first ones
 ALIEN_SHARE = 0.25  # of the landmarks doubtful or of the lengths implausible: not what the network was trained on
@@ -89,11 +92,18 @@ def log_lengths(points: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 
 
 def nearest_pairs(points: np.ndarray) -> np.ndarray:
-    """Pairs (P, 2) of each landmark and its nearest ones in the mean of shapes (N, L, 2)."""
-    mean = np.nanmean(points, 0)
-    distance = np.linalg.norm(mean[:, None] - mean[None], axis=-1)
-    near = np.argsort(distance, 1)[:, 1 : 1 + NEIGHBOURS]
-    return np.unique(np.sort(np.stack([np.arange(len(mean)).repeat(near.shape[1]), near.ravel()], 1), 1), axis=0)
+    """Pairs (P, 2) of each landmark and its nearest ones, by the median distance in shapes (N, L, 2).
+
+    The shapes may be of any size, anywhere, turned and mirrored. Landmarks that none of them shows together make no pair.
+    """
+    shapes = normalise(points)
+    pairs = set()
+    for i in range(shapes.shape[1]):
+        distances = np.linalg.norm(shapes - shapes[:, i : i + 1], axis=-1)
+        others = np.flatnonzero(np.isfinite(distances).any(0) & (np.arange(shapes.shape[1]) != i))
+        nearest = np.argsort(np.nanmedian(distances[:, others], 0), kind="stable")[:NEIGHBOURS]
+        pairs |= {(min(i, j), max(i, j)) for j in others[nearest].tolist()}
+    return np.array(sorted(pairs), int).reshape(-1, 2)
 
 
 def promised(count: int) -> float:
@@ -122,5 +132,17 @@ def calibrate(annotations: np.ndarray, errors: np.ndarray, confidence: np.ndarra
     scores = errors * np.maximum(confidence, LEAST_CONFIDENCE)  # as `radii_px` takes it, or failed heatmaps count for nothing
     known = [column[~np.isnan(column)] for column in scores.T]
     score_px = np.array([conformal_quantile(column, COVERAGE) if len(column) else np.nan for column in known])
-    seen = np.where(np.isnan(errors), np.inf, confidence).min(0)  # infinite for a landmark never seen, which stays doubtful
-    return Calibration(score_px, LOW_SHARE * seen, pairs, np.nanmean(lengths, 0), np.maximum(np.nanstd(lengths, 0), LEAST_SD))
+    doubtful = doubtful_below(np.where(np.isnan(errors), np.nan, confidence))
+    return Calibration(score_px, doubtful, pairs, np.nanmean(lengths, 0), np.maximum(np.nanstd(lengths, 0), LEAST_SD))
+
+
+def doubtful_below(confidence: np.ndarray) -> np.ndarray:
+    """The least confidence (L) at which landmarks are not doubtful, from confidences (M, L) in validation, NaN where missing.
+
+    Infinite for a landmark that is always missing: nothing is known of it, and it stays doubtful.
+    """
+    limit = np.full(confidence.shape[1], np.inf)
+    seen = np.isfinite(confidence).any(0)
+    low = np.nanquantile(confidence[:, seen], LOW_QUANTILE, axis=0)
+    limit[seen] = np.maximum(LOW_SHARE * low, FLOOR_SHARE * np.nanmedian(confidence))
+    return limit

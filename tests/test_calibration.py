@@ -1,3 +1,4 @@
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -128,6 +129,59 @@ def test_misplaced_from_the_limit_on_and_by_two_distances(hands, deviations, pai
     usual[of_it] += deviations * LENGTH_LIMIT * calibration.log_sd[of_it]
     calibration = replace(calibration, log_mean=usual)
     assert calibration.flags(hands[0], np.full(12, 0.8), (420, 320), "not a hand")[1][5] == expected
+
+
+@pytest.mark.parametrize("count", [2, 5, 21])
+def test_one_failed_heatmap_leaves_the_flag_on(hands, count):
+    """What is doubtful for its neighbours stays doubtful for a landmark that failed once in validation."""
+    confidence = np.full((count, 12), 0.8)
+    confidence[0, 5] = 0.01
+    calibration = calibrate(hands, np.ones((count, 12)), confidence)
+    _, landmarks = calibration.flags(hands[0], np.where(np.arange(12) == 5, 0.15, 0.8), (420, 320), "not a hand")
+    assert landmarks == [""] * 5 + ["doubtful"] + [""] * 6
+    assert calibration.flags(hands[0], np.full(12, 0.6), (420, 320), "not a hand")[0] == []
+
+
+def test_a_landmark_of_low_confidence_everywhere_is_not_doubtful(hands):
+    """Each landmark is compared with itself: some are never as sharp as others."""
+    usual = np.where(np.arange(12) == 5, 0.4, 0.8)
+    calibration = calibrate(hands, np.ones((21, 12)), np.tile(usual, (21, 1)))
+    assert calibration.flags(hands[0], usual, (420, 320), "not a hand") == ([], [""] * 12)
+    _, landmarks = calibration.flags(hands[0], np.full(12, 0.4), (420, 320), "not a hand")
+    assert landmarks == ["doubtful"] * 5 + [""] + ["doubtful"] * 6
+
+
+def test_a_landmark_never_seen_in_validation_is_always_doubtful(hands):
+    errors, confidence = np.ones((21, 12)), np.full((21, 12), 0.8)
+    errors[:, 5] = np.nan
+    _, landmarks = calibrate(hands, errors, confidence).flags(hands[0], np.ones(12), (420, 320), "not a hand")
+    assert landmarks == [""] * 5 + ["doubtful"] + [""] * 6
+
+
+def test_neighbours_are_those_of_the_shape():
+    """However large, wherever, turned or mirrored the radiographs are, and with whatever landmarks missing."""
+    rng = np.random.default_rng(4)
+    corners = np.array([[0, 0], [10, 0], [0, 10], [10, 12]])
+    base = (corners[:, None] + rng.uniform(-1.5, 1.5, (4, 4, 2))).reshape(16, 2)  # four groups of four, each other's nearest
+    angle, scale = rng.uniform(0, 2 * np.pi, 20), np.exp(rng.uniform(-2, 2, (20, 1, 1)))
+    turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], 1).reshape(-1, 2, 2)
+    turn[::2, 0] *= -1
+    shapes = scale * (base @ turn) + rng.normal(0, 50, (20, 1, 2))
+    shapes[rng.random((20, 16)) < 0.2] = np.nan
+    assert nearest_pairs(shapes).tolist() == [[i, j] for i in range(16) for j in range(i + 1, 16) if i // 4 == j // 4]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_few_landmarks(count):
+    """Fewer landmarks than each has neighbours, and one that no radiograph shows."""
+    points = np.random.default_rng(5).normal(size=(9, count, 2)) * 50 + 100
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        calibration = calibrate(points, np.ones((4, count)), np.ones((4, count)))
+        assert calibration.flags(points[0], np.ones(count), (300, 300), "not a hand") == ([], [""] * count)
+        assert len(calibration.pairs) == count * (count - 1) / 2
+        points[:, 0] = np.nan
+        assert not (calibrate(points, np.ones((4, count)), np.ones((4, count))).pairs == 0).any()
 
 
 def test_a_landmark_never_seen_in_validation_has_no_radius():
