@@ -18,7 +18,7 @@ import metrics
 from dataloader import RadiographDataset, make_loader
 from evaluation import evaluate, fits, network_of, seen_radiographs
 from heatmap import rescale
-from joints.hand import landmark_names
+from joints.hand import names_of
 from prediction.calibration import COVERAGE, calibrate, promised
 from prediction.orientation import train_orientation
 from prediction.predictor import FITTED_HEIGHT
@@ -84,7 +84,7 @@ def export(checkpoint: Path, folder: Path | None, out: Path, seed: int) -> None:
     made = {
         "weights": weights,
         "confidence": FITTED_HEIGHT,
-        "names": landmark_names(state["network"]["num_landmarks"]),
+        "names": names_of(train.points_px),
         "trust": {name: torch.from_numpy(value) for name, value in calibration.to_file().items()},
         "orientation": train_orientation(train.pictures, seed).state_dict(),
         "valid_ipe_px_half": figures["half"],

@@ -163,7 +163,7 @@ class Writer:
             write_slicer(self.out / "slicer" / f"{plain}.mrk.json", self.names, item.radiograph, prediction)
         if self.coco:
             self.coco.add(item.name, item.extent, prediction)
-        picture = draw(item.base, prediction, item.extent, self.names if self.with_names else None)
+        picture = draw(item.base, prediction, item.extent, self.names, self.with_names)
         overlay = self.out / "overlays" / f"{plain}.png"
         try:
             picture.save(overlay, compress_level=1)

@@ -41,14 +41,16 @@ def base_picture(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(bright).resize(size, Image.Resampling.BOX if step * factor < 1 else Image.Resampling.BILINEAR)
 
 
-def draw(base: Image.Image, prediction: Prediction, extent: tuple[int, int], names: list[str] | None) -> Image.Image:
-    """Landmarks, bones and, around doubtful landmarks, their radii, over a picture of a radiograph of `extent` px."""
+def draw(
+    base: Image.Image, prediction: Prediction, extent: tuple[int, int], names: list[str], with_names: bool
+) -> Image.Image:
+    """Landmarks, bones of a hand and, around doubtful landmarks, their radii, over a picture of a radiograph of `extent` px."""
     picture = base.copy()
     picture.putpalette(PALETTE)
     pen = ImageDraw.Draw(picture)
     factor = np.array(picture.size) / extent
     points = (prediction.points_px + 0.5) * factor - 0.5
-    if len(points) == len(NAMES):
+    if names == list(NAMES):
         for a, b in SKELETON:
             pen.line([*points[a], *points[b]], fill=LINE, width=1)
     for i, (x, y) in enumerate(points):
@@ -57,7 +59,7 @@ def draw(base: Image.Image, prediction: Prediction, extent: tuple[int, int], nam
         if flagged:
             radius = min(np.nan_to_num(prediction.radius_px[i]) * factor.mean(), max(picture.size))
             pen.ellipse([x - radius, y - radius, x + radius, y + radius], outline=DOUBTFUL)
-        if names:
+        if with_names:
             pen.text((x + 4, y - 5), names[i], fill=LETTERS, font_size=9)
     return picture
 
