@@ -7,6 +7,18 @@ also 3D Slicer markups and COCO keypoints, with --measure also lengths and angle
 
 radius: a landmark lies within it with a probability of 95 %, on average over radiographs like those that export.py measured
 radii on, if there were 19 of them or more; of n fewer ones, with n/(n + 1). It is no promise for radiographs of another kind.
+
+flags of landmarks:
+  doubtful             its heatmap is lower than on nearly all radiographs that export.py measured
+  outside the picture  so, and at the picture's edge: taken for cut off, its x and y are no position
+  misplaced            its distances to neighbours are unlike those of the training annotations
+flags of radiographs:
+  joints outside the picture, doubtful joints, implausible shape (misplaced)
+                       some landmark has that flag
+  not a hand, unlike the training radiographs
+                       a quarter of its landmarks or distances has: no landmark is to be relied on
+COCO keypoints have the visibility 0 outside the picture, and 1 with another flag. measures.csv has the flags of the landmarks
+involved, and in plus_minus how far off a length or an angle is at most if each of these lies within its radius.
 """
 
 import argparse

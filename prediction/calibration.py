@@ -19,7 +19,10 @@ LEAST_SD = 0.01  # of a log length: few training radiographs may agree by chance
 # heatmap would switch its flag off for good. Where there are so few radiographs that one is the quantile, the floor holds.
 LOW_SHARE, LOW_QUANTILE = 0.6, 0.1
 FLOOR_SHARE = 0.25  # of the median confidence of all landmarks in validation
-EDGE = 0.01  # of the picture's size: a doubtful landmark this near its edge is cropped off
+EDGE = 0.01  # of the picture's size: a doubtful landmark this near its edge is taken to lie outside
+OUTSIDE, DOUBTFUL, MISPLACED = "outside the picture", "doubtful", "misplaced"  # flags of landmarks
+OF_RADIOGRAPHS = ("joints outside the picture", "doubtful joints", "implausible shape")  # that have some landmark with one
+ALIEN = NO_HAND, UNLIKE_TRAINING = "not a hand", "unlike the training radiographs"  # of which no landmark can be trusted
 FILED_AS = {"score_px": "radius"}  # names in weights files, which keep those of the first ones
 ALIEN_SHARE = 0.25  # of the landmarks doubtful or of the lengths implausible: not what the network was trained on
 
@@ -59,26 +62,24 @@ class Calibration:
     ) -> tuple[list[str], list[str]]:
         """What is wrong with a radiograph and with each of its landmarks; "" where nothing is.
 
-        points_px (L, 2) and extent (width, height) in one isotropic frame, confidence (L,); `alien` is what a radiograph is
-        called that is unlike all others.
+        points_px (L, 2) and extent (width, height) in one isotropic frame, confidence (L,); `alien` is that of ALIEN which a
+        radiograph is called that is unlike all others. A landmark is OUTSIDE if its point is, or if it is doubtful and at the
+        edge: where the network finds no more of it than that, the edge has most likely cut it off, and its point is no position.
         """
         doubtful = confidence < self.doubtful
         margin = EDGE * max(extent)
         at_edge = ((points_px < margin) | (points_px > np.array(extent) - 1 - margin)).any(1)
+        outside = (doubtful & at_edge) | ((points_px < -0.5) | (points_px > np.array(extent) - 0.5)).any(1)
+        doubtful_inside = doubtful & ~outside
         far = np.abs(log_lengths(points_px, self.pairs) - self.log_mean) / self.log_sd > LENGTH_LIMIT
         misplaced = np.bincount(self.pairs[far].ravel(), minlength=len(points_px)) >= 2
         landmarks = [
-            "; ".join(word for word, holds in zip(("cropped", "doubtful", "misplaced"), truths) if holds)
-            for truths in zip(doubtful & at_edge, doubtful & ~at_edge, misplaced)
+            "; ".join(word for word, holds in zip((OUTSIDE, DOUBTFUL, MISPLACED), truths) if holds)
+            for truths in zip(outside, doubtful_inside, misplaced)
         ]
         if doubtful.mean() > ALIEN_SHARE or far.sum() > ALIEN_SHARE * far.size:
             return [alien], landmarks
-        named = {
-            "cropped joints": (doubtful & at_edge).any(),
-            "doubtful joints": (doubtful & ~at_edge).any(),
-            "implausible shape": misplaced.any(),
-        }
-        return [name for name, holds in named.items() if holds], landmarks
+        return [name for name, of in zip(OF_RADIOGRAPHS, (outside, doubtful_inside, misplaced)) if of.any()], landmarks
 
 
 def log_lengths(points: np.ndarray, pairs: np.ndarray) -> np.ndarray:

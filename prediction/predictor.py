@@ -11,7 +11,7 @@ from dataloader import to_input
 from heatmap import decode_heatmaps, rescale
 from joints.hand import NAMES
 from model import SCN
-from prediction.calibration import Calibration
+from prediction.calibration import NO_HAND, UNLIKE_TRAINING, Calibration
 from prediction.orientation import VARIANTS, Orientation, OrientationNet
 from radiographs.network_frame import resize_square, to_8_bit
 from radiographs.reading import check_pixels, grey
@@ -65,7 +65,7 @@ class Predictor:
             self.orientation_net.load_state_dict(state["orientation"])
         self.precision = choose_precision(precision, self.device, state["precision"])
         self.fitted_heights = state.get("confidence") == FITTED_HEIGHT  # what its calibration is for; else the highest pixel
-        self.alien = "not a hand" if self.names == list(NAMES) else "unlike the training radiographs"
+        self.alien = NO_HAND if self.names == list(NAMES) else UNLIKE_TRAINING
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         pixels = grey("image", np.asarray(image))

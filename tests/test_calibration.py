@@ -108,7 +108,11 @@ def test_flags(hands):
     doubtful = np.where(np.arange(12) == 5, 0.3, 0.8)
     assert calibration.flags(hands[0], doubtful, extent, "not a hand")[0] == ["doubtful joints"]
     assert calibration.flags(hands[0], doubtful, extent, "not a hand")[1][5] == "doubtful"
-    assert calibration.flags(hands[0] - (hands[0][5, 0], 0), doubtful, extent, "not a hand")[1][5] == "cropped"
+    cut = hands[0] - (hands[0][5, 0] - 3, 0)  # landmark 5 lies 3 px from the left edge, landmarks 0, 4 and 8 are beyond it
+    flags, landmarks = calibration.flags(cut, doubtful, extent, "not a hand")
+    assert flags == ["joints outside the picture"] and landmarks[5] == landmarks[0] == "outside the picture"
+    assert [i for i, words in enumerate(landmarks) if words] == [0, 4, 5, 8]
+    assert calibration.flags(cut, sure, extent, "not a hand")[1][5] == ""  # sure, and just inside
 
     moved = hands[0].copy()
     moved[0] += (70, 60)
