@@ -18,8 +18,8 @@ import metrics
 from dataloader import RadiographDataset, make_loader
 from evaluation import evaluate, fits, network_of, seen_radiographs
 from heatmap import rescale
-from joints.hand import landmark_names
-from prediction.calibration import calibrate
+from joints.hand import names_of
+from prediction.calibration import COVERAGE, calibrate, promised
 from prediction.orientation import train_orientation
 from prediction.predictor import FITTED_HEIGHT
 from radiographs.prepared_folder import read_split
@@ -28,7 +28,6 @@ from runtime.command import exit_status
 from runtime.files import DataError
 from training.runs import BEST, WEIGHTS, newest_run
 
-ENOUGH = 19  # radiographs, from which on a 95 % quantile can be told
 BATCH_SIZE = 2
 PLACES = ("data", "split", "result", "checkpoint", "init")  # of the settings, which tell of one machine's folders
 KEPT = ("network", "size", "network_size", "precision", "data", "provenance", "epoch", "valid_ipe_px", "seen")
@@ -41,6 +40,18 @@ def own_frame(points_network_px: np.ndarray, data: RadiographDataset) -> np.ndar
     """
     scale = data.sizes_px / data.size
     return rescale(points_network_px, (scale / np.sqrt(scale.prod(1, keepdims=True)))[:, None])
+
+
+def coverage_line(radii_px: np.ndarray, seen: np.ndarray) -> str:
+    """What radii (L) at full confidence promise, of landmarks that `seen` (L) validation radiographs show."""
+    never, fewest = (seen == 0).sum(), seen[seen > 0].min(initial=seen.max())
+    promise = f"{100 * COVERAGE:g} %" if promised(fewest) == COVERAGE else f"{fewest}/{fewest + 1} (few show it)"
+    return (
+        f"radii: median {np.nanmedian(radii_px):.2f} px of the network frame at full confidence; each landmark of radiographs "
+        f"exchangeable with the {seen.max()} of validation lies within its own with a probability of at least {promise}, "
+        "on average over radiographs and over such validation sets"
+        + (f"; {never} landmarks that none of them shows have none" if never else "")
+    )
 
 
 def export(checkpoint: Path, folder: Path | None, out: Path, seed: int) -> None:
@@ -66,18 +77,15 @@ def export(checkpoint: Path, folder: Path | None, out: Path, seed: int) -> None:
         ipe = metrics.mean_of_present(metrics.point_errors(evaluation.points_network_px, valid.points_network_px))
         figures[kind] = float(ipe)
     print("validation IPE, px: " + ", ".join(f"{value:.4f} in {kind} precision" for kind, value in figures.items()))
-    if len(valid) < ENOUGH:
-        print(
-            f"{len(valid)} validation radiographs: too few for radii that hold 95 % of landmarks; their largest errors are taken"
-        )
     errors = metrics.point_errors(own_frame(evaluation.points_network_px, valid), own_frame(valid.points_network_px, valid))
-    trust = calibrate(train.points_px, errors, evaluation.peaks)
-    print(f"radii at full confidence: median {np.nanmedian(trust.radius):.2f} px of the network frame; learning orientations")
+    calibration = calibrate(train.points_px, errors, evaluation.peaks)
+    print(coverage_line(calibration.score_px, np.isfinite(errors).sum(0)))
+    print("learning orientations")
     made = {
         "weights": weights,
         "confidence": FITTED_HEIGHT,
-        "names": landmark_names(state["network"]["num_landmarks"]),
-        "trust": {name: torch.from_numpy(value) for name, value in vars(trust).items()},
+        "names": names_of(train.points_px),
+        "trust": {name: torch.from_numpy(value) for name, value in calibration.to_file().items()},
         "orientation": train_orientation(train.pictures, seed).state_dict(),
         "valid_ipe_px_half": figures["half"],
         "settings": {name: value for name, value in state["settings"].items() if name not in PLACES},

@@ -8,7 +8,7 @@ frame, since the square network frame stretches it.
 
 import numpy as np
 
-from joints.hand import NAMES, landmark_names
+from joints.hand import is_hand
 
 WRIST_POINTS, WRIST_MM = (1, 5), 50.0  # the literature's scale for hands of unknown spacing (Payer et al. 2019)
 
@@ -24,12 +24,12 @@ def millimetres_per_pixel(
     """Millimetres per network-frame pixel, (N, 1, 2) as (x, y), and in words where they come from.
 
     sizes_px (N, 2) width and height, spacings_mm (N, 2) NaN where unknown, points_px (N, L, 2) the true landmarks of the
-    radiographs. Without a spacing, the wrist of a 37-landmark hand (the distance of points 1 and 5) is taken for 50 mm;
-    where that is impossible too, the result is NaN.
+    radiographs. Without a spacing, the wrist (the distance of points 1 and 5) is taken for 50 mm where the landmarks have a
+    hand's shape; where that is impossible too, the result is NaN.
     """
     known = np.isfinite(spacings_mm).all(1)
     spacing = spacings_mm.copy()
-    if points_px.shape[1] == len(NAMES):
+    if is_hand(points_px):
         first, second = WRIST_POINTS
         wrist_px = np.linalg.norm(points_px[:, first] - points_px[:, second], axis=-1)
         by_wrist = WRIST_MM / np.where(wrist_px > 0, wrist_px, np.nan)
@@ -106,8 +106,8 @@ def plain(value):
     return None if np.isnan(value) else round(float(value), 6)
 
 
-def landmark_table(errors_px: np.ndarray, errors_mm: np.ndarray) -> list[dict]:
-    """One row per landmark of errors (N, L)."""
+def landmark_table(errors_px: np.ndarray, errors_mm: np.ndarray, names: list[str]) -> list[dict]:
+    """One row per landmark of errors (N, L) and their names (L)."""
     columns = {
         "radiographs": np.isfinite(errors_px).sum(0),
         "mean_px": mean_of_present(errors_px, 0),
@@ -116,7 +116,6 @@ def landmark_table(errors_px: np.ndarray, errors_mm: np.ndarray) -> list[dict]:
         "mean_mm": mean_of_present(errors_mm, 0),
         "sdr_2mm_percent": sdr(errors_mm, 2, 0),
     }
-    names = landmark_names(errors_px.shape[1])
     return [
         {"landmark": i, "name": names[i]} | {name: round(float(column[i]), 4) for name, column in columns.items()}
         for i in range(errors_px.shape[1])

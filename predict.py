@@ -2,9 +2,23 @@
 
     python predict.py FILE_OR_FOLDER ... --weights weights/scn_hand.pt --out result/predict
 
-writes landmarks.csv (pixels of the radiograph, confidence, a radius that holds the truth with 95 % probability, flags),
-index.html and overlays/ to look at; with --format also 3D Slicer markups and COCO keypoints, with --measure also lengths and
-angles.
+writes landmarks.csv (pixels of the radiograph, confidence, radius, flags), index.html and overlays/ to look at; with --format
+also 3D Slicer markups and COCO keypoints, with --measure also lengths and angles.
+
+radius: a landmark lies within it with a probability of 95 %, on average over radiographs like those that export.py measured
+radii on, if there were 19 of them or more; of n fewer ones, with n/(n + 1). It is no promise for radiographs of another kind.
+
+flags of landmarks:
+  doubtful             its heatmap is lower than on nearly all radiographs that export.py measured
+  outside the picture  so, and at the picture's edge: taken for cut off, its x and y are no position
+  misplaced            its distances to neighbours are unlike those of the training annotations
+flags of radiographs:
+  joints outside the picture, doubtful joints, implausible shape (misplaced)
+                       some landmark has that flag
+  not a hand, unlike the training radiographs
+                       a quarter of its landmarks or distances has: no landmark is to be relied on
+COCO keypoints have the visibility 0 outside the picture, and 1 with another flag. measures.csv has the flags of the landmarks
+involved, and in plus_minus how far off a length or an angle is at most if each of these lies within its radius.
 """
 
 import argparse
@@ -164,23 +178,23 @@ class Writer:
         self.taken.add(plain.lower())
         return plain
 
-    def add(self, item: Read, found: Prediction) -> None:
+    def add(self, item: Read, prediction: Prediction) -> None:
         plain = self.plain_name(item.name)
-        self.table.write(csv_lines(landmark_rows(item.name, self.names, item.radiograph, found)))
+        self.table.write(csv_lines(landmark_rows(item.name, self.names, item.radiograph, prediction)))
         if self.measures:
-            self.measures.write(csv_lines(measure_rows(item.name, item.radiograph, found)))
+            self.measures.write(csv_lines(measure_rows(item.name, item.radiograph, prediction)))
         if "slicer" in self.formats:
-            write_slicer(self.out / "slicer" / f"{plain}.mrk.json", self.names, item.radiograph, found)
+            write_slicer(self.out / "slicer" / f"{plain}.mrk.json", self.names, item.radiograph, prediction)
         if self.coco:
-            self.coco.add(item.name, item.extent, found)
-        picture = draw(item.base, found, item.extent, self.names if self.with_names else None)
+            self.coco.add(item.name, item.extent, prediction)
+        picture = draw(item.base, prediction, item.extent, self.names, self.with_names)
         overlay = self.out / "overlays" / f"{plain}.png"
         try:
             picture.save(overlay, compress_level=1)
         except OSError as error:  # a full disk, which has no name
             error.filename = str(overlay)
             raise
-        self.page.add(item.name, f"{plain}.png", picture, found)
+        self.page.add(item.name, f"{plain}.png", picture, prediction)
 
     def close(self, errors: list[str]) -> None:
         self.page.write(errors)
@@ -212,9 +226,9 @@ def run(options: argparse.Namespace) -> int:
     with ExitStack() as stack:
         bar = stack.enter_context(tqdm(total=len(files), unit=" radiographs", disable=None))
         writer = Writer(options.out, options.format, options.measure, options.names, predictor.names, stack)
-        for item, found in predict_all(files, predictor, errors):
-            writer.add(item, found)
-            flagged, done = flagged + bool(found.flags), done + 1
+        for item, prediction in predict_all(files, predictor, errors):
+            writer.add(item, prediction)
+            flagged, done = flagged + bool(prediction.flags), done + 1
             bar.update(done + len(errors) - bar.n)
         writer.close(errors)
     print(f"{done} radiographs predicted, {flagged} flagged, {len(errors)} problems; see {options.out / 'index.html'}")

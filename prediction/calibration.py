@@ -11,53 +11,75 @@ import numpy as np
 from joints.shape import normalise
 
 COVERAGE = 0.95  # of the radii
+LEAST_CONFIDENCE = 1e-3  # that radii are computed with: an empty heatmap has none
 NEIGHBOURS = 3  # nearest landmarks that each one's distances are watched to
 LENGTH_LIMIT = 5.0  # standard deviations of a log length from which on it is implausible
 LEAST_SD = 0.01  # of a log length: few training radiographs may agree by chance
-LOW_SHARE = 0.6  # of the lowest confidence among validation radiographs, under which a landmark is doubtful
-EDGE = 0.01  # of the picture's size: a doubtful landmark this near its edge is cropped off
+# A landmark is doubtful below LOW_SHARE of the LOW_QUANTILE of its confidences in validation: of the lowest one, a single failed
+# heatmap would switch its flag off for good. Where there are so few radiographs that one is the quantile, the floor holds.
+LOW_SHARE, LOW_QUANTILE = 0.6, 0.1
+FLOOR_SHARE = 0.25  # of the median confidence of all landmarks in validation
+EDGE = 0.01  # of the picture's size: a doubtful landmark this near its edge is taken to lie outside
+OUTSIDE, DOUBTFUL, MISPLACED = "outside the picture", "doubtful", "misplaced"  # flags of landmarks
+OF_RADIOGRAPHS = ("joints outside the picture", "doubtful joints", "implausible shape")  # that have some landmark with one
+ALIEN = NO_HAND, UNLIKE_TRAINING = "not a hand", "unlike the training radiographs"  # of which no landmark can be trusted
+FILED_AS = {"score_px": "radius"}  # names in weights files, which keep those of the first ones
 ALIEN_SHARE = 0.25  # of the landmarks doubtful or of the lengths implausible: not what the network was trained on
 
 
 @dataclass
-class Trust:
+class Calibration:
     """What is known of a network's landmarks (L)."""
 
-    radius: np.ndarray  # (L,) network-frame px times confidence, see `radii`
+    score_px: np.ndarray  # (L,) network-frame px: quantile of errors times confidence, NaN for landmarks never seen
     doubtful: np.ndarray  # (L,) confidence below which a landmark is doubtful
     pairs: np.ndarray  # (P, 2) landmarks whose distance is watched
     log_mean: np.ndarray  # (P,) of the logarithm of their distance over the hand's size
     log_sd: np.ndarray  # (P,)
 
-    def radii(self, confidence: np.ndarray) -> np.ndarray:
-        """Radii (..., L), network-frame px, that hold the truth with probability COVERAGE: larger where confidence is low."""
-        return self.radius / np.maximum(confidence, 1e-3)
+    @classmethod
+    def from_file(cls, stored: dict[str, np.ndarray]) -> "Calibration":
+        """From what a weights file holds under "trust"."""
+        return cls(**{name: stored[FILED_AS.get(name, name)] for name in cls.__annotations__})
+
+    def to_file(self) -> dict[str, np.ndarray]:
+        """What a weights file holds under "trust"."""
+        return {FILED_AS.get(name, name): value for name, value in vars(self).items()}
+
+    def radii_px(self, confidence: np.ndarray) -> np.ndarray:
+        """Radii (..., L), network-frame px: larger where confidence (..., L) is low, NaN for landmarks without calibration.
+
+        What they promise, for each landmark by itself: if a radiograph and the n validation radiographs that show the landmark
+        are exchangeable, the truth lies within the radius with a probability of at least `promised(n)`. That holds whatever
+        errors and confidences are like, but only on average: over radiographs and over validation sets, not for every
+        confidence, every group of patients, this one validation set, or all landmarks of a radiograph at once. Choosing the
+        network's epoch by the same validation radiographs makes radii slightly too small, which is not accounted for.
+        """
+        return self.score_px / np.maximum(confidence, LEAST_CONFIDENCE)
 
     def flags(
-        self, points: np.ndarray, confidence: np.ndarray, extent: tuple[float, float], alien: str
+        self, points_px: np.ndarray, confidence: np.ndarray, extent: tuple[float, float], alien: str
     ) -> tuple[list[str], list[str]]:
         """What is wrong with a radiograph and with each of its landmarks; "" where nothing is.
 
-        points (L, 2) and extent (width, height) in one isotropic frame, confidence (L,); `alien` is what a radiograph is
-        called that is unlike all others.
+        points_px (L, 2) and extent (width, height) in one isotropic frame, confidence (L,); `alien` is that of ALIEN which a
+        radiograph is called that is unlike all others. A landmark is OUTSIDE if its point is, or if it is doubtful and at the
+        edge: where the network finds no more of it than that, the edge has most likely cut it off, and its point is no position.
         """
         doubtful = confidence < self.doubtful
         margin = EDGE * max(extent)
-        at_edge = ((points < margin) | (points > np.array(extent) - 1 - margin)).any(1)
-        far = np.abs(log_lengths(points, self.pairs) - self.log_mean) / self.log_sd > LENGTH_LIMIT
-        misplaced = np.bincount(self.pairs[far].ravel(), minlength=len(points)) >= 2
+        at_edge = ((points_px < margin) | (points_px > np.array(extent) - 1 - margin)).any(1)
+        outside = (doubtful & at_edge) | ((points_px < -0.5) | (points_px > np.array(extent) - 0.5)).any(1)
+        doubtful_inside = doubtful & ~outside
+        far = np.abs(log_lengths(points_px, self.pairs) - self.log_mean) / self.log_sd > LENGTH_LIMIT
+        misplaced = np.bincount(self.pairs[far].ravel(), minlength=len(points_px)) >= 2
         landmarks = [
-            "; ".join(word for word, holds in zip(("cropped", "doubtful", "misplaced"), truths) if holds)
-            for truths in zip(doubtful & at_edge, doubtful & ~at_edge, misplaced)
+            "; ".join(word for word, holds in zip((OUTSIDE, DOUBTFUL, MISPLACED), truths) if holds)
+            for truths in zip(outside, doubtful_inside, misplaced)
         ]
         if doubtful.mean() > ALIEN_SHARE or far.sum() > ALIEN_SHARE * far.size:
             return [alien], landmarks
-        named = {
-            "cropped joints": (doubtful & at_edge).any(),
-            "doubtful joints": (doubtful & ~at_edge).any(),
-            "implausible shape": misplaced.any(),
-        }
-        return [name for name, holds in named.items() if holds], landmarks
+        return [name for name, of in zip(OF_RADIOGRAPHS, (outside, doubtful_inside, misplaced)) if of.any()], landmarks
 
 
 def log_lengths(points: np.ndarray, pairs: np.ndarray) -> np.ndarray:
@@ -71,31 +93,57 @@ def log_lengths(points: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 
 
 def nearest_pairs(points: np.ndarray) -> np.ndarray:
-    """Pairs (P, 2) of each landmark and its nearest ones in the mean of shapes (N, L, 2)."""
-    mean = np.nanmean(points, 0)
-    distance = np.linalg.norm(mean[:, None] - mean[None], axis=-1)
-    near = np.argsort(distance, 1)[:, 1 : 1 + NEIGHBOURS]
-    return np.unique(np.sort(np.stack([np.arange(len(mean)).repeat(near.shape[1]), near.ravel()], 1), 1), axis=0)
+    """Pairs (P, 2) of each landmark and its nearest ones, by the median distance in shapes (N, L, 2).
+
+    The shapes may be of any size, anywhere, turned and mirrored. Landmarks that none of them shows together make no pair.
+    """
+    shapes = normalise(points)
+    pairs = set()
+    for i in range(shapes.shape[1]):
+        distances = np.linalg.norm(shapes - shapes[:, i : i + 1], axis=-1)
+        others = np.flatnonzero(np.isfinite(distances).any(0) & (np.arange(shapes.shape[1]) != i))
+        nearest = np.argsort(np.nanmedian(distances[:, others], 0), kind="stable")[:NEIGHBOURS]
+        pairs |= {(min(i, j), max(i, j)) for j in others[nearest].tolist()}
+    return np.array(sorted(pairs), int).reshape(-1, 2)
+
+
+def promised(count: int) -> float:
+    """The coverage that scores of `count` radiographs can promise: COVERAGE from 19 on, count / (count + 1) with fewer."""
+    return min(COVERAGE, count / (count + 1))
 
 
 def conformal_quantile(scores: np.ndarray, coverage: float) -> float:
-    """The split-conformal quantile: at least `coverage` of further scores lie at or below it, if exchangeable with these.
+    """The split-conformal quantile: a further score, exchangeable with these, lies at or below it with probability `coverage`.
 
-    That is the ceil((n + 1) coverage)-th smallest of n scores; with too few of them, the largest.
+    That is the ceil((n + 1) coverage)-th smallest of n scores. With too few of them it is the largest, and the probability
+    n / (n + 1). Both are lower bounds, and averages over draws of all n + 1 scores.
     """
     n = len(scores)
     return float(np.sort(scores)[min(math.ceil((n + 1) * coverage), n) - 1])
 
 
-def calibrate(annotations: np.ndarray, errors: np.ndarray, confidence: np.ndarray) -> Trust:
+def calibrate(annotations: np.ndarray, errors: np.ndarray, confidence: np.ndarray) -> Calibration:
     """Learn from training annotations (N, L, 2), isotropic, and from errors (M, L) px and confidence (M, L) of validation ones.
 
-    Radii are split-conformal for each landmark, with error times confidence as the score.
+    Radii are split-conformal for each landmark, with error times confidence as the score: `Calibration.radii_px` says what
+    they promise.
     """
     pairs = nearest_pairs(annotations)
     lengths = log_lengths(annotations, pairs)
-    scores = errors * confidence
+    scores = errors * np.maximum(confidence, LEAST_CONFIDENCE)  # as `radii_px` takes it, or failed heatmaps count for nothing
     known = [column[~np.isnan(column)] for column in scores.T]
-    radius = np.array([conformal_quantile(column, COVERAGE) if len(column) else np.nan for column in known])
-    seen = np.where(np.isnan(errors), np.inf, confidence).min(0)  # infinite for a landmark never seen, which stays doubtful
-    return Trust(radius, LOW_SHARE * seen, pairs, np.nanmean(lengths, 0), np.maximum(np.nanstd(lengths, 0), LEAST_SD))
+    score_px = np.array([conformal_quantile(column, COVERAGE) if len(column) else np.nan for column in known])
+    doubtful = doubtful_below(np.where(np.isnan(errors), np.nan, confidence))
+    return Calibration(score_px, doubtful, pairs, np.nanmean(lengths, 0), np.maximum(np.nanstd(lengths, 0), LEAST_SD))
+
+
+def doubtful_below(confidence: np.ndarray) -> np.ndarray:
+    """The least confidence (L) at which landmarks are not doubtful, from confidences (M, L) in validation, NaN where missing.
+
+    Infinite for a landmark that is always missing: nothing is known of it, and it stays doubtful.
+    """
+    limit = np.full(confidence.shape[1], np.inf)
+    seen = np.isfinite(confidence).any(0)
+    low = np.nanquantile(confidence[:, seen], LOW_QUANTILE, axis=0)
+    limit[seen] = np.maximum(LOW_SHARE * low, FLOOR_SHARE * np.nanmedian(confidence))
+    return limit

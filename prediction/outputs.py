@@ -9,14 +9,15 @@ from typing import BinaryIO
 import numpy as np
 
 from joints.hand import NAMES, SKELETON
-from joints.lengths_angles import measures
+from joints.lengths_angles import lengths_and_angles
+from prediction.calibration import ALIEN, OUTSIDE
 from prediction.predictor import Prediction
 from radiographs.reading import Radiograph
 from runtime.files import cell, write_whole
 
 COLUMNS = ["image", "landmark", "name", "x", "y", "confidence", "radius", "x_mm", "y_mm", "radius_mm", "landmark_flags", "flags"]
 COLUMNS += ["orientation", "spacing_from"]
-MEASURE_COLUMNS = ["image", "measure", "kind", "value", "unit"]
+MEASURE_COLUMNS = ["image", "measure", "kind", "value", "unit", "plus_minus", "flags"]
 
 
 def safe(text: str) -> str:
@@ -30,64 +31,86 @@ def csv_lines(rows: list[list]) -> bytes:
     return text.getvalue().encode()
 
 
-def landmark_rows(name: str, names: list[str], radiograph: Radiograph, found: Prediction) -> list[list]:
+def landmark_rows(name: str, names: list[str], radiograph: Radiograph, prediction: Prediction) -> list[list]:
     """Rows of COLUMNS: pixels of the radiograph, and where the spacing is known millimetres from its first pixel's centre."""
     spacing = np.array(radiograph.spacing_mm or (np.nan, np.nan))
-    points_mm = found.points_px * spacing
-    radius_mm = found.radius_px * np.sqrt(spacing.prod())
-    more = ["; ".join(found.flags), str(found.orientation), radiograph.spacing_from]
+    points_mm = prediction.points_px * spacing
+    radius_mm = prediction.radius_px * np.sqrt(spacing.prod())
+    more = ["; ".join(prediction.flags), str(prediction.orientation), radiograph.spacing_from]
     return [
         [
-            *(safe(name), i, names[i], *found.points_px[i], found.confidence[i], found.radius_px[i]),
-            *(*points_mm[i], radius_mm[i], found.landmark_flags[i], *more),
+            *(safe(name), i, names[i], *prediction.points_px[i], prediction.confidence[i], prediction.radius_px[i]),
+            *(*points_mm[i], radius_mm[i], prediction.landmark_flags[i], *more),
         ]
         for i in range(len(names))
     ]
 
 
-def measure_rows(name: str, radiograph: Radiograph, found: Prediction) -> list[list]:
-    """Rows of MEASURE_COLUMNS: lengths in mm where the spacing is known, else in px; angles in degrees."""
-    unit = "px" if radiograph.spacing_mm is None else "mm"
-    points = found.points_px * (radiograph.spacing_mm or (1.0, 1.0))
-    return [
-        [safe(name), measure, kind, value, unit if kind == "length" else "degrees"] for measure, kind, value in measures(points)
-    ]
+def measure_rows(name: str, radiograph: Radiograph, prediction: Prediction) -> list[list]:
+    """Rows of MEASURE_COLUMNS: lengths in mm where the spacing is known, else in px; angles in degrees.
+
+    `plus_minus` is as in `lengths_and_angles`, a circle of pixels that are not square taken for the larger circle around it.
+    `flags` are those of the landmarks involved, and that of a radiograph none of whose landmarks can be trusted.
+    """
+    unit, spacing = ("px", (1.0, 1.0)) if radiograph.spacing_mm is None else ("mm", radiograph.spacing_mm)
+    alien = [flag for flag in prediction.flags if flag in ALIEN]
+    rows = []
+    for measure in lengths_and_angles(prediction.points_px * spacing, prediction.radius_px * max(spacing)):
+        flagged = [(NAMES[i], prediction.landmark_flags[i].replace("; ", ", ")) for i in measure.landmarks]
+        flags = "; ".join([f"{landmark}: {flags}" for landmark, flags in flagged if flags] + alien)
+        one_unit = unit if measure.kind == "length" else "degrees"
+        rows.append([safe(name), measure.name, measure.kind, measure.value, one_unit, measure.plus_minus, flags])
+    return rows
 
 
-def write_slicer(path: Path, names: list[str], radiograph: Radiograph, found: Prediction) -> None:
-    """Markups for 3D Slicer, in the file's physical space (LPS, mm); a pixel of unknown size counts as a millimetre, as there."""
-    offsets = found.points_px @ np.array(radiograph.steps_mm)
-    points = [
-        {
-            "id": str(i + 1),
-            "label": names[i],
-            "description": f"confidence {found.confidence[i]:.2f}, radius {found.radius_px[i]:.1f} px",
-            "position": [round(float(value), 4) for value in offset + np.array(radiograph.origin_mm)],
-            "positionStatus": "defined",
-        }
-        for i, offset in enumerate(offsets)
-    ]
+def write_slicer(path: Path, names: list[str], radiograph: Radiograph, prediction: Prediction) -> None:
+    """Markups for 3D Slicer, in the file's physical space (LPS, mm); a pixel of unknown size counts as a millimetre, as there.
+
+    The description has the flags. A landmark outside the picture is listed without a position, as "undefined": newer versions
+    also know "missing", but the schema does not, and older ones refuse the whole file for it.
+    """
+    positions = prediction.points_px @ np.array(radiograph.steps_mm) + np.array(radiograph.origin_mm)
+    alien = [flag for flag in prediction.flags if flag in ALIEN]
+    points = []
+    for i, flags in enumerate(prediction.landmark_flags):
+        radius = f"radius {prediction.radius_px[i]:.1f} px" if np.isfinite(prediction.radius_px[i]) else "radius unknown"
+        said = "; ".join([f"confidence {prediction.confidence[i]:.2f}, {radius}", *([flags] if flags else []), *alien])
+        point = {"id": str(i + 1), "label": names[i], "description": said}
+        if OUTSIDE not in flags:
+            point["position"] = [round(float(value), 4) for value in positions[i]]
+        points.append(point | {"positionStatus": "defined" if "position" in point else "undefined"})
     markup = {"type": "Fiducial", "coordinateSystem": "LPS", "coordinateUnits": "mm", "controlPoints": points}
     schema = "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/markups-schema-v1.0.3.json#"
     write_whole(path, json.dumps({"@schema": schema, "markups": [markup]}, indent=1).encode())
 
 
 class Coco:
-    """COCO keypoints. Pixels are those of the other files: (0, 0) is the centre of the first one."""
+    """COCO keypoints. Pixels are those of the other files: (0, 0) is the centre of the first one.
+
+    Visibility is 2 for a landmark without a flag, and 1 for a doubtful or misplaced one and for all of a radiograph that is not
+    of the network's kind: labelled, but not to be relied on. It is 0, with x = y = 0 as COCO wants it, for a landmark outside the
+    picture: its point says only at which edge it was lost, and a 1 would hand it on as a position. Box and number of keypoints
+    are those of the landmarks with 1 or 2.
+    """
 
     def __init__(self):
         self.images, self.annotations = [], []
 
-    def add(self, name: str, extent: tuple[int, int], found: Prediction) -> None:
+    def add(self, name: str, extent: tuple[int, int], prediction: Prediction) -> None:
         number = len(self.images) + 1
         self.images.append({"id": number, "file_name": name, "width": extent[0], "height": extent[1]})
-        keypoints = [round(float(value), 2) for x, y in found.points_px for value in (x, y, 2)]
-        low, high = found.points_px.min(0), found.points_px.max(0)
+        sure = 1 if set(prediction.flags) & set(ALIEN) else 2
+        visible = [0 if OUTSIDE in flags else 1 if flags else sure for flags in prediction.landmark_flags]
+        keypoints = []
+        for (x, y), v in zip(prediction.points_px.tolist(), visible):
+            keypoints += [round(x, 2), round(y, 2), v] if v else [0, 0, 0]
+        there_px = prediction.points_px[np.array(visible) > 0]
+        low, high = (there_px.min(0), there_px.max(0)) if len(there_px) else (np.zeros(2), np.zeros(2))
         box = [round(float(value), 2) for value in (*low, *(high - low))]
         self.annotations.append(
-            {"id": number, "image_id": number, "category_id": 1, "iscrowd": 0, "num_keypoints": len(found.points_px)}
+            {"id": number, "image_id": number, "category_id": 1, "iscrowd": 0, "num_keypoints": len(there_px)}
             | {"keypoints": keypoints, "bbox": box, "area": round(box[2] * box[3], 2)}
-            | {"score": round(float(found.confidence.mean()), 4)}
+            | {"score": round(float(prediction.confidence.mean()), 4)}
         )  # fmt: skip
 
     def write(self, file: BinaryIO, names: list[str]) -> None:

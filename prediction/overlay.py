@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from joints.hand import NAMES, SKELETON
+from prediction.calibration import OUTSIDE
 from prediction.predictor import Prediction
 from runtime.files import whole_file
 
@@ -24,7 +25,7 @@ overflow-wrap:anywhere} a.bad{border-color:#d33} img{display:block;margin:0 auto
 <p>The most doubtful radiographs come first; a click opens the overlay. Not a medical device.</p>
 """
 GREYS = 252  # an overlay has a palette of so many greys and four colours: a third of the bytes of full colour
-GOOD, DOUBTFUL, LINE, LETTERS = range(GREYS, 256)
+GOOD, BAD, LINE, LETTERS = range(GREYS, 256)
 COLOURS = ((90, 220, 90), (255, 70, 60), (80, 150, 255), (255, 230, 120))
 PALETTE = [round(i * 255 / (GREYS - 1)) for i in range(GREYS) for _ in "rgb"] + [part for colour in COLOURS for part in colour]
 
@@ -41,24 +42,35 @@ def base_picture(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(bright).resize(size, Image.Resampling.BOX if step * factor < 1 else Image.Resampling.BILINEAR)
 
 
-def draw(base: Image.Image, prediction: Prediction, extent: tuple[int, int], names: list[str] | None) -> Image.Image:
-    """Landmarks, bones and, around doubtful landmarks, their radii, over a picture of a radiograph of `extent` px."""
+def draw(
+    base: Image.Image, prediction: Prediction, extent: tuple[int, int], names: list[str], with_names: bool
+) -> Image.Image:
+    """Landmarks and bones of a hand over a picture of a radiograph of `extent` px, and its flags along the upper edge.
+
+    Around landmarks with a flag lie their radii; one outside the picture is a cross where it was lost.
+    """
     picture = base.copy()
     picture.putpalette(PALETTE)
     pen = ImageDraw.Draw(picture)
     factor = np.array(picture.size) / extent
     points = (prediction.points_px + 0.5) * factor - 0.5
-    if len(points) == len(NAMES):
+    if names == list(NAMES):
         for a, b in SKELETON:
             pen.line([*points[a], *points[b]], fill=LINE, width=1)
     for i, (x, y) in enumerate(points):
-        flagged = bool(prediction.landmark_flags[i])
-        pen.ellipse([x - 2, y - 2, x + 2, y + 2], fill=DOUBTFUL if flagged else GOOD)
-        if flagged:
+        flags = prediction.landmark_flags[i]
+        if OUTSIDE in flags:
+            pen.line([x - 4, y - 4, x + 4, y + 4], fill=BAD, width=2)
+            pen.line([x - 4, y + 4, x + 4, y - 4], fill=BAD, width=2)
+            continue
+        pen.ellipse([x - 2, y - 2, x + 2, y + 2], fill=BAD if flags else GOOD)
+        if flags:
             radius = min(np.nan_to_num(prediction.radius_px[i]) * factor.mean(), max(picture.size))
-            pen.ellipse([x - radius, y - radius, x + radius, y + radius], outline=DOUBTFUL)
-        if names:
+            pen.ellipse([x - radius, y - radius, x + radius, y + radius], outline=BAD)
+        if with_names:
             pen.text((x + 4, y - 5), names[i], fill=LETTERS, font_size=9)
+    legend = [f"x: {OUTSIDE}"] if any(OUTSIDE in flags for flags in prediction.landmark_flags) else []
+    pen.text((4, 2), "; ".join([*prediction.flags, *legend]), fill=LETTERS, font_size=12)
     return picture
 
 

@@ -10,7 +10,7 @@ from dataloader import to_input
 from evaluation import find_landmarks, network_of
 from heatmap import rescale
 from joints.hand import NAMES
-from prediction.calibration import Trust
+from prediction.calibration import NO_HAND, UNLIKE_TRAINING, Calibration
 from prediction.orientation import VARIANTS, Orientation, OrientationNet
 from radiographs.network_frame import resize_square, to_8_bit
 from radiographs.reading import check_pixels, grey
@@ -27,7 +27,7 @@ class Prediction:
 
     points_px: np.ndarray  # (L, 2) as (x, y)
     confidence: np.ndarray  # (L,) height of the heatmap's peak, about 0 to 1
-    radius_px: np.ndarray  # (L,) that holds the truth with probability `trust.COVERAGE`
+    radius_px: np.ndarray  # (L,) of circles that hold the truth: `Calibration.radii_px` says how often
     orientation: Orientation  # how it was turned to be understood
     flags: list[str]  # what is wrong with the radiograph
     landmark_flags: list[str]  # (L) what is wrong with each landmark
@@ -56,21 +56,21 @@ class Predictor:
         self.model = network_of(state, self.device)
         self.spatial_factor = self.model.spatial_factor * self.size // self.network_size
         self.names = state["names"]
-        self.trust = Trust(**{name: value.cpu().numpy() for name, value in state["trust"].items()})
+        self.calibration = Calibration.from_file({name: value.cpu().numpy() for name, value in state["trust"].items()})
         self.orientation_net = None
         if orientation == "auto":
             self.orientation_net = OrientationNet().to(self.device).eval()
             self.orientation_net.load_state_dict(state["orientation"])
         self.precision = choose_precision(precision, self.device, state["precision"])
         self.fitted_heights = state.get("confidence") == FITTED_HEIGHT  # what its calibration is for; else the highest pixel
-        self.alien = "not a hand" if self.names == list(NAMES) else "unlike the training radiographs"
+        self.alien = NO_HAND if self.names == list(NAMES) else UNLIKE_TRAINING
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         pixels = grey("image", np.asarray(image))
         check_pixels("image", pixels)
         height, width = pixels.shape
-        (found,) = self.predict([resize_square(pixels, self.network_size)], [(width, height)])
-        return found.points_px, found.confidence, found.radius_px
+        (prediction,) = self.predict([resize_square(pixels, self.network_size)], [(width, height)])
+        return prediction.points_px, prediction.confidence, prediction.radius_px
 
     @torch.inference_mode()
     def predict(self, squares: list[np.ndarray], extents: list[tuple[int, int]]) -> list[Prediction]:
@@ -93,11 +93,11 @@ class Predictor:
         return [VARIANTS[best] for best in scores.argmax(1).tolist()]
 
     def describe(
-        self, points: np.ndarray, confidence: np.ndarray, orientation: Orientation, extent: tuple[int, int]
+        self, points_network_px: np.ndarray, confidence: np.ndarray, orientation: Orientation, extent: tuple[int, int]
     ) -> Prediction:
-        """Bring what was found, in the upright network frame, into the radiograph's own."""
+        """Bring points (L, 2) of the upright network frame into the radiograph's own."""
         scale = np.array(extent) / self.network_size
-        points_px = rescale(orientation.undo(points, self.network_size), scale)
-        radius_px = self.trust.radii(confidence) * np.sqrt(scale.prod())
-        flags, landmark_flags = self.trust.flags(points_px, confidence, extent, self.alien)
+        points_px = rescale(orientation.undo(points_network_px, self.network_size), scale)
+        radius_px = self.calibration.radii_px(confidence) * np.sqrt(scale.prod())
+        flags, landmark_flags = self.calibration.flags(points_px, confidence, extent, self.alien)
         return Prediction(points_px, confidence, radius_px, orientation, flags, landmark_flags)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import metrics
+from joints.hand import MEAN_SHAPE
 
 NAN = math.nan
 ERRORS = np.array([[0.0, 3.0, 5.0, 12.0], [1.0, NAN, 2.0, 4.0]])  # two radiographs, four landmarks, one missing
@@ -42,7 +43,8 @@ def test_what_nothing_can_be_said_of_is_none():
 
 
 def test_landmark_table_by_hand():
-    table = metrics.landmark_table(ERRORS, ERRORS)
+    table = metrics.landmark_table(ERRORS, ERRORS, ["head", "neck", "shaft", "base"])
+    assert [(row["landmark"], row["name"]) for row in table] == [(0, "head"), (1, "neck"), (2, "shaft"), (3, "base")]
     assert [row["radiographs"] for row in table] == [2, 1, 2, 2]
     assert [row["mean_px"] for row in table] == [0.5, 3, 3.5, 8]
     assert table[3]["sd_px"] == 4 and table[3]["max_px"] == 12 and table[2]["sdr_2mm_percent"] == 50
@@ -54,8 +56,7 @@ def test_cumulative_curve_by_hand():
 
 
 def test_millimetres_from_the_file_from_the_wrist_or_not_at_all():
-    points = np.zeros((3, 37, 2))
-    points[:, 5] = (300.0, 400.0)  # 500 px from point 1, which is at the origin
+    points = np.tile(MEAN_SHAPE * 500 / np.hypot(*(MEAN_SHAPE[5] - MEAN_SHAPE[1])), (3, 1, 1))  # points 1 and 5 are 500 px apart
     sizes = np.array([[512.0, 1024.0]] * 3)
     spacing = np.array([[0.2, 0.1], [NAN, NAN], [NAN, NAN]])
     unit, source = metrics.millimetres_per_pixel(sizes, spacing, points, 256)
@@ -63,13 +64,14 @@ def test_millimetres_from_the_file_from_the_wrist_or_not_at_all():
     assert unit[0, 0] == pytest.approx([0.2 * 2, 0.1 * 4])
     assert unit[1, 0] == pytest.approx([0.1 * 2, 0.1 * 4])  # 50 mm over 500 px
     assert source == "spacing of the file for 1 of 3, wrist = 50 mm (points 1 and 5) for 2 of 3"
-    unit, source = metrics.millimetres_per_pixel(sizes, spacing, points[:, :20], 256)
-    assert np.isfinite(unit[0]).all() and np.isnan(unit[1:]).all()
-    assert source == "spacing of the file for 1 of 3, unknown for 2 of 3"
+    for others in (points[:, :20], points[:, ::-1]):  # 37 landmarks that are no hand's have no wrist
+        unit, source = metrics.millimetres_per_pixel(sizes, spacing, others, 256)
+        assert np.isfinite(unit[0]).all() and np.isnan(unit[1:]).all()
+        assert source == "spacing of the file for 1 of 3, unknown for 2 of 3"
 
 
 def test_missing_wrist_leaves_millimetres_unknown():
-    points = np.ones((1, 37, 2))
+    points = MEAN_SHAPE[None].copy()
     points[0, 5] = NAN
     unit, source = metrics.millimetres_per_pixel(np.array([[9.0, 9.0]]), np.array([[NAN, NAN]]), points, 256)
     assert np.isnan(unit).all() and source == "unknown for 1 of 1"

@@ -11,6 +11,7 @@ import torch
 
 import metrics
 from dataloader import RadiographDataset
+from joints.hand import names_of
 from runtime.files import DataError, write_csv, write_whole
 from training import figures
 
@@ -65,7 +66,7 @@ def write_test(folder: Path, data: RadiographDataset, points_network_px: np.ndar
         for i in range(truth.shape[1])
     ]
     write_csv(folder / f"{split}_landmarks.csv", rows)
-    write_csv(folder / f"{split}_by_landmark.csv", metrics.landmark_table(errors_px, errors_mm))
+    write_csv(folder / f"{split}_by_landmark.csv", metrics.landmark_table(errors_px, errors_mm, names_of(data.points_px)))
     figures.draw_cumulative_errors(errors_px, folder / f"{split}_errors.png")
     ipe = metrics.ipe(errors_px)
     ranked = [n for n in np.argsort(ipe) if np.isfinite(ipe[n])]
