@@ -4,7 +4,8 @@
     python export.py --checkpoint FILE --data FOLDER --out weights/own.pt
 
 The weights are kept in half precision. The validation radiographs tell how far each landmark can be trusted, the training ones
-what shapes are plausible and which way up radiographs lie. Test radiographs are not looked at.
+what shapes are plausible and which way up radiographs lie. Mirrored, turned or inverted radiographs that the validation ones
+are confused with are not looked for later. Test radiographs are not looked at.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from evaluation import evaluate, fits, network_of, seen_radiographs
 from heatmap import rescale
 from joints.hand import names_of
 from prediction.calibration import COVERAGE, calibrate, promised
-from prediction.orientation import train_orientation
+from prediction.orientation import recognition, recognition_line, train_orientation, usable_variants
 from prediction.predictor import FITTED_HEIGHT
 from radiographs.prepared_folder import read_split
 from runtime.checkpoint import read_checkpoint, write_checkpoint
@@ -80,13 +81,17 @@ def export(checkpoint: Path, folder: Path | None, out: Path, seed: int) -> None:
     errors = metrics.point_errors(own_frame(evaluation.points_network_px, valid), own_frame(valid.points_network_px, valid))
     calibration = calibrate(train.points_px, errors, evaluation.peaks)
     print(coverage_line(calibration.score_px, np.isfinite(errors).sum(0)))
-    print("learning orientations")
+    orientation_net = train_orientation(train.pictures, seed)
+    scores = recognition(orientation_net, valid.pictures)
+    variants, confused = usable_variants(scores)
+    print(recognition_line(scores, confused))
     made = {
         "weights": weights,
         "confidence": FITTED_HEIGHT,
         "names": names_of(train.points_px),
         "trust": {name: torch.from_numpy(value) for name, value in calibration.to_file().items()},
-        "orientation": train_orientation(train.pictures, seed).state_dict(),
+        "orientation": orientation_net.state_dict(),
+        "variants": variants,
         "valid_ipe_px_half": figures["half"],
         "settings": {name: value for name, value in state["settings"].items() if name not in PLACES},
     }

@@ -228,7 +228,8 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout = open(os.devnull, "w")
     if settings.mode != "runs":
         show_settings(settings)
-    return exit_status(lambda: run(settings), "interrupted; after the first epoch the same command with --resume goes on")
+    interrupted = "interrupted; after the first epoch the same command with --resume goes on"
+    return exit_status(lambda: run(settings), interrupted, "close other programs, or ask for a smaller --batch_size")
 
 
 if __name__ == "__main__":

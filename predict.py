@@ -40,6 +40,7 @@ from tqdm import tqdm
 
 from joints.hand import NAMES
 from prediction.onnx_export import export_onnx
+from prediction.orientation import not_looked_for
 from prediction.outputs import COLUMNS, MEASURE_COLUMNS, Coco, csv_lines, landmark_rows, measure_rows, write_slicer
 from prediction.overlay import Page, base_picture, draw
 from prediction.predictor import Prediction, Predictor
@@ -213,6 +214,8 @@ def run(options: argparse.Namespace) -> int:
     predictor = Predictor(options.weights, options.device, options.orientation, options.precision)
     if options.measure and predictor.names != list(NAMES):
         raise DataError(f"--measure: knows the 37 landmarks of a hand, and {options.weights} has {len(predictor.names)}")
+    if options.orientation == "auto" and (kinds := not_looked_for(predictor.variants)):
+        print(f"{options.weights}: not made to recognise {', '.join(kinds)} radiographs; such ones are taken as they come")
     files, errors = find_files(options.inputs, options.out)
     for error in errors:
         print(error, file=sys.stderr)
@@ -265,7 +268,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--measure", action="store_true", help="also write measures.csv: bone lengths and joint angles")
     parser.add_argument("--names", action="store_true", help="write the landmarks' names into the overlays")
-    parser.add_argument("--orientation", choices=("auto", "keep"), default="auto", help="keep: upright left hands, bone bright")
+    parser.add_argument("--orientation", choices=("auto", "keep"), default="auto", help="keep: upright, bone bright")
     parser.add_argument("--overwrite", action="store_true", help="write into a folder that is not empty")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument(

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import metrics
-from experiments.common import read_errors, table
+from experiments.common import read_errors, read_rows, table
 from joints.hand import NAMES
 from runtime.command import exit_status
 from training.figures import save
@@ -56,9 +56,9 @@ def compare(runs: dict[str, tuple[np.ndarray, np.ndarray]]) -> list[list]:
     return rows
 
 
-def by_landmark(px: np.ndarray, mm: np.ndarray) -> list[list]:
+def by_landmark(px: np.ndarray, mm: np.ndarray, names: list[str]) -> list[list]:
     """One row a landmark, the largest mean error first."""
-    ordered = sorted(metrics.landmark_table(px, mm), key=lambda one: -one["mean_px"])
+    ordered = sorted(metrics.landmark_table(px, mm, names), key=lambda one: -one["mean_px"])
     return [
         [one["landmark"], one["name"], f"{one['mean_px']:.2f}", f"{one['max_px']:.1f}", f"{one['mean_mm']:.2f}"]
         for one in ordered
@@ -89,12 +89,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--resamples", type=int, default=10_000, help="draws of radiographs for the intervals")
     options = parser.parse_args(arguments)
     ids, px, mm = read_errors(options.results[0])
+    names = [row["name"] for row in read_rows(options.results[0] / "test_by_landmark.csv")]
     runs = {str(folder): read_errors(folder)[1:] for folder in options.results}
     print(f"{len(ids)} radiographs, {int(np.isfinite(px).sum())} landmarks\n")
     print(table(["", "value", "95 % interval"], intervals(px, mm, options.resamples)), "\n")
     if len(runs) > 1:
         print(table(["", *runs, "mean ± SD"], compare(runs)), "\n")
-    print(table(["", "landmark", "mean, px", "largest, px", "mean, mm"], by_landmark(px, mm)), "\n")
+    print(table(["", "landmark", "mean, px", "largest, px", "mean, mm"], by_landmark(px, mm, names)), "\n")
     ipe = metrics.ipe(px)
     worst = np.argsort(-ipe)[:WORST]  # those without landmarks, NaN, come last
     print("worst radiographs: " + ", ".join(f"{ids[n]} (IPE {ipe[n]:.2f})" for n in worst))

@@ -62,8 +62,3 @@ def is_hand(points: np.ndarray) -> bool:
 def names_of(points: np.ndarray) -> list[str]:
     """Names (L) of landmarks annotated as points (N, L, 2): those of a hand where they are a hand's, else their numbers."""
     return list(NAMES) if is_hand(points) else [str(i) for i in range(points.shape[-2])]
-
-
-def landmark_names(count: int) -> list[str]:
-    """The names of a hand's 37 landmarks; of any other number, their numbers."""
-    return list(NAMES) if count == len(NAMES) else [str(i) for i in range(count)]

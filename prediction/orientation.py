@@ -1,9 +1,11 @@
 """Which way a radiograph lies: eight orientations, two polarities, recognised by a small network.
 
 Hands come mirrored (right ones), upside down, lying, and with bone dark. The network gives one picture a score for lying as
-the training radiographs do, bone bright; all sixteen variants of a picture are scored, and the best one is how it must be
-turned. It sees ranks instead of intensities, so exposure and contrast cannot matter, and a negative is exactly minus its
-positive.
+the training radiographs do, bone bright; the variants of a picture are scored, and the best one is how it must be turned. It sees
+ranks instead of intensities, so exposure and contrast cannot matter, and a negative is exactly minus its positive.
+
+Not every joint can be told from its mirror image, and a network that guesses would swap left and right unseen: validation
+radiographs show which variants are told apart, and only those are tried.
 """
 
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ from augment import Augment
 
 SIDE = 64  # px of what the network sees
 STEPS, BATCH, RATE = 500, 8, 1e-3  # of its training
+MOST_CONFUSED = 0.05  # of validation radiographs, that may be taken for mirrored, turned or inverted ones
+FEWEST = 5  # validation radiographs that say so: a coin gets four right in one of sixteen tries
 AUGMENT = Augment(0, 0, translation=0.12, rotation=25, scaling=0.3, stretch=0.1, elastic=0.04, elastic_intervals=4)
 
 
@@ -50,6 +54,11 @@ class Orientation:
 VARIANTS = [
     Orientation(turns, mirrored, negative) for negative in (False, True) for mirrored in (False, True) for turns in range(4)
 ]
+KINDS = {  # of variants, in the order in which they are given up: a swapped side is what nobody sees
+    "mirrored": [variant.mirrored for variant in VARIANTS],
+    "turned": [variant.quarter_turns > 0 for variant in VARIANTS],
+    "inverted": [variant.negative for variant in VARIANTS],
+}
 
 
 def ranks(pictures: Tensor) -> Tensor:
@@ -99,3 +108,43 @@ def train_orientation(pictures: np.ndarray, seed: int) -> OrientationNet:
         optimizer.step()
         schedule.step()
     return net.eval()
+
+
+@torch.no_grad()
+def recognition(net: OrientationNet, pictures: np.ndarray) -> np.ndarray:
+    """Scores (N, 16) of upright pictures (N, size, size) uint8. In another variant a picture has the same ones, reordered."""
+    return np.concatenate([net.scores(torch.from_numpy(picture[None, None]).float()).numpy() for picture in pictures])
+
+
+def usable_variants(scores: np.ndarray) -> tuple[list[int], dict[str, float]]:
+    """Which of VARIANTS are told apart, by scores (N, 16) of upright radiographs not trained on.
+
+    Also the kinds of variants that are given up, with the share of radiographs that were taken for such. Of what stays, each
+    turns into every other one, so that a radiograph is brought upright in one way however it comes, of those that are left.
+    """
+    left, confused = np.arange(len(VARIANTS)), {}
+    for kind, has in KINDS.items():
+        has = np.array(has)
+        share = float(has[left[scores[:, left].argmax(1)]].mean()) if len(scores) else 0.0
+        if share > MOST_CONFUSED or len(scores) < FEWEST:
+            left, confused[kind] = left[~has[left]], share
+    return left.tolist(), confused
+
+
+def not_looked_for(variants: list[int]) -> list[str]:
+    """The kinds that none of these variants is of."""
+    return [kind for kind, has in KINDS.items() if not any(has[k] for k in variants)]
+
+
+def recognition_line(scores: np.ndarray, confused: dict[str, float]) -> str:
+    """How well orientations are recognised, by scores as in `usable_variants`, and what follows from what is given up."""
+    count, right = len(scores), int((scores.argmax(1) == 0).sum())
+    tried = [kind for kind in KINDS if kind not in confused]
+    reasons = {kind: f"confused in {100 * share:.0f} %" for kind, share in confused.items()}
+    if count < FEWEST:
+        reasons = dict.fromkeys(confused, "too few to tell")
+    return (
+        f"orientation: {right * len(VARIANTS)} of {count * len(VARIANTS)} recognised ({count} validation radiographs in "
+        f"{len(VARIANTS)} variants); predict.py looks for {', '.join(tried) or 'none'}"
+        + "".join(f", not for {kind} ({reason})" for kind, reason in reasons.items())
+    )

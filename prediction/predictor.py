@@ -38,7 +38,7 @@ class Predictor:
 
     `image` is an array (rows, columns) of any type of number, also with colours last, or what `read_radiograph(path).pixels`
     gives; DataError is raised where it can be no radiograph. With `orientation` "keep" it is taken as upright with bright
-    bone; "auto" finds out.
+    bone; "auto" finds out, as far as export.py found that this network can.
     """
 
     def __init__(self, weights: Path | str, device: str = "auto", orientation: str = "auto", precision: str = "auto"):
@@ -57,8 +57,9 @@ class Predictor:
         self.spatial_factor = self.model.spatial_factor * self.size // self.network_size
         self.names = state["names"]
         self.calibration = Calibration.from_file({name: value.cpu().numpy() for name, value in state["trust"].items()})
+        self.variants = state.get("variants", list(range(len(VARIANTS))))  # files without the entry are of hands, and may use all
         self.orientation_net = None
-        if orientation == "auto":
+        if orientation == "auto" and len(self.variants) > 1:
             self.orientation_net = OrientationNet().to(self.device).eval()
             self.orientation_net.load_state_dict(state["orientation"])
         self.precision = choose_precision(precision, self.device, state["precision"])
@@ -90,7 +91,7 @@ class Predictor:
         if self.orientation_net is None:
             return [VARIANTS[0]] * len(squares)
         scores = self.orientation_net.scores(torch.from_numpy(np.stack(squares))[:, None].to(self.device))
-        return [VARIANTS[best] for best in scores.argmax(1).tolist()]
+        return [VARIANTS[self.variants[best]] for best in scores[:, self.variants].argmax(1).tolist()]
 
     def describe(
         self, points_network_px: np.ndarray, confidence: np.ndarray, orientation: Orientation, extent: tuple[int, int]

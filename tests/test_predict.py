@@ -19,7 +19,9 @@ from PIL import Image
 import export
 import predict
 from predict import Predictor
+from prediction.orientation import VARIANTS
 from prediction.overlay import COLOURS
+from runtime.checkpoint import write_checkpoint
 from runtime.files import DataError
 
 GREY = made_radiograph(0)[0]
@@ -44,9 +46,37 @@ def test_the_same_points_as_the_test_of_main(weights, trained, prepared, tmp_pat
         assert float(other["radius"]) > 0 and other["x_mm"] == ""
 
 
-def test_any_orientation_gives_the_points_of_the_picture_as_it_came(weights, tmp_path):
+def with_variants(weights: Path, out: Path, variants: list[int] | None) -> Path:
+    """A copy of exported weights that lets other variants be used; none: one from before there was such an entry."""
+    state = torch.load(weights, weights_only=True)
+    del state["variants"]
+    write_checkpoint(out, state | ({} if variants is None else {"variants": variants}))
+    return out
+
+
+@pytest.fixture(scope="module")
+def turning_weights(weights, tmp_path_factory) -> Path:
+    """The test's network is no good at orientations: here it turns radiographs all the same."""
+    return with_variants(weights, tmp_path_factory.mktemp("turning") / "turning.pt", None)
+
+
+def test_only_orientations_that_export_kept_are_used(weights, tmp_path):
+    """Two validation radiographs are too few to keep any; a file without the entry has all."""
+    squares = [np.random.default_rng(k).random((64, 64), np.float32) for k in range(40)]
+    assert set(Predictor(weights).orient(squares)) == {VARIANTS[0]}
+    assert [str(one) for one in Predictor(weights).orient([np.rot90(GREY[:64, :64]).astype(np.float32)])] == ["as it came"]
+    predictor = Predictor(with_variants(weights, tmp_path / "all.pt", None))
+    scores = predictor.orientation_net.scores(torch.from_numpy(np.stack(squares))[:, None])
+    assert predictor.orient(squares) == [VARIANTS[best] for best in scores.argmax(1)]
+    unmirrored = [k for k, variant in enumerate(VARIANTS) if not variant.mirrored]
+    assert len(set(predictor.orient(squares)) - {VARIANTS[k] for k in unmirrored})
+    predictor = Predictor(with_variants(weights, tmp_path / "unmirrored.pt", unmirrored))
+    assert predictor.orient(squares) == [VARIANTS[unmirrored[best]] for best in scores[:, unmirrored].argmax(1)]
+
+
+def test_any_orientation_gives_the_points_of_the_picture_as_it_came(turning_weights, tmp_path):
     """Whatever the network takes for upright, a turned picture's points are the turned points."""
-    predictor = Predictor(weights)
+    predictor = Predictor(turning_weights)
     points, confidence, radius = predictor(GREY)
     turned, again, _ = predictor(np.rot90(GREY))  # turned left: (x, y) -> (y, width - 1 - x)
     assert turned == pytest.approx(np.stack([points[:, 1], GREY.shape[1] - 1 - points[:, 0]], 1), abs=0.3)
@@ -313,8 +343,8 @@ def test_a_name_that_is_no_text(weights, tmp_path, capfd):
     assert {row["image"] for row in rows} == {"not-utf8-\ufffd.png"}
 
 
-def test_odd_files(weights, tmp_path, capfd):
-    rows = predicted(READ, REFUSED, weights, tmp_path, capfd)
+def test_odd_files(turning_weights, tmp_path, capfd):
+    rows = predicted(READ, REFUSED, turning_weights, tmp_path, capfd)
     assert {"'=1+1.png", "sub/folder/plain.png"} <= {row["image"] for row in rows}
     plain, rotated = (
         np.array([[float(row["x"]), float(row["y"])] for row in rows if row["image"] == f"{name}"])
@@ -340,3 +370,4 @@ def test_as_a_command(weights, tmp_path):
     iio.imwrite(tmp_path / "a.png", GREY)
     ran = command("predict.py", tmp_path / "a.png", "--weights", weights, "--out", tmp_path / "out")
     assert ran.returncode == 0 and "1 radiographs predicted" in ran.stdout, ran.stderr
+    assert f"{weights}: not made to recognise mirrored, turned, inverted radiographs" in ran.stdout
