@@ -73,14 +73,15 @@ def report_accuracy(upright: list[Prediction], data: RadiographDataset) -> None:
 def report_orientations(predictor: Predictor, pictures: list[np.ndarray], upright: list[Prediction]) -> None:
     """How many of all orientations of all pictures are recognised, and how far positions move with them."""
     right, moved_px = 0, []
-    for variant in VARIANTS:
+    variants = [VARIANTS[number] for number in predictor.variants]  # that these weights look for
+    for variant in variants:
         turned = [brought_into(picture, variant) for picture in pictures]
         for picture, one, first in zip(turned, predict_pictures(predictor, turned), upright):
             right += one.orientation == variant
             back = turned_back(one.points_px, variant, picture.shape)
             scale = predictor.network_size / np.sqrt(picture.size)
             moved_px.append(np.linalg.norm(back - first.points_px, axis=1) * scale)
-    count = len(VARIANTS) * len(pictures)
+    count = len(variants) * len(pictures)
     print(f"orientations: {right} of {count} recognised ({100 * right / count:.1f} %); ", end="")
     print(f"positions after turning back differ by {np.median(moved_px):.4f} px in the median, {np.max(moved_px):.2f} at most")
 
