@@ -85,7 +85,7 @@ def to_8_bit(picture: np.ndarray, reference: np.ndarray | None, outline: np.ndar
     """
     own = np.array([picture.min(), picture.max()]) if reference is None else intensity_profile(picture, outline)
     target = own if reference is None else reference
-    own, first = np.unique(own, return_index=True)
-    matched = np.interp(picture, own, target[first])
+    own, first, count = np.unique(own, return_index=True, return_counts=True)
+    matched = np.interp(picture, own, (target[first] + target[first + count - 1]) / 2)  # of equal quantiles the middle
     low, high = target[0], target[-1]
     return np.rint((matched - low) / ((high - low) or 1) * 255).astype(np.uint8)

@@ -185,3 +185,14 @@ def test_a_hand_is_plausible_and_so_is_a_limb_that_fills_the_height():
     assert outline_is_plausible(hand_outline(limb))
     small = np.pad(hand_16_bit()[::3, ::3], 85, constant_values=500)  # a ninth of the picture
     assert hand_outline(small).mean() == pytest.approx(hand_outline(hand_16_bit()).mean() / 9, rel=0.2)
+
+
+def test_equal_quantiles_get_the_middle_of_their_targets():
+    """Two fifths of the hand are saturated: they take the middle of the reference's upper two fifths, not its lowest value."""
+    picture = np.linspace(0, 250, 10_000, dtype=np.float32).reshape(100, 100)
+    picture[60:] = 255
+    reference = np.arange(259.0)  # darkest, 257 quantiles, brightest: the quantile at q stands at 1 + 256 q
+    matched = to_8_bit(picture, reference, np.ones(picture.shape, bool))
+    lowest, highest = 1 + 256 * 0.6, 258
+    assert matched[80, 50] == pytest.approx((lowest + highest) / 2 / 258 * 255, abs=1)
+    assert matched[30, 0] == pytest.approx((1 + 256 * 0.3) / 258 * 255, abs=1)  # where nothing is equal, its own quantile's
