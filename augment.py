@@ -13,7 +13,7 @@ from torch import Tensor
 
 from runtime.files import DataError
 
-INVERSION_STEPS = 30  # at most, of the fixed-point iteration: below 0.01 px for every displacement that is allowed
+INVERSION_STEPS = 30  # of the fixed-point iteration: below 0.01 px for every displacement that is allowed
 
 
 def uniform(shape: tuple[int, ...], limit: float, generator: torch.Generator) -> Tensor:
@@ -111,9 +111,7 @@ class Augment:
         target = (points - centre - shift) @ torch.linalg.inv(matrix).mT + centre
         points = target
         for _ in range(INVERSION_STEPS):
-            before, points = points, target - elastic.at(points)
-            if torch.equal(before.nan_to_num(), points.nan_to_num()):  # it would stay so
-                break
+            points = target - elastic.at(points)
         inside = ((points >= -0.5) & (points <= size - 0.5)).all(-1, keepdim=True)
         scale, brighter = scale.to(images.device, non_blocking=True), brighter.to(images.device, non_blocking=True)
         return images * (1 + scale) + brighter, points.where(inside, torch.nan)

@@ -1,5 +1,6 @@
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,10 +9,12 @@ from conftest import LANDMARKS
 
 import evaluation
 import metrics
+import solver as solver_module
 from dataloader import RadiographDataset, make_loader
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
 from main import read_settings
 from model import SCN
+from runtime import distributed
 from runtime.files import DataError
 from solver import Solver, rank
 from training.schedule import progress_after_epochs, schedule_factor, stage_sizes
@@ -111,3 +114,31 @@ def test_heatmaps_too_narrow_for_a_stage_are_refused():
 def test_progress_by_hand():
     """With a frame of 16 px an epoch at 16 costs 256 + 32, one at 8 costs 64 + 32."""
     assert np.allclose(progress_after_epochs([8, 8, 16], 16), [0, 0.2, 0.4, 1])
+
+
+def test_processes_see_the_same_batches_and_draw_their_own_dropout(solver, monkeypatch):
+    seen = {}
+    for number in (0, 1):
+        monkeypatch.setattr(distributed, "RANK", number)
+        batches, drawn = [], []
+
+        def step(epoch, size, batch, *_, batches=batches, drawn=drawn):
+            batches.append(batch["points"])
+            drawn.append(torch.rand(1))
+            return torch.tensor(0.0), torch.zeros(len(batch["points"]), LANDMARKS)
+
+        monkeypatch.setattr(solver, "step", step)
+        solver.train_epoch(1, 32, SimpleNamespace(update=lambda _: None, set_postfix_str=lambda _: None))
+        seen[number] = torch.cat(batches), torch.cat(drawn)
+    assert torch.equal(seen[0][0], seen[1][0])
+    assert not torch.isclose(seen[0][1], seen[1][1]).any()
+
+
+def test_a_loss_that_is_not_finite_stops_before_anything_is_kept(solver, monkeypatch, tmp_path):
+    """Looked for every ten steps and at the end of an epoch, which here has two."""
+    monkeypatch.setattr(solver_module, "CHECK_EVERY", 1000)
+    with torch.no_grad():
+        next(solver.model.parameters()).fill_(torch.nan)
+    with pytest.raises(DataError, match=r"epoch 1: the loss is not finite \(heatmaps nan"):
+        solver.train()
+    assert not (tmp_path / "last.pt").exists()
