@@ -5,7 +5,7 @@ Landmarks go the other way, so they are moved by the inverse of the very same fu
 rather than read from a grid. Heatmaps are drawn afterwards from the moved points.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -70,6 +70,11 @@ class Augment:
     stretch: float  # factor exp(+- this) on width and exp(-+ this) on height
     elastic: float  # +- this fraction of the picture, at each control point
     elastic_intervals: int  # between control points, across the picture
+
+    @classmethod
+    def of(cls, settings) -> "Augment":
+        """From settings that have a field of the same name for each range."""
+        return cls(**{field.name: getattr(settings, field.name) for field in fields(cls)})
 
     def __post_init__(self):
         limit = 0.25 / self.elastic_intervals

@@ -71,7 +71,7 @@ def evaluate(model: SCN, loader: DataLoader, size: int, precision: str) -> Evalu
     for batch in loader:
         images, truth = (batch[name].to(device, non_blocking=True) for name in ("image", "points"))
         heatmaps, predicted, heights = find_landmarks(model, images, size, precision)
-        targets = shrink(draw_heatmaps(truth, data.size, data.size, data.sigma), size)
+        targets = draw_heatmaps(rescale(truth, size / data.size), size, size, data.sigma * size / data.size)
         loss, _ = ridge_loss(heatmaps, targets, truth, [], 0, area)
         losses.append(loss.item() * len(heatmaps))
         points.extend(predicted.cpu().double().numpy())

@@ -20,7 +20,6 @@ import torch
 
 from augment import Augment
 from dataloader import RadiographDataset, make_loader
-from model import SCN
 from radiographs.prepared_folder import read_split
 from runtime import distributed
 from runtime.checkpoint import read_checkpoint
@@ -63,11 +62,11 @@ class Settings:
     beta1: float = 0.9  # of Adam: the usual momentum; the reference has 0.5
     beta2: float = 0.99  # of Adam: a short memory, since gradients are tiny at first and then grow fast
     gradient_clip: float = 1.0  # norm that longer gradients are cut to: a product of two maps yields very long ones; 0: none
-    ridge: float = 1e-4  # lambda of the loss, on the squared weights
-    averaging: float = 0.99  # decay per step of the averaged weights, which are the ones validated and tested; 0: none
+    ridge: float = 1e-4  # lambda of the loss, on the squared weights (weight decay)
+    averaging: float = 0.99  # decay per step of the averaged weights (EMA), which are the ones validated and tested; 0: none
     seed: int = 0  # of weights, order, augmentation and dropout
     device: str = "auto"  # auto, cpu or cuda
-    deterministic: bool = False  # the same bytes from every run on a GPU too, where that is slower; on a CPU it is always so
+    deterministic: bool = False  # on a GPU too, two runs give the same bytes, at some cost in time; on a CPU they always do
     precision: str = "auto"  # auto (bfloat16 where the hardware has it, else float32), float32, tf32 (GPUs alone) or bfloat16
 
     # Augmentation, each range around no change
@@ -127,7 +126,7 @@ def run(settings: Settings) -> int:
     if settings.mode == "test":
         return measure(settings)
     data = load_data(settings, ("train", "valid", settings.test_on))
-    findings = check([*data.values()], augment_of(settings), limit=None if settings.mode == "check" else CHECKED)
+    findings = check([*data.values()], Augment.of(settings), limit=None if settings.mode == "check" else CHECKED)
     print("".join(f"check: {finding}\n" for finding in findings) or "check: nothing found\n", end="")
     if settings.mode == "check":
         return 1 if findings else 0
@@ -143,16 +142,15 @@ def train(settings: Settings, data: dict[str, RadiographDataset]) -> int:
             "valid": make_loader(data["valid"], settings.batch_size, share=True),
         }
         torch.manual_seed(settings.seed)
-        network = {name: getattr(settings, name) for name in NETWORK}
-        model = SCN(num_landmarks=data["train"].points_px.shape[1], **network)
-        solver = Solver(model, settings, result, loaders)
+        network = {name: getattr(settings, name) for name in NETWORK} | {"num_landmarks": data["train"].points_px.shape[1]}
+        solver = Solver(network, settings, result, loaders)
         if settings.resume:
             solver.resume()
         elif settings.init:
             solver.start_from(Path(settings.init))
         solver.train()
         if distributed.FIRST:
-            tell(solver.test(data[settings.test_on]), settings.test_on, result / BEST)
+            show_figures(solver.test(data[settings.test_on]), settings.test_on, result / BEST)
     return 0
 
 
@@ -162,7 +160,7 @@ def measure(settings: Settings) -> int:
         return 0
     checkpoint = Path(settings.checkpoint or Path(settings.result or newest_run(BEST)) / BEST)
     trained = read_checkpoint(checkpoint)["settings"]
-    split = settings.split or trained.get("split", "")  # never on what it was trained on
+    split = settings.split or trained.get("split", "")  # the lists that it was trained by say what it has not seen
     data = load_data(replace(settings, split=split), (settings.test_on,))[settings.test_on]
     of_a_run = (checkpoint.parent / METRICS).exists()
     result = Path(settings.result or (checkpoint.parent if of_a_run else RESULTS / checkpoint.stem))
@@ -171,7 +169,7 @@ def measure(settings: Settings) -> int:
         figures = test(
             checkpoint, data, result, device, settings.precision, settings.batch_size, settings.allow_seen
         )
-        tell(figures, settings.test_on, checkpoint)
+        show_figures(figures, settings.test_on, checkpoint)
     return 0
 
 
@@ -186,16 +184,12 @@ def load_data(settings: Settings, splits: tuple[str, ...]) -> dict[str, Radiogra
     return data
 
 
-def augment_of(settings: Settings) -> Augment:
-    return Augment(**{field.name: getattr(settings, field.name) for field in fields(Augment)})
-
-
 def run_folder(settings: Settings) -> Path:
     """The folder of a training: as told, or the next number, or to resume the newest one. Raises DataError."""
     if settings.resume:
         return Path(settings.result or newest_run(LAST, PREVIOUS))
     if not settings.result:
-        return new_run() if distributed.FIRST else RESULTS  # only the first process writes
+        return new_run() if distributed.FIRST else RESULTS  # the other processes write nothing
     result = Path(settings.result)
     for left in (result / name for name in (BEST, LAST, PREVIOUS)):
         if left.exists():
@@ -211,7 +205,7 @@ def show_runs(results: Path) -> int:
     return 0
 
 
-def tell(figures: dict, split: str, checkpoint: Path) -> None:
+def show_figures(figures: dict, split: str, checkpoint: Path) -> None:
     print(f"{split} of {checkpoint}: " + ", ".join(f"{name} {value}" for name, value in figures.items()))
 
 

@@ -5,7 +5,7 @@ import hashlib
 import math
 import os
 import time
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -42,9 +42,10 @@ class Solver:
     Sizes: `network_size` px is the frame of the prepared data, in which errors are given; an epoch works at `size` px.
     """
 
-    def __init__(self, model: SCN, settings, result: Path, loaders: dict[str, DataLoader]):
-        """loaders: of "train" and "valid"."""
+    def __init__(self, network: dict, settings, result: Path, loaders: dict[str, DataLoader]):
+        """network: what SCN is built with; loaders: of "train" and "valid"."""
         data = loaders["train"].dataset
+        self.network, model = network, SCN(**network)
         self.settings, self.result, self.loaders = settings, result, loaders
         self.data_settings, self.network_size, self.sigma = data.settings, data.size, data.sigma
         self.digests = {role: loader.dataset.digest() for role, loader in loaders.items()}
@@ -56,11 +57,11 @@ class Solver:
         self.device = distributed.start(choose_device(settings.device))
         self.precision = distributed.gather([choose_precision(settings.precision, self.device)])[0]  # the processes must agree
         torch.backends.cudnn.benchmark = not settings.deterministic
-        self.augment = Augment(**{field.name: getattr(settings, field.name) for field in fields(Augment)})
+        self.augment = Augment.of(settings)
         self.model = model.to(self.device, memory_format=torch.channels_last)
-        self.parallel = distributed.wrap(self.model)
-        self.average = copy.deepcopy(model) if settings.averaging else model
-        self.kernels = [weight for weight in model.parameters() if weight.ndim == 4]
+        self.parallel = distributed.wrap(self.model)  # the same, with gradients averaged over processes
+        self.average = copy.deepcopy(model) if settings.averaging else model  # the network that is validated and kept
+        self.kernels = [weight for weight in model.parameters() if weight.ndim == 4]  # of convolutions, which the ridge is on
         betas = (settings.beta1, settings.beta2)
         self.optimizer = torch.optim.Adam(model.parameters(), settings.learning_rate, betas, fused=True)
         self.steps_at_size = 0
@@ -98,14 +99,14 @@ class Solver:
         step_progress = (self.progress[epoch] - self.progress[epoch - 1]) / len(self.loaders["train"])
         for i, batch in enumerate(self.loaders["train"]):
             if i == 0 and distributed.RANK:
-                torch.manual_seed(seed + 999_983 * distributed.RANK)  # dropout of its own, in the order of all
+                torch.manual_seed(seed + 999_983 * distributed.RANK)  # other dropout in each process; the order is drawn already
             rate = self.set_learning_rate(self.progress[epoch - 1] + i * step_progress)
             count = len(batch["image"])
-            part, weight = distributed.share(count)
+            part, share = distributed.share(count)
             check = i % CHECK_EVERY == 0 or i + 1 == len(self.loaders["train"])
-            loss, errors_px = self.step(epoch, size, batch, generator, part, weight, check)
-            losses.append(loss * count / distributed.WORLD)
-            errors += [errors_px] if weight else []
+            loss, errors_px = self.step(epoch, size, batch, generator, part, share, check)
+            losses.append(loss * count / distributed.WORLD)  # this process's part of the sum over radiographs
+            errors += [errors_px] if share else []
             bar.update(step_progress)
             bar.set_postfix_str(f", epoch {epoch}")
         errors_px = np.array(distributed.gather([row for batch in errors for row in batch.cpu().numpy()]))
@@ -113,11 +114,11 @@ class Solver:
         return {"learning_rate": rate} | report.epoch_figures("train", loss, errors_px)
 
     def step(
-        self, epoch: int, size: int, batch: dict, generator: torch.Generator, part: slice, weight: float, check: bool
+        self, epoch: int, size: int, batch: dict, generator: torch.Generator, part: slice, share: float, check: bool
     ) -> tuple[Tensor, Tensor]:
-        """Learn from this process's part of a batch; returns the loss and the errors (b, L), network-frame px.
+        """Learn from this process's part of a batch; returns its loss without the ridge, and errors (b, L) in network-frame px.
 
-        With `check` a loss that is not finite raises DataError.
+        `share` is the weight of its mean loss in that of all processes. With `check` a loss that is not finite raises DataError.
         """
         to_size = size / self.network_size
         images = batch["image"][part].to(self.device, non_blocking=True)
@@ -127,7 +128,7 @@ class Solver:
         targets = draw_heatmaps(points_at_size, size, size, self.sigma * to_size)
         heatmaps, _, _ = forward(self.parallel, shrink(images, size), self.spatial_factor(size), self.precision)
         loss, parts = ridge_loss(
-            heatmaps, targets, points_at_size, self.kernels, self.settings.ridge, weight * (1 / to_size) ** 2
+            heatmaps, targets, points_at_size, self.kernels, self.settings.ridge, share * (1 / to_size) ** 2
         )
         self.optimizer.zero_grad()
         loss.backward()
@@ -194,16 +195,14 @@ class Solver:
 
     def state(self) -> dict:
         """The (averaged) weights and what they need to be used."""
-        settings = asdict(self.settings)
-        network = {name: settings[name] for name in ("channels", "levels", "spatial_kernel", "spatial_factor", "dropout")}
         return {
             "weights": self.average.state_dict(),
-            "network": network | {"num_landmarks": self.loaders["train"].dataset.points_px.shape[1]},
+            "network": self.network,
             "size": self.history[-1]["size"],
             "network_size": self.network_size,
             "precision": self.precision,
             "data": self.data_settings,
-            "settings": settings,
+            "settings": asdict(self.settings),
             "provenance": report.provenance(),
             "epoch": len(self.history),
             "valid_ipe_px": self.history[-1]["valid_ipe_px"],

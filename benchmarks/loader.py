@@ -5,7 +5,6 @@ python -m benchmarks.loader --data dataset/processed
 
 import argparse
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import torch
@@ -32,7 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     data = RadiographDataset(options.data, "train")
     loader = make_loader(data, options.batch, shuffle=True)
-    augment = Augment(**{field.name: getattr(Settings(), field.name) for field in fields(Augment)})
+    augment = Augment.of(Settings())
     batch = next(iter(loader))
     images, points = batch["image"].to(DEVICE), batch["points"].to(DEVICE)
     generator = torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
 """A trained network in use: the predictor, orientation, calibration, and the files that predictions are written to.
 
-How the network came to its weights is of no concern here.
+Calibration and orientation are learnt here, once, for export.py; the network itself is trained elsewhere.
 """

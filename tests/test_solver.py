@@ -13,7 +13,6 @@ import solver as solver_module
 from dataloader import RadiographDataset, make_loader
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
 from main import read_settings
-from model import SCN
 from runtime import distributed
 from runtime.files import DataError
 from solver import Solver, rank
@@ -26,8 +25,8 @@ def solver(prepared, tmp_path):
     flags = "--channels 4 --levels 3 --spatial_kernel 5 --warmup 9 --learning_rate 0.01 --precision float32"
     settings = read_settings([*flags.split(), "--stages", "32x1 64x1", "--result", str(tmp_path)])
     data = {split: RadiographDataset(Path(prepared), split) for split in ("train", "valid")}
-    model = SCN(num_landmarks=LANDMARKS, channels=4, levels=3, spatial_kernel=5)
-    return Solver(model, settings, tmp_path, {split: make_loader(dataset, 2) for split, dataset in data.items()})
+    network = {"num_landmarks": LANDMARKS, "channels": 4, "levels": 3, "spatial_kernel": 5}
+    return Solver(network, settings, tmp_path, {split: make_loader(dataset, 2) for split, dataset in data.items()})
 
 
 @pytest.mark.parametrize("size", [16, 32, 64])
