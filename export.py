@@ -96,7 +96,7 @@ def export(checkpoint: Path, folder: Path | None, out: Path, seed: int) -> None:
         "settings": {name: value for name, value in state["settings"].items() if name not in PLACES},
     }
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_checkpoint(out, {name: state[name] for name in KEPT} | made)
+    write_checkpoint(out, {name: state[name] for name in KEPT if name in state} | made)
     print(f"written to {out}: {out.stat().st_size / 1e6:.1f} MB")
 
 

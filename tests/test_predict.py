@@ -19,6 +19,7 @@ from PIL import Image
 import export
 import predict
 from predict import Predictor
+from prediction import orientation
 from prediction.orientation import VARIANTS
 from prediction.overlay import COLOURS
 from runtime.checkpoint import write_checkpoint
@@ -119,6 +120,20 @@ def test_outputs(weights, tmp_path):
     (out / "thesis.txt").write_text("years of work")
     assert run(tmp_path / "a.mha", "--weights", weights, "--out", out, "--overwrite") == 1  # a folder of somebody else
     assert run(tmp_path / "a.mha", "--weights", weights, "--out", tmp_path / "m", "--measure") == 1  # no hand's landmarks
+
+
+def test_an_older_checkpoint_is_exported(trained, prepared, tmp_path, monkeypatch, capsys):
+    """One that does not say which radiographs it has seen; two of validation promise little of radii, nothing of orientations."""
+    state = torch.load(trained / "best.pt", weights_only=True)
+    del state["seen"]
+    write_checkpoint(tmp_path / "old.pt", state)
+    monkeypatch.setattr(orientation, "STEPS", 1)
+    export.export(tmp_path / "old.pt", prepared, tmp_path / "weights.pt", seed=0)
+    said = capsys.readouterr().out
+    assert "exchangeable with the 2 of validation lies within its own with a probability of at least 2/3" in said
+    assert "(2 validation radiographs in 16 variants); predict.py looks for none" in said
+    exported = torch.load(tmp_path / "weights.pt", weights_only=True)
+    assert exported["variants"] == [0] and exported["names"] == [str(i) for i in range(LANDMARKS)]
 
 
 def test_weights_tell_nothing_of_the_machine_that_made_them(weights):
