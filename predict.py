@@ -45,7 +45,7 @@ from prediction.outputs import COLUMNS, MEASURE_COLUMNS, Coco, csv_lines, landma
 from prediction.overlay import Page, base_picture, draw
 from prediction.predictor import Prediction, Predictor
 from radiographs.network_frame import resize_square
-from radiographs.reading import MEDICAL, PICTURES, Radiograph, read_radiograph
+from radiographs.reading import Radiograph, is_radiograph, read_radiograph
 from runtime.command import LOCK, alone_in, cores, exit_status
 from runtime.device import PRECISIONS
 from runtime.files import DataError, whole_file
@@ -89,7 +89,7 @@ def find_files(inputs: list[Path], out: Path) -> tuple[list[tuple[Path, str]], l
     for given in inputs:
         if given.is_dir():
             inside = files_below(given, out)
-            taken = [path for path in inside if path.suffix.lower() in PICTURES | MEDICAL]
+            taken = [path for path in inside if is_radiograph(path)]
             if len(taken) < len(inside):
                 endings = sorted({printable(path.suffix) for path in inside} - {printable(path.suffix) for path in taken})
                 print(f"{given}: left out {len(inside) - len(taken)} files that are no radiographs ({', '.join(endings)})")
@@ -130,6 +130,8 @@ def read_and_predict(
         except DataError as error:
             errors.append(error)
     found = predictor.predict([item.square for item in items], [item.extent for item in items]) if items else []
+    for item, prediction in zip(items, found):
+        prediction.flags[:0] = item.radiograph.notes
     return list(zip(items, found)), errors
 
 

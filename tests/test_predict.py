@@ -163,6 +163,7 @@ def test_files_are_found_whatever_lies_between_them(tmp_path, monkeypatch, capsy
     for name in ("b.png", "a/b.PNG", "a/c.dcm", "a/notes.txt", ".hidden.png", ".git/d.png", "out/overlays/b.png", "no_ending"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
+    (tmp_path / "no_ending").write_bytes(bytes(128) + b"DICM")
     if os.name != "nt":
         (tmp_path / "link").symlink_to(tmp_path / "a")
     expected = ["a/b.PNG", "a/c.dcm", "b.png", "no_ending"]
@@ -287,20 +288,20 @@ READ = {
 REFUSED = {
     "cut.jpg": (lambda path: cut(path, save(GREY)), "cannot be read"),
     "cut.png": (lambda path: cut(path, save(GREY)), "cannot be read"),
-    "cut.dcm": (lambda path: cut(path, lambda path: medical(path, GREY16[None])), "cannot be read"),
+    "cut.dcm": (lambda path: cut(path, lambda path: medical(path, GREY16[None])), "the file is cut"),
     "cut.mha": (lambda path: cut(path, lambda path: medical(path, GREY16)), "cannot be read"),
     "cut.nii": (lambda path: cut(path, lambda path: medical(path, GREY16)), "the file is cut"),
     "cut.nii.gz": (lambda path: cut(path, lambda path: medical(path, GREY16)), "cannot be read"),
     "empty.png": (lambda path: path.write_bytes(b""), "cannot be read"),
-    "empty.dcm": (lambda path: path.write_bytes(b""), "cannot be read"),
+    "empty.dcm": (lambda path: path.write_bytes(b""), "expected a DICOM file"),
     "text.png": (lambda path: path.write_text("no picture"), "cannot be read"),
-    "text.dcm": (lambda path: path.write_text("no picture"), "cannot be read"),
+    "text.dcm": (lambda path: path.write_text("no picture"), "expected a DICOM file"),
     "text.tif": (lambda path: path.write_text("no picture"), "cannot be read"),
     "text.nii.gz": (lambda path: path.write_text("no picture"), "cannot be read"),
     "header_alone.mhd": (lambda path: path.write_text(MHD),
                          "cannot be read"),
-    "no_pixels.dcm": (lambda path: path.write_bytes(bytes(128) + b"DICM"), "cannot be read"),
-    "picture.dcm": (lambda path: save(GREY, format="gif")(path), "cannot be read"),
+    "no_pixels.dcm": (lambda path: path.write_bytes(bytes(128) + b"DICM"), "expected a DICOM file with a picture"),
+    "picture.dcm": (lambda path: save(GREY, format="gif")(path), "expected a DICOM file"),
     "one_pixel.png": (save(GREY[:1, :1]), "found 1 x 1 pixels"),
     "constant.png": (save(np.full((90, 80), 7, np.uint8)), "found 80 x 90 pixels with values from 7 to 7"),
     "nan.mha": (lambda path: medical(path, np.where(GREY > 100, np.nan, GREY).astype(np.float32)), "expected finite pixels"),
