@@ -30,7 +30,7 @@ from prediction.outputs import COLUMNS, MEASURE_COLUMNS, Coco, csv_lines, landma
 from prediction.overlay import Page, base_picture, draw
 from prediction.predictor import Prediction, Predictor
 from radiographs.network_frame import resize_square
-from radiographs.reading import MEDICAL, PICTURES, Radiograph, read_radiograph
+from radiographs.reading import Radiograph, is_radiograph, read_radiograph
 from runtime.command import LOCK, alone_in, cores, exit_status
 from runtime.files import DataError, whole_file
 
@@ -73,7 +73,7 @@ def find_files(inputs: list[Path], out: Path) -> tuple[list[tuple[Path, str]], l
             inside = sorted(path for path in given.rglob("*") if not path.is_dir())
             visible = [path for path in inside if not any(part.startswith(".") for part in path.relative_to(given).parts)]
             visible = [path for path in visible if out.resolve() not in path.absolute().parents]
-            taken = [path for path in visible if path.suffix.lower() in PICTURES | MEDICAL]
+            taken = [path for path in visible if is_radiograph(path)]
             if len(taken) < len(visible):
                 endings = sorted({printable(path.suffix) for path in visible if path not in set(taken)})
                 print(f"{given}: left out {len(visible) - len(taken)} files that are no radiographs ({', '.join(endings)})")
@@ -100,6 +100,8 @@ def read_and_predict(
         except DataError as error:
             errors.append(error)
     found = predictor.predict([item.square for item in items], [item.extent for item in items]) if items else []
+    for item, prediction in zip(items, found):
+        prediction.flags[:0] = item.radiograph.notes
     return list(zip(items, found)), errors
 
 

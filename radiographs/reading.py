@@ -1,10 +1,11 @@
-"""Reading a radiograph from a file: pictures by Pillow, DICOM and other medical formats by SimpleITK."""
+"""Reading a radiograph from a file: pictures by Pillow, DICOM by `radiographs.dicom`, other medical formats by SimpleITK."""
 
 import gzip
 import math
 import threading
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -16,18 +17,10 @@ from runtime.files import DataError
 
 MAX_PIXELS = 100_000_000  # a file that says it has more is refused before it is unfolded
 PICTURES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"}  # their headers give dots per inch at best, no millimetres
-MEDICAL = {".dcm", ".dicom", ".ima", ".mha", ".mhd", ".nii", ".nrrd", ".nhdr", ".gz", ""}  # DICOM files often have no ending
+DICOM = {".dcm", ".dicom", ".ima"}  # its files often have no ending, or a number of their name for one
+VOLUMES = {".mha", ".mhd", ".nii", ".nrrd", ".nhdr", ".gz"}
 GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # of Pillow, read as they are
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of red, green, blue (ITU-R BT.709)
-MODALITY = "0008|0060"  # DICOM: every image has it
-SPACINGS = {  # DICOM's, the best first
-    "0028|0030": "DICOM Pixel Spacing",
-    "0018|1164": "DICOM Imager Pixel Spacing (at the detector, so magnified)",
-    "0018|2010": "DICOM Nominal Scanned Pixel Spacing (of a film)",
-}
-PHOTOMETRIC, BITS_STORED, WINDOW_CENTER, WINDOW_WIDTH = "0028|0004", "0028|0101", "0028|1050", "0028|1051"
-INTERCEPT, SLOPE = "0028|1052", "0028|1053"
-
 
 
 @dataclass
@@ -37,12 +30,14 @@ class Radiograph:
     spacing_from: str = "unknown"
     origin_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of the first pixel's centre in the file's physical space (LPS)
     steps_mm: tuple[tuple[float, float, float], ...] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))  # there, to the next x and y, by ITK
+    notes: list[str] = field(default_factory=list)  # what is odd about the file, for the flags
 
 
 class ReaderSettings:
     """The readers' settings of the process while at least one read is under way; then they are as they were.
 
-    Pillow's own limit of pixels is off, since `MAX_PIXELS` is checked instead, and warnings about odd metadata are silent.
+    Pillow's own limit of pixels is off, since `MAX_PIXELS` is checked instead, and the libraries' warnings about odd metadata
+    are silent.
     """
 
     lock, reads = threading.Lock(), 0
@@ -54,7 +49,7 @@ class ReaderSettings:
                 shown = sitk.ProcessObject.GetGlobalWarningDisplay()
                 ReaderSettings.before = Image.MAX_IMAGE_PIXELS, warnings.filters[:], shown
                 Image.MAX_IMAGE_PIXELS = None
-                warnings.filterwarnings("ignore", module="PIL")
+                warnings.filterwarnings("ignore", module=r"PIL|pydicom|radiographs\.dicom")
                 sitk.ProcessObject.SetGlobalWarningDisplay(False)
             ReaderSettings.reads += 1
 
@@ -69,12 +64,12 @@ class ReaderSettings:
 def read_radiograph(path: Path) -> Radiograph:
     """One grey-valued radiograph from a JPEG, PNG, TIFF, BMP, DICOM, MetaImage, NIfTI or NRRD file.
 
-    Colours become luminance, an alpha channel is dropped, a picture that its EXIF data call turned is turned. DICOM is rescaled,
-    inverted for MONOCHROME1, and cut to its first window. Raises DataError.
+    Colours become luminance, an alpha channel is dropped, a picture that its EXIF data call turned is turned. DICOM is shown as
+    its header says. Raises DataError.
     """
     try:
         with ReaderSettings():
-            radiograph = read_picture(path) if path.suffix.lower() in PICTURES else read_medical(path)
+            radiograph = reader_of(path)(path)
     except (DataError, MemoryError):
         raise
     except Exception as error:  # the readers raise whatever they like on a damaged file
@@ -82,6 +77,38 @@ def read_radiograph(path: Path) -> Radiograph:
         raise DataError(f"{path}: cannot be read as a radiograph ({reason[0]}); replace or remove the file") from error
     check_pixels(path, radiograph.pixels)
     return radiograph
+
+
+def reader_of(path: Path) -> Callable[[Path], Radiograph]:
+    ending = path.suffix.lower()
+    if ending in PICTURES:
+        return read_picture
+    if ending not in DICOM and not is_dicom(path) and sitk.ImageFileReader.GetImageIOFromFileName(str(path)) != "GDCMImageIO":
+        return read_volume
+    from radiographs.dicom import read_dicom  # here, since it needs this module, and its libraries take 0.05 s to load
+
+    return read_dicom
+
+
+def is_dicom(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def is_radiograph(path: Path) -> bool:
+    """Whether a file is one to read, by its ending, or because it is DICOM; the table of contents of a DICOM medium is none."""
+    if path.suffix.lower() in PICTURES | DICOM | VOLUMES:
+        return True
+    try:
+        return path.is_file() and path.name.upper() != "DICOMDIR" and is_dicom(path)
+    except OSError:
+        return False
+
+
+def without_ending(name: str) -> str:
+    """A file's name without the ending of its format: 1.2.840.dcm becomes 1.2.840, which stays as it is."""
+    name = name[:-3] if name.lower().endswith(".gz") else name
+    return name[: -len(ending)] if (ending := Path(name).suffix).lower() in PICTURES | DICOM | VOLUMES else name
 
 
 def check_pixels(source: Path | str, pixels: np.ndarray) -> None:
@@ -159,7 +186,7 @@ def read_picture(path: Path) -> Radiograph:
     return Radiograph(grey(path, pixels))
 
 
-def read_medical(path: Path) -> Radiograph:
+def read_volume(path: Path) -> Radiograph:
     """A file that SimpleITK reads; a spacing of exactly 1 x 1 mm, which is the formats' default, counts as unknown."""
     held = unfolded_bytes(path)
     reader = sitk.ImageFileReader()
@@ -171,15 +198,7 @@ def read_medical(path: Path) -> Radiograph:
         if held < needed:
             raise DataError(f"{path}: expected {needed:.0f} bytes of pixels, found {held} in all; the file is cut, copy it again")
     image = reader.Execute()
-    tags = {key: reader.GetMetaData(key).strip() for key in reader.GetMetaDataKeys()}
-    pixels = grey(path, sitk.GetArrayFromImage(image))
-    spacing, source = image.GetSpacing()[:2], "header"
-    if MODALITY in tags:
-        pixels, spacing = apply_window(pixels, tags), (1.0, 1.0)
-        given = [(numbers_in(tags.get(tag, "")), name) for tag, name in SPACINGS.items()]
-        if given := [(values, name) for values, name in given if len(values) == 2]:
-            (row_spacing, column_spacing), source = given[0]
-            spacing = column_spacing, row_spacing
+    spacing = image.GetSpacing()[:2]
     known = spacing != (1.0, 1.0) and min(spacing) > 0
     dimension = image.GetDimension()
     direction = np.array(image.GetDirection()).reshape(dimension, dimension)
@@ -187,29 +206,5 @@ def read_medical(path: Path) -> Radiograph:
     step_x, step_y = (direction[:, axis] * image.GetSpacing()[axis] for axis in (0, 1))
     physical[:, :dimension] = np.stack([image.GetOrigin(), step_x, step_y])
     origin, *steps = map(tuple, physical.tolist())
-    return Radiograph(pixels, spacing if known else None, source if known else "unknown", origin, tuple(steps))
-
-
-def numbers_in(text: str) -> list[float]:
-    """The numbers of a DICOM value, which are separated by backslashes; none where it is no number."""
-    try:
-        return [float(part) for part in text.split("\\")]
-    except ValueError:
-        return []
-
-
-def apply_window(pixels: np.ndarray, tags: dict[str, str]) -> np.ndarray:
-    """Cut DICOM values to the file's first window of interest, where it has one.
-
-    SimpleITK has turned MONOCHROME1 around: a stored value v became 2^bits - 1 - v, so the window is turned likewise.
-    """
-    center, width = numbers_in(tags.get(WINDOW_CENTER, "")), numbers_in(tags.get(WINDOW_WIDTH, ""))
-    if not center or not width or width[0] <= 1:
-        return pixels
-    middle = center[0]
-    if tags.get(PHOTOMETRIC) == "MONOCHROME1":
-        slope, intercept = (numbers_in(tags.get(tag, "")) or [default] for tag, default in ((SLOPE, 1.0), (INTERCEPT, 0.0)))
-        highest = 2 ** int(tags.get(BITS_STORED) or 16) - 1
-        middle = slope[0] * highest + 2 * intercept[0] - middle
-    cut = pixels.clip(middle - width[0] / 2, middle + width[0] / 2)
-    return cut if cut.min() < cut.max() else pixels  # a window that shows nothing is a mistake of the file
+    pixels = grey(path, sitk.GetArrayFromImage(image))
+    return Radiograph(pixels, spacing if known else None, "header" if known else "unknown", origin, tuple(steps))

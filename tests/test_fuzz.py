@@ -13,6 +13,7 @@ import torch
 from conftest import LANDMARKS, made_radiograph, weights_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from test_dicom import CODECS, made, packed, saved, table
 
 from augment import Augment
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
@@ -69,6 +70,10 @@ def originals(tmp_path_factory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("originals")
     for ending in (".dcm", ".mha", ".nii.gz", ".nii", ".nrrd"):
         sitk.WriteImage(sitk.GetImageFromArray(GREY), str(folder / f"a{ending}"))
+    for number, (syntax, codec) in enumerate(CODECS.items()):
+        words = GREY.astype(np.uint16) * 16
+        saved(packed(made(words, WindowCenter=2000, WindowWidth=1000), syntax, codec(words)), folder / f"a.{number}.dcm")
+    saved(made(GREY, 8, VOILUTSequence=table(range(256), 0, 8), PixelPaddingValue=0), folder / "a.table.dcm")
     return files() | {path.name[1:]: path.read_bytes() for path in folder.iterdir()}
 
 

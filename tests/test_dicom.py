@@ -1,0 +1,659 @@
+"""DICOM files made by hand, with the values that the standard's formulas give; and the files that pydicom ships."""
+
+import subprocess
+import sys
+import threading
+import warnings
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from conftest import ROOT, command, made_radiograph, rows_of
+from PIL import Image
+from pydicom import uid
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, convert_color_space, pixel_array
+from pydicom.sequence import Sequence
+
+from radiographs import reading
+from radiographs.reading import LUMINANCE, read_radiograph
+from runtime.files import DataError
+
+RAMP = np.arange(20 * 30).reshape(20, 30)
+GREY = made_radiograph(0)[0]
+COLOUR = np.stack([GREY, 255 - GREY, GREY // 2], -1)
+
+
+def made(stored: np.ndarray, bits: int = 12, signed: bool = False, syntax=uid.ExplicitVRLittleEndian, **tags) -> Dataset:
+    """A digital X-ray image of whole numbers (rows, columns[, 3]) as it stores them; `tags` are its further attributes."""
+    allocated = 8 if bits <= 8 else 16
+    made = Dataset()
+    made.file_meta = FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = syntax
+    made.SOPClassUID, made.SOPInstanceUID, made.Modality = uid.DigitalXRayImageStorageForPresentation, "1.2.3", "DX"
+    made.SamplesPerPixel = stored.shape[2] if stored.ndim > 2 else 1
+    made.PhotometricInterpretation = "RGB" if stored.ndim > 2 else "MONOCHROME2"
+    if stored.ndim > 2:
+        made.PlanarConfiguration = 0
+    made.Rows, made.Columns = stored.shape[:2]
+    made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = allocated, bits, bits - 1, int(signed)
+    order = ">" if syntax == uid.ExplicitVRBigEndian else "<"
+    content = stored.astype(f"{order}{'i' if signed else 'u'}{allocated // 8}").tobytes()
+    made.PixelData = content + bytes(len(content) % 2)
+    made["PixelData"].VR = "OW"
+    for name, value in tags.items():
+        setattr(made, name, value)
+    return made
+
+
+def packed(made: Dataset, syntax: uid.UID, frame: bytes) -> Dataset:
+    made.file_meta.TransferSyntaxUID = syntax
+    made.PixelData = encapsulate([frame])
+    made["PixelData"].VR, made["PixelData"].is_undefined_length = "OB", True
+    return made
+
+
+def saved(dataset: Dataset, path: Path) -> Path:
+    dataset.save_as(path, enforce_file_format=True, overwrite=True)
+    return path
+
+
+def shown(dataset: Dataset, tmp_path: Path) -> np.ndarray:
+    """What is read of it, from 0 up."""
+    pixels = read_radiograph(saved(dataset, tmp_path / "a.dcm")).pixels
+    return pixels - pixels.min()
+
+
+def from_zero(values: np.ndarray) -> np.ndarray:
+    return values - values.min()
+
+
+def table(values, first: int, bits: int, entries: int = 0) -> Sequence:
+    """A LUT Sequence of one item, its values as numbers or as the bytes of words."""
+    item = Dataset()
+    words = isinstance(values, bytes)
+    item.LUTDescriptor = [(entries or len(values)) % 65536, first, bits]
+    item.LUTData = values if words else list(map(int, values))
+    item["LUTDescriptor"].VR, item["LUTData"].VR = "SS" if first < 0 else "US", "OW" if words else "US"
+    return Sequence([item])
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("window", [False, True])
+@pytest.mark.parametrize("rescale", [False, True])
+def test_every_kind_of_grey(tmp_path, photometric, signed, window, rescale):
+    """With 8 to 16 bits: (stored * 2 - 100), cut to the middle third of its range, turned around for MONOCHROME1."""
+    for bits in range(8, 17):
+        low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+        stored = np.linspace(low, high, RAMP.size).round().reshape(RAMP.shape)
+        slope, intercept = (2, -100) if rescale else (1, 0)
+        expected = stored * slope + intercept
+        tags = {"PhotometricInterpretation": photometric}
+        if rescale:
+            tags |= {"RescaleSlope": slope, "RescaleIntercept": intercept, "RescaleType": "US"}
+        if window:
+            center, width = (low + high) * slope // 2 + intercept, (high - low) * slope // 3
+            tags |= {"WindowCenter": center, "WindowWidth": width}
+            expected = expected.clip(center - 0.5 - (width - 1) / 2, center - 0.5 + (width - 1) / 2)
+        expected = -expected if photometric == "MONOCHROME1" else expected
+        found = shown(made(stored, bits, signed, **tags), tmp_path)
+        assert found == pytest.approx(from_zero(expected)), bits
+
+
+def test_the_first_window_in_its_function(tmp_path):
+    """C.11.2.1.2 and C.11.2.1.3; a sigmoid is as steep at its centre as the values themselves."""
+    for function, expected in (
+        (None, RAMP.clip(200, 299)),
+        ("LINEAR", RAMP.clip(200, 299)),
+        ("LINEAR_EXACT", RAMP.clip(200, 300)),
+        ("SIGMOID", 100 / (1 + np.exp(-4 * (RAMP - 250) / 100))),
+    ):
+        tags = {"WindowCenter": [250, 50], "WindowWidth": [100, 9]} | ({"VOILUTFunction": function} if function else {})
+        assert shown(made(RAMP, **tags), tmp_path) == pytest.approx(from_zero(expected), abs=1e-4), function
+        tags["PhotometricInterpretation"] = "MONOCHROME1"
+        assert shown(made(RAMP, **tags), tmp_path) == pytest.approx(from_zero(-expected), abs=1e-4), function
+    odd = saved(made(RAMP, WindowCenter=250, WindowWidth=100, VOILUTFunction="CUBIC"), tmp_path / "a.dcm")
+    assert read_radiograph(odd).notes == ["VOI LUT Function CUBIC taken for LINEAR"]
+    assert from_zero(read_radiograph(odd).pixels) == pytest.approx(from_zero(RAMP.clip(200, 299)))
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"WindowCenter": 9000, "WindowWidth": 100},
+        {"WindowCenter": 300, "WindowWidth": 1},
+        {"WindowCenter": 300, "WindowWidth": 0, "VOILUTFunction": "SIGMOID"},
+        {"WindowCenter": 300, "WindowWidth": -5, "VOILUTFunction": "LINEAR_EXACT"},
+        {"WindowWidth": 100},
+        {"WindowCenter": None, "WindowWidth": None},
+        {"RescaleSlope": 0, "RescaleIntercept": 0},
+        {"VOILUTSequence": table([7] * 600, 0, 8)},
+        {"VOILUTSequence": Sequence([])},
+        {"PixelPaddingValue": 4000},
+        {"PixelPaddingValue": 0, "PixelPaddingRangeLimit": 4095},
+    ],
+)
+def test_what_shows_nothing_is_left_out(tmp_path, tags):
+    assert shown(made(RAMP, **tags), tmp_path) == pytest.approx(RAMP)
+
+
+def test_lut_sequences(tmp_path):
+    """Tables of squares: below the first value the first entry, above the last one the last; they go before windows."""
+    squares = np.arange(100) ** 2
+    expected = squares[(RAMP - 50).clip(0, 99)]
+    for syntax in (uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian):
+        as_bytes = squares.astype(">u2" if syntax == uid.ExplicitVRBigEndian else "<u2").tobytes()
+        for sequence in (table(squares, 50, 14), table(as_bytes, 50, 14, entries=100)):
+            window = {"WindowCenter": 300, "WindowWidth": 100}
+            assert shown(made(RAMP, syntax=syntax, VOILUTSequence=sequence, **window), tmp_path) == pytest.approx(expected)
+            assert shown(made(RAMP, syntax=syntax, ModalityLUTSequence=sequence), tmp_path) == pytest.approx(expected)
+
+    both = made(RAMP, ModalityLUTSequence=table(range(599, -1, -1), 0, 16), VOILUTSequence=table(squares, 50, 14))
+    assert shown(both, tmp_path) == pytest.approx(squares[(599 - RAMP - 50).clip(0, 99)])
+    first = made(RAMP, VOILUTSequence=Sequence([*table(squares, 50, 14), *table(range(600), 0, 16)]))
+    assert shown(first, tmp_path) == pytest.approx(expected)
+    inverted = made(RAMP, VOILUTSequence=table(squares, 50, 14), PhotometricInterpretation="MONOCHROME1")
+    assert shown(inverted, tmp_path) == pytest.approx(from_zero(-expected))
+    rescaled = made(RAMP, RescaleSlope=1, RescaleIntercept=-1024, VOILUTSequence=table(squares, 2**16 - 974, 14))  # -974
+    assert shown(rescaled, tmp_path) == pytest.approx(expected)
+    halves = made(RAMP, RescaleSlope=0.75, RescaleIntercept=0, VOILUTSequence=table(squares, 50, 14))
+    assert shown(halves, tmp_path) == pytest.approx(squares[np.rint(RAMP * 0.75 - 50).astype(int).clip(0, 99)])
+    high = made(RAMP + 40_000, 16, VOILUTSequence=table(squares, 40_050, 14))
+    assert shown(high, tmp_path) == pytest.approx(expected)
+    signed = made(RAMP - 300, 16, True, VOILUTSequence=table(squares, -250, 14))
+    assert shown(signed, tmp_path) == pytest.approx(expected)
+    falling = (65535 - np.arange(65536)).astype("<u2").tobytes()
+    long = made(RAMP * 100, 16, VOILUTSequence=table(falling, 0, 16, entries=65536))  # a number that is written as 0
+    assert shown(long, tmp_path) == pytest.approx(from_zero(-RAMP * 100))
+    halves = (np.arange(256, dtype=np.uint8) // 2).tobytes()  # two entries a word
+    narrow = made(RAMP, VOILUTSequence=table(halves, 0, 8, entries=256))
+    assert shown(narrow, tmp_path) == pytest.approx(RAMP.clip(0, 255) // 2)
+
+
+def test_the_lut_of_fluoroscopy_is_not_for_the_display(tmp_path):
+    tags = {"ModalityLUTSequence": table(RAMP.ravel() ** 2 // 6, 0, 16), "PixelIntensityRelationship": "LOG"}
+    assert shown(made(RAMP, SOPClassUID=uid.XRayAngiographicImageStorage, **tags), tmp_path) == pytest.approx(RAMP)
+
+
+@pytest.mark.parametrize(
+    ("kept", "expected"),
+    [
+        (("LUTDescriptor", "LUTData"), "expected LUT Data of 600 entries, found 3"),
+        (("LUTDescriptor",), "expected a LUT Descriptor of three numbers and LUT Data"),
+        (("LUTData",), "expected a LUT Descriptor of three numbers and LUT Data"),
+    ],
+)
+def test_broken_tables_are_refused(tmp_path, kept, expected):
+    sequence = table([1, 2, 3], 0, 16, entries=600)
+    for name in {"LUTDescriptor", "LUTData"} - set(kept):
+        del sequence[0][name]
+    with pytest.raises(DataError, match=expected):
+        shown(made(RAMP, VOILUTSequence=sequence), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("photometric", "shape", "turned", "notes"),
+    [
+        ("MONOCHROME2", "IDENTITY", False, 0),
+        ("MONOCHROME1", "INVERSE", True, 0),
+        ("MONOCHROME1", "", True, 0),
+        ("MONOCHROME2", "INVERSE", True, 1),
+        ("MONOCHROME1", "IDENTITY", True, 1),
+    ],
+)
+def test_turned_around_once(tmp_path, photometric, shape, turned, notes):
+    path = saved(made(RAMP, PhotometricInterpretation=photometric, PresentationLUTShape=shape), tmp_path / "a.dcm")
+    radiograph = read_radiograph(path)
+    assert from_zero(radiograph.pixels) == pytest.approx(from_zero(-RAMP if turned else RAMP))
+    assert len(radiograph.notes) == notes and all("taken for inverted" in note for note in radiograph.notes)
+
+
+def test_raw_values_have_bone_bright_and_a_note(tmp_path):
+    """Sign 1: fewer X-rays are lower values; MONOCHROME says how to look at them, not what bone is. LIN becomes attenuation."""
+    rising = RAMP + 1
+    for relation, sign, expected in (
+        ("LOG", 1, -rising),
+        ("LOG", -1, rising),
+        ("LIN", 1, -np.log(rising)),
+        ("LIN", -1, rising),
+        ("DISP", 1, -rising),
+    ):
+        for photometric in ("MONOCHROME1", "MONOCHROME2"):
+            tags = {"PixelIntensityRelationship": relation, "PixelIntensityRelationshipSign": sign}
+            dataset = made(rising, PresentationIntentType="FOR PROCESSING", PhotometricInterpretation=photometric, **tags)
+            radiograph = read_radiograph(saved(dataset, tmp_path / "a.dcm"))
+            assert from_zero(radiograph.pixels) == pytest.approx(from_zero(expected), abs=1e-5), tags
+            assert radiograph.notes == ["raw detector values (FOR PROCESSING)"]
+            dataset.PresentationIntentType = "FOR PRESENTATION"  # where the relationship has no say
+            radiograph = read_radiograph(saved(dataset, tmp_path / "a.dcm"))
+            assert from_zero(radiograph.pixels) == pytest.approx(from_zero(-rising if photometric[-1] == "1" else rising))
+            assert radiograph.notes == []
+    unsaid = made(rising, SOPClassUID=uid.DigitalXRayImageStorageForProcessing, PhotometricInterpretation="MONOCHROME1")
+    assert shown(unsaid, tmp_path) == pytest.approx(from_zero(-rising))
+    assert read_radiograph(tmp_path / "a.dcm").notes == ["raw detector values (FOR PROCESSING)"]
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("signed", [False, True])
+def test_padding_is_as_dark_as_the_background(tmp_path, photometric, signed):
+    """Padding of the lowest value, or of a range, and whatever window: it is neither bright nor widens what is seen."""
+    stored = RAMP + 1000 - signed * 1500
+    low = -2048 if signed else 0
+    for limit, window in ((None, {}), (low + 9, {}), (None, {"WindowCenter": stored.mean(), "WindowWidth": 100})):
+        padded = stored.copy()
+        padded[:4] = low
+        padded[4:6] = low if limit is None else limit
+        tags = {"PixelPaddingValue": low, "PhotometricInterpretation": photometric} | window
+        if limit is not None:
+            tags["PixelPaddingRangeLimit"] = limit
+        dataset = made(padded, 12, signed, **tags)
+        expected = stored.clip(stored.mean() - 50, stored.mean() + 49) if window else stored
+        expected = (-expected if photometric == "MONOCHROME1" else expected)[6:]
+        for wrong in (0, 2**16) if signed and limit is None else (0,):  # the second as if it had no sign
+            dataset.add_new("PixelPaddingValue", "SS" if low + wrong < 0 else "US", low + wrong)
+            found = shown(dataset, tmp_path)
+            assert found[6:] == pytest.approx(from_zero(expected)) and (found[:6] == 0).all()
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian])
+def test_only_the_bits_of_the_pixels_count(tmp_path, signed, syntax):
+    """Twelve bits somewhere in sixteen, with an overlay or rubbish above and below."""
+    stored = RAMP * 6 - signed * 2000
+    rubbish = np.random.default_rng(0).integers(0, 2**16, RAMP.shape)
+    for high in (11, 13, 15):
+        mask = 0xFFF << (high - 11)
+        words = ((stored & 0xFFF) << (high - 11)) | (rubbish & ~mask & 0xFFFF)
+        dataset = made(words, 12, False, syntax, HighBit=high, PixelRepresentation=int(signed))
+        assert shown(dataset, tmp_path) == pytest.approx(from_zero(stored)), high
+
+
+def test_orders_of_bytes(tmp_path):
+    for syntax in (uid.ExplicitVRBigEndian, uid.ImplicitVRLittleEndian, uid.DeflatedExplicitVRLittleEndian):
+        assert shown(made(RAMP * 100, 16, syntax=syntax), tmp_path) == pytest.approx(RAMP * 100)
+        assert shown(made(RAMP - 300, 16, True, syntax=syntax), tmp_path) == pytest.approx(RAMP)
+    odd = np.arange(15 * 17).reshape(15, 17) % 251
+    swapped = made(odd, 8, syntax=uid.ExplicitVRBigEndian)  # bytes as words
+    swapped.PixelData = np.frombuffer(swapped.PixelData, ">u2").astype("<u2").tobytes()
+    assert shown(swapped, tmp_path) == pytest.approx(odd)
+    wide = made(RAMP, 16)
+    wide.BitsAllocated, wide.BitsStored, wide.HighBit, wide.PixelData = 32, 32, 31, (RAMP * 2**20).astype("<u4").tobytes()
+    assert shown(wide, tmp_path) / 2**20 == pytest.approx(RAMP)
+
+
+def test_colours_become_luminance(tmp_path):
+    luminance = COLOUR @ LUMINANCE
+    planes = made(COLOUR, 8, PlanarConfiguration=1)
+    planes.PixelData = np.moveaxis(COLOUR, -1, 0).tobytes()
+    ybr = convert_color_space(COLOUR, "RGB", "YBR_FULL")
+    half = ybr.copy()
+    half[:, 1::2, 1:] = half[:, ::2, 1:]
+    subsampled = made(ybr, 8, PhotometricInterpretation="YBR_FULL_422")
+    subsampled.PixelData = np.concatenate([half[:, ::2, :1], half[:, 1::2, :1], half[:, ::2, 1:]], -1).tobytes()
+    for dataset, expected, off in (
+        (made(COLOUR, 8), luminance, 1e-4),
+        (planes, luminance, 1e-4),
+        (made(ybr, 8, PhotometricInterpretation="YBR_FULL"), luminance, 3),
+        (subsampled, convert_color_space(half, "YBR_FULL", "RGB") @ LUMINANCE, 1e-3),
+    ):
+        assert shown(dataset, tmp_path) == pytest.approx(from_zero(expected), abs=off)
+
+    palette = made(GREY, 8, PhotometricInterpretation="PALETTE COLOR")
+    for name, channel in (("Red", COLOUR[..., 0]), ("Green", COLOUR[..., 1]), ("Blue", COLOUR[..., 2])):
+        levels = np.zeros(256, "<u2")
+        levels[GREY] = channel.astype(np.uint16) * 256
+        setattr(palette, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 16])
+        setattr(palette, f"{name}PaletteColorLookupTableData", levels.tobytes())
+    assert shown(palette, tmp_path) / 256 == pytest.approx(from_zero(luminance), abs=1e-3)
+    with pytest.raises(DataError, match="found HSV for 3 values a pixel; export it as MONOCHROME2"):
+        shown(made(COLOUR, 8, PhotometricInterpretation="HSV"), tmp_path)
+
+
+CODECS = {
+    uid.JPEGLossless: lambda values: lossless_jpeg(values, predictor=4),
+    uid.JPEGLosslessSV1: lambda values: lossless_jpeg(values, predictor=1),
+    uid.JPEGLSLossless: imagecodecs.jpegls_encode,
+    uid.JPEG2000Lossless: lambda values: imagecodecs.jpeg2k_encode(values, level=0, codecformat="j2k", reversible=True),
+    uid.HTJ2KLossless: lambda values: imagecodecs.htj2k_encode(values, reversible=True),
+    uid.RLELossless: lambda values: rle(values),
+}
+
+
+def lossless_jpeg(values: np.ndarray, predictor: int) -> bytes:
+    colour = {"colorspace": "RGB", "outcolorspace": "RGB"} if values.ndim == 3 else {}
+    bits = values.dtype.itemsize * 8
+    return imagecodecs.jpeg8_encode(values, lossless=True, predictor=predictor, bitspersample=bits, **colour)
+
+
+def rle(values: np.ndarray) -> bytes:
+    """Literal runs (PS3.5 annex G), the high bytes first."""
+    planes = [plane.ravel().tobytes() for sample in np.atleast_3d(values).transpose(2, 0, 1) for plane in bytes_of(sample)]
+    parts = [b"".join(bytes([len(run) - 1]) + run for run in split(plane)) for plane in planes]
+    parts = [part + bytes(len(part) % 2) for part in parts]
+    places = 64 + np.cumsum([0, *map(len, parts)])[:-1]
+    return np.array([len(parts), *places, *[0] * (15 - len(parts))], "<u4").tobytes() + b"".join(parts)
+
+
+def bytes_of(sample: np.ndarray) -> list[np.ndarray]:
+    return [(sample >> shift & 255).astype(np.uint8) for shift in range(8 * (sample.dtype.itemsize - 1), -1, -8)]
+
+
+def split(plane: bytes) -> list[bytes]:
+    return [plane[i : i + 128] for i in range(0, len(plane), 128)]
+
+
+@pytest.mark.parametrize("syntax", CODECS, ids=lambda syntax: syntax.name[:30])
+def test_packed_pixels(tmp_path, syntax):
+    """Lossless, of 12 bits with and without a sign; refused where the end is missing or a larger picture is hidden."""
+    for stored, signed in ((RAMP * 6, False), (RAMP * 6 - 2000, True)):
+        for photometric in ("MONOCHROME1", "MONOCHROME2"):
+            words = (stored & 0xFFF).astype(np.uint16)
+            dataset = made(words, 12, PixelRepresentation=int(signed), PhotometricInterpretation=photometric)
+            found = shown(packed(dataset, syntax, CODECS[syntax](words)), tmp_path)
+            assert found == pytest.approx(from_zero(-stored if photometric == "MONOCHROME1" else stored))
+    frame = CODECS[syntax](GREY)
+    assert shown(packed(made(GREY, 8), syntax, frame), tmp_path) == pytest.approx(from_zero(GREY.astype(float)))
+    for end in (len(frame) // 2, len(frame) * 9 // 10):
+        with pytest.raises(DataError, match=r"cut|cannot be read"):
+            shown(packed(made(GREY, 8), syntax, frame[:end]), tmp_path)
+    whole = (tmp_path / "a.dcm").read_bytes()
+    (tmp_path / "a.dcm").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError):
+        read_radiograph(tmp_path / "a.dcm")
+    with pytest.raises(DataError, match=r"expected packed pixels of|packed segments of 100 pixels"):
+        shown(packed(made(GREY[:10, :10], 8), syntax, frame), tmp_path)
+
+
+def test_signed_jpeg_2000(tmp_path):
+    """A stream may know the sign, or leave it to the header."""
+    stored = (RAMP * 6 - 2000).astype(np.int16)
+    knows = imagecodecs.jpeg2k_encode(stored, level=0, codecformat="j2k", reversible=True, bitspersample=12)
+    assert shown(packed(made(stored, 12, True), uid.JPEG2000Lossless, knows), tmp_path) == pytest.approx(from_zero(stored))
+
+
+def test_lossy_jpeg_of_12_bits_and_in_colour(tmp_path):
+    words = GREY.astype(np.uint16) * 16
+    frame = imagecodecs.jpeg8_encode(words, level=98, bitspersample=12)
+    found = shown(packed(made(words, 12), uid.JPEGExtended12Bit, frame), tmp_path)
+    assert np.abs(found - from_zero(words)).mean() < 10
+    smooth = np.asarray(Image.fromarray(COLOUR).resize((9, 12)).resize((90, 120)))
+    luminance = from_zero(smooth @ LUMINANCE)
+    ybr = imagecodecs.jpeg8_encode(smooth, level=98)  # with the mark of JFIF, which says YBR
+    unmarked = imagecodecs.jpeg8_encode(smooth, level=98, colorspace="RGB", outcolorspace="RGB")  # components named R, G, B
+    adobe = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0"
+    start = ybr.index(b"\xff\xe0")
+    bare = ybr[:start] + ybr[start + 2 + int.from_bytes(ybr[start + 2 : start + 4], "big") :]
+    for frame, photometric in (
+        (ybr, "YBR_FULL_422"),
+        (ybr, "RGB"),
+        (unmarked, "RGB"),
+        (unmarked, "YBR_FULL"),
+        (bare, "YBR_FULL_422"),
+        (bare[:2] + adobe + b"\1" + bare[2:], "RGB"),
+    ):
+        dataset = packed(made(smooth, 8, PhotometricInterpretation=photometric), uid.JPEGBaseline8Bit, frame)
+        assert shown(dataset, tmp_path) == pytest.approx(luminance, abs=4), photometric
+    wrong = shown(packed(made(smooth, 8), uid.JPEGBaseline8Bit, bare), tmp_path)  # says RGB itself: taken at its word
+    assert np.abs(wrong - luminance).max() > 20
+    for syntax in (uid.JPEG2000Lossless, uid.JPEGLSLossless, uid.RLELossless, uid.JPEGLosslessSV1):
+        photometric = "YBR_RCT" if syntax == uid.JPEG2000Lossless else "RGB"
+        dataset = made(smooth, 8, PhotometricInterpretation=photometric)
+        assert shown(packed(dataset, syntax, CODECS[syntax](smooth)), tmp_path) == pytest.approx(luminance, abs=1e-3), syntax.name
+
+
+def without_pixels(kind: uid.UID) -> Dataset:
+    dataset = made(RAMP, SOPClassUID=kind)
+    del dataset.PixelData
+    return dataset
+
+
+def cut(dataset: Dataset, path: Path) -> None:
+    content = saved(dataset, path).read_bytes()
+    path.write_bytes(content[:-100])
+
+
+REFUSED = {
+    "large.dcm": (lambda path: saved(made(RAMP, Rows=30_000, Columns=30_000), path),
+                  "expected at most 100,000,000 pixels, found 30000 x 30000"),
+    "many_frames.dcm": (lambda path: saved(made(RAMP, NumberOfFrames=5), path), "expected one picture, found 5 frames"),
+    "film.dcm": (lambda path: saved(made(RAMP, NumberOfFrames=900_000), path), "expected at most 100,000,000 pixels"),
+    "plan.dcm": (lambda path: saved(without_pixels(uid.RTPlanStorage), path), "found RT Plan Storage without"),
+    "cut.dcm": (lambda path: cut(made(RAMP), path), "expected 1200 bytes of pixels, found 1100; the file is cut"),
+    "video.dcm": (lambda path: saved(packed(made(RAMP), uid.MPEG2MPML, b"\0\0\1\xb3" * 9), path),
+                  "its pixels are packed in MPEG2 Main Profile / Main Level, which cannot be unpacked here; export it"),
+    "text.dcm": (lambda path: path.write_text("no picture"), "expected a DICOM file, found something else"),
+    "empty.dcm": (lambda path: path.write_bytes(b""), "expected a DICOM file, found something else"),
+    "preamble_alone.dcm": (lambda path: path.write_bytes(bytes(128) + b"DICM"),
+                           "expected a DICOM file with a picture, found one without"),
+    "no_bits.dcm": (lambda path: saved(made(RAMP, BitsAllocated=12), path), "cannot be read as a radiograph"),
+    "even.dcm": (lambda path: saved(made(RAMP * 0 + 7), path), "found 30 x 20 pixels with values from 7 to 7"),
+    "infinite.dcm": (lambda path: saved(made(RAMP * 99, 16, RescaleSlope="1e38", RescaleIntercept=0), path),
+                     "expected finite pixels"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_in_one_line(tmp_path, capfd, name):
+    write, expected = REFUSED[name]
+    write(tmp_path / name)
+    with pytest.raises(DataError) as error:
+        read_radiograph(tmp_path / name)
+    assert str(error.value).startswith(str(tmp_path / name)) and expected in str(error.value) and "\n" not in str(error.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_deflated_file_is_not_unfolded_without_limit(tmp_path, monkeypatch):
+    """Its data set unfolds to 32 MB, where eight would hold the largest picture, and its header would follow those."""
+    path = saved(made(RAMP, syntax=uid.DeflatedExplicitVRLittleEndian), tmp_path / "a.dcm")
+    start = 144 + pydicom.filereader.read_file_meta_info(path).FileMetaInformationGroupLength
+    deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    path.write_bytes(path.read_bytes()[:start] + deflater.compress(bytes(1 << 25)) + deflater.flush())
+    monkeypatch.setattr(reading, "MAX_PIXELS", 1_000_000)
+    with pytest.raises(DataError, match="expected at most 1,000,000 pixels"):
+        read_radiograph(path)
+
+
+def test_files_without_preamble_or_header(tmp_path):
+    """Read by their ending where they are DICOM all the same; by whatever name where they say so."""
+    for syntax in (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian):
+        dataset = made(RAMP - 300, 12, True, syntax, PhotometricInterpretation="MONOCHROME1")
+        whole = saved(dataset, tmp_path / "a.dcm").read_bytes()
+        start = 144 + pydicom.filereader.read_file_meta_info(tmp_path / "a.dcm").FileMetaInformationGroupLength
+        bare = {"b.dcm": whole[132:], "c.IMA": whole[start:]} | ({} if "Big" in syntax.name else {"d": whole[start:]})
+        for name, content in (bare | {"e": whole, "1.2.840.5": whole}).items():
+            (tmp_path / name).write_bytes(content)
+            assert from_zero(read_radiograph(tmp_path / name).pixels) == pytest.approx(599 - RAMP), (name, syntax.name)
+
+
+def test_one_frame_of_an_enhanced_object(tmp_path):
+    """Its spacing, rescale and window lie in functional groups."""
+
+    def macro(**tags) -> Sequence:
+        item = Dataset()
+        for name, value in tags.items():
+            setattr(item, name, value)
+        return Sequence([item])
+
+    shared = macro(
+        PixelMeasuresSequence=macro(PixelSpacing=[0.3, 0.2]),
+        PixelValueTransformationSequence=macro(RescaleSlope=2, RescaleIntercept=-5),
+    )
+    frame = macro(FrameVOILUTSequence=macro(WindowCenter=500, WindowWidth=201))
+    groups = {"SharedFunctionalGroupsSequence": shared, "PerFrameFunctionalGroupsSequence": frame, "NumberOfFrames": 1}
+    dataset = made(RAMP, SOPClassUID=uid.EnhancedXAImageStorage, **groups)
+    assert shown(dataset, tmp_path) == pytest.approx(from_zero((RAMP * 2 - 5).clip(399.5, 599.5)))
+    assert read_radiograph(tmp_path / "a.dcm").spacing_mm == (0.2, 0.3)
+
+
+IMAGER, MAGNIFIED = "DICOM Imager Pixel Spacing (at the detector, so magnified)", "EstimatedRadiographicMagnificationFactor"
+
+
+@pytest.mark.parametrize(
+    ("tags", "spacing", "source"),
+    [
+        ({}, None, "unknown"),
+        ({"PixelSpacing": [0.3, 0.2]}, (0.2, 0.3), "DICOM Pixel Spacing"),
+        ({"PixelSpacing": [1, 1]}, None, "unknown"),
+        ({"PixelSpacing": [0.3, 0.2], "PixelSpacingCalibrationType": "FIDUCIAL"}, (0.2, 0.3),
+         "DICOM Pixel Spacing (calibrated: FIDUCIAL)"),
+        ({"PixelSpacing": [0.3, 0.2], "ImagerPixelSpacing": [0.33, 0.22], MAGNIFIED: 1.1}, (0.2, 0.3),
+         "DICOM Pixel Spacing (calibrated)"),
+        ({"PixelSpacing": [0.3, 0.2], "ImagerPixelSpacing": [0.3, 0.2]}, (0.2, 0.3), IMAGER),
+        ({"ImagerPixelSpacing": [0.3, 0.2]}, (0.2, 0.3), IMAGER),
+        ({"ImagerPixelSpacing": [0.3, 0.2], MAGNIFIED: 0}, (0.2, 0.3), IMAGER),
+        ({"ImagerPixelSpacing": [0.3, 0.2], MAGNIFIED: 1.25}, (0.16, 0.24),
+         "DICOM Imager Pixel Spacing / Estimated Radiographic Magnification Factor"),
+        ({"PixelSpacing": [0.3, 0.2], "ImagerPixelSpacing": [0.3, 0.2], MAGNIFIED: 1.25}, (0.16, 0.24),
+         "DICOM Imager Pixel Spacing / Estimated Radiographic Magnification Factor"),
+        ({"NominalScannedPixelSpacing": [0.3, 0.2]}, (0.2, 0.3), "DICOM Nominal Scanned Pixel Spacing (of a film)"),
+        ({"PixelSpacing": [0, 0], "ImagerPixelSpacing": [0.3, 0.2]}, (0.2, 0.3), IMAGER),
+        ({"PixelSpacing": None, "NominalScannedPixelSpacing": [-1, 0.2]}, None, "unknown"),
+    ],
+)  # fmt: skip
+def test_spacing(tmp_path, tags, spacing, source):
+    radiograph = read_radiograph(saved(made(RAMP, **tags), tmp_path / "a.dcm"))
+    assert radiograph.spacing_mm == (spacing and pytest.approx(spacing)) and radiograph.spacing_from == source
+
+
+POSITION = {"ImagePositionPatient": [10, -20, 30.5]}
+TILT = [0.36, 0.48, -0.8, -0.8, 0.6, 0]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["ComputedRadiography", "DigitalXRay", "DigitalMammographyXRay", "DigitalIntraOralXRay", "XRayAngiographic",
+     "XRayRadiofluoroscopic", "SecondaryCapture", "CT", "MR", "RT", "Ultrasound", "VLPhotographic", "VLEndoscopic"],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "place",
+    [{}, POSITION, POSITION | {"ImageOrientationPatient": TILT}, POSITION | {"ImageOrientationPatient": [0, 1.0002, 0, 0, 0, -1]},
+     *({"ImageOrientationPatient": odd}
+       for odd in ([0, 0, 0, 0, 0, 0], [2, 0, 0, 0, 3, 0], [1, 0.0008, 0, 0, 1, 0], [1, 0.01, 0, 0, 1, 0]))],
+)  # fmt: skip
+def test_lies_where_simpleitk_places_it(tmp_path, kind, place):
+    kinds = [getattr(uid, f"{kind}ImageStorage{more}", None) for more in ("", "ForPresentation", "ForProcessing")]
+    for given in (
+        {},
+        {"PixelSpacing": [0.3, 0.2], "ImagerPixelSpacing": [0.33, 0.22], "NominalScannedPixelSpacing": [0.6, 0.5]},
+        {"PixelSpacing": [0.3, 0.2], "ImagePlanePixelSpacing": [0.7, 0.8]},
+    ):
+        for sop_class in filter(None, kinds):
+            path = saved(made(RAMP, SOPClassUID=sop_class, **given, **place), tmp_path / "a.dcm")
+            image, radiograph = sitk.ReadImage(str(path)), read_radiograph(path)
+            assert radiograph.origin_mm == pytest.approx(image.TransformIndexToPhysicalPoint((0, 0, 0)))
+            for axis, corner in enumerate(((10, 0, 0), (0, 10, 0))):
+                step = np.array(image.TransformIndexToPhysicalPoint(corner)) - image.GetOrigin()
+                assert np.array(radiograph.steps_mm[axis]) * 10 == pytest.approx(step, abs=1e-6), sop_class.name
+
+
+def shipped() -> list[Path]:
+    """What pydicom brings along with pixels in one frame."""
+    folder = Path(pydicom.data.__file__).parent / "test_files"
+    files = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                dataset = pydicom.dcmread(path)
+        except Exception:
+            continue
+        if "PixelData" in dataset:
+            files.append(path)
+    return files
+
+
+def by_pydicom(path: Path) -> np.ndarray:
+    """The picture of pydicom's own functions; by SimpleITK where pydicom has no decoder of its own."""
+    dataset = pydicom.dcmread(path)
+    try:
+        values = pixel_array(dataset, index=0)
+    except Exception:
+        values = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))[0]
+    if dataset.PhotometricInterpretation == "PALETTE COLOR":
+        values = apply_color_lut(values, dataset)
+    if values.ndim == 3:
+        return values @ LUMINANCE
+    values = apply_modality_lut(values, dataset)
+    seen = apply_voi_lut(values, dataset)
+    seen = seen if seen.min() < seen.max() else values
+    return -seen if dataset.PhotometricInterpretation == "MONOCHROME1" else seen
+
+
+UNREADABLE = {
+    "MR_truncated.dcm": "expected 8192 bytes of pixels, found 8130; the file is cut, copy it again",
+    "JPEG2000-embedded-sequence-delimiter.dcm": "expected packed pixels of 256 x 1024, found",  # its header is overwritten
+    **{f"SC_rgb_rle_{bits}2frame.dcm": "found 2 frames" for bits in ("", "16bit_", "32bit_")},
+    **dict.fromkeys(("rtdose.dcm", "rtdose_expb.dcm", "rtdose_rle.dcm"), "found 15 frames"),
+    "examples_ybr_color.dcm": "found 30 frames",
+    **dict.fromkeys(("meta_missing_tsyntax.dcm", "nested_priv_SQ.dcm"), "with a picture, found one without"),  # and without rows
+    **{f"SC_rgb_small_odd{more}.dcm": "found 3 x 3 pixels" for more in ("", "_big_endian", "_jpeg")},
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("path", shipped(), ids=lambda path: path.name)
+def test_the_files_of_pydicom(path):
+    """Each as by pydicom's own functions, or refused with the line that is expected."""
+    if path.name in UNREADABLE:
+        with pytest.raises(DataError, match=UNREADABLE[path.name]):
+            read_radiograph(path)
+        return
+    pixels = read_radiograph(path).pixels
+    expected = by_pydicom(path)
+    assert pixels.shape == expected.shape and np.corrcoef(pixels.ravel(), expected.ravel())[0, 1] > 0.999
+
+
+def test_nothing_is_said_about_a_file_that_reads():
+    """Neither by warnings, nor by logging, nor by libraries in C, of a process that shows all of it."""
+    code = """
+import sys
+from pathlib import Path
+from radiographs.reading import read_radiograph
+print(sum(bool(read_radiograph(Path(path)).pixels.size) for path in sys.argv[1:]))
+"""
+    paths = [str(path) for path in shipped() if path.name not in UNREADABLE]
+    arguments = [sys.executable, "-W", "default", "-c", code, *paths]
+    ran = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True)
+    assert (ran.stdout, ran.stderr) == (f"{len(paths)}\n", "")
+
+
+def test_threads_and_settings_do_not_meet(tmp_path):
+    """Many at once, with values that are no numbers, and the process is as it was."""
+    before = warnings.filters[:], Image.MAX_IMAGE_PIXELS
+    paths = []
+    for i in range(40):
+        dataset = made(RAMP + i, ImagerPixelSpacing=["0.123", "0.456"], WindowCenter="50000", WindowWidth="99999")
+        if i % 3 == 0:
+            dataset = packed(dataset, uid.JPEGLosslessSV1, CODECS[uid.JPEGLosslessSV1]((RAMP + i).astype(np.uint16)))
+        paths.append(saved(dataset, tmp_path / f"{i}.dcm"))
+        content = paths[-1].read_bytes()
+        assert b"0.123\\0.456" in content and b"50000" in content
+        paths[-1].write_bytes(content.replace(b"0.123\\0.456", b"0.123\\0,456").replace(b"50000", b"5x000"))
+    threads = threading.active_count()
+    with ThreadPoolExecutor(8) as pool:
+        for i, radiograph in enumerate(pool.map(read_radiograph, paths)):
+            assert (radiograph.pixels == RAMP + i).all()
+    assert (warnings.filters[:], Image.MAX_IMAGE_PIXELS) == before and threading.active_count() == threads
+
+
+def test_a_start_without_dicom_does_not_wait_for_it():
+    code = "import sys, predict; print([name for name in ('pydicom', 'imagecodecs') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_notes_are_among_the_flags(weights, tmp_path):
+    raw = {"PresentationIntentType": "FOR PROCESSING", "PixelIntensityRelationship": "LOG", "PixelIntensityRelationshipSign": -1}
+    saved(made(GREY, 8, **raw), tmp_path / "raw.dcm")
+    saved(made(GREY, 8, ImagerPixelSpacing=[0.1, 0.2]), tmp_path / "shown.dcm")
+    ran = command("predict.py", tmp_path / "raw.dcm", tmp_path / "shown.dcm", "--weights", weights, "--out", tmp_path / "out")
+    assert ran.returncode == 0 and ran.stderr == "", ran.stderr
+    flags = {line["image"]: line["flags"] for line in rows_of(tmp_path / "out" / "landmarks.csv")}
+    assert flags["raw.dcm"].startswith("raw detector values (FOR PROCESSING)") and "raw" not in flags["shown.dcm"]
+    assert "raw detector values (FOR PROCESSING)" in (tmp_path / "out" / "index.html").read_text()
