@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from radiographs.reading import without_ending
 from runtime.files import DataError
 
 SPLITS = ("train", "valid", "test")
@@ -75,7 +76,7 @@ def find_radiographs(raw: Path) -> tuple[dict[str, tuple[str, Path]], list[str]]
         if not paths:
             errors.append(f"{folder}: expected radiographs named ID.jpg, .png, .tif, .dcm, .mha or .nii, found none")
         for path in paths:
-            id = same_form(path.name.removesuffix(".gz").rsplit(".", 1)[0])
+            id = same_form(without_ending(path.name))
             if id in found:
                 errors.append(f"{path}: the ID {id} is also that of {found[id][1]}; rename or remove one")
             else:

@@ -21,8 +21,10 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, convert_color_space, pixel_array
 from pydicom.sequence import Sequence
 
+import predict
 from radiographs import reading
-from radiographs.reading import LUMINANCE, read_radiograph
+from radiographs.raw_folder import find_radiographs
+from radiographs.reading import LUMINANCE, is_radiograph, read_radiograph
 from runtime.files import DataError
 
 RAMP = np.arange(20 * 30).reshape(20, 30)
@@ -646,6 +648,26 @@ def test_threads_and_settings_do_not_meet(tmp_path):
 def test_a_start_without_dicom_does_not_wait_for_it():
     code = "import sys, predict; print([name for name in ('pydicom', 'imagecodecs') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_names_that_are_uids(tmp_path):
+    """They keep their numbers, and files are found by what they are; a medium's table of contents is none."""
+    whole = saved(made(RAMP), tmp_path / "a.dcm").read_bytes()
+    for split, names in (
+        ("train", ["1.2.840.113619.2.5", "1.2.840.113619.2.6", "IM0001", "a.b.dcm", "c.nii.gz", "d.v2.PNG"]),
+        ("valid", ["e.IMA"]),
+        ("test", ["f.dicom"]),
+    ):
+        (tmp_path / split).mkdir()
+        for name in names:
+            (tmp_path / split / name).write_bytes(whole)
+    found, errors = find_radiographs(tmp_path)
+    assert list(found) == ["1.2.840.113619.2.5", "1.2.840.113619.2.6", "IM0001", "a.b", "c", "d.v2", "e", "f"] and not errors
+    for name, content in (("DICOMDIR", whole), ("README", b"not a picture"), ("notes.txt", b"none"), ("1.2.3", b"1.2.3")):
+        (tmp_path / "train" / name).write_bytes(content)
+    files, errors = predict.find_files([tmp_path / "train"], tmp_path / "out")
+    assert {name for _, name in files} == {path.name for _, path in found.values() if path.parent.name == "train"}
+    assert not errors and not is_radiograph(tmp_path / "nothing") and not is_radiograph(tmp_path / "train")
 
 
 def test_notes_are_among_the_flags(weights, tmp_path):
