@@ -93,6 +93,8 @@ def prepare(job: Job) -> dict:
         "width": width,
         "height": height,
         "spacing_mm": radiograph.spacing_mm,
+        "spacing_from": radiograph.spacing_from,
+        "notes": radiograph.notes,
         "points_px": job.points_px.tolist(),
         "points_network_px": points.tolist(),
         "digest": digest,
@@ -118,12 +120,12 @@ def digest_of(picture: np.ndarray) -> str:
 
 
 def stored_row(picture_path: Path, heatmaps_path: Path) -> dict | None:
-    """The row of a radiograph that an earlier run prepared; None where its files are not there or damaged."""
+    """The row of a radiograph that an earlier run prepared; None where its files are not there, damaged, or of older versions."""
     try:
         with np.load(heatmaps_path) as archive:
             row = json.loads(str(archive["row"]))
             archive["heatmaps"]  # reading it proves it whole
-        return row if digest_of(iio.imread(picture_path)) == row["picture"] else None
+        return row if "spacing_from" in row and digest_of(iio.imread(picture_path)) == row["picture"] else None
     except Exception:  # damaged files raise whatever zipfile, zlib, NumPy and imageio think of; they are made again
         return None
 
@@ -157,7 +159,7 @@ def write_table(path: Path, rows: list[dict]) -> None:
     for row in rows:
         spacing_x, spacing_y = row["spacing_mm"] or (None, None)
         line = {name: row[name] for name in ("id", "split", "width", "height")}
-        line |= {"spacing_x_mm": str(spacing_x or ""), "spacing_y_mm": str(spacing_y or "")}
+        line |= {"spacing_x_mm": str(spacing_x or ""), "spacing_y_mm": str(spacing_y or ""), "spacing_from": row["spacing_from"]}
         for frame, points in (("", row["points_px"]), ("network_", row["points_network_px"])):
             line |= {f"{frame}{axis}{i}": value for i, point in enumerate(points) for axis, value in zip("xy", point)}
         table.append(line)
@@ -237,6 +239,9 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
     write_settings(out, settings, reference, stored)
     jobs = [Job(id, split, path, points[id], settings, reference, out) for id, (split, path) in found.items() if id in points]
     rows, more_errors = prepare_all(jobs, workers)
+    for row in rows:
+        for note in row["notes"]:
+            print(f"{row['split']}/{row['id']}: {note}")
     for split in SPLITS:
         of_split = [row["points_px"] for row in rows if row["split"] == split]
         missing = int(np.isnan(of_split).any(-1).sum()) if of_split else 0

@@ -18,9 +18,9 @@ from runtime.files import DataError
 class RadiographDataset(Dataset):
     """One split of a processed folder; the pictures are held in memory as bytes, heatmaps are read when asked for.
 
-    Attributes: ids (N names), sizes_px (N, 2) width and height, spacings_mm (N, 2) NaN where unknown, points_px (N, L, 2)
-    in the radiograph's frame and points_network_px (N, L, 2) in the network's, both (x, y), NaN where missing; `size`
-    px and `sigma` px of the network frame; `settings` of its making.
+    Attributes: ids (N names), sizes_px (N, 2) width and height, spacings_mm (N, 2) NaN where unknown and spacing_sources (N
+    texts) where they come from, points_px (N, L, 2) in the radiograph's frame and points_network_px (N, L, 2) in the network's,
+    both (x, y), NaN where missing; `size` px and `sigma` px of the network frame; `settings` of its making.
     """
 
     def __init__(self, folder: Path, split: str, with_heatmaps: bool, ids: list[str] | None = None):
@@ -37,6 +37,8 @@ class RadiographDataset(Dataset):
         self.stems = [folder / row["split"] / row["id"] for row in rows]
         self.sizes_px = self.numbers(rows, ["width", "height"])
         self.spacings_mm = self.numbers(rows, ["spacing_x_mm", "spacing_y_mm"])
+        by_spacing = [("spacing of the file" if row["spacing_x_mm"] else "unknown") for row in rows]  # of an older table
+        self.spacing_sources = [row.get("spacing_from") or source for row, source in zip(rows, by_spacing)]
         self.points_px, self.points_network_px = (
             self.numbers(rows, [f"{frame}{axis}{i}" for i in range(landmarks) for axis in "xy"]).reshape(len(rows), landmarks, 2)
             for frame in ("", "network_")

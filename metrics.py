@@ -6,6 +6,8 @@ Pixels are those of the network frame, in which the reference reports; millimetr
 frame, since the square network frame stretches it.
 """
 
+from collections import Counter
+
 import numpy as np
 
 from joints.hand import NAMES, landmark_names
@@ -19,13 +21,13 @@ def point_errors(predicted: np.ndarray, truth: np.ndarray, unit: np.ndarray | fl
 
 
 def millimetres_per_pixel(
-    sizes_px: np.ndarray, spacings_mm: np.ndarray, points_px: np.ndarray, network_size: int
+    sizes_px: np.ndarray, spacings_mm: np.ndarray, points_px: np.ndarray, network_size: int, sources: list[str] | None = None
 ) -> tuple[np.ndarray, str]:
     """Millimetres per network-frame pixel, (N, 1, 2) as (x, y), and in words where they come from.
 
     sizes_px (N, 2) width and height, spacings_mm (N, 2) NaN where unknown, points_px (N, L, 2) the true landmarks of the
-    radiographs. Without a spacing, the wrist of a 37-landmark hand (the distance of points 1 and 5) is taken for 50 mm;
-    where that is impossible too, the result is NaN.
+    radiographs, `sources` (N) the words for the spacings. Without a spacing, the wrist of a 37-landmark hand (the distance of
+    points 1 and 5) is taken for 50 mm; where that is impossible too, the result is NaN.
     """
     known = np.isfinite(spacings_mm).all(1)
     spacing = spacings_mm.copy()
@@ -35,8 +37,9 @@ def millimetres_per_pixel(
         by_wrist = WRIST_MM / np.where(wrist_px > 0, wrist_px, np.nan)
         spacing = np.where(known[:, None], spacing, by_wrist[:, None])
     from_wrist = np.isfinite(spacing).all(1) & ~known
+    by_file = (source for source, is_known in zip(sources or ["spacing of the file"] * len(known), known) if is_known)
     counts = {
-        "spacing of the file": known.sum(),
+        **Counter(by_file),
         f"wrist = {WRIST_MM:g} mm (points {WRIST_POINTS[0]} and {WRIST_POINTS[1]})": from_wrist.sum(),
         "unknown": len(known) - known.sum() - from_wrist.sum(),
     }

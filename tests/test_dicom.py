@@ -1,5 +1,6 @@
 """DICOM files made by hand, with the values that the standard's formulas give; and the files that pydicom ships."""
 
+import csv
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from conftest import ROOT, command, made_radiograph, rows_of
+from conftest import ROOT, command, made_radiograph, preprocess, row, rows_of
 from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -21,7 +22,9 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, convert_color_space, pixel_array
 from pydicom.sequence import Sequence
 
+import metrics
 import predict
+from dataloader import RadiographDataset
 from radiographs import reading
 from radiographs.raw_folder import find_radiographs
 from radiographs.reading import LUMINANCE, is_radiograph, read_radiograph
@@ -679,3 +682,42 @@ def test_notes_are_among_the_flags(weights, tmp_path):
     flags = {line["image"]: line["flags"] for line in rows_of(tmp_path / "out" / "landmarks.csv")}
     assert flags["raw.dcm"].startswith("raw detector values (FOR PROCESSING)") and "raw" not in flags["shown.dcm"]
     assert "raw detector values (FOR PROCESSING)" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_the_words_for_a_spacing_reach_the_result(tmp_path):
+    """From the file through the table into the data set and the words for the millimetres; older tables are read as before."""
+    raw, out, rows = tmp_path / "raw", tmp_path / "out", []
+    spacings = [{"ImagerPixelSpacing": [0.3, 0.2]}, {"ImagerPixelSpacing": [0.3, 0.2]}, {"PixelSpacing": [0.1, 0.4]}, {}]
+    ids = [("train", "a1"), ("train", "a2"), ("train", "a3"), ("train", "a4"), ("valid", "b1"), ("test", "c1")]
+    for seed, (split, id) in enumerate(ids):
+        (raw / split).mkdir(parents=True, exist_ok=True)
+        picture, points = made_radiograph(seed)
+        intent = "FOR PROCESSING" if id == "a4" else "FOR PRESENTATION"
+        saved(made(picture, 8, PresentationIntentType=intent, **spacings[seed % 4]), raw / split / f"{id}.dcm")
+        rows.append(row(id, points))
+    (raw / "all_coordinates.csv").write_text("\n".join(rows) + "\n")
+    ran = preprocess(raw, out)
+    assert ran.returncode == 0 and "train/a4: raw detector values (FOR PROCESSING)\n" in ran.stdout, ran.stderr
+    table = rows_of(out / "landmarks.csv")
+    assert list(table[0])[4:7] == ["spacing_x_mm", "spacing_y_mm", "spacing_from"]
+    data = RadiographDataset(out, "train", with_heatmaps=False)
+    assert data.spacing_sources == [IMAGER, IMAGER, "DICOM Pixel Spacing", "unknown"]
+    assert data.spacings_mm[:3] == pytest.approx(np.array([[0.2, 0.3], [0.2, 0.3], [0.4, 0.1]]))
+    _, words = metrics.millimetres_per_pixel(data.sizes_px, data.spacings_mm, data.points_px, data.size, data.spacing_sources)
+    assert words == f"{IMAGER} for 2 of 4, DICOM Pixel Spacing for 1 of 4, unknown for 1 of 4"
+
+    before = (out / "landmarks.csv").read_bytes()
+    with open(out / "landmarks.csv", "w", newline="") as file:  # as older versions wrote it
+        writer = csv.DictWriter(file, [name for name in table[0] if name != "spacing_from"], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(table)
+    assert RadiographDataset(out, "train", with_heatmaps=False).spacing_sources == ["spacing of the file"] * 3 + ["unknown"]
+    pictures = {path: path.read_bytes() for path in out.rglob("*.png")}
+    for path in out.rglob("*.npz"):
+        with np.load(path) as archive:
+            heatmaps, kept = archive["heatmaps"], str(archive["row"])
+        assert '"spacing_from"' in kept
+        np.savez_compressed(path, heatmaps=heatmaps, row=np.array(kept.replace("spacing_from", "gone").replace("notes", "too")))
+    assert preprocess(raw, out).returncode == 0
+    assert (out / "landmarks.csv").read_bytes() == before
+    assert all(path.read_bytes() == content for path, content in pictures.items())

@@ -40,7 +40,9 @@ def write_test(folder: Path, data: RadiographDataset, points_network_px: np.ndar
 
     points_network_px (N, L, 2) as (x, y), peaks (N, L); `more` is added to test.json.
     """
-    unit_mm, source = metrics.millimetres_per_pixel(data.sizes_px, data.spacings_mm, data.points_px, data.size)
+    unit_mm, source = metrics.millimetres_per_pixel(
+        data.sizes_px, data.spacings_mm, data.points_px, data.size, data.spacing_sources
+    )
     truth = data.points_network_px
     errors_px = metrics.point_errors(points_network_px, truth)
     errors_mm = metrics.point_errors(points_network_px, truth, unit_mm)
