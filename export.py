@@ -4,7 +4,7 @@
     python export.py --checkpoint FILE --data FOLDER --out weights/own.pt
 
 The weights are kept in half precision. The validation radiographs tell how far each landmark can be trusted, the training ones
-what shapes are plausible and which way up radiographs lie. Mirrored, turned or inverted radiographs that the validation ones
+what shapes are plausible and how radiographs are oriented. Mirrored, turned or inverted radiographs that the validation ones
 are confused with are not looked for later. Test radiographs are not looked at.
 """
 

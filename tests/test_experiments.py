@@ -25,6 +25,7 @@ from experiments import (
     prediction,
     recipes,
     results,
+    stress,
     ten_radiographs,
 )
 from experiments.non_hands import KINDS
@@ -34,6 +35,7 @@ from phantom.data_set import write_data_set
 from phantom.drawing import STEPS, draw_hand
 from prediction import orientation
 from prediction.predictor import Predictor
+from radiographs.raw_folder import read_points
 from runtime.checkpoint import read_checkpoint
 
 SIZE = 64  # px of the network frame
@@ -319,3 +321,44 @@ def test_draw_architecture(tmp_path):
     run(draw_architecture, "--out", tmp_path)
     picture, kept = (iio.imread(folder / "architecture.png").astype(int) for folder in (tmp_path, ROOT / "docs"))
     assert picture.shape == kept.shape and np.abs(picture - kept).mean() < 3  # fonts may differ
+
+
+MOVES = re.compile("turned|%|mirrored|rows|collimation|light box")
+MOVING = [name for name in stress.CONDITIONS if MOVES.search(name) and "CLAHE" not in name]
+
+
+@pytest.mark.parametrize("name", MOVING)
+def test_under_stress_landmarks_move_with_their_picture(name):
+    """Dots drawn at landmarks are found where the change says that the landmarks are."""
+    points = np.array([[40.3, 60.8], [90.5, 31.2], [100.0, 150.0], [60.2, 120.4]])
+    dots = draw_heatmaps(torch.from_numpy(points), 200, 160, 4.0).sum(0).numpy().astype(np.float32) * 255
+    changed = stress.CONDITIONS[name](dots, np.random.default_rng(0))
+    grey = changed.picture if np.median(changed.picture) < 128 else 255 - changed.picture
+    rows, columns = np.mgrid[: grey.shape[0], : grey.shape[1]]
+    checked = 0
+    for x, y in points @ changed.matrix.T + changed.shift:
+        if min(x, y) < 8 or x > grey.shape[1] - 9 or y > grey.shape[0] - 9:
+            continue  # cut off, or nearly
+        near = np.where((np.abs(columns - x) < 6) & (np.abs(rows - y) < 6), grey.clip(40) - 40, 0).astype(float) ** 2
+        found = np.array([(near * columns).sum(), (near * rows).sum()]) / near.sum()
+        assert found == pytest.approx((x, y), abs=0.4), name
+        checked += 1
+    assert checked >= 2
+
+
+def test_stress(small, tmp_path, capsys):
+    figure = tmp_path / "stress.png"
+    flags = ("--conditions", "as it came,mirrored,inverted", "--count", 2, "--foreign", small.raw / "test", "--figure", figure)
+    run(stress, "--raw", small.raw, "--weights", small.weights, *flags)
+    of_conditions, of_copies = tables(capsys.readouterr().out)
+    assert [row[0] for row in of_conditions[1:]] == ["as it came", "mirrored", "inverted", "mean over conditions"]
+    predictor, table = Predictor(small.weights), read_points(small.raw / "all_coordinates.csv")
+    errors = []
+    for id in SPLITS["valid"]:
+        points, _, _ = predictor(iio.imread(small.raw / "valid" / f"{id}.png"))
+        errors.append(np.linalg.norm((points - table[id]) * (stress.FRAME / np.array([90, 120])), axis=1))
+    assert float(of_conditions[1][1]) == pytest.approx(np.mean(errors), abs=6e-3)
+    assert float(of_conditions[1][2]) == pytest.approx(100 * np.mean(np.array(errors) > stress.FAR), abs=0.06)
+    assert float(of_conditions[2][1]) > float(of_conditions[1][1])  # this network knows no sides
+    assert len(of_copies) == 1 + len(SPLITS["test"]) and len(of_copies[1]) == 1 + len(stress.COPIES)
+    assert iio.imread(figure).shape[2] >= 3
