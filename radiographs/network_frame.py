@@ -12,6 +12,7 @@ from skimage.transform import resize, resize_local_mean
 
 QUANTILES = np.linspace(0, 1, 257)  # of the hand's intensities, that histogram matching makes equal
 USUAL = 2, 98  # percentiles that the intensities of a radiograph without lead lie between, or at most as far again beyond
+EVERY = 4  # px in both directions, whose percentiles are taken: as good as those of all, and ten times as fast
 SHARES = 0.02, 0.9  # of the picture, that a hand's outline may cover: less is a marker, more a border with all it encloses
 EDGE_SHARE = 0.6  # of the picture's edge, that a hand's outline may touch: more is a border along three sides
 FULL = 0.9  # of the narrowest rectangle around it, from which on an outline is a plate, or a field within dark collimation
@@ -34,7 +35,7 @@ def hand_outline(picture: np.ndarray) -> np.ndarray:
 
     Lead letters far brighter than anything else would draw the threshold to themselves: they are first cut to what is usual.
     """
-    low, high = np.percentile(picture, USUAL)
+    low, high = np.percentile(picture[::EVERY, ::EVERY], USUAL)
     if picture.max() > high + (high - low):
         picture = np.minimum(picture, high)
     everything = np.ones(picture.shape, bool)
