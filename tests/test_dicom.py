@@ -700,7 +700,7 @@ def test_the_words_for_a_spacing_reach_the_result(tmp_path):
     assert ran.returncode == 0 and "train/a4: raw detector values (FOR PROCESSING)\n" in ran.stdout, ran.stderr
     table = rows_of(out / "landmarks.csv")
     assert list(table[0])[4:7] == ["spacing_x_mm", "spacing_y_mm", "spacing_from"]
-    data = RadiographDataset(out, "train", with_heatmaps=False)
+    data = RadiographDataset(out, "train", None)
     assert data.spacing_sources == [IMAGER, IMAGER, "DICOM Pixel Spacing", "unknown"]
     assert data.spacings_mm[:3] == pytest.approx(np.array([[0.2, 0.3], [0.2, 0.3], [0.4, 0.1]]))
     _, words = metrics.millimetres_per_pixel(data.sizes_px, data.spacings_mm, data.points_px, data.size, data.spacing_sources)
@@ -711,7 +711,7 @@ def test_the_words_for_a_spacing_reach_the_result(tmp_path):
         writer = csv.DictWriter(file, [name for name in table[0] if name != "spacing_from"], extrasaction="ignore")
         writer.writeheader()
         writer.writerows(table)
-    assert RadiographDataset(out, "train", with_heatmaps=False).spacing_sources == ["spacing of the file"] * 3 + ["unknown"]
+    assert RadiographDataset(out, "train", None).spacing_sources == ["spacing of the file"] * 3 + ["unknown"]
     pictures = {path: path.read_bytes() for path in out.rglob("*.png")}
     for path in out.rglob("*.npz"):
         with np.load(path) as archive:
