@@ -135,7 +135,7 @@ def stored_row(picture_path: Path, heatmaps_path: Path) -> dict | None:
         with np.load(heatmaps_path) as archive:
             row = json.loads(str(archive["row"]))
             archive["heatmaps"]  # reading it proves it whole
-        return row if "spacing_from" in row and digest_of(iio.imread(picture_path)) == row["picture"] else None
+        return row if digest_of(iio.imread(picture_path)) == row["picture"] else None
     except Exception:  # damaged files raise whatever zipfile, zlib, NumPy and imageio think of; they are made again
         return None
 

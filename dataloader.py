@@ -43,8 +43,7 @@ class RadiographDataset(Dataset):
         self.stems = [folder / row["split"] / row["id"] for row in rows]
         self.sizes_px = self.numbers(rows, ["width", "height"])
         self.spacings_mm = self.numbers(rows, ["spacing_x_mm", "spacing_y_mm"])
-        by_spacing = [("spacing of the file" if row["spacing_x_mm"] else "unknown") for row in rows]  # of an older table
-        self.spacing_sources = [row.get("spacing_from") or source for row, source in zip(rows, by_spacing)]
+        self.spacing_sources = [row["spacing_from"] for row in rows]
         self.points_px, self.points_network_px = (
             self.numbers(rows, [f"{frame}{axis}{i}" for i in range(landmarks) for axis in "xy"]).reshape(len(rows), landmarks, 2)
             for frame in ("", "network_")

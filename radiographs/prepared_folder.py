@@ -7,7 +7,7 @@ from pathlib import Path
 from radiographs.raw_folder import same_form
 from runtime.files import DataError
 
-FORMAT = 3  # raised when the same settings would write other bytes
+FORMAT = 4  # raised when the same settings would write other bytes
 TABLE, SETTINGS = "landmarks.csv", "settings.json"
 
 
@@ -26,7 +26,7 @@ def read_folder(folder: Path) -> tuple[dict, list[dict[str, str]]]:
             rows = list(csv.DictReader(file, strict=True))
         if lacking := {"size", "sigma", "profile"} - settings.keys():
             raise ValueError(f"no {sorted(lacking)[0]} in {SETTINGS}")
-        missing = {"id", "split", "width", "height", "spacing_x_mm", "spacing_y_mm", "x0", "network_x0"} - set(rows[0])
+        missing = {"id", "split", "width", "height", "spacing_x_mm", "spacing_y_mm", "spacing_from", "x0", "network_x0"} - set(rows[0])
         if missing or any(None in row or None in row.values() for row in rows):
             raise ValueError(f"missing columns or cells in {TABLE}")
     except (OSError, ValueError, KeyError, IndexError, TypeError, csv.Error) as error:
