@@ -26,7 +26,8 @@ def read_folder(folder: Path) -> tuple[dict, list[dict[str, str]]]:
             rows = list(csv.DictReader(file, strict=True))
         if lacking := {"size", "sigma", "profile"} - settings.keys():
             raise ValueError(f"no {sorted(lacking)[0]} in {SETTINGS}")
-        missing = {"id", "split", "width", "height", "spacing_x_mm", "spacing_y_mm", "spacing_from", "x0", "network_x0"} - set(rows[0])
+        spacing = {"spacing_x_mm", "spacing_y_mm", "spacing_from"}
+        missing = {"id", "split", "width", "height", *spacing, "x0", "network_x0"} - set(rows[0])
         if missing or any(None in row or None in row.values() for row in rows):
             raise ValueError(f"missing columns or cells in {TABLE}")
     except (OSError, ValueError, KeyError, IndexError, TypeError, csv.Error) as error:
