@@ -92,13 +92,13 @@ def start_worker() -> None:
     """For every worker process: it fills one core, leaves Ctrl-C to the main process, and ends with it, however that ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    torch.set_num_threads(1)
 
     def leave() -> None:
         multiprocessing.parent_process().join()
         os._exit(1)
 
-    threading.Thread(target=leave, daemon=True).start()
+    threading.Thread(target=leave, daemon=True).start()  # before anything that may take its time
+    torch.set_num_threads(1)
 
 
 def wants_memory(error: Exception) -> bool:

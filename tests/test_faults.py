@@ -196,6 +196,9 @@ def test_workers_end_with_a_killed_main_process(raw, tmp_path):
     process.kill()
     process.wait()
     finish(spawn(*command))  # the folder is free again
+    until = time.monotonic() + 20
+    while any(Path(f"/proc/{worker}/fd").exists() for worker in workers) and time.monotonic() < until:
+        time.sleep(0.1)
     assert not any(Path(f"/proc/{worker}/fd").exists() for worker in workers)
 
 
