@@ -17,6 +17,7 @@ flags of radiographs:
                        some landmark has that flag
   not a hand, unlike the training radiographs
                        a quarter of its landmarks or distances has: no landmark is to be relied on
+  outline not found    plates, borders or a light box: the histogram of all of the picture was matched, so look twice
 COCO keypoints have the visibility 0 outside the picture, and 1 with another flag. measures.csv has the flags of the landmarks
 involved, and in plus_minus how far off a length or an angle is at most if each of these lies within its radius.
 """

@@ -10,9 +10,9 @@ from dataloader import to_input
 from evaluation import find_landmarks, network_of
 from heatmap import rescale
 from joints.hand import NAMES
-from prediction.calibration import NO_HAND, UNLIKE_TRAINING, Calibration
+from prediction.calibration import NO_HAND, NO_OUTLINE, UNLIKE_TRAINING, Calibration
 from prediction.orientation import VARIANTS, Orientation, OrientationNet
-from radiographs.network_frame import resize_square, to_8_bit
+from radiographs.network_frame import hand_outline, outline_is_plausible, resize_square, to_8_bit
 from radiographs.reading import check_pixels, grey
 from runtime.checkpoint import read_checkpoint
 from runtime.device import choose_device, choose_precision
@@ -77,15 +77,20 @@ class Predictor:
     def predict(self, squares: list[np.ndarray], extents: list[tuple[int, int]]) -> list[Prediction]:
         """Radiographs resized by `resize_square` to the network's size, and the width and height px that they had."""
         orientations = self.orient(squares)
-        upright = [orientation.apply(square) for orientation, square in zip(orientations, squares)]
-        pictures = np.stack([to_8_bit(np.ascontiguousarray(square), self.profile) for square in upright])
+        upright = [np.ascontiguousarray(orientation.apply(square)) for orientation, square in zip(orientations, squares)]
+        outlines = [None if self.profile is None else hand_outline(square) for square in upright]
+        pictures = np.stack([to_8_bit(square, self.profile, outline) for square, outline in zip(upright, outlines)])
         images = to_input(pictures)[:, None].to(self.device)
         heatmaps, points_network_px, heights = find_landmarks(self.model, images, self.size, self.precision)
         if not self.fitted_heights:
             heights = heatmaps.amax((-2, -1)).float()
         points = points_network_px.cpu().double().numpy()
         confidence = heights.cpu().double().numpy()
-        return [self.describe(*one) for one in zip(points, confidence, orientations, extents)]
+        predictions = [self.describe(*one) for one in zip(points, confidence, orientations, extents)]
+        for prediction, outline in zip(predictions, outlines):
+            if outline is not None and not outline_is_plausible(outline):
+                prediction.flags.append(NO_OUTLINE)
+        return predictions
 
     def orient(self, squares: list[np.ndarray]) -> list[Orientation]:
         if self.orientation_net is None:

@@ -9,7 +9,7 @@ import pytest
 
 import predict
 from joints.hand import MEAN_SHAPE, NAMES
-from prediction.calibration import ALIEN, DOUBTFUL, MISPLACED, OF_RADIOGRAPHS, OUTSIDE
+from prediction.calibration import ALIEN, DOUBTFUL, MISPLACED, NO_OUTLINE, OF_RADIOGRAPHS, OUTSIDE
 from prediction.orientation import Orientation
 from prediction.outputs import COLUMNS, MEASURE_COLUMNS, Coco, csv_lines, landmark_rows, measure_rows, write_slicer
 from prediction.overlay import COLOURS, Page, base_picture, draw
@@ -119,7 +119,7 @@ def test_tables_pages_and_overlays_say_outside(tmp_path):
 
 
 def test_help_lists_every_flag():
-    for flag in (OUTSIDE, DOUBTFUL, MISPLACED, *OF_RADIOGRAPHS, *ALIEN):
+    for flag in (OUTSIDE, DOUBTFUL, MISPLACED, NO_OUTLINE, *OF_RADIOGRAPHS, *ALIEN):
         assert flag in " ".join(predict.__doc__.split()), flag
 
 

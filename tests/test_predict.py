@@ -387,3 +387,12 @@ def test_as_a_command(weights, tmp_path):
     ran = command("predict.py", tmp_path / "a.png", "--weights", weights, "--out", tmp_path / "out")
     assert ran.returncode == 0 and "1 radiographs predicted" in ran.stdout, ran.stderr
     assert f"{weights}: not made to recognise mirrored, turned, inverted radiographs" in ran.stdout
+
+
+def test_a_radiograph_whose_outline_is_not_found_is_flagged(weights, tmp_path):
+    """A light box around the film: all of its histogram is matched, as in preparation, and the flag says so."""
+    iio.imwrite(tmp_path / "plain.png", GREY)
+    iio.imwrite(tmp_path / "boxed.png", np.pad(GREY, 20, constant_values=255))
+    assert run(tmp_path / "plain.png", tmp_path / "boxed.png", "--weights", weights, "--out", tmp_path / "out") == 0
+    flags = {row["image"]: row["flags"] for row in rows_of(tmp_path / "out" / "landmarks.csv")}
+    assert "outline not found" in flags["boxed.png"] and "outline" not in flags["plain.png"]
