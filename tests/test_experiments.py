@@ -20,6 +20,7 @@ from experiments import (
     common,
     decoding,
     draw_architecture,
+    draw_readme,
     draw_synthetic,
     ingredients,
     prediction,
@@ -362,3 +363,11 @@ def test_stress(small, tmp_path, capsys):
     assert float(of_conditions[2][1]) > float(of_conditions[1][1])  # this network knows no sides
     assert len(of_copies) == 1 + len(SPLITS["test"]) and len(of_copies[1]) == 1 + len(stress.COPIES)
     assert iio.imread(figure).shape[2] >= 3
+
+
+def test_draw_readme(tmp_path):
+    """The shipped network on a synthetic radiograph: a picture of the size that the README shows, the same every time."""
+    run(draw_readme, "--out", tmp_path)
+    (picture,) = tmp_path.glob("*.png")
+    drawn, shown = iio.imread(picture), iio.imread(ROOT / "docs" / picture.name)
+    assert drawn.shape == shown.shape and np.abs(drawn.astype(float) - shown).mean() < 1
