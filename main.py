@@ -155,7 +155,7 @@ def train(settings: Settings, data: dict[str, RadiographDataset]) -> int:
 
 
 def measure(settings: Settings) -> int:
-    """Measure a trained network."""
+    """Measure a trained network on a split, in the folder of its run."""
     if not distributed.FIRST:
         return 0
     checkpoint = Path(settings.checkpoint or Path(settings.result or newest_run(BEST)) / BEST)
@@ -166,9 +166,7 @@ def measure(settings: Settings) -> int:
     result = Path(settings.result or (checkpoint.parent if of_a_run else RESULTS / checkpoint.stem))
     with working_in(result):
         device = choose_device(settings.device)
-        figures = test(
-            checkpoint, data, result, device, settings.precision, settings.batch_size, settings.allow_seen
-        )
+        figures = test(checkpoint, data, result, device, settings.precision, settings.batch_size, settings.allow_seen)
         show_figures(figures, settings.test_on, checkpoint)
     return 0
 

@@ -330,6 +330,7 @@ def test(
 
 
 def digest_of(weights: dict[str, Tensor]) -> str:
+    """The same for the same weights, in any order, on any device."""
     content = hashlib.sha256()
     for name in sorted(weights):
         content.update(weights[name].float().cpu().contiguous().numpy().tobytes())
