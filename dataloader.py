@@ -94,6 +94,11 @@ def to_input(picture: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(picture).float() / 127.5 - 1
 
 
+def to_picture(image: torch.Tensor) -> np.ndarray:
+    """The inverse of `to_input`."""
+    return ((image + 1) * 127.5).round().to(torch.uint8).numpy()
+
+
 def make_loader(dataset: RadiographDataset, batch_size: int, shuffle: bool = False, share: bool = False) -> DataLoader:
     """Batches, the last one maybe smaller: in an order that torch.manual_seed decides, or with `share` this process's part."""
     sampler = range(distributed.RANK, len(dataset), distributed.WORLD) if share else None

@@ -70,6 +70,7 @@ class Settings:
     precision: str = "auto"  # auto (bfloat16 where the hardware has it, else float32), float32, tf32 (GPUs alone) or bfloat16
 
     # Augmentation, each range around no change
+    processing: float = 0.5  # share of radiographs that are changed as other equipment would: curves, noise, masks, labels, cuts
     intensity_scale: float = 0.2  # factor 1 +- this
     intensity_shift: float = 0.2  # +- this, of intensities in [-1, 1]
     translation: float = 0.03  # +- this fraction of the picture; more would leave few landmarks near its real border
@@ -93,7 +94,7 @@ CHECKED = 50  # radiographs of each split whose landmarks are looked for beside 
 NETWORK = ("channels", "levels", "spatial_kernel", "spatial_factor", "dropout")  # what SCN is built with
 POSITIVE = ("channels", "levels", "spatial_kernel", "spatial_factor", "batch_size", "learning_rate", "elastic_intervals")
 FRACTIONS = ("dropout", "beta1", "beta2", "averaging")
-NOT_NEGATIVE = ("warmup", "gradient_clip", "ridge", "seed", *(field.name for field in fields(Augment)))
+NOT_NEGATIVE = ("processing", "warmup", "gradient_clip", "ridge", "seed", *(field.name for field in fields(Augment)))
 
 
 def read_settings(arguments: list[str] | None = None) -> Settings:

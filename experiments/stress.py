@@ -23,9 +23,9 @@ from skimage.exposure import equalize_adapthist
 
 import metrics
 from experiments.common import some_of, table
-from prediction.calibration import ALIEN
+from prediction.calibration import NO_HAND
 from prediction.predictor import Prediction, Predictor
-from radiographs.network_frame import hand_outline, resize_square
+from radiographs.network_frame import hand_outline
 from radiographs.raw_folder import COORDINATES, find_radiographs, read_points
 from radiographs.reading import is_radiograph, read_radiograph
 from runtime.command import exit_status
@@ -251,6 +251,8 @@ class Result:
     errors_px: np.ndarray  # (N, L) in the frame of the unchanged radiographs, NaN where a landmark is no longer in the picture
     rejected: np.ndarray  # (N,) whether a radiograph was called unlike all others
     flagged: np.ndarray  # (N, L) whether a landmark was flagged
+    counts: np.ndarray  # (N,) hands that were found in a radiograph of one
+    evidence: np.ndarray  # (N,) of the surest
 
     def row(self) -> list[str]:
         """Of the table: IPE, percent of landmarks beyond FAR px, percent rejected, landmarks a radiograph wrong and unflagged."""
@@ -261,31 +263,38 @@ class Result:
         return [f"{ipe:.2f}", f"{share:.1f}", f"{100 * self.rejected.mean():.0f}", f"{unsaid:.2f}"]
 
 
-def predict(predictor: Predictor, picture: np.ndarray) -> Prediction:
-    (prediction,) = predictor.predict([resize_square(picture, predictor.network_size)], [picture.shape[::-1]])
-    return prediction
+def predict(predictor: Predictor, picture: np.ndarray) -> tuple[Prediction, int]:
+    """The surest hand in a picture, and how many were found."""
+    (hands,) = predictor.predict([picture])
+    return max(hands, key=lambda hand: hand.evidence), len(hands)
+
+
+def errors_of(prediction: Prediction, changed: Changed, points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Errors (L) in px of the frame of a radiograph, of that shape and with these points (L, 2), found in its changed picture."""
+    off = prediction.points_px - (points @ changed.matrix.T + changed.shift)
+    return np.linalg.norm(off @ np.linalg.inv(changed.matrix).T * (FRAME / np.array(shape[::-1])), axis=1)
 
 
 def try_out(predictor: Predictor, change: Change, radiographs: list[tuple[np.ndarray, np.ndarray]]) -> Result:
     """Predict radiographs, (picture, points (L, 2) px) each, under a change; the same random numbers every time."""
-    errors, rejected, flagged = [], [], []
+    errors, rejected, flagged, counts, evidence = [], [], [], [], []
     for number, (picture, points) in enumerate(radiographs):
         changed = change(picture, np.random.default_rng(number))
-        truth = points @ changed.matrix.T + changed.shift
-        extent = np.array(changed.picture.shape[::-1])
-        inside = ((truth >= -0.5) & (truth <= extent - 0.5)).all(1)
-        prediction = predict(predictor, changed.picture)
-        off = (prediction.points_px - truth) @ np.linalg.inv(changed.matrix).T * (FRAME / np.array(picture.shape[::-1]))
-        errors.append(np.where(inside, np.linalg.norm(off, axis=1), np.nan))
-        rejected.append(any(flag in ALIEN for flag in prediction.flags))
+        prediction, count = predict(predictor, changed.picture)
+        counts.append(count)
+        evidence.append(prediction.evidence)
+        off = errors_of(prediction, changed, points, picture.shape)
+        truth, extent = points @ changed.matrix.T + changed.shift, np.array(changed.picture.shape[::-1])
+        errors.append(np.where(((truth >= -0.5) & (truth <= extent - 0.5)).all(1), off, np.nan))
+        rejected.append(NO_HAND in prediction.flags)
         flagged.append([bool(flag) for flag in prediction.landmark_flags])
-    return Result(np.array(errors), np.array(rejected), np.array(flagged))
+    return Result(np.array(errors), np.array(rejected), np.array(flagged), np.array(counts), np.array(evidence))
 
 
 def disagreement(predictor: Predictor, picture: np.ndarray, degrees: float, size: float) -> float:
     """Median distance between the landmarks of a picture and those of its copy, in percent of the hand's extent."""
     changed = placed(degrees, size)(picture, np.random.default_rng(0))
-    first, second = predict(predictor, picture).points_px, predict(predictor, changed.picture).points_px
+    first, second = (predict(predictor, one)[0].points_px for one in (picture, changed.picture))
     moved = np.linalg.norm(first @ changed.matrix.T + changed.shift - second, axis=1) / size
     return float(100 * np.median(moved) / np.ptp(first, axis=0).max())
 

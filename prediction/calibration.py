@@ -25,6 +25,7 @@ OF_RADIOGRAPHS = ("joints outside the picture", "doubtful joints", "implausible 
 NO_OUTLINE = "outline not found"  # of a radiograph whose whole histogram had to be matched, with all that lies beside the hand
 ALIEN = NO_HAND, UNLIKE_TRAINING = "not a hand", "unlike the training radiographs"  # of which no landmark can be trusted
 FILED_AS = {"score_px": "radius"}  # names in weights files, which keep those of the first ones
+EVIDENCE_SHARE, EVIDENCE_QUANTILE = 0.5, 0.05  # of the evidence in validation: where there is less, a picture shows no such joint
 ALIEN_SHARE = 0.25  # of the landmarks doubtful or of the lengths implausible: not what the network was trained on
 
 
@@ -37,15 +38,23 @@ class Calibration:
     pairs: np.ndarray  # (P, 2) landmarks whose distance is watched
     log_mean: np.ndarray  # (P,) of the logarithm of their distance over the hand's size
     log_sd: np.ndarray  # (P,)
+    least_evidence: float = 0.0  # of the joint, below which a picture shows none
+
+    @classmethod
+    def unknown(cls, landmarks: int) -> "Calibration":
+        """That of a network of which nothing is known yet."""
+        none = np.zeros((0, 2), int), np.zeros(0), np.zeros(0)
+        return cls(np.full(landmarks, np.nan), np.zeros(landmarks), *none)
 
     @classmethod
     def from_file(cls, stored: dict[str, np.ndarray]) -> "Calibration":
         """From what a weights file holds under "trust"."""
-        return cls(**{name: stored[FILED_AS.get(name, name)] for name in cls.__annotations__})
+        filed = {name: FILED_AS.get(name, name) for name in cls.__annotations__}
+        return cls(**{name: stored[entry] for name, entry in filed.items() if entry in stored})
 
     def to_file(self) -> dict[str, np.ndarray]:
         """What a weights file holds under "trust"."""
-        return {FILED_AS.get(name, name): value for name, value in vars(self).items()}
+        return {FILED_AS.get(name, name): np.asarray(value) for name, value in vars(self).items()}
 
     def radii_px(self, confidence: np.ndarray) -> np.ndarray:
         """Radii (..., L), network-frame px: larger where confidence (..., L) is low, NaN for landmarks without calibration.
@@ -59,16 +68,16 @@ class Calibration:
         return self.score_px / np.maximum(confidence, LEAST_CONFIDENCE)
 
     def flags(
-        self, points_px: np.ndarray, confidence: np.ndarray, extent: tuple[float, float], alien: str
+        self, points_px: np.ndarray, confidence: np.ndarray, extent: tuple[float, float], frame_px: float
     ) -> tuple[list[str], list[str]]:
         """What is wrong with a radiograph and with each of its landmarks; "" where nothing is.
 
-        points_px (L, 2) and extent (width, height) in one isotropic frame, confidence (L,); `alien` is that of ALIEN which a
-        radiograph is called that is unlike all others. A landmark is OUTSIDE if its point is, or if it is doubtful and at the
+        points_px (L, 2) and extent (width, height) of the radiograph in one isotropic frame, confidence (L,); `frame_px` is the
+        side there of the frame that the network saw. A landmark is OUTSIDE if its point is, or if it is doubtful and at the
         edge: where the network finds no more of it than that, the edge has most likely cut it off, and its point is no position.
         """
         doubtful = confidence < self.doubtful
-        margin = EDGE * max(extent)
+        margin = EDGE * frame_px
         at_edge = ((points_px < margin) | (points_px > np.array(extent) - 1 - margin)).any(1)
         outside = (doubtful & at_edge) | ((points_px < -0.5) | (points_px > np.array(extent) - 0.5)).any(1)
         doubtful_inside = doubtful & ~outside
@@ -79,7 +88,7 @@ class Calibration:
             for truths in zip(outside, doubtful_inside, misplaced)
         ]
         if doubtful.mean() > ALIEN_SHARE or far.sum() > ALIEN_SHARE * far.size:
-            return [alien], landmarks
+            return [UNLIKE_TRAINING], landmarks
         return [name for name, of in zip(OF_RADIOGRAPHS, (outside, doubtful_inside, misplaced)) if of.any()], landmarks
 
 
@@ -123,19 +132,28 @@ def conformal_quantile(scores: np.ndarray, coverage: float) -> float:
     return float(np.sort(scores)[min(math.ceil((n + 1) * coverage), n) - 1])
 
 
-def calibrate(annotations: np.ndarray, errors: np.ndarray, confidence: np.ndarray) -> Calibration:
-    """Learn from training annotations (N, L, 2), isotropic, and from errors (M, L) px and confidence (M, L) of validation ones.
+def calibrate(annotations: np.ndarray, held_out) -> Calibration:
+    """Learn from training annotations (N, L, 2), isotropic, and from what was predicted of validation radiographs (a HeldOut).
 
     Radii are split-conformal for each landmark, with error times confidence as the score: `Calibration.radii_px` says what
-    they promise.
+    they promise. The larger score of the radiographs as they came and of their changed copies counts.
     """
     pairs = nearest_pairs(annotations)
     lengths = log_lengths(annotations, pairs)
-    scores = errors * np.maximum(confidence, LEAST_CONFIDENCE)  # as `radii_px` takes it, or failed heatmaps count for nothing
+    scores = held_out.errors_px * np.maximum(held_out.confidence, LEAST_CONFIDENCE)  # as `radii_px` takes it
+    score_px = scores_within(scores[held_out.came])
+    if not held_out.came.all():
+        score_px = np.fmax(score_px, scores_within(scores[~held_out.came]))
+    as_they_came = np.where(np.isnan(held_out.errors_px), np.nan, held_out.confidence)[held_out.came]
+    least = EVIDENCE_SHARE * float(np.quantile(held_out.evidence, EVIDENCE_QUANTILE))
+    log_sd = np.maximum(np.nanstd(lengths, 0), LEAST_SD)
+    return Calibration(score_px, doubtful_below(as_they_came), pairs, np.nanmean(lengths, 0), log_sd, least)
+
+
+def scores_within(scores: np.ndarray) -> np.ndarray:
+    """The conformal quantile of each column of scores (M, L), NaN where missing."""
     known = [column[~np.isnan(column)] for column in scores.T]
-    score_px = np.array([conformal_quantile(column, COVERAGE) if len(column) else np.nan for column in known])
-    doubtful = doubtful_below(np.where(np.isnan(errors), np.nan, confidence))
-    return Calibration(score_px, doubtful, pairs, np.nanmean(lengths, 0), np.maximum(np.nanstd(lengths, 0), LEAST_SD))
+    return np.array([conformal_quantile(column, COVERAGE) if len(column) else np.nan for column in known])
 
 
 def doubtful_below(confidence: np.ndarray) -> np.ndarray:

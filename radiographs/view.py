@@ -1,0 +1,77 @@
+"""A view of a picture: a rectangle of it, turned, mirrored and enlarged in any way, as a picture of its own.
+
+Points go through the same affine map as pixels, and back through its exact inverse.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+FINEST = 8  # samples at most along each axis of a pixel, before they are averaged
+
+
+@dataclass(frozen=True)
+class View:
+    """Points p of the view lie at matrix @ p + shift in the picture, all as (x, y) px."""
+
+    matrix: np.ndarray  # (2, 2)
+    shift: np.ndarray  # (2,)
+    extent: tuple[int, int]  # width, height of the view
+
+    @classmethod
+    def of_corners(cls, corners: np.ndarray, extent: tuple[int, int]) -> "View":
+        """Of the parallelogram with three corners (top left, top right, bottom left) in the picture, which are pixels' corners."""
+        matrix = np.stack([(corners[1] - corners[0]) / extent[0], (corners[2] - corners[0]) / extent[1]], 1)
+        return cls(matrix, corners[0] + matrix @ (0.5, 0.5), extent)
+
+    @classmethod
+    def letterbox(cls, shape: tuple[int, int], size: int) -> "View":
+        """Of all of a picture (rows, columns) in the middle of a square, not stretched."""
+        rows, columns = shape
+        half = max(rows, columns) / 2
+        centre = np.array([columns, rows]) / 2 - 0.5
+        return cls.of_corners(centre + half * np.array([[-1, -1], [1, -1], [-1, 1]]), (size, size))
+
+    @classmethod
+    def whole(cls, shape: tuple[int, int], size: int) -> "View":
+        """Of all of a picture (rows, columns), each axis by its own factor, as data_preprocessing.py resizes it."""
+        rows, columns = shape
+        return cls.of_corners(np.array([[0, 0], [columns, 0], [0, rows]]) - 0.5, (size, size))
+
+    def to_picture(self, points: np.ndarray) -> np.ndarray:
+        """Points (..., 2) px of the view -> of the picture."""
+        return points @ self.matrix.T + self.shift
+
+    @property
+    def scale(self) -> float:
+        """px of the picture a px of the view, the root of the area."""
+        return float(np.sqrt(abs(np.linalg.det(self.matrix))))
+
+
+def sample(pixels: np.ndarray, view: View, beyond: str = "border") -> np.ndarray:
+    """A view of a picture (rows, columns) -> (height, width) float32.
+
+    Every pixel is the mean of finer samples where the view is coarser than the picture, so fine detail does not alias. Beyond
+    the picture its border is repeated, or with `beyond` "median" there is one grey, the median of the border.
+    """
+    rows, columns = pixels.shape
+    pixels = np.ascontiguousarray(pixels, np.float32)
+    across, down = view.matrix.T
+    coarseness = max(np.hypot(*across), np.hypot(*down))
+    while coarseness > FINEST:  # first halved: the mean of 2 x 2 px, whose centres lie at 2 p + 0.5
+        pixels = F.avg_pool2d(torch.from_numpy(pixels)[None, None], 2, ceil_mode=True)[0, 0].numpy()
+        across, down, coarseness = across / 2, down / 2, coarseness / 2
+        view = View(view.matrix / 2, view.shift / 2 - 0.25, view.extent)
+    fine = int(np.clip(np.ceil(coarseness), 1, FINEST))
+    x, y = ((np.arange(n * fine, dtype=np.float32) + 0.5) / fine - 0.5 for n in view.extent)
+    at = x[None, :, None] * across.astype(np.float32) + y[:, None, None] * down.astype(np.float32) + view.shift.astype(np.float32)
+    height, width = pixels.shape
+    grid = torch.from_numpy((2 * at + 1) / np.array([width, height], np.float32) - 1)[None]
+    picture = torch.from_numpy(pixels)[None, None]
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    fill = float(np.median(border)) if beyond == "median" else 0.0
+    padding = "zeros" if beyond == "median" else "border"
+    samples = F.grid_sample(picture - fill, grid, mode="bilinear", padding_mode=padding, align_corners=False) + fill
+    return F.avg_pool2d(samples, fine)[0, 0].numpy()
