@@ -11,6 +11,7 @@ are not looked at.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,8 @@ from dataloader import RadiographDataset, make_loader
 from evaluation import evaluate, fits, network_of, seen_radiographs
 from finder.training import STEPS, train_finder
 from joints.hand import names_of
-from prediction.calibration import COVERAGE, Calibration, calibrate, promised
-from prediction.held_out import COPIES, HeldOut, hold_out
+from prediction.calibration import COVERAGE, Calibration, promised
+from prediction.held_out import COPIES, HeldOut, calibration_of, hold_out
 from prediction.predictor import FITTED_HEIGHT, Predictor
 from radiographs.prepared_folder import read_split
 from runtime.checkpoint import read_checkpoint, write_checkpoint
@@ -52,7 +53,9 @@ def coverage_line(radii_px: np.ndarray, seen: np.ndarray) -> str:
     )
 
 
-def export(checkpoint: Path, folder: Path | None, out: Path, seed: int, also: list[Path], steps: int) -> None:
+def export(
+    checkpoint: Path, folder: Path | None, out: Path, seed: int, also: Sequence[Path] = (), steps: int = STEPS
+) -> None:
     """`folder`: prepared data; none: those that the checkpoint was trained on. `also`: more, for the finder. Raises DataError."""
     if out.exists():
         raise DataError(f"{out}: is there already; remove it, or choose another --out")
@@ -88,7 +91,7 @@ def export(checkpoint: Path, folder: Path | None, out: Path, seed: int, also: li
         sets = [train, *(RadiographDataset(path, "train") for path in also)]
         made["finder"] = train_finder(sets, steps, seed, choose_device("auto"), state["precision"]).to_file()
     made, held_out = judged(made, valid, seed)
-    calibration = calibrate(train.points_px, held_out)
+    calibration = calibration_of(train.points_px, held_out)
     print(coverage_line(calibration.score_px, np.isfinite(held_out.errors_px[held_out.came]).sum(0)))
     made["trust"] = {name: torch.from_numpy(value) for name, value in calibration.to_file().items()}
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -136,7 +139,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     def work() -> None:
         checkpoint = options.checkpoint or newest_run(BEST) / BEST
-        export(checkpoint, options.data, options.out or checkpoint.with_name(WEIGHTS), options.seed, options.also, options.finder_steps)
+        out = options.out or checkpoint.with_name(WEIGHTS)
+        export(checkpoint, options.data, out, options.seed, options.also, options.finder_steps)
 
     return exit_status(work)
 

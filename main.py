@@ -36,6 +36,7 @@ class Settings:
     # What to do
     mode: str = "train"  # train (validates and tests too), test, check (looks for mistakes in the data), or runs (lists them)
     data: str = "dataset/processed"  # folder that data_preprocessing.py wrote
+    also: str = ""  # more prepared folders, separated by commas, whose training radiographs are learnt from too
     split: str = ""  # folder with train.txt and test.txt, one ID a line, or their beginning (set1_); blank: the folders of data
     result: str = ""  # folder for checkpoints, tables and pictures; blank: a new number in result/, or the newest one there
     checkpoint: str = ""  # file to test; blank: best.pt of the run
@@ -179,6 +180,10 @@ def load_data(settings: Settings, splits: tuple[str, ...]) -> dict[str, Radiogra
     for split in dict.fromkeys(splits):
         data[split] = RadiographDataset(Path(settings.data), split, listed.get(split), settings.allow_missing)
         of = f" of {len(listed[split])} listed" if listed else ""
+        if split == "train" and settings.also:
+            more = [RadiographDataset(Path(folder.strip()), split) for folder in settings.also.split(",")]
+            data[split] = data[split].with_more(more)
+            of += f", {sum(map(len, more))} of them of {settings.also},"
         print(f"{split:5s} {len(data[split])}{of} radiographs of {data[split].size} x {data[split].size} px")
     return data
 

@@ -25,7 +25,7 @@ import metrics
 from experiments.common import some_of, table
 from prediction.calibration import NO_HAND
 from prediction.predictor import Prediction, Predictor
-from radiographs.network_frame import hand_outline
+from radiographs.processing import border_grey, skin_outline
 from radiographs.raw_folder import COORDINATES, find_radiographs, read_points
 from radiographs.reading import is_radiograph, read_radiograph
 from runtime.command import exit_status
@@ -33,6 +33,7 @@ from training.figures import save
 
 FRAME = 256  # px, in which errors are given
 FAR = 10  # px there, from which on a landmark is an outlier
+SKIN = 0.3  # of the way from the background to Otsu's threshold, where a hand's skin begins
 COPIES = ((30, 1.0), (-75, 1.0), (160, 1.0), (0, 0.6), (20, 0.5))  # degrees and sizes, of radiographs without landmarks
 
 Change = Callable[[np.ndarray, np.random.Generator], "Changed"]
@@ -51,11 +52,6 @@ def still(picture: np.ndarray) -> Changed:
     return Changed(picture, np.eye(2), np.zeros(2))
 
 
-def background(picture: np.ndarray) -> float:
-    """The median of the picture's border."""
-    return float(np.median(np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])))
-
-
 def placed(degrees: float = 0.0, size: float = 1.0, shift: tuple[float, float] = (0.0, 0.0), fill: str = "border") -> Change:
     """Turned clockwise about its centre and shrunk in a frame that holds all of it, moved by parts of that frame."""
 
@@ -72,7 +68,7 @@ def placed(degrees: float = 0.0, size: float = 1.0, shift: tuple[float, float] =
         swap = inverse[::-1, ::-1]  # of (row, column)
         start = (-inverse @ offset)[::-1]
         smooth = gaussian_filter(picture, 0.4 / size) if size < 1 else picture
-        value = {"border": background(picture), "black": float(picture.min())}[fill]
+        value = {"border": border_grey(picture), "black": float(picture.min())}[fill]
         moved = affine_transform(smooth, swap, start, tuple(extent[::-1]), order=1, mode="constant", cval=value)
         return Changed(moved.astype(np.float32), matrix, offset)
 
@@ -122,7 +118,7 @@ def masked(value: float) -> Change:
 
     def change(picture: np.ndarray, rng: np.random.Generator) -> Changed:
         low, high = picture.min(), picture.max()
-        return still(np.where(hand_outline(picture), picture, low + value * (high - low)).astype(np.float32))
+        return still(np.where(skin_outline(picture, SKIN), picture, low + value * (high - low)).astype(np.float32))
 
     return change
 

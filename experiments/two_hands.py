@@ -2,18 +2,20 @@
 
     python -m experiments.two_hands --raw dataset --weights weights/scn_hand.pt
 
-lays two validation radiographs side by side, one of them mirrored, tilted and of different sizes, and predicts. Errors are in px of
-each radiograph's own 256 x 256 frame.
+lays two validation radiographs side by side, one of them mirrored, tilted and of different sizes, and predicts. Errors are in px
+of each radiograph's own 256 x 256 frame.
 """
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from experiments.stress import FAR, Changed, background, errors_of, mirrored, placed, still, together
-from prediction.predictor import Prediction, Predictor
+from experiments.stress import FAR, Changed, errors_of, mirrored, placed, still, together
+from prediction.predictor import Predictor
+from radiographs.processing import border_grey
 from radiographs.raw_folder import COORDINATES, find_radiographs, read_points
 from radiographs.reading import read_radiograph
 from runtime.command import exit_status
@@ -44,9 +46,9 @@ def make_film(pictures: list[np.ndarray], flipped: list[bool], rng: np.random.Ge
     columns, moved, left = [], [], 0
     for part in parts:
         top = int(rng.integers(0, rows - len(part.picture) + 1))
-        column = np.full((rows, part.picture.shape[1]), background(part.picture), np.float32)
+        column = np.full((rows, part.picture.shape[1]), border_grey(part.picture), np.float32)
         column[top : top + len(part.picture)] = part.picture
-        moved.append(Changed(part.picture, part.matrix, part.shift + (left, top)))
+        moved.append(replace(part, shift=part.shift + np.array([left, top])))
         columns.append(column)
         left += column.shape[1]
     return np.concatenate(columns, 1), moved
@@ -73,13 +75,15 @@ def main(arguments: list[str] | None = None) -> None:
         if len(hands) != 2:
             print(f"film {number} ({', '.join(chosen)}): {len(hands)} hands found", file=sys.stderr)
             continue
-        off = [errors_of(hand, change, points[id], picture.shape) for hand, change, id, picture in zip(hands, lying, chosen, pictures)]
+        of_both = zip(hands, lying, chosen, pictures)
+        off = [errors_of(hand, change, points[id], picture.shape) for hand, change, id, picture in of_both]
         both += all(np.nanmedian(one) < FAR for one in off)
         sides += [hand.side for hand in hands] == ["right" if side else "left" for side in flipped]
         errors += off
     errors = np.array(errors)
     print(f"{options.films} films of two hands: both found in {both}, sides right in {sides}")
-    print(f"IPE {np.nanmean(errors):.3f} px, {100 * np.mean(errors > FAR):.2f} % of landmarks beyond {FAR} px ({len(errors)} hands)")
+    far = 100 * np.mean(errors > FAR)
+    print(f"IPE {np.mean(errors):.3f} px, {far:.2f} % of landmarks beyond {FAR} px ({len(errors)} hands)")
 
 
 if __name__ == "__main__":

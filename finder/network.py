@@ -4,13 +4,13 @@ That gives the view that the accurate network expects: upright, of one side, fra
 same for any joint. A first look at the whole picture says roughly where a hand lies; a second one, at that place alone, how.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from finder.canon import Canon, Found
 from finder.placement import Placement, agreeing, complex_of, fit, place, without
 from heatmap import decode_heatmaps
 from model import SCN
@@ -21,65 +21,13 @@ NETWORK = {"channels": 32, "spatial_factor": 4, "dropout": 0.0}
 PEAKS = 3  # of each heatmap that are looked at: two hands may lie in a picture, and fingers resemble each other
 APART = 3  # px, between two peaks of one heatmap
 ROOM = 1.3  # times the frame's longer side: the square of the second look
-RANKED = 32  # px of the square that tells bright bone from dark
 ANOTHER = 0.25  # of support, that a second hand in a picture needs; and of the first one's:
 ANOTHER_SHARE = 0.4
 ALIKE = 0.45  # of the larger hand's size, that another one in the same picture has at least
 MOST = 4  # hands in a picture
-LEAST_SIDE, MOST_SIDE = 0.85, 1.3  # of the usual frame's sides, that a frame may have
 ROUNDS, KEPT = 3, 0.67  # of fitting to the share of landmarks that lie nearest
 SURE, FAR_OFF = 0.5, 0.6  # of the median confidence; shape units from the mean shape: what a frame has to hold
 USUAL = 0.02, 0.98  # quantiles of the intensities that are brought to -0.8 and 0.8
-
-
-@dataclass(frozen=True)
-class Canon:
-    """What training radiographs have in common."""
-
-    shape: np.ndarray  # (L, 2) mean shape, upright, in shape units
-    margins: np.ndarray  # (2, 2): left and top, right and bottom, between landmarks and edges, as parts of the landmarks' extent
-    look: np.ndarray  # (RANKED, RANKED) mean picture, by ranks: bone bright
-    reflections: tuple[bool, ...]  # which are tried: (False, True), or (False,) where a mirror image cannot be told
-
-    def frame(self, points: np.ndarray | None = None) -> np.ndarray:
-        """Top left and bottom right corner (2, 2) of a picture that shows landmarks (L, 2) as training radiographs do.
-
-        All in shape units. Missing landmarks are NaN, and count where the mean shape has them, as all do with no points. No
-        side gets much shorter or longer than it then is.
-        """
-        usual = self.around(self.shape)
-        if points is None:
-            return usual
-        low, high = self.around(np.where(np.isfinite(points), points, self.shape))
-        middle, usual_side = (low + high) / 2, usual[1] - usual[0]
-        side = np.clip(high - low, LEAST_SIDE * usual_side, MOST_SIDE * usual_side)
-        return np.stack([middle - side / 2, middle + side / 2])
-
-    def around(self, points: np.ndarray) -> np.ndarray:
-        low, high = points.min(0), points.max(0)
-        return np.stack([low - self.margins[0] * (high - low), high + self.margins[1] * (high - low)])
-
-
-@dataclass(frozen=True)
-class Found:
-    """A hand in a picture."""
-
-    placement: Placement
-    frame: np.ndarray  # (2, 2) in shape units: what the accurate network is to see of it
-
-    def view(self, size: int) -> View:
-        """The view of the picture in which the frame fills `size` x `size` px."""
-        (left, top), (right, bottom) = self.frame
-        return View.of_corners(self.placement.apply(np.array([[left, top], [right, top], [left, bottom]])), (size, size))
-
-
-def ranks(picture: np.ndarray) -> np.ndarray:
-    """(size, size) -> (RANKED, RANKED) in [-1, 1]: which share of the picture is darker."""
-    step = len(picture) // RANKED
-    small = picture[: step * RANKED, : step * RANKED].reshape(RANKED, step, RANKED, step).mean((1, 3))
-    ordered = np.sort(small.ravel())
-    below, up_to = (np.searchsorted(ordered, small.ravel(), side) for side in ("left", "right"))
-    return ((below + up_to) / small.size - 1).reshape(small.shape).astype(np.float32)
 
 
 def make_network(landmarks: int) -> SCN:

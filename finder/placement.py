@@ -45,8 +45,8 @@ class Placement:
 
     @property
     def degrees(self) -> float:
-        """By how much the shape is turned, clockwise as seen, -180 to 180."""
-        return float(np.degrees(np.angle(self.turn)))
+        """By how much the shape is turned, clockwise as seen, -180 to 180, after left and right were exchanged if mirrored."""
+        return float(np.degrees(np.angle(-self.turn if self.mirrored else self.turn)))
 
 
 def complex_of(points: np.ndarray) -> np.ndarray:

@@ -1,9 +1,9 @@
-"""Teaching the finder: the prepared radiographs of a joint at any angle, size and place, mirrored, inverted, masked, two in a picture.
+"""Teaching the finder: prepared radiographs of a joint at any angle, size and place, mirrored, inverted, two in a picture.
 
 A few minutes do: it need only be as exact as the accurate network's own augmentation reaches.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from dataloader import RadiographDataset
-from finder.network import SIDE, Canon, Finder, make_network, ranks, standardise
+from finder.canon import Canon, ranks
+from finder.network import SIDE, Finder, make_network, standardise
 from heatmap import draw_heatmaps
-from joints.shape import normalise
 from radiographs.processing import processed
 from runtime.device import autocast
 
@@ -87,7 +87,7 @@ def similarity(draw: Draw, size: Tensor) -> Tensor:
 
 
 def warp(pictures: Tensor, widths: Tensor, matrix: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:
-    """Frames laid into squares of SIDE px, their middle at `middle` (B, 2) px -> the squares, and how much of each px they cover."""
+    """Frames laid into squares of SIDE px, their middle at `middle` (B, 2) -> the squares, and what share of each px is covered."""
     at = (torch.arange(SIDE * FINER) + 0.5) / FINER - 0.5
     new = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1).reshape(1, -1, 2)
     frame = torch.stack([widths, torch.ones_like(widths)], -1)[:, None]
@@ -157,7 +157,7 @@ def canon_of(data: RadiographDataset) -> Canon:
     low, high = np.nanmin(data.points_px, 1), np.nanmax(data.points_px, 1)
     margins = np.stack([low + 0.5, data.sizes_px - 0.5 - high], 1) / (high - low)[:, None]
     look = np.mean([ranks(picture.astype(np.float32)) for picture in data.pictures], 0)
-    return Canon(normalise(np.nanmean(normalise(data.points_px), 0)), np.nanmedian(margins, 0), look, (False, True))
+    return replace(Canon.of_landmarks(data.points_px, np.nanmedian(margins, 0)), look=look)
 
 
 def train_finder(data: list[RadiographDataset], steps: int, seed: int, device: torch.device, precision: str, init=None) -> Finder:

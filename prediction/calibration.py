@@ -25,7 +25,6 @@ OF_RADIOGRAPHS = ("joints outside the picture", "doubtful joints", "implausible 
 NO_OUTLINE = "outline not found"  # of a radiograph whose whole histogram had to be matched, with all that lies beside the hand
 ALIEN = NO_HAND, UNLIKE_TRAINING = "not a hand", "unlike the training radiographs"  # of which no landmark can be trusted
 FILED_AS = {"score_px": "radius"}  # names in weights files, which keep those of the first ones
-EVIDENCE_SHARE, EVIDENCE_QUANTILE = 0.5, 0.05  # of the evidence in validation: where there is less, a picture shows no such joint
 ALIEN_SHARE = 0.25  # of the landmarks doubtful or of the lengths implausible: not what the network was trained on
 
 
@@ -132,28 +131,19 @@ def conformal_quantile(scores: np.ndarray, coverage: float) -> float:
     return float(np.sort(scores)[min(math.ceil((n + 1) * coverage), n) - 1])
 
 
-def calibrate(annotations: np.ndarray, held_out) -> Calibration:
-    """Learn from training annotations (N, L, 2), isotropic, and from what was predicted of validation radiographs (a HeldOut).
+def calibrate(annotations: np.ndarray, errors: np.ndarray, confidence: np.ndarray) -> Calibration:
+    """Learn from training annotations (N, L, 2), isotropic, and from errors (M, L) px and confidence (M, L) of validation ones.
 
     Radii are split-conformal for each landmark, with error times confidence as the score: `Calibration.radii_px` says what
-    they promise. The larger score of the radiographs as they came and of their changed copies counts.
+    they promise.
     """
     pairs = nearest_pairs(annotations)
     lengths = log_lengths(annotations, pairs)
-    scores = held_out.errors_px * np.maximum(held_out.confidence, LEAST_CONFIDENCE)  # as `radii_px` takes it
-    score_px = scores_within(scores[held_out.came])
-    if not held_out.came.all():
-        score_px = np.fmax(score_px, scores_within(scores[~held_out.came]))
-    as_they_came = np.where(np.isnan(held_out.errors_px), np.nan, held_out.confidence)[held_out.came]
-    least = EVIDENCE_SHARE * float(np.quantile(held_out.evidence, EVIDENCE_QUANTILE))
-    log_sd = np.maximum(np.nanstd(lengths, 0), LEAST_SD)
-    return Calibration(score_px, doubtful_below(as_they_came), pairs, np.nanmean(lengths, 0), log_sd, least)
-
-
-def scores_within(scores: np.ndarray) -> np.ndarray:
-    """The conformal quantile of each column of scores (M, L), NaN where missing."""
+    scores = errors * np.maximum(confidence, LEAST_CONFIDENCE)  # as `radii_px` takes it, or failed heatmaps count for nothing
     known = [column[~np.isnan(column)] for column in scores.T]
-    return np.array([conformal_quantile(column, COVERAGE) if len(column) else np.nan for column in known])
+    score_px = np.array([conformal_quantile(column, COVERAGE) if len(column) else np.nan for column in known])
+    doubtful = doubtful_below(np.where(np.isnan(errors), np.nan, confidence))
+    return Calibration(score_px, doubtful, pairs, np.nanmean(lengths, 0), np.maximum(np.nanstd(lengths, 0), LEAST_SD))
 
 
 def doubtful_below(confidence: np.ndarray) -> np.ndarray:

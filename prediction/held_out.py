@@ -1,14 +1,15 @@
 """Validation radiographs through all of prediction, as they came and changed: what radii, flags and finding are judged by.
 
-They come as they were prepared. Their copies are changed as other places' radiographs differ: turned, smaller, mirrored, processed
-by other equipment.
+They come as they were prepared. Their copies are changed as other places' radiographs differ: turned, smaller, mirrored,
+processed by other equipment.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dataloader import RadiographDataset
+from prediction.calibration import Calibration, calibrate
 from prediction.predictor import Predictor
 from radiographs.processing import processed
 from radiographs.view import View, sample
@@ -16,6 +17,7 @@ from radiographs.view import View, sample
 COPIES = 4  # changed ones of each radiograph
 SIZES = 0.4, 1.0  # of the hand in them
 CANVAS = 1.25  # times the picture's longer side: the side of the square that they lie in
+EVIDENCE_SHARE, EVIDENCE_QUANTILE = 0.5, 0.05  # of the evidence in validation: where there is less, a picture shows no joint
 LOST = 0.1  # of the network's frame: where half of the landmarks are further off, the finder looked elsewhere
 
 
@@ -72,3 +74,17 @@ def hold_out(predictor: Predictor, data: RadiographDataset, seed: int) -> HeldOu
             lost = bool(np.nanmedian(errors_px) > LOST * predictor.network_size)
             columns.append((errors_px, hand.confidence, hand.evidence, hand.mirrored != mirrored, lost, not copy))
     return HeldOut(*(np.array(column) for column in zip(*columns)))
+
+
+def calibration_of(annotations: np.ndarray, held_out: HeldOut) -> Calibration:
+    """What training annotations (N, L, 2), isotropic, and held-out pictures say of a network's landmarks.
+
+    Radii are the larger ones of those that radiographs as they came call for, and those that their changed copies do.
+    """
+    came = held_out.came
+    calibration = calibrate(annotations, held_out.errors_px[came], held_out.confidence[came])
+    least = EVIDENCE_SHARE * float(np.quantile(held_out.evidence, EVIDENCE_QUANTILE))
+    if came.all():
+        return replace(calibration, least_evidence=least)
+    copies = calibrate(annotations, held_out.errors_px[~came], held_out.confidence[~came])
+    return replace(calibration, score_px=np.fmax(calibration.score_px, copies.score_px), least_evidence=least)

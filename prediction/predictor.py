@@ -4,7 +4,7 @@ The finder says where hands lie. The network sees each as training radiographs s
 view was off, it looks once more. A network without a finder takes every picture as one upright hand that fills it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,8 @@ import torch
 
 from dataloader import to_input
 from evaluation import find_landmarks, network_of
-from finder.network import Finder, Found, ranks
+from finder.canon import Found, ranks
+from finder.network import Finder
 from finder.placement import support
 from joints.hand import NAMES
 from prediction.calibration import NO_HAND, NO_OUTLINE, UNLIKE_TRAINING, Calibration
@@ -27,7 +28,7 @@ FITTED_HEIGHT = "fitted height"  # what a weights file calls the confidence that
 OFF = 0.15  # shape units, by which corners of a view may be off
 UPRIGHT = 15  # degrees, up to which a hand is called so
 LOOKS = 3  # at most at one hand
-CLEAR = 0.3  # correlation with the mean picture, from which on it is clear whether bone is bright
+UNSURE = 0.5  # mean confidence, below which a hand is also looked at with bright and dark exchanged
 SAME = 0.5  # shape units between the middles of two hands below which they are one, found twice
 
 
@@ -55,7 +56,7 @@ class Look:
     picture: int
     view: View
     found: Found | None  # none: all of the picture, taken as upright
-    negative: bool = False
+    negative: bool | None = None  # whether dark bone is to be made bright; none: not known yet
     outlined: bool = True
     points: np.ndarray = field(default_factory=lambda: np.empty(0))  # (L, 2) px of the view
     confidence: np.ndarray = field(default_factory=lambda: np.empty(0))  # (L,)
@@ -69,7 +70,7 @@ class Look:
         """How the hand lies in the picture."""
         turned = round(self.found.placement.degrees) if self.found else 0
         parts = [f"turned by {turned} degrees"] if abs(turned) > UPRIGHT else []
-        return ", ".join(parts + ["mirrored"] * self.mirrored + ["inverted"] * self.negative) or "upright"
+        return ", ".join(parts + ["mirrored"] * self.mirrored + ["inverted"] * bool(self.negative)) or "upright"
 
     @property
     def mirrored(self) -> bool:
@@ -118,10 +119,11 @@ class Predictor:
         """Radiographs (rows, columns) -> the hands of each, from left to right; one at least, whatever a picture shows."""
         looks = [look for number, pixels in enumerate(pictures) for look in self.first_looks(number, pixels)]
         self.look(pictures, looks)
+        self.exchange(pictures, [look for look in looks if look.found and look.confidence.mean() < UNSURE])
         pending = looks
         for _ in range(LOOKS - 1):
-            if pending := [look for look in pending if self.corrected(look)]:
-                self.look(pictures, pending)
+            pending = [look for look in pending if self.corrected(look)]
+            self.look(pictures, pending)
         return [self.hands_of([look for look in looks if look.picture == i], pixels) for i, pixels in enumerate(pictures)]
 
     def first_looks(self, number: int, pixels: np.ndarray) -> list[Look]:
@@ -130,34 +132,36 @@ class Predictor:
         return [Look(number, found.view(self.network_size), found) for found in self.finder.find(pixels)]
 
     def look(self, pictures: list[np.ndarray], looks: list[Look]) -> None:
-        """Show the network some views; where it is not clear whether bone is bright, both ways, and the surer one counts."""
-        shown, tried = [], []
-        for look in looks:
-            pixels = pictures[look.picture]
-            square = resize_square(pixels, self.network_size) if look.found is None else sample(pixels, look.view)
-            for negative in self.polarities(look, square):
-                shown.append(square.max() + square.min() - square if negative else square)
-                tried.append((look, negative))
-        outlines = [None if self.profile is None else hand_outline(square) for square in shown]
-        prepared = np.stack([to_8_bit(square, self.profile, outline) for square, outline in zip(shown, outlines)])
+        """Show the network some views."""
+        if not looks:
+            return
+        squares = [self.square(pictures[look.picture], look) for look in looks]
+        outlines = [None if self.profile is None else hand_outline(square) for square in squares]
+        prepared = np.stack([to_8_bit(square, self.profile, outline) for square, outline in zip(squares, outlines)])
         images = to_input(prepared)[:, None].to(self.device)
         heatmaps, points, heights = find_landmarks(self.model, images, self.size, self.precision)
         if not self.fitted_heights:
             heights = heatmaps.amax((-2, -1)).float()
-        points, heights = points.cpu().double().numpy(), heights.cpu().double().numpy()
-        for look in looks:
-            look.confidence = np.full(len(self.names), -np.inf)
-        for (look, negative), outline, found, confidence in zip(tried, outlines, points, heights):
-            if confidence.mean() > look.confidence.mean():
-                look.negative, look.points, look.confidence = negative, found, confidence
-                look.outlined = outline is None or outline_is_plausible(outline)
+        for look, outline, found, confidence in zip(looks, outlines, points.cpu().double(), heights.cpu().double()):
+            look.points, look.confidence = found.numpy(), confidence.numpy()
+            look.outlined = outline is None or outline_is_plausible(outline)
 
-    def polarities(self, look: Look, square: np.ndarray) -> list[bool]:
-        """Whether a view may have to be inverted to show bright bone: one answer, or both."""
+    def square(self, pixels: np.ndarray, look: Look) -> np.ndarray:
+        """A view, bone bright, as far as its likeness to the mean picture tells: (network size, network size) float32."""
         if look.found is None:
-            return [False]
-        likeness = np.corrcoef(ranks(square).ravel(), self.finder.canon.look.ravel())[0, 1]
-        return [bool(likeness < 0)] if abs(likeness) > CLEAR else [False, True]
+            return resize_square(pixels, self.network_size)
+        square = sample(pixels, look.view)
+        if look.negative is None:
+            look.negative = bool(np.vdot(ranks(square), self.finder.canon.look) < 0)
+        return square.max() + square.min() - square if look.negative else square
+
+    def exchange(self, pictures: list[np.ndarray], looks: list[Look]) -> None:
+        """Look with bright and dark exchanged; the surer way stays."""
+        others = [replace(look, negative=not look.negative) for look in looks]
+        self.look(pictures, others)
+        for look, other in zip(looks, others):
+            if other.confidence.mean() > look.confidence.mean():
+                vars(look).update(vars(other))
 
     def corrected(self, look: Look) -> bool:
         """Whether a look's own landmarks say that its view was off; it then gets a better one."""

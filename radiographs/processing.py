@@ -1,4 +1,4 @@
-"""What other places' equipment makes of a radiograph: tone curves, edge enhancement, noise, masks, collimation, labels, cut edges.
+"""What other places' equipment makes of a radiograph: tone curves, sharp edges, noise, masks, collimation, labels, cut edges.
 
 Training changes radiographs so at random, and matches their histograms again as preparation does: the network learns what it
 will see. Pictures are (rows, columns) float32 in [0, 1], bone bright; lengths are parts of the picture's rows, so the same
@@ -8,10 +8,12 @@ changes fit any size. No landmark moves.
 from collections.abc import Callable
 
 import numpy as np
-from scipy.ndimage import binary_dilation, gaussian_filter
+from scipy.ndimage import binary_dilation, binary_fill_holes, gaussian_filter
 from skimage.exposure import equalize_adapthist
+from skimage.filters import threshold_otsu
+from skimage.measure import label
 
-from radiographs.network_frame import hand_outline, to_8_bit
+from radiographs.network_frame import to_8_bit
 
 Picture = np.ndarray
 Process = Callable[[Picture, np.random.Generator], Picture]
@@ -34,8 +36,8 @@ def edge_enhancement(picture: Picture, rng: np.random.Generator) -> Picture:
 
 def local_contrast(picture: Picture, rng: np.random.Generator) -> Picture:
     """CLAHE."""
-    tile = max(2, round(len(picture) * rng.uniform(0.08, 0.25)))
-    return equalize_adapthist(picture.clip(0, 1), kernel_size=tile, clip_limit=np.exp(rng.uniform(*np.log(CLIP)))).astype(np.float32)
+    tile, clip = max(2, round(len(picture) * rng.uniform(0.08, 0.25))), np.exp(rng.uniform(*np.log(CLIP)))
+    return equalize_adapthist(picture.clip(0, 1), kernel_size=tile, clip_limit=clip).astype(np.float32)
 
 
 def noise(picture: Picture, rng: np.random.Generator) -> Picture:
@@ -51,11 +53,25 @@ def blur(picture: Picture, rng: np.random.Generator) -> Picture:
     return gaussian_filter(picture, rng.uniform(0.001, 0.007) * len(picture))
 
 
+def border_grey(picture: Picture) -> float:
+    """The median of a picture's border."""
+    return float(np.median(np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])))
+
+
+def skin_outline(picture: Picture, share: float) -> np.ndarray:
+    """The largest region brighter than a share of the way from the border's grey to Otsu's threshold, and a little around it."""
+    smooth = gaussian_filter(picture, 0.002 * len(picture))
+    beside = border_grey(smooth)
+    regions = label(smooth > beside + share * (threshold_otsu(smooth) - beside))
+    outline = binary_fill_holes(regions == 1 + np.argmax(np.bincount(regions.ravel())[1:]))
+    return binary_dilation(outline, iterations=1 + len(picture) // 200)
+
+
 def mask(picture: Picture, rng: np.random.Generator) -> Picture:
     """One grey beside the hand, as a segmentation leaves it."""
-    outline = hand_outline(picture)
-    if grown := int(rng.integers(0, 1 + len(picture) // 40)):
-        outline = binary_dilation(outline, iterations=grown)
+    if np.ptp(picture) == 0:
+        return picture
+    outline = skin_outline(picture, rng.uniform(0.2, 0.9))
     return np.where(outline, picture, rng.choice([0.0, 0.0, 1.0, rng.random()])).astype(np.float32)
 
 

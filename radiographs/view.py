@@ -22,7 +22,7 @@ class View:
 
     @classmethod
     def of_corners(cls, corners: np.ndarray, extent: tuple[int, int]) -> "View":
-        """Of the parallelogram with three corners (top left, top right, bottom left) in the picture, which are pixels' corners."""
+        """Of the parallelogram with three corners (top left, top right, bottom left) in the picture: corners of pixels."""
         matrix = np.stack([(corners[1] - corners[0]) / extent[0], (corners[2] - corners[0]) / extent[1]], 1)
         return cls(matrix, corners[0] + matrix @ (0.5, 0.5), extent)
 
@@ -44,6 +44,10 @@ class View:
         """Points (..., 2) px of the view -> of the picture."""
         return points @ self.matrix.T + self.shift
 
+    def of_picture(self, points: np.ndarray) -> np.ndarray:
+        """Points (..., 2) px of the picture -> of the view."""
+        return (points - self.shift) @ np.linalg.inv(self.matrix).T
+
     @property
     def scale(self) -> float:
         """px of the picture a px of the view, the root of the area."""
@@ -56,7 +60,6 @@ def sample(pixels: np.ndarray, view: View, beyond: str = "border") -> np.ndarray
     Every pixel is the mean of finer samples where the view is coarser than the picture, so fine detail does not alias. Beyond
     the picture its border is repeated, or with `beyond` "median" there is one grey, the median of the border.
     """
-    rows, columns = pixels.shape
     pixels = np.ascontiguousarray(pixels, np.float32)
     across, down = view.matrix.T
     coarseness = max(np.hypot(*across), np.hypot(*down))
