@@ -19,13 +19,13 @@ from runtime.files import write_whole
 
 SEED = 0
 COLUMNS = 4  # of the figure
-OF_A_KIND = 6  # radiographs of every kind
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("docs"), help="folder for the picture")
     parser.add_argument("--count", type=int, default=12, help="synthetic radiographs")
+    parser.add_argument("--of_a_kind", type=int, default=6, help="synthetic radiographs of every other kind")
     options = parser.parse_args(arguments)
     figure = Figure(figsize=(15, 13 / 3 * math.ceil(options.count / COLUMNS)), layout="constrained")
     grid = figure.subplots(math.ceil(options.count / COLUMNS), COLUMNS, squeeze=False).ravel()
@@ -37,8 +37,8 @@ def main(arguments: list[str] | None = None) -> None:
     save(figure, options.out / "synthetic.jpg", dots_per_inch=100)
 
     kinds = [kind for kind in KINDS if kind != "atlas"]
-    figure = Figure(figsize=(2 * OF_A_KIND, 2.6 * len(kinds)), layout="constrained")
-    for kind, row in zip(kinds, figure.subplots(len(kinds), OF_A_KIND)):
+    figure = Figure(figsize=(2 * options.of_a_kind, 2.6 * len(kinds)), layout="constrained")
+    for kind, row in zip(kinds, figure.subplots(len(kinds), options.of_a_kind, squeeze=False)):
         for number, axes in enumerate(row, start=1):
             axes.axis("off")
             show(axes, kind, number, size=1)
