@@ -306,7 +306,8 @@ def test_orientations_are_undone_by_hand():
 
 
 def test_draw_synthetic(tmp_path):
-    run(draw_synthetic, "--out", tmp_path, "--count", 2)
+    run(draw_synthetic, "--out", tmp_path, "--count", 2, "--of_a_kind", 1)
+    assert (tmp_path / "kinds.jpg").exists()
     picture = iio.imread(tmp_path / "synthetic.jpg").astype(int)
     assert picture.shape == (433, 1500, 3)
     red = picture[..., 0] - picture[..., 1:].max(-1) > 60  # landmarks
