@@ -53,9 +53,7 @@ def coverage_line(radii_px: np.ndarray, seen: np.ndarray) -> str:
     )
 
 
-def export(
-    checkpoint: Path, folder: Path | None, out: Path, seed: int, also: Sequence[Path] = (), steps: int = STEPS
-) -> None:
+def export(checkpoint: Path, folder: Path | None, out: Path, seed: int, also: Sequence[Path] = (), steps: int = STEPS) -> None:
     """`folder`: prepared data; none: those that the checkpoint was trained on. `also`: more, for the finder. Raises DataError."""
     if out.exists():
         raise DataError(f"{out}: is there already; remove it, or choose another --out")
@@ -63,9 +61,7 @@ def export(
     folder = folder or Path(state["settings"].get("data", "dataset/processed"))
     split = state["settings"].get("split", "")
     listed = read_split(Path(split)) if split else {}
-    train, valid = (
-        RadiographDataset(folder, split, listed.get(split), allow_missing=True) for split in ("train", "valid")
-    )
+    train, valid = (RadiographDataset(folder, split, listed.get(split), allow_missing=True) for split in ("train", "valid"))
     fits(checkpoint, state, valid)
     if ids := seen_radiographs(state, valid).get("train"):
         raise DataError(f"{checkpoint}: was trained on {len(ids)} radiographs of valid ({', '.join(ids[:5])}); take others")

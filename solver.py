@@ -128,9 +128,7 @@ class Solver:
         points_at_size = rescale(points, to_size)
         targets = draw_heatmaps(points_at_size, size, size, self.sigma * to_size)
         heatmaps, _, _ = forward(self.parallel, shrink(images, size), self.spatial_factor(size), self.precision)
-        loss, parts = ridge_loss(
-            heatmaps, targets, points_at_size, self.kernels, self.settings.ridge, share * (1 / to_size) ** 2
-        )
+        loss, parts = ridge_loss(heatmaps, targets, points_at_size, self.kernels, self.settings.ridge, share * (1 / to_size) ** 2)
         self.optimizer.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip or math.inf)

@@ -10,7 +10,7 @@ lie from each other, which needs no annotation.
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from skimage.exposure import equalize_adapthist
 
 import metrics
 from experiments.common import some_of, table
-from prediction.calibration import NO_HAND
+from prediction.calibration import NO_HAND, OUTSIDE
 from prediction.predictor import Prediction, Predictor
 from radiographs.processing import border_grey, skin_outline
 from radiographs.raw_folder import COORDINATES, find_radiographs, read_points
@@ -35,6 +35,8 @@ FRAME = 256  # px, in which errors are given
 FAR = 10  # px there, from which on a landmark is an outlier
 SKIN = 0.3  # of the way from the background to Otsu's threshold, where a hand's skin begins
 COPIES = ((30, 1.0), (-75, 1.0), (160, 1.0), (0, 0.6), (20, 0.5))  # degrees and sizes, of radiographs without landmarks
+HEADER = ["radiographs", "IPE, px", f"beyond {FAR} px, %", "not a hand, %", "wrong and not flagged, a radiograph"]
+HEADER += ["within radius, %"]
 
 Change = Callable[[np.ndarray, np.random.Generator], "Changed"]
 
@@ -245,18 +247,19 @@ class Result:
     """What became of the radiographs under one condition."""
 
     errors_px: np.ndarray  # (N, L) in the frame of the unchanged radiographs, NaN where a landmark is no longer in the picture
-    rejected: np.ndarray  # (N,) whether a radiograph was called unlike all others
-    flagged: np.ndarray  # (N, L) whether a landmark was flagged
-    counts: np.ndarray  # (N,) hands that were found in a radiograph of one
+    within: np.ndarray  # (N, L) whether a landmark lay within its radius
+    rejected: np.ndarray  # (N,) whether a radiograph was called no hand
+    flags: np.ndarray  # (N, L) texts: the flags of the landmarks
+    hands: np.ndarray  # (N,) how many were found in a radiograph of one
     evidence: np.ndarray  # (N,) of the surest
 
     def row(self) -> list[str]:
-        """Of the table: IPE, percent of landmarks beyond FAR px, percent rejected, landmarks a radiograph wrong and unflagged."""
-        far = self.errors_px > FAR
-        unsaid = (far & ~self.flagged & ~self.rejected[:, None]).sum(1).mean()
-        share = 100 * far.sum() / max(np.isfinite(self.errors_px).sum(), 1)
+        """Of the table, as HEADER says."""
+        far, present = self.errors_px > FAR, np.isfinite(self.errors_px)
+        unsaid = (far & (self.flags == "") & ~self.rejected[:, None]).sum(1).mean()
+        share, covered = (100 * part[present].sum() / max(present.sum(), 1) for part in (far, self.within))
         ipe = metrics.mean_of_present(metrics.ipe(self.errors_px))
-        return [f"{ipe:.2f}", f"{share:.1f}", f"{100 * self.rejected.mean():.0f}", f"{unsaid:.2f}"]
+        return [f"{ipe:.2f}", f"{share:.1f}", f"{100 * self.rejected.mean():.0f}", f"{unsaid:.2f}", f"{covered:.1f}"]
 
 
 def predict(predictor: Predictor, picture: np.ndarray) -> tuple[Prediction, int]:
@@ -273,18 +276,16 @@ def errors_of(prediction: Prediction, changed: Changed, points: np.ndarray, shap
 
 def try_out(predictor: Predictor, change: Change, radiographs: list[tuple[np.ndarray, np.ndarray]]) -> Result:
     """Predict radiographs, (picture, points (L, 2) px) each, under a change; the same random numbers every time."""
-    errors, rejected, flagged, counts, evidence = [], [], [], [], []
+    columns = []
     for number, (picture, points) in enumerate(radiographs):
         changed = change(picture, np.random.default_rng(number))
-        prediction, count = predict(predictor, changed.picture)
-        counts.append(count)
-        evidence.append(prediction.evidence)
-        off = errors_of(prediction, changed, points, picture.shape)
+        found, hands = predict(predictor, changed.picture)
         truth, extent = points @ changed.matrix.T + changed.shift, np.array(changed.picture.shape[::-1])
-        errors.append(np.where(((truth >= -0.5) & (truth <= extent - 0.5)).all(1), off, np.nan))
-        rejected.append(NO_HAND in prediction.flags)
-        flagged.append([bool(flag) for flag in prediction.landmark_flags])
-    return Result(np.array(errors), np.array(rejected), np.array(flagged), np.array(counts), np.array(evidence))
+        inside = ((truth >= -0.5) & (truth <= extent - 0.5)).all(1)
+        errors_px = np.where(inside, errors_of(found, changed, points, picture.shape), np.nan)
+        within = np.linalg.norm(found.points_px - truth, axis=1) <= found.radius_px
+        columns.append((errors_px, within, NO_HAND in found.flags, found.landmark_flags, hands, found.evidence))
+    return Result(*(np.array(column) for column in zip(*columns)))
 
 
 def disagreement(predictor: Predictor, picture: np.ndarray, degrees: float, size: float) -> float:
@@ -293,6 +294,20 @@ def disagreement(predictor: Predictor, picture: np.ndarray, degrees: float, size
     first, second = (predict(predictor, one)[0].points_px for one in (picture, changed.picture))
     moved = np.linalg.norm(first @ changed.matrix.T + changed.shift - second, axis=1) / size
     return float(100 * np.median(moved) / np.ptp(first, axis=0).max())
+
+
+def cut_off(results: Iterable[Result]) -> str:
+    """What became of landmarks beyond the pictures' edges, and how often more hands were found than there are."""
+    results = list(results)
+    said = np.concatenate([np.char.find(result.flags, OUTSIDE)[np.isnan(result.errors_px)] >= 0 for result in results])
+    more = sum(int((result.hands > 1).sum()) for result in results)
+    pictures = sum(len(result.hands) for result in results)
+    share = 100 * said.mean() if len(said) else 0
+    return (
+        f"of {len(said)} landmarks beyond the picture's edge {share:.1f} % are said to be outside; "
+        f"a second hand is found in {more} of {pictures} pictures of one, the least evidence of a hand is "
+        f"{min(result.evidence.min() for result in results):.2f}"
+    )
 
 
 def draw(results: dict[str, Result], path: Path) -> None:
@@ -325,10 +340,10 @@ def main(arguments: list[str] | None = None) -> None:
     for name in options.conditions:
         results[name] = try_out(predictor, CONDITIONS[name], radiographs)
         print(f"{name}: {', '.join(results[name].row())}", file=sys.stderr, flush=True)
-    header = ["radiographs", "IPE, px", f"beyond {FAR} px, %", "rejected, %", "wrong and not flagged, a radiograph"]
     rows = [[name, *result.row()] for name, result in results.items()]
-    mean = [f"{np.mean([float(row[column]) for row in rows]):.2f}" for column in range(1, len(header))]
-    print(table(header, [*rows, ["mean over conditions", *mean]]))
+    mean = [f"{np.mean([float(row[column]) for row in rows]):.2f}" for column in range(1, len(HEADER))]
+    print(table(HEADER, [*rows, ["mean over conditions", *mean]]))
+    print(cut_off(results.values()))
     if options.foreign:
         paths = [path for path in sorted(options.foreign.iterdir()) if is_radiograph(path)]
         pictures = {path.name: read_radiograph(path).pixels for path in paths}

@@ -87,7 +87,7 @@ def similarity(draw: Draw, size: Tensor) -> Tensor:
 
 
 def warp(pictures: Tensor, widths: Tensor, matrix: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:
-    """Frames laid into squares of SIDE px, their middle at `middle` (B, 2) -> the squares, and what share of each px is covered."""
+    """Frames laid into squares of SIDE px, their middle at `middle` (B, 2) -> the squares, and how much of each px is covered."""
     at = (torch.arange(SIDE * FINER) + 0.5) / FINER - 0.5
     new = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1).reshape(1, -1, 2)
     frame = torch.stack([widths, torch.ones_like(widths)], -1)[:, None]

@@ -42,9 +42,7 @@ def base_picture(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(bright).resize(size, Image.Resampling.BOX if step * factor < 1 else Image.Resampling.BILINEAR)
 
 
-def draw(
-    base: Image.Image, hands: list[Prediction], extent: tuple[int, int], names: list[str], with_names: bool
-) -> Image.Image:
+def draw(base: Image.Image, hands: list[Prediction], extent: tuple[int, int], names: list[str], with_names: bool) -> Image.Image:
     """Landmarks and bones of the hands in a picture of a radiograph of `extent` px, and their flags along the upper edge.
 
     Around landmarks with a flag lie their radii; one outside the picture is a cross where it was lost. Of several hands each has

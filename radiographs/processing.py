@@ -24,7 +24,7 @@ MAX_CUT = 0.18  # of the picture, that lies beyond a cut edge
 def tone_curve(picture: Picture, rng: np.random.Generator) -> Picture:
     """A gamma, or a steep curve around some grey."""
     if rng.random() < 0.5:
-        return picture ** np.exp(rng.uniform(-1.1, 1.1))
+        return picture ** float(np.exp(rng.uniform(-1.1, 1.1)))
     return 1 / (1 + np.exp(-rng.uniform(3, 14) * (picture - np.quantile(picture, rng.uniform(0.2, 0.8)))))
 
 
