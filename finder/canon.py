@@ -26,10 +26,10 @@ class Canon:
         """That of upright annotations (N, L, 2) px of any radiographs."""
         return cls(normalise(np.nanmean(normalise(points), 0)), margins)
 
-    def found(self, points: np.ndarray) -> "Found":
+    def found(self, points: np.ndarray, mirrored: bool = False) -> "Found":
         """Landmarks (L, 2) px of a picture, NaN where missing, as if they had been found there."""
         present = np.isfinite(points).all(1)
-        placement = fit(self.shape[present], points[present], np.ones(present.sum()), False)
+        placement = fit(self.shape[present], points[present], np.ones(present.sum()), mirrored)
         return Found(placement, self.frame(placement.undo(points)))
 
     def frame(self, points: np.ndarray | None = None) -> np.ndarray:
