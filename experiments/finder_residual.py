@@ -2,7 +2,7 @@
 
     python -m experiments.finder_residual --raw dataset --weights weights/scn_hand.pt
 
-shows it the validation radiographs of a raw folder under the geometric conditions of the stress table, and prints the median and the
+shows it the validation radiographs of a raw folder under some conditions of the stress table, and prints the median and the
 95th percentile of what is left: angle, size, place, and the view's sides.
 """
 

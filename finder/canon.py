@@ -1,5 +1,6 @@
 """How training radiographs show a joint: its mean shape, what lies around it, and which parts are bright."""
 
+import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,8 +24,11 @@ class Canon:
 
     @classmethod
     def of_landmarks(cls, points: np.ndarray, margins: np.ndarray) -> "Canon":
-        """That of upright annotations (N, L, 2) px of any radiographs."""
-        return cls(normalise(np.nanmean(normalise(points), 0)), margins)
+        """That of upright annotations (N, L, 2) px of any radiographs; a landmark that none has counts as in the middle."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of a landmark that is always missing
+            mean = np.nanmean(normalise(points), 0)
+        return cls(np.nan_to_num(normalise(mean)), margins)
 
     def found(self, points: np.ndarray, mirrored: bool = False) -> "Found":
         """Landmarks (L, 2) px of a picture, NaN where missing, as if they had been found there."""

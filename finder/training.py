@@ -44,7 +44,8 @@ def make_pool(data: list[RadiographDataset], seed: int) -> Pool:
     for one in data:
         reference = one.settings["profile"]
         reference = None if reference is None else np.array(reference)
-        for picture, at, (width, height) in zip(one.pictures, one.points_network_px, one.sizes_px):
+        shown = np.isfinite(one.points_network_px).any((1, 2))
+        for picture, at, (width, height) in zip(one.pictures[shown], one.points_network_px[shown], one.sizes_px[shown]):
             small = F.interpolate(torch.from_numpy(picture)[None, None].float(), (POOL_SIDE, POOL_SIDE), mode="area")
             small = small[0, 0].round().to(torch.uint8).numpy()
             pictures += [small, *(processed(small, reference, rng) for _ in range(PROCESSED))]
@@ -153,11 +154,13 @@ def make_batch(pool: Pool, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 def canon_of(data: RadiographDataset) -> Canon:
-    """What the radiographs of a data set have in common."""
-    low, high = np.nanmin(data.points_px, 1), np.nanmax(data.points_px, 1)
-    margins = np.stack([low + 0.5, data.sizes_px - 0.5 - high], 1) / (high - low)[:, None]
+    """What the radiographs of a data set have in common, but for those without landmarks."""
+    shown = np.isfinite(data.points_px).all(-1).sum(1) > 1
+    points, sizes = data.points_px[shown], data.sizes_px[shown]
+    low, high = np.nanmin(points, 1), np.nanmax(points, 1)
+    margins = np.stack([low + 0.5, sizes - 0.5 - high], 1) / (high - low)[:, None]
     look = np.mean([ranks(picture.astype(np.float32)) for picture in data.pictures], 0)
-    return replace(Canon.of_landmarks(data.points_px, np.nanmedian(margins, 0)), look=look)
+    return replace(Canon.of_landmarks(points, np.nanmedian(margins, 0)), look=look)
 
 
 def train_finder(data: list[RadiographDataset], steps: int, seed: int, device: torch.device, precision: str, init=None) -> Finder:

@@ -268,7 +268,7 @@ def test_real_radiographs(atlas, tmp_path):
 
 
 def test_cropped_to_the_landmarks(raw, tmp_path):
-    """However a radiograph is framed and tilted: upright, with the same room around the landmarks, and points that moved along."""
+    """However radiographs are framed and tilted: upright, with the same room around the landmarks; points move along."""
     table = read_points(raw / "all_coordinates.csv")
     lines = []
     for seed, (id, points) in enumerate(table.items()):
