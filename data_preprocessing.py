@@ -65,7 +65,7 @@ class Job:
     settings: Settings
     reference: np.ndarray | None  # the intensity profile to match
     out: Path
-    canon: Canon | None  # what is shown of a radiograph; none: all
+    canon: Canon | None = None  # what is shown of a radiograph; none: all
 
 
 def prepare(job: Job) -> dict:
