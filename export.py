@@ -129,7 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, help="prepared data that it was trained on; none: the folder that the run had")
     parser.add_argument("--out", type=Path, help=f"file to write; none: {WEIGHTS} beside the checkpoint")
     parser.add_argument("--also", type=Path, nargs="+", default=[], help="more prepared data, that the finder learns from too")
-    parser.add_argument("--finder_steps", type=int, default=STEPS, help="of the finder's training; 1000 take two minutes")
+    parser.add_argument("--finder_steps", type=int, default=STEPS, help="of the finder's training; 2000 take two minutes")
     parser.add_argument("--seed", type=int, default=0, help="of the finder's training")
     options = parser.parse_args(arguments)
 
