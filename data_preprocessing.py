@@ -98,6 +98,8 @@ def prepare(job: Job) -> dict:
         )
     size, pixels, points_px = job.settings.size, radiograph.pixels, job.points_px
     if job.canon:
+        if (present := int(np.isfinite(points_px).all(1).sum())) < 2:
+            raise DataError(f"{job.path}: --crop needs two landmarks or more, found {present}; annotate it, or remove the file")
         view = job.canon.found(points_px).view()
         pixels, points_px = sample(pixels, view), view.of_picture(points_px)
         height, width = pixels.shape

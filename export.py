@@ -37,7 +37,7 @@ FEWEST_LANDMARKS = 3  # that say how they lie
 FEWEST = 5  # validation radiographs that tell whether sides are confused
 MOST_SWAPPED, MOST_LOST = 0.05, 0.2  # of pictures that are held out
 TAKEN_AS_THEY_COME = "predict.py takes every picture as upright and filled, as the training radiographs are"
-PLACES = ("data", "split", "result", "checkpoint", "init")  # of the settings, which tell of one machine's folders
+PLACES = ("data", "also", "split", "result", "checkpoint", "init")  # of the settings, which tell of one machine's folders
 KEPT = ("network", "size", "network_size", "precision", "data", "provenance", "epoch", "valid_ipe_px", "seen")
 
 

@@ -71,7 +71,7 @@ class Settings:
     precision: str = "auto"  # auto (bfloat16 where the hardware has it, else float32), float32, tf32 (GPUs alone) or bfloat16
 
     # Augmentation, each range around no change
-    processing: float = 0.5  # share of radiographs that are changed as other equipment would: curves, noise, masks, labels, cuts
+    processing: float = 0.0  # share of radiographs that are changed as other equipment would: curves, noise, masks, labels, cuts
     intensity_scale: float = 0.2  # factor 1 +- this
     intensity_shift: float = 0.2  # +- this, of intensities in [-1, 1]
     translation: float = 0.03  # +- this fraction of the picture; more would leave few landmarks near its real border

@@ -15,13 +15,12 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 import metrics
-from augment import Augment
-from dataloader import RadiographDataset, make_loader, to_input, to_picture
+from augment import Augment, process
+from dataloader import RadiographDataset, make_loader
 from evaluation import evaluate, fits, forward, network_of, seen_radiographs, shrink
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
 from loss import ridge_loss
 from model import SCN
-from radiographs.processing import processed
 from runtime import distributed
 from runtime.checkpoint import read_checkpoint, write_checkpoint
 from runtime.device import be_deterministic, choose_device, choose_precision
@@ -33,7 +32,7 @@ from training.schedule import progress_after_epochs, schedule_factor, stage_size
 CHECK_EVERY = 10  # steps between two looks at whether the loss is finite, for which a GPU must be waited for
 CURVES_EVERY_S = 60  # seconds at least between two drawings of the curves, which take half a second
 # settings that may differ between a run and its continuation
-MAY_DIFFER = {"data", "result", "mode", "checkpoint", "test_on", "resume", "init", "debug", "device", "deterministic"}
+MAY_DIFFER = {"data", "also", "result", "mode", "checkpoint", "test_on", "resume", "init", "debug", "device", "deterministic"}
 MAY_DIFFER |= {"allow_seen", "allow_missing"}
 
 
@@ -58,7 +57,8 @@ class Solver:
         self.device = distributed.start(choose_device(settings.device))
         self.precision = distributed.gather([choose_precision(settings.precision, self.device)])[0]  # the processes must agree
         torch.backends.cudnn.benchmark = not settings.deterministic
-        self.augment = Augment.of(settings)
+        self.augment, profile = Augment.of(settings), data.settings["profile"]
+        self.reference = None if profile is None else np.array(profile)
         self.model = model.to(self.device, memory_format=torch.channels_last)
         self.parallel = distributed.wrap(self.model)  # the same, with gradients averaged over processes
         self.average = copy.deepcopy(model) if settings.averaging else model  # the network that is validated and kept
@@ -122,7 +122,9 @@ class Solver:
         `share` is the weight of its mean loss in that of all processes. With `check` a loss that is not finite raises DataError.
         """
         to_size = size / self.network_size
-        images = self.process(batch["image"], generator, part).to(self.device, non_blocking=True)
+        images = process(batch["image"], self.settings.processing, self.reference, generator, part).to(
+            self.device, non_blocking=True
+        )
         images, points = self.augment(images, batch["points"][part], generator, part, len(batch["image"]))
         points = points.to(self.device, non_blocking=True)
         points_at_size = rescale(points, to_size)
@@ -140,17 +142,6 @@ class Solver:
         self.update_average()
         predicted_at_size, _ = decode_heatmaps(heatmaps.detach())
         return parts["heatmaps"].detach(), (predicted_at_size - points_at_size).norm(dim=-1) / to_size
-
-    def process(self, images: Tensor, generator: torch.Generator, part: slice) -> Tensor:
-        """This process's part of a batch (B, 1, H, W), some radiographs of it changed as other equipment would."""
-        chosen = torch.rand(len(images), generator=generator)[part] < self.settings.processing
-        seeds = torch.randint(2**62, (len(images),), generator=generator)[part]
-        images, profile = images[part].clone(), self.data_settings["profile"]
-        reference = None if profile is None else np.array(profile)
-        for i in chosen.nonzero().flatten().tolist():
-            picture = processed(to_picture(images[i, 0]), reference, np.random.default_rng(seeds[i].item()))
-            images[i, 0] = to_input(picture)
-        return images
 
     def spatial_factor(self, size: int) -> int:
         """Of the spatial configuration, which keeps its grid at every resolution, so that it need not learn anew."""

@@ -25,9 +25,10 @@ import metrics
 from experiments.common import some_of, table
 from prediction.calibration import NO_HAND, OUTSIDE
 from prediction.predictor import Prediction, Predictor
-from radiographs.processing import border_grey, skin_outline
+from radiographs.processing import skin_outline
 from radiographs.raw_folder import COORDINATES, find_radiographs, read_points
 from radiographs.reading import is_radiograph, read_radiograph
+from radiographs.view import border_grey
 from runtime.command import exit_status
 from training.figures import save
 
@@ -311,13 +312,16 @@ def cut_off(results: Iterable[Result]) -> str:
 
 
 def draw(results: dict[str, Result], path: Path) -> None:
-    """Percent of landmarks beyond FAR px, a bar a condition."""
+    """IPE and its standard deviation over radiographs, a bar a condition."""
     figure = Figure(figsize=(9, 0.22 * len(results) + 1), layout="constrained")
     axes = figure.subplots()
-    shares = [100 * (result.errors_px > FAR).sum() / max(np.isfinite(result.errors_px).sum(), 1) for result in results.values()]
-    axes.barh(list(results), shares, color="tab:red")
+    ipes = [metrics.ipe(result.errors_px) for result in results.values()]
+    axes.barh(
+        list(results), [np.nanmean(ipe) for ipe in ipes], xerr=[np.nanstd(ipe) for ipe in ipes], color="tab:blue", ecolor="0.4"
+    )
     axes.invert_yaxis()
-    axes.set(xlabel=f"landmarks more than {FAR} px off, %", xlim=(0, 100))
+    axes.set(xlabel=f"IPE, px of the {FRAME} x {FRAME} frame", xlim=(0, None))
+    axes.margins(y=0.01)
     axes.grid(True, axis="x", alpha=0.3)
     save(figure, path)
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from experiments.stress import FAR, Changed, errors_of, mirrored, placed, still, together
 from prediction.predictor import Predictor
-from radiographs.processing import border_grey
 from radiographs.raw_folder import COORDINATES, find_radiographs, read_points
 from radiographs.reading import read_radiograph
+from radiographs.view import border_grey
 from runtime.command import exit_status
 
 ROWS = 1200  # px, of a radiograph at full size

@@ -15,6 +15,7 @@ from finder.placement import Placement, agreeing, complex_of, fit, place, withou
 from heatmap import decode_heatmaps
 from model import SCN
 from radiographs.view import View, sample
+from runtime.device import autocast
 
 SIDE = 64  # px of the square that the network sees
 NETWORK = {"channels": 32, "spatial_factor": 4, "dropout": 0.0}
@@ -57,17 +58,18 @@ def standardise(pictures: Tensor) -> Tensor:
 class Finder:
     """`find(pixels)` -> where hands lie in a picture, the surest first."""
 
-    def __init__(self, canon: Canon, network: SCN):
+    def __init__(self, canon: Canon, network: SCN, precision: str = "float32"):
+        self.precision = precision
         self.canon, self.network = canon, network.eval().to(memory_format=torch.channels_last)
         self.device = next(network.parameters()).device
 
     @classmethod
-    def from_file(cls, stored: dict, device: torch.device) -> "Finder":
+    def from_file(cls, stored: dict, device: torch.device, precision: str = "float32") -> "Finder":
         """From what a weights file holds under "finder"."""
         shape, margins, look = (stored[name].double().numpy() for name in ("shape", "margins", "look"))
         network = make_network(len(shape)).to(device)
         network.load_state_dict(stored["weights"])
-        return cls(Canon(shape, margins, look, tuple(stored["reflections"])), network)
+        return cls(Canon(shape, margins, look, tuple(stored["reflections"])), network, precision)
 
     def to_file(self) -> dict:
         """What a weights file holds under "finder", the weights in half precision."""
@@ -79,7 +81,8 @@ class Finder:
     def see(self, pictures: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Squares of SIDE px -> the peaks of their heatmaps."""
         images = standardise(torch.from_numpy(np.stack(pictures))[:, None].to(self.device))
-        heatmaps, _, _ = self.network(images.contiguous(memory_format=torch.channels_last))
+        with autocast(self.device, self.precision):
+            heatmaps, _, _ = self.network(images.contiguous(memory_format=torch.channels_last))
         return peaks(heatmaps)
 
     def find(self, pixels: np.ndarray) -> list[Found]:

@@ -3,14 +3,14 @@
 Points are complex numbers here, x + iy: turning and enlarging is a product, and mirroring the conjugate.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 TOLERANCE = 0.2  # shape units: how far from the fitted shape a landmark counts
 WIDER = 0.5  # shape units, of landmarks that are taken for seen: a spread thumb's tip lies so far from the mean one
 LEAST_SEEN = 0.1  # of a peak's agreement, for that
-TRIED = 14  # landmarks, the surest, whose pairs are tried
+TRIED = 11  # landmarks, the surest, whose pairs are tried
 LEAST_SPAN = 0.4  # of the shape's size, between two landmarks that a similarity is fitted to
 ROUNDS = 5  # of fitting to those landmarks that agree
 
@@ -70,17 +70,21 @@ def agreement(shape: np.ndarray, turn: np.ndarray, shift: np.ndarray, points: np
     return heights * np.maximum(1 - off * off, 0)
 
 
+def agreement_with(placement: Placement, shape: np.ndarray, points: np.ndarray, heights: np.ndarray, within=TOLERANCE):
+    """How much each peak (L, K, 2) px of height (L, K) agrees with a placement of a shape (L, 2): (L, K) in [0, 1]."""
+    source = complex_of(shape).conj() if placement.mirrored else complex_of(shape)
+    turn, shift = np.array([placement.turn]), np.array([placement.shift])
+    return agreement(source, turn, shift, complex_of(points), heights, within)[0]
+
+
 def support(placement: Placement, shape: np.ndarray, points: np.ndarray, heights: np.ndarray) -> float:
     """How much peaks (L, K, 2) px of heights (L, K) agree with a placement: 0 to 1."""
-    source = complex_of(shape).conj() if placement.mirrored else complex_of(shape)
-    agreed = agreement(source, np.array([placement.turn]), np.array([placement.shift]), complex_of(points), heights)
-    return float(agreed.max(-1).mean())
+    return float(agreement_with(placement, shape, points, heights).max(-1).mean())
 
 
 def agreeing(placement: Placement, shape: np.ndarray, points: np.ndarray, heights: np.ndarray) -> np.ndarray:
     """Of each landmark the peak that agrees most with a placement: (L, 2) px, NaN where none does."""
-    source = complex_of(shape).conj() if placement.mirrored else complex_of(shape)
-    agreed = agreement(source, np.array([placement.turn]), np.array([placement.shift]), complex_of(points), heights, WIDER)[0]
+    agreed = agreement_with(placement, shape, points, heights, WIDER)
     nearest = points[np.arange(len(shape)), agreed.argmax(1)]
     return np.where(agreed.max(1)[:, None] > LEAST_SEEN, nearest, np.nan)
 
@@ -114,13 +118,12 @@ def place(shape: np.ndarray, points: np.ndarray, heights: np.ndarray, reflection
 def refined(placement: Placement, shape: np.ndarray, points: np.ndarray, heights: np.ndarray) -> Placement:
     """A placement fitted to the peaks that agree with it, again and again; its support is that of the result."""
     for _ in range(ROUNDS):
-        source = complex_of(shape).conj() if placement.mirrored else complex_of(shape)
-        agreed = agreement(source, np.array([placement.turn]), np.array([placement.shift]), complex_of(points), heights)[0]
+        agreed = agreement_with(placement, shape, points, heights)
         if (agreed.max(1) > 0).sum() < min(3, len(shape)):
             break
         nearest = points[np.arange(len(shape)), agreed.argmax(1)]
         placement = fit(shape, nearest, agreed.max(1), placement.mirrored)
-    return Placement(placement.turn, placement.shift, placement.mirrored, support(placement, shape, points, heights))
+    return replace(placement, support=support(placement, shape, points, heights))
 
 
 def without(placement: Placement, shape: np.ndarray, points: np.ndarray, heights: np.ndarray) -> np.ndarray:

@@ -193,4 +193,4 @@ def train_finder(data: list[RadiographDataset], steps: int, seed: int, device: t
                 bar.set_postfix_str(f"loss {loss.item():.2f}")
     with torch.no_grad():
         torch._foreach_copy_(list(network.parameters()), average)
-    return Finder(canon_of(data[0]), network)
+    return Finder(canon_of(data[0]), network, precision)

@@ -70,7 +70,7 @@ def hold_out(predictor: Predictor, data: RadiographDataset, seed: int) -> HeldOu
             (hands,) = predictor.predict([picture])
             hand = max(hands, key=lambda hand: hand.evidence)
             inside = ((points >= -0.5) & (points <= np.array(picture.shape[::-1]) - 0.5)).all(1)
-            errors_px = np.where(inside, np.linalg.norm(hand.points_px - points, axis=1) / hand.scale, np.nan)
+            errors_px = np.where(inside, np.linalg.norm(hand.points_px - points, axis=1) / hand.px_per_network_px, np.nan)
             lost = bool(np.nanmedian(errors_px) > LOST * predictor.network_size)
             columns.append((errors_px, hand.confidence, hand.evidence, hand.mirrored != mirrored, lost, not copy))
     return HeldOut(*(np.array(column) for column in zip(*columns)))

@@ -36,7 +36,7 @@ def landmark_rows(name: str, names: list[str], radiograph: Radiograph, predictio
     spacing = np.array(radiograph.spacing_mm or (np.nan, np.nan))
     points_mm = prediction.points_px * spacing
     radius_mm = prediction.radius_px * np.sqrt(spacing.prod())
-    more = ["; ".join(prediction.flags), prediction.lies, radiograph.spacing_from]
+    more = ["; ".join(prediction.flags), prediction.orientation, radiograph.spacing_from]
     hand = safe(name), prediction.hand, prediction.side
     return [
         [

@@ -102,12 +102,12 @@ class Page:
         small.save(content, "JPEG", quality=75)
         flags = flags_of(hands)
         least = min(float(hand.confidence.min()) for hand in hands)
-        lies = "; ".join(" ".join([hand.side, hand.lies]).strip() for hand in hands)
+        orientations = "; ".join(" ".join([hand.side, hand.orientation]).strip() for hand in hands)
         card = (
             f'<a class="{"bad" if flags else "good"}" href="overlays/{quote(overlay_name)}">'
             f'<img src="data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}" alt="">'
             f"<b>{html.escape(name)}</b><br>{html.escape(', '.join(flags) or 'nothing flagged')}<br>"
-            f"least confidence {least:.2f}; {html.escape(lies)}</a>\n"
+            f"least confidence {least:.2f}; {html.escape(orientations)}</a>\n"
         )
         self.places.append((not flags, least, self.file.tell(), len(card.encode())))
         self.file.write(card.encode())

@@ -41,12 +41,12 @@ class Prediction:
     radius_px: np.ndarray  # (L,) of circles that hold the truth: `Calibration.radii_px` says how often
     flags: list[str]  # what is wrong with the radiograph
     landmark_flags: list[str]  # (L) what is wrong with each landmark
-    lies: str = "upright"  # how it lies in the radiograph
+    orientation: str = "upright"  # how it lies in the radiograph
     mirrored: bool = False  # against the training radiographs
     side: str = ""  # left or right; blank for other joints
     hand: int = 1  # its number in the radiograph, from left to right
     evidence: float = 1.0  # 0 to 1: how much there is of the joint
-    scale: float = 1.0  # px of the radiograph a px of the network's frame
+    px_per_network_px: float = 1.0  # px of the radiograph a px of the network's frame
 
 
 @dataclass
@@ -58,15 +58,16 @@ class Look:
     found: Found | None  # none: all of the picture, taken as upright
     negative: bool | None = None  # whether dark bone is to be made bright; none: not known yet
     outlined: bool = True
-    points: np.ndarray = field(default_factory=lambda: np.empty(0))  # (L, 2) px of the view
+    points_view_px: np.ndarray = field(default_factory=lambda: np.empty(0))  # (L, 2)
     confidence: np.ndarray = field(default_factory=lambda: np.empty(0))  # (L,)
+    evidence: float = 0.0  # of the joint, once all looks are done
 
     @property
     def points_px(self) -> np.ndarray:
-        return self.view.to_picture(self.points)
+        return self.view.to_picture(self.points_view_px)
 
     @property
-    def lies(self) -> str:
+    def orientation(self) -> str:
         """How the hand lies in the picture."""
         turned = round(self.found.placement.degrees) if self.found else 0
         parts = [f"turned by {turned} degrees"] if abs(turned) > UPRIGHT else []
@@ -100,10 +101,10 @@ class Predictor:
         self.spatial_factor = self.model.spatial_factor * self.size // self.network_size
         self.names = state["names"]
         self.calibration = Calibration.from_file({name: value.cpu().numpy() for name, value in state["trust"].items()})
+        self.precision = choose_precision(precision, self.device, state["precision"])
         self.finder = None
         if orientation == "auto" and state.get("finder"):
-            self.finder = Finder.from_file(state["finder"], self.device)
-        self.precision = choose_precision(precision, self.device, state["precision"])
+            self.finder = Finder.from_file(state["finder"], self.device, self.precision)
         self.fitted_heights = state.get("confidence") == FITTED_HEIGHT  # what its calibration is for; else the highest pixel
         self.is_hand = self.names == list(NAMES)
 
@@ -124,6 +125,8 @@ class Predictor:
         for _ in range(LOOKS - 1):
             pending = [look for look in pending if self.corrected(look)]
             self.look(pictures, pending)
+        for look in looks:
+            look.evidence = self.evidence(look)
         return [self.hands_of([look for look in looks if look.picture == i], pixels) for i, pixels in enumerate(pictures)]
 
     def first_looks(self, number: int, pixels: np.ndarray) -> list[Look]:
@@ -143,7 +146,7 @@ class Predictor:
         if not self.fitted_heights:
             heights = heatmaps.amax((-2, -1)).float()
         for look, outline, found, confidence in zip(looks, outlines, points.cpu().double(), heights.cpu().double()):
-            look.points, look.confidence = found.numpy(), confidence.numpy()
+            look.points_view_px, look.confidence = found.numpy(), confidence.numpy()
             look.outlined = outline is None or outline_is_plausible(outline)
 
     def square(self, pixels: np.ndarray, look: Look) -> np.ndarray:
@@ -187,29 +190,33 @@ class Predictor:
 
     def hands_of(self, looks: list[Look], pixels: np.ndarray) -> list[Prediction]:
         """The hands of one picture, from left to right. The surest stays, others that are none are dropped."""
-        looks = sorted(looks, key=self.evidence, reverse=True)
         kept: list[Look] = []
-        for look in looks:
-            if not kept or (self.evidence(look) >= self.calibration.least_evidence and not same(look, kept)):
+        for look in sorted(looks, key=lambda look: look.evidence, reverse=True):
+            if not kept or (look.evidence >= self.calibration.least_evidence and not same(look, kept)):
                 kept.append(look)
         kept.sort(key=lambda look: look.points_px[:, 0].mean())
-        hands = [self.describe(look, pixels.shape[::-1]) for look in kept]
-        for number, hand in enumerate(hands, 1):
-            hand.hand = number
-        return hands
+        return [self.describe(look, number, pixels.shape[::-1]) for number, look in enumerate(kept, 1)]
 
-    def describe(self, look: Look, extent: tuple[int, int]) -> Prediction:
-        points_px, confidence, evidence = look.points_px, look.confidence, self.evidence(look)
-        radius_px = self.calibration.radii_px(confidence) * look.view.scale
-        frame_px = look.view.scale * self.network_size
-        flags, landmark_flags = self.calibration.flags(points_px, confidence, extent, frame_px)
-        if evidence < self.calibration.least_evidence:
+    def describe(self, look: Look, number: int, extent: tuple[int, int]) -> Prediction:
+        per_px = look.view.scale
+        flags, landmark_flags = self.calibration.flags(look.points_px, look.confidence, extent, per_px * self.network_size)
+        if look.evidence < self.calibration.least_evidence:
             flags = [NO_HAND if self.is_hand else UNLIKE_TRAINING]
         if not look.outlined:
             flags.append(NO_OUTLINE)
         side = ("right" if look.mirrored else "left") if self.is_hand and self.finder else ""
         return Prediction(
-            points_px, confidence, radius_px, flags, landmark_flags, look.lies, look.mirrored, side, 1, evidence, look.view.scale
+            look.points_px,
+            look.confidence,
+            self.calibration.radii_px(look.confidence) * per_px,
+            flags,
+            landmark_flags,
+            orientation=look.orientation,
+            mirrored=look.mirrored,
+            side=side,
+            hand=number,
+            evidence=look.evidence,
+            px_per_network_px=per_px,
         )
 
 

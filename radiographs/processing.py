@@ -14,6 +14,7 @@ from skimage.filters import threshold_otsu
 from skimage.measure import label
 
 from radiographs.network_frame import to_8_bit
+from radiographs.view import border_grey
 
 Picture = np.ndarray
 Process = Callable[[Picture, np.random.Generator], Picture]
@@ -51,11 +52,6 @@ def noise(picture: Picture, rng: np.random.Generator) -> Picture:
 
 def blur(picture: Picture, rng: np.random.Generator) -> Picture:
     return gaussian_filter(picture, rng.uniform(0.001, 0.007) * len(picture))
-
-
-def border_grey(picture: Picture) -> float:
-    """The median of a picture's border."""
-    return float(np.median(np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])))
 
 
 def skin_outline(picture: Picture, share: float) -> np.ndarray:

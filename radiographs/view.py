@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-FINEST = 8  # samples at most along each axis of a pixel, before they are averaged
+FINEST = 4  # samples at most along each axis of a pixel, before they are averaged
 
 
 @dataclass(frozen=True)
@@ -54,27 +54,32 @@ class View:
         return float(np.sqrt(abs(np.linalg.det(self.matrix))))
 
 
+def border_grey(picture: np.ndarray) -> float:
+    """The median of a picture's border."""
+    return float(np.median(np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])))
+
+
 def sample(pixels: np.ndarray, view: View, beyond: str = "border") -> np.ndarray:
     """A view of a picture (rows, columns) -> (height, width) float32.
 
     Every pixel is the mean of finer samples where the view is coarser than the picture, so fine detail does not alias. Beyond
     the picture its border is repeated, or with `beyond` "median" there is one grey, the median of the border.
     """
-    pixels = np.ascontiguousarray(pixels, np.float32)
-    across, down = view.matrix.T
-    coarseness = max(np.hypot(*across), np.hypot(*down))
-    while coarseness > FINEST:  # first halved: the mean of 2 x 2 px, whose centres lie at 2 p + 0.5
-        pixels = F.avg_pool2d(torch.from_numpy(pixels)[None, None], 2, ceil_mode=True)[0, 0].numpy()
-        across, down, coarseness = across / 2, down / 2, coarseness / 2
+    picture = torch.from_numpy(np.ascontiguousarray(pixels, np.float32))[None, None]
+    while coarseness(view) > FINEST:  # first halved: the mean of 2 x 2 px, whose centres lie at 2 p + 0.5
+        picture = F.avg_pool2d(picture, 2, ceil_mode=True)
         view = View(view.matrix / 2, view.shift / 2 - 0.25, view.extent)
-    fine = int(np.clip(np.ceil(coarseness), 1, FINEST))
-    x, y = ((np.arange(n * fine, dtype=np.float32) + 0.5) / fine - 0.5 for n in view.extent)
-    at = x[None, :, None] * across.astype(np.float32) + y[:, None, None] * down.astype(np.float32) + view.shift.astype(np.float32)
-    height, width = pixels.shape
-    grid = torch.from_numpy((2 * at + 1) / np.array([width, height], np.float32) - 1)[None]
-    picture = torch.from_numpy(pixels)[None, None]
-    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    fill = float(np.median(border)) if beyond == "median" else 0.0
+    fine = max(1, int(np.ceil(coarseness(view))))
+    extent, size = np.array(view.extent), np.array(picture.shape[:1:-1])
+    middle = view.to_picture(extent / 2 - 0.5)  # grid_sample counts from the middles, in halves of the sides
+    theta = np.concatenate([view.matrix * extent / size[:, None], ((2 * middle + 1) / size - 1)[:, None]], 1)
+    grid = F.affine_grid(torch.from_numpy(theta[None]).float(), [1, 1, *(extent[::-1] * fine).tolist()], align_corners=False)
+    fill = border_grey(pixels) if beyond == "median" else 0.0
     padding = "zeros" if beyond == "median" else "border"
     samples = F.grid_sample(picture - fill, grid, mode="bilinear", padding_mode=padding, align_corners=False) + fill
     return F.avg_pool2d(samples, fine)[0, 0].numpy()
+
+
+def coarseness(view: View) -> float:
+    """px of the picture a px of the view, along the coarser of its axes."""
+    return float(np.linalg.norm(view.matrix, axis=0).max())

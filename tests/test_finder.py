@@ -234,7 +234,7 @@ def test_the_shipped_network_finds_a_hand_that_lies_anyhow(predictor, hand, degr
     picture, points = lying(hand, degrees, size, mirrored)
     ((found,),) = predictor.predict([255 - picture if negative else picture])
     assert found.side == ("right" if mirrored else "left") and found.hand == 1
-    assert ("inverted" in found.lies) == negative and ("mirrored" in found.lies) == mirrored
+    assert ("inverted" in found.orientation) == negative and ("mirrored" in found.orientation) == mirrored
     assert np.median(np.linalg.norm(found.points_px - points, axis=1)) < 2.5 * size  # px of a picture of 512 rows
     assert not {"not a hand"} & set(found.flags)
 

@@ -292,3 +292,13 @@ def test_cropped_to_the_landmarks(raw, tmp_path):
             bright = (picture - np.median(picture)).clip(0) ** 4 * (np.abs(near[1] - x) < 5) * (np.abs(near[0] - y) < 5)
             assert (bright * near[1]).sum() / bright.sum() == pytest.approx(x, abs=0.8)
             assert (bright * near[0]).sum() / bright.sum() == pytest.approx(y, abs=0.8)
+
+
+def test_one_landmark_is_nothing_to_crop_to(raw, tmp_path):
+    lines = (raw / "all_coordinates.csv").read_text().splitlines()
+    id, x, y, *rest = lines[0].split(",")
+    lines[0] = ",".join([id, x, y, *[""] * len(rest)])
+    (raw / "all_coordinates.csv").write_text("\n".join(lines) + "\n")
+    ran = preprocess(raw, tmp_path / "out", "--crop")
+    assert ran.returncode == 1 and f"{id}.png: --crop needs two landmarks or more, found 1" in ran.stderr
+    assert "Traceback" not in ran.stderr and "Warning" not in ran.stderr

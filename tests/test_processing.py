@@ -7,7 +7,8 @@ from scipy.stats import spearmanr
 
 from phantom.drawing import draw_hand
 from radiographs.network_frame import intensity_profile, resize_square
-from radiographs.processing import CHANCES, border_grey, collimation, cut, labels, mask, processed, skin_outline
+from radiographs.processing import CHANCES, collimation, cut, labels, mask, processed, skin_outline
+from radiographs.view import border_grey
 
 HAND = resize_square(draw_hand(2)[0].astype(np.float32), 128)
 PALM = np.s_[75:100, 45:65]
