@@ -9,9 +9,12 @@ workers.
 
 import argparse
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from phantom.data_set import COUNTS, write_data_set
+from phantom.drawing import SHAPE, shape_model
 from phantom.kinds import KINDS, in_turn, parse_kinds
 from radiographs.raw_folder import SPLITS
 from runtime.command import FEWER_WORKERS, alone_in, cores, exit_status
@@ -37,6 +40,7 @@ def main() -> int:
         default={"atlas": 1},
         help=f"some of {', '.join(KINDS)}; a share may follow each: atlas:4,infant:1 (default: atlas)",
     )
+    parser.add_argument("--shape", type=Path, default=SHAPE, help="the shape model, which python -m phantom.shape builds")
     parser.add_argument("--workers", type=int, default=cores(), help="processes")
     options = parser.parse_args()
     counts = {split: getattr(options, split) for split in SPLITS}
@@ -45,7 +49,8 @@ def main() -> int:
 
     def work() -> None:
         with alone_in(options.out):
-            turns = [KINDS[kind] for kind in in_turn(options.kinds)]
+            shape_model(options.shape)  # a file that is none is refused here, not by every worker
+            turns = [replace(KINDS[kind], shape_model=partial(shape_model, options.shape)) for kind in in_turn(options.kinds)]
             write_data_set(options.out, counts, options.seed, options.workers, turns=turns)
 
     return exit_status(work, less_memory=FEWER_WORKERS)

@@ -23,8 +23,8 @@ COLUMNS = 500, 950
 
 
 @cache
-def shape_model() -> shapes.ShapeModel:
-    return shapes.load(SHAPE)
+def shape_model(path: Path = SHAPE) -> shapes.ShapeModel:
+    return shapes.load(path)
 
 
 def maturity_of(shape: np.ndarray, rng: np.random.Generator) -> float:
@@ -68,6 +68,7 @@ def unprocessed(grey: np.ndarray, depth: np.ndarray, points: np.ndarray, rng: np
 class Steps:
     """What a radiograph is made by; a kind of radiograph, or an experiment, gives another function of the same form."""
 
+    shape_model: Callable = shape_model
     sample_shape: Callable = shapes.sample
     maturity_of: Callable = maturity_of
     pose: Callable = pose
@@ -99,7 +100,7 @@ def draw_hand(seed, masks: dict[str, np.ndarray] | None = None, steps: Steps = S
     bool, where each bone is.
     """
     rng = np.random.default_rng(seed)
-    shape = steps.sample_shape(shape_model(), rng)
+    shape = steps.sample_shape(steps.shape_model(), rng)
     maturity = steps.maturity_of(shape, rng)
     posed = steps.pose(shape, rng)
     points, columns = steps.place(posed[:, :2], rng)
