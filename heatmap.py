@@ -35,6 +35,18 @@ def draw_heatmaps(points: Tensor, height: int, width: int, sigma: float) -> Tens
     return vertical[..., :, None] * horizontal[..., None, :]
 
 
+def draw_ellipses(points: Tensor, height: int, width: int, covariances: Tensor) -> Tensor:
+    """As `draw_heatmaps`, with Gaussians of any width and tilt: covariances (L, 2, 2) px² of points (..., L, 2)."""
+    present = points.isfinite().all(-1)
+    x, y = points.where(present[..., None], 0).split(1, dim=-1)
+    dx = torch.arange(width, device=points.device, dtype=points.dtype) - x
+    dy = torch.arange(height, device=points.device, dtype=points.dtype) - y
+    precision = torch.linalg.inv(covariances)[:, :, :, None, None]
+    square = precision[:, 0, 0] * dx[..., None, :] ** 2 + precision[:, 1, 1] * dy[..., :, None] ** 2
+    square = square + 2 * precision[:, 0, 1] * dx[..., None, :] * dy[..., :, None]
+    return torch.exp(-0.5 * square) * present[..., None, None]
+
+
 def decode_heatmaps(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     """The sub-pixel centre and the height of each heatmap's highest peak.
 

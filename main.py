@@ -67,6 +67,8 @@ class Settings:
     beta2: float = 0.99  # of Adam: a short memory, since gradients are tiny at first and then grow fast
     gradient_clip: float = 1.0  # norm that longer gradients are cut to: a product of two maps yields very long ones; 0: none
     ridge: float = 1e-4  # lambda of the loss, on the squared weights (weight decay)
+    learn_sigma: float = 0.0  # penalty on the squared widths, px², of heatmaps that learn their widths; 0: all as prepared
+    anisotropic: bool = False  # with it: their length, breadth and direction
     averaging: float = 0.99  # decay per step of the averaged weights (EMA), which are the ones validated and tested; 0: none
     seed: int = 0  # of weights, order, augmentation and dropout
     device: str = "auto"  # auto, cpu or cuda
@@ -99,7 +101,16 @@ RESUMED = (LAST, PREVIOUS, folder_of(Path(), 1) / LAST)  # any of which a folder
 NETWORK = ("channels", "levels", "spatial_kernel", "spatial_factor", "dropout")  # what SCN is built with
 POSITIVE = ("channels", "levels", "spatial_kernel", "spatial_factor", "batch_size", "learning_rate", "elastic_intervals")
 FRACTIONS = ("dropout", "beta1", "beta2", "averaging")
-NOT_NEGATIVE = ("folds", "processing", "warmup", "gradient_clip", "ridge", "seed", *(field.name for field in fields(Augment)))
+NOT_NEGATIVE = (
+    "folds",
+    "processing",
+    "warmup",
+    "gradient_clip",
+    "ridge",
+    "learn_sigma",
+    "seed",
+    *(field.name for field in fields(Augment)),
+)
 
 
 def read_settings(arguments: list[str] | None = None) -> Settings:
