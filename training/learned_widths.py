@@ -8,7 +8,7 @@ ever.
 import torch
 from torch import Tensor, nn
 
-from heatmap import draw_ellipses
+from heatmap import SMALLEST_SIGMA, draw_ellipses
 
 SPEED = 5.0  # times as fast as the network's weights the logarithms of the widths move
 
@@ -29,16 +29,17 @@ class LearnedWidths(nn.Module):
         """(landmarks, 2) px of the network frame."""
         return self.sigma * (SPEED * self.logs).exp().expand(-1, 2)
 
-    def covariances(self) -> Tensor:
-        """(landmarks, 2, 2) px² of the network frame."""
+    def draw(self, points: Tensor, size: int, to_size: float) -> Tensor:
+        """Targets (B, landmarks, size, size) at points (B, landmarks, 2) px of a frame `to_size` times the network's.
+
+        None is narrower than can be learnt at that size.
+        """
+        deviations = to_size * self.deviations().clamp_min(SMALLEST_SIGMA / to_size)
         angle = SPEED * self.turns
         turn = torch.stack([torch.stack([angle.cos(), -angle.sin()], -1), torch.stack([angle.sin(), angle.cos()], -1)], -2)
-        return turn @ torch.diag_embed(self.deviations() ** 2) @ turn.mT
-
-    def draw(self, points: Tensor, size: int, to_size: float) -> Tensor:
-        """Targets (B, landmarks, size, size) at points (B, landmarks, 2) px of a frame `to_size` times the network's."""
-        heights = self.sigma**2 / self.deviations().prod(-1)
-        return heights[:, None, None] * draw_ellipses(points, size, size, self.covariances() * to_size**2)
+        heights = (to_size * self.sigma) ** 2 / deviations.prod(-1)
+        covariances = turn @ torch.diag_embed(deviations**2) @ turn.mT
+        return heights[:, None, None] * draw_ellipses(points, size, size, covariances)
 
     def penalty(self) -> Tensor:
         """The sum over landmarks of the mean square of their deviations, px²."""
