@@ -242,7 +242,7 @@ class Solver:
         if len(fitting) <= len(own) / 2:
             raise DataError(f"{path}: is another network than the model settings ask for; use its settings, or a blank --init")
         for role, digests in state.get("seen", {}).items():
-            self.seen[role] += digests
+            self.seen[role] = self.seen.get(role, []) + digests
         self.model.load_state_dict(own | fitting)
         self.average.load_state_dict(own | fitting)
         print(f"starting from {path}" + (f"; random, because their shapes differ: {', '.join(anew)}" if anew else ""))

@@ -88,3 +88,17 @@ def test_a_cross_validation_goes_on(data, tmp_path, capsys):
     again = torch.load(cut / "best.pt", weights_only=True)["weights"]
     assert all(torch.equal(before[1][name], again[name]) for name in again)
     assert not (cut / "valid.json").exists()
+
+
+def test_folds_start_from_those_of_another_cross_validation(data, tmp_path, capsys):
+    """Each from its own, so that none has seen what it is measured on; and any run may start one."""
+    assert cross_validated(capsys, data, tmp_path / "plain", "--stages", "32x1")[0] == 0
+    first = ("--folds", 2, "--test_on", "valid", "--init", tmp_path / "plain" / "best.pt")
+    status, said = cross_validated(capsys, data, tmp_path / "leaky", *first)
+    assert status == 1 and "was trained on" in said  # the first run has seen what the folds hold out
+    still = ("--folds", 2, "--test_on", "valid", "--learning_rate", "1e-12", "--ridge", 0)
+    assert cross_validated(capsys, data, tmp_path / "one", *still[:4])[0] == 0
+    assert cross_validated(capsys, data, tmp_path / "two", *still, "--init", tmp_path / "one")[0] == 0
+    for name in ("fold_1/best.pt", "fold_2/best.pt", "best.pt"):
+        one, two = (torch.load(tmp_path / run / name, weights_only=True)["weights"] for run in ("one", "two"))
+        assert all(torch.allclose(one[key], two[key], atol=1e-6) for key in one), name
