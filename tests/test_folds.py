@@ -7,6 +7,7 @@ import pytest
 import torch
 from conftest import SMALL_RUN, SPLITS, rows_of
 
+import export
 from main import main
 from runtime.files import DataError
 from training.folds import parts
@@ -59,6 +60,17 @@ def test_every_radiograph_is_predicted_by_a_network_that_has_not_seen_it(data, t
     assert f"{np.mean(of_folds):.3f} ± {np.std(of_folds, ddof=1):.3f} px" in said
     assert json.loads((run / "test.json").read_text())["images"] == len(SPLITS["test"])
     assert {row["valid_ipe_px"] for row in rows_of(run / "metrics.csv")} == {""}
+
+    export.export(run / "best.pt", None, run / "weights.pt", seed=0, steps=2)
+    made = torch.load(run / "weights.pt", weights_only=True)
+    assert made["held_out"] == {"radiographs": len(HELD), "folds": 3}
+    assert made["held_out_ipe_px"] == pytest.approx(figures["ipe_px"], abs=0.02)
+    assert f"exchangeable with the {len(HELD)} held-out ones" in capsys.readouterr().out
+    (run / "fold_1").rename(run / "other")
+    (run / "fold_2").rename(run / "fold_1")
+    (run / "other").rename(run / "fold_2")
+    with pytest.raises(DataError, match=r"fold_1/best\.pt: was trained on"):
+        export.export(run / "best.pt", None, run / "again.pt", seed=0, steps=2)
 
 
 def test_a_cross_validation_goes_on(data, tmp_path, capsys):
