@@ -9,7 +9,7 @@ for each form the share of landmarks that lie within their regions, over all and
 import argparse
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +23,7 @@ from prediction.regions import (
     Regions,
     calibrate_regions,
     conformal_quantile,
-    conjugate,
-    excess,
     mahalanobis,
-    root,
     semi_axes,
     whiten,
 )
@@ -61,22 +58,26 @@ def circles(known: Found, new: Found) -> np.ndarray:
     return np.eye(2) * (radii / np.maximum(new.confidence, LEAST_CONFIDENCE))[..., None, None] ** 2
 
 
+def plain(found: Found) -> np.ndarray:
+    """Covariances of heatmaps that all look the same, and round."""
+    return np.broadcast_to((CLEAR * found.target_px2 + 1) * np.eye(2), found.covariances.shape)
+
+
 def from_errors(known: Found, new: Found) -> np.ndarray:
-    """One ellipse for each landmark, whatever its heatmap looks like."""
-    plain = (CLEAR * known.target_px2 + 1) * np.eye(2)
-    regions = calibrate_regions(known.residuals, np.broadcast_to(plain, known.covariances.shape), known.target_px2)
-    return regions.of(np.broadcast_to(plain, new.covariances.shape), new.confidence)
+    """One ellipse for each landmark, whatever form its heatmap has."""
+    return from_both(replace(known, covariances=plain(known)), replace(new, covariances=plain(new)))
 
 
 def from_heatmaps(known: Found, new: Found) -> np.ndarray:
-    """As the heatmap is longer and broader than its target, times a number for each landmark."""
-    scale = sizes(np.linalg.norm(whiten(known.residuals, known.covariances, known.target_px2), axis=-1))
-    return conjugate(root(excess(new.covariances, new.target_px2)), np.eye(2) * scale[:, None, None] ** 2)
+    """As the heatmap is longer and broader than its target, and lower, times a number for each landmark."""
+    whitened = whiten(known.residuals, known.covariances, known.confidence, known.target_px2)
+    scale = sizes(np.linalg.norm(whitened, axis=-1))
+    return Regions(np.eye(2) * scale[:, None, None] ** 2, new.target_px2).of(new.covariances, new.confidence)
 
 
 def from_both(known: Found, new: Found) -> np.ndarray:
     """What predict.py draws."""
-    regions: Regions = calibrate_regions(known.residuals, known.covariances, known.target_px2)
+    regions = calibrate_regions(known.residuals, known.covariances, known.confidence, known.target_px2)
     return regions.of(new.covariances, new.confidence)
 
 
