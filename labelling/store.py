@@ -77,6 +77,7 @@ class Store:
         """
         with self.lock:
             if action in self.actions:
+                self.journal.sync(self.journal.written)  # its first time may have failed on the way to the disk
                 return self.actions[action]
             item = self.item(key)
             entry = {
@@ -212,6 +213,8 @@ class TableWriter:
                 write_csv(self.path, rows)
             except OSError as error:  # a full disk: the journal says so to the reader, the next change tries again
                 print(f"{self.path}: {error.strerror}", flush=True)
+        else:
+            self.path.unlink(missing_ok=True)
         return time.monotonic() - start
 
     def close(self) -> None:

@@ -1,0 +1,153 @@
+"""A round of training on what is confirmed: its data set, its commands, and its cross-validated error."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from labelling.collection import Collection
+from labelling.jobs import Step
+from labelling.order import chance
+from labelling.proposals import FOLDER
+from radiographs.raw_folder import COORDINATES, SPLITS
+from runtime.files import DataError, write_csv, write_whole
+
+ROUNDS, FIGURES = "rounds", "round.json"  # inside the labels; inside a round
+FEWEST = 6  # radiographs done, to train on
+FOLDS = 3  # of the cross-validation
+VALID_SHARE = 4  # every so-manieth radiograph validates
+USUAL = 91  # radiographs that the recipe was chosen with: with fewer, more epochs make as many steps
+MOST = 5  # times as many epochs at most
+
+
+@dataclass
+class Round:
+    folder: Path
+    collection: Collection
+    points: dict[str, np.ndarray]  # (L, 2) px of the radiographs done, NaN where absent
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / "weights.pt"
+
+    @property
+    def number(self) -> int:
+        return int(self.folder.name)
+
+
+def new_round(collection: Collection, points: dict[str, np.ndarray]) -> Round:
+    """Write the data set of a new round. Raises DataError where too little is done."""
+    usable = {id: values for id, values in points.items() if np.isfinite(values).any()}
+    if len(usable) < FEWEST:
+        raise DataError(f"training needs {FEWEST} radiographs that are done, found {len(usable)}")
+    rounds = collection.labels / ROUNDS
+    rounds.mkdir(parents=True, exist_ok=True)
+    number = 1 + max((int(path.name) for path in rounds.iterdir() if path.name.isdecimal()), default=0)
+    one = Round(rounds / f"{number:03d}", collection, usable)
+    one.folder.mkdir()
+    write_raw(one)
+    return one
+
+
+def write_raw(one: Round) -> None:
+    """The round's raw folder: links to the radiographs, and their table; test radiographs of the set stay out of training.
+
+    Where none of those is done, one other is called test, since data_preprocessing.py wants some there.
+    """
+    test, pool = split_of(one)
+    places = {id: "test" for id in test}
+    places |= {id: "train" if number % VALID_SHARE else "valid" for number, id in enumerate(pool)}
+    if not test:
+        places[pool[-1]] = "test"
+    raw = one.folder / "raw"
+    for split in SPLITS:
+        (raw / split).mkdir(parents=True)
+    for id, split in places.items():
+        path = one.collection.paths[id].resolve()
+        link = raw / split / path.name
+        try:
+            os.symlink(path, link)
+        except OSError:  # file systems and users without links
+            shutil.copy2(path, link)
+    cells = {id: {f"{a}{k}": v for k, point in enumerate(one.points[id].tolist()) for a, v in zip("xy", point)} for id in places}
+    write_csv(raw / COORDINATES, [{"id": id, **cells[id]} for id in places])
+    for fold in range(FOLDS):
+        for name, chosen in (("train", False), ("test", True)):
+            ids = [id for number, id in enumerate(pool) if (number % FOLDS == fold) == chosen]
+            write_whole(one.folder / f"fold{fold}_{name}.txt", "".join(f"{id}\n" for id in ids).encode())
+
+
+def split_of(one: Round) -> tuple[list[str], list[str]]:
+    """IDs of the set's own test radiographs, and the others, shuffled always alike."""
+    test = [id for id in one.points if one.collection.splits[id] == "test"]
+    pool = sorted((id for id in one.points if id not in test), key=lambda id: chance("round", id))
+    if len(pool) < FEWEST:
+        raise DataError(f"training needs {FEWEST} radiographs that are done and not in test, found {len(pool)}")
+    return test, pool
+
+
+def recipe(one: Round) -> tuple[list[str], list[str]]:
+    """Flags of data_preprocessing.py and of main.py: as many steps as with the usual number of radiographs."""
+    more = min(MOST, max(1.0, USUAL / len(one.points)))
+    if one.collection.is_hand:
+        return [], ["--stages", f"128x{round(8 * more)}"]
+    stages = f"64x{round(8 * more)} 128x{round(24 * more)}"
+    return ["--sigma", "3"], ["--init", "", "--stages", stages, "--learning_rate", "8e-4"]
+
+
+def steps_of(
+    one: Round, prepare_flags: list[str], train_flags: list[str], propose: Callable[[Path], Step], folds: int = FOLDS
+) -> list[Step]:
+    """Prepare, train, export, propose; then the cross-validation, which no one needs to wait for."""
+    prepare, train = recipe(one)
+    prepare, train = [*prepare, *prepare_flags], [*train, *train_flags]
+    folder = one.folder.resolve()  # the commands run elsewhere
+    data = folder / "data"
+    final = folder / "all"
+    export = ["export.py", "--checkpoint", final / "best.pt", "--data", data, "--out", folder / one.weights.name]
+    steps = [
+        Step("preparing", ["data_preprocessing.py", "--raw", folder / "raw", "--out", data, *prepare]),
+        Step("training", ["main.py", "--data", data, "--result", final, "--test_on", "valid", *train]),
+        Step("calibrating", export, after=lambda: write_figures(one, 0)),
+        propose(one.weights),
+    ]
+    for fold in range(folds):
+        arguments = ["main.py", "--data", data, "--split", folder / f"fold{fold}_", "--result", folder / f"fold{fold}", *train]
+        title = f"cross-validation, part {fold + 1} of {folds}"
+        steps.append(Step(title, arguments, after=lambda fold=fold: write_figures(one, fold + 1, whole=fold + 1 == folds)))
+    return steps
+
+
+def write_figures(one: Round, folds: int, whole: bool = False) -> None:
+    """round.json: what the page shows of a round; the cross-validated error once all folds are there."""
+    figures = {"round": one.number, "radiographs": len(one.points), "time": time.strftime("%Y-%m-%d %H:%M")}
+    if whole:
+        tests = [json.loads((one.folder / f"fold{fold}" / "test.json").read_text()) for fold in range(folds)]
+        count = sum(test["images"] for test in tests)
+        figures |= {"error_px": round(sum(test["ipe_px"] * test["images"] for test in tests) / count, 4), "of": count}
+        shutil.rmtree(one.folder / "data", ignore_errors=True)  # can be made again from raw
+    write_whole(one.folder / FIGURES, (json.dumps(figures) + "\n").encode())
+
+
+def rounds_of(labels: Path) -> list[dict]:
+    """What earlier rounds came to, in their order."""
+    found = []
+    for path in sorted((labels / ROUNDS).glob(f"*/{FIGURES}")):
+        try:
+            found.append(json.loads(path.read_text()))
+        except ValueError:
+            continue
+    return found
+
+
+def proposals_file(labels: Path) -> Path:
+    """The file of the next run of proposals."""
+    folder = labels / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    number = 1 + max((int(path.stem) for path in folder.glob("*.jsonl") if path.stem.isdecimal()), default=0)
+    return folder / f"{number:04d}.jsonl"
