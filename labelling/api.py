@@ -259,7 +259,7 @@ class Api:
             )
         except Conflict as conflict:
             raise Refused(409, str(conflict)) from None
-        return {"version": version, "state": item.state}
+        return {"version": version, "state": store.item(key).state}
 
     def changes(
         self, body: dict, key: tuple[str, int], item: Item, size: tuple[int, int], proposals: bool

@@ -19,7 +19,7 @@ from runtime.files import DataError, write_csv, write_whole
 
 ROUNDS, FIGURES = "rounds", "round.json"  # inside the labels; inside a round
 FEWEST = 6  # radiographs done, to train on
-FOLDS = 3  # of the cross-validation
+EXPORT = "export.py"
 VALID_SHARE = 4  # every so-manieth radiograph validates
 USUAL = 91  # radiographs that the recipe was chosen with: with fewer, more epochs make as many steps
 MOST = 5  # times as many epochs at most
@@ -40,7 +40,7 @@ class Round:
         return int(self.folder.name)
 
 
-def new_round(collection: Collection, points: dict[str, np.ndarray]) -> Round:
+def new_round(collection: Collection, points: dict[str, np.ndarray], folds: int) -> Round:
     """Write the data set of a new round. Raises DataError where too little is done."""
     usable = {id: values for id, values in points.items() if np.isfinite(values).any()}
     if len(usable) < FEWEST:
@@ -50,11 +50,11 @@ def new_round(collection: Collection, points: dict[str, np.ndarray]) -> Round:
     number = 1 + max((int(path.name) for path in rounds.iterdir() if path.name.isdecimal()), default=0)
     one = Round(rounds / f"{number:03d}", collection, usable)
     one.folder.mkdir()
-    write_raw(one)
+    write_raw(one, folds)
     return one
 
 
-def write_raw(one: Round) -> None:
+def write_raw(one: Round, folds: int) -> None:
     """The round's raw folder: links to the radiographs, and their table; test radiographs of the set stay out of training.
 
     Where none of those is done, one other is called test, since data_preprocessing.py wants some there.
@@ -76,9 +76,9 @@ def write_raw(one: Round) -> None:
             shutil.copy2(path, link)
     cells = {id: {f"{a}{k}": v for k, point in enumerate(one.points[id].tolist()) for a, v in zip("xy", point)} for id in places}
     write_csv(raw / COORDINATES, [{"id": id, **cells[id]} for id in places])
-    for fold in range(FOLDS):
+    for fold in range(folds):
         for name, chosen in (("train", False), ("test", True)):
-            ids = [id for number, id in enumerate(pool) if (number % FOLDS == fold) == chosen]
+            ids = [id for number, id in enumerate(pool) if (number % folds == fold) == chosen]
             write_whole(one.folder / f"fold{fold}_{name}.txt", "".join(f"{id}\n" for id in ids).encode())
 
 
@@ -101,7 +101,7 @@ def recipe(one: Round) -> tuple[list[str], list[str]]:
 
 
 def steps_of(
-    one: Round, prepare_flags: list[str], train_flags: list[str], propose: Callable[[Path], Step], folds: int = FOLDS
+    one: Round, prepare_flags: list[str], train_flags: list[str], propose: Callable[[Path], Step], folds: int
 ) -> list[Step]:
     """Prepare, train, export, propose; then the cross-validation, which no one needs to wait for."""
     prepare, train = recipe(one)
@@ -109,7 +109,7 @@ def steps_of(
     folder = one.folder.resolve()  # the commands run elsewhere
     data = folder / "data"
     final = folder / "all"
-    export = ["export.py", "--checkpoint", final / "best.pt", "--data", data, "--out", folder / one.weights.name]
+    export = [EXPORT, "--checkpoint", final / "best.pt", "--data", data, "--out", folder / one.weights.name]
     steps = [
         Step("preparing", ["data_preprocessing.py", "--raw", folder / "raw", "--out", data, *prepare]),
         Step("training", ["main.py", "--data", data, "--result", final, "--test_on", "valid", *train]),

@@ -159,8 +159,10 @@ class Handler(BaseHTTPRequestHandler):
             id, _ = self.server.api.key(query)
             return self.send(self.server.session.pictures.get(id).stored, "application/octet-stream")
         if kind == "guide" and name.isascii() and name.isdecimal() and int(name) < self.server.session.landmarks:
-            if (crop := self.server.session.guide(int(name))) is not None:
-                return self.send(crop, "image/png")
+            crop = self.server.session.guide(int(name))
+            return self.send(b"", "image/png", 204) if crop is None else self.send(crop, "image/png")
+        if url.path == "/favicon.ico":
+            return self.send(b"", "image/png", 204)
         raise Refused(404, "nothing is there")
 
     def post(self) -> None:

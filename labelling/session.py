@@ -245,7 +245,7 @@ class Session:
                 steps = [self.propose_step(weights)]
             else:
                 points = {id: self.store.points_of((id, FIRST)) for id in self.store.done() if id in self.collection.paths}
-                one = new_round(self.collection, points)
+                one = new_round(self.collection, points, self.options.folds)
                 flags = list(self.options.prepare_flags), list(self.options.train_flags)
                 steps = steps_of(one, *flags, self.propose_step, self.options.folds)
             self.job = Job("train and propose" if what == "train" else "propose", steps).start()

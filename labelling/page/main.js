@@ -21,7 +21,7 @@ const BEAT = 4000; // ms
 const app = {
   window: unique(), view: new Viewport(), raster: null, marks: null, active: -1, selected: new Set(), cursor: null, aim: null, box: null,
   showNames: true, showLines: true, crosshair: true, inverted: false, widths: 1, shift: 0, all: false, dragging: null, visited: [], others: [],
-  guideVersion: 0, ahead: null,
+  guideVersion: 0, ahead: null, last: 0,
 };
 
 // Drawing: once a frame, whatever has changed
@@ -34,9 +34,22 @@ app.draw = () => {
 };
 
 function render() {
-  const { view, raster } = app;
-  if (!raster) return;
-  const ratio = devicePixelRatio || 1;
+  if (!app.raster) return;
+  renderPicture();
+  app.overlay.draw(app);
+  app.panel.draw(app);
+  app.panel.drawLoupe(app);
+  drawHint();
+  drawButtons();
+}
+
+let drawn = ""; // what the picture on the stage was made of: while a point is dragged, it stays
+
+function renderPicture() {
+  const { view, raster } = app, ratio = devicePixelRatio || 1;
+  const made = JSON.stringify([raster.serialOfAll, ...stored(), app.inverted, view.zoom, view.left, view.top, view.mirrored, canvas.width, canvas.height]);
+  if (made === drawn) return;
+  drawn = made;
   const context = canvas.getContext("2d", { alpha: false });
   raster.setWindow(...stored(), app.inverted);
   context.setTransform(1, 0, 0, 1, 0, 0);
@@ -49,14 +62,10 @@ function render() {
   context.save();
   context.clip(); // the last pixel of a halved odd side reaches over the edge
   context.imageSmoothingEnabled = view.zoom * ratio < 6;
+  context.imageSmoothingQuality = "high"; // the usual one shifts a reduced picture by a thirtieth of a pixel
   const pixel = 2 ** n * view.zoom;
   context.drawImage(raster.canvas(n), 0, 0, width * pixel, height * pixel);
   context.restore();
-  app.overlay.draw(app);
-  app.panel.draw(app);
-  app.panel.drawLoupe(app);
-  drawHint();
-  drawButtons();
 }
 
 function stored() { // the window in stored values
@@ -236,6 +245,7 @@ function advance() {
 }
 
 function choose(k, show = true) {
+  if (app.active >= 0) app.last = app.active;
   app.active = k;
   app.selected.clear();
   app.aim = null;
@@ -370,8 +380,8 @@ const actions = {
     if (app.aim && app.active >= 0) { const at = app.aim; app.aim = null; return app.place(...at); }
     accept(app.active);
   },
-  nextLandmark: () => choose((app.active + 1) % app.marks.names.length),
-  previousLandmark: () => choose((app.active + app.marks.names.length - 1) % app.marks.names.length),
+  nextLandmark: () => choose(app.active < 0 ? 0 : (app.active + 1) % app.marks.names.length),
+  previousLandmark: () => choose(app.active < 0 ? app.last : (app.active + app.marks.names.length - 1) % app.marks.names.length),
   selectAll: () => { app.marks.names.forEach((_, k) => { if (app.marks.at(k)?.x !== undefined) app.selected.add(k); }); app.draw(); },
   escape: () => {
     if (app.selected.size || app.aim) { app.selected.clear(); app.aim = null; app.draw(); } else if (app.key?.settle) compare.open();

@@ -6,7 +6,7 @@ const STILL = 4; // CSS px that a hand shakes in a click
 export class Pointer {
   // app: view, marks, selected; grab(k), place(x, y), move(from the grab), drop(), window(dx, dy), changed()
   constructor(stage, app) {
-    Object.assign(this, { stage, app, mode: null, space: false });
+    Object.assign(this, { stage, app, mode: null, start: [0, 0], last: [0, 0], moved: false });
     stage.addEventListener("pointerdown", (event) => this.down(event));
     stage.addEventListener("pointermove", (event) => this.move(event));
     stage.addEventListener("pointerup", (event) => this.up(event));
@@ -17,8 +17,9 @@ export class Pointer {
   }
 
   where(event) {
-    const box = this.stage.getBoundingClientRect();
-    return [event.clientX - box.left, event.clientY - box.top];
+    const box = this.stage.getBoundingClientRect(), ratio = devicePixelRatio || 1;
+    const snapped = (edge) => Math.round(edge * ratio) / ratio; // the browser draws from whole pixels of the screen on
+    return [event.clientX - snapped(box.left), event.clientY - snapped(box.top)];
   }
 
   // the point at (u, v), the active one before others

@@ -11,6 +11,7 @@ export class Raster {
     this.table = new Uint32Array(this.size);
     this.drawn = []; // a canvas a level, and which window it shows
     this.serial = 0;
+    this.serialOfAll = Raster.made = (Raster.made ?? 0) + 1;
     this.key = "";
   }
 
