@@ -145,15 +145,13 @@ class Api:
         if settle:
             answer["others"] = self.others(query, key[0])
         elif proposal := session.shown_proposal(key):
-            points = [rounded(row) for row in np.column_stack([proposal.points_px, proposal.radius_px]).tolist()]
+            outside = ((proposal.points_px < -0.5) | (proposal.points_px > (picture.width - 0.5, picture.height - 0.5))).any(1)
+            points = np.column_stack([proposal.points_px, proposal.radius_px])
+            points[outside] = np.nan  # no position: the network lost it at the edge
+            points = [rounded(row) for row in points.tolist()]
             answer["proposal"] = {"by": proposal.by, "points": points}
-        session.pictures.ahead(self.upcoming(key[0]))
+        session.pictures.ahead(session.upcoming(key[0]))
         return answer
-
-    def upcoming(self, id: str) -> list[str]:
-        """What is prepared while the reader works: what comes next."""
-        queue = [other for other in self.session.order.queue(self.session.proposals)[:3] if other != id]
-        return queue[:2]
 
     def others(self, query: dict, id: str) -> list[dict]:
         """The marks of the two readers that a third look settles between; both must have done the radiograph."""

@@ -62,10 +62,17 @@ class Order:
     ids: list[str]
     ranked: list[str] = field(default_factory=list)  # the first of `ids` to do while there are no proposals
     reading_again: bool = True
+    passed: dict[str, int] = field(default_factory=dict)  # left undone for another one, and when: those come last
+
+    def __post_init__(self):
+        self.rank_of = {id: number for number, id in enumerate(self.ids)}
 
     def next(self, proposals: dict[str, Proposal], after: str | None = None) -> Key | None:
         """The radiograph that helps most, `after` left aside; None where all are done."""
         with self.store.lock:
+            if after in self.rank_of:
+                self.passed.pop(after, None)
+                self.passed[after] = max(self.passed.values(), default=0) + 1
             if again := self.due_again(after):
                 return again, AGAIN
             queue = [id for id in self.queue(proposals) if id != after]
@@ -77,13 +84,12 @@ class Order:
         """What is not done: least sure first; those without a proposal after them, or by how well they represent the set."""
         items = self.store.items
         rank = {id: number for number, id in enumerate(self.ranked)}
-        place = {id: number for number, id in enumerate(self.ids)}
         left = [id for id in self.ids if (item := items.get((id, FIRST))) is None or item.state != DONE]
 
         def worth(id: str) -> tuple:
             doubt = proposals[id].doubt if id in proposals else float("nan")
             known = doubt == doubt
-            return (not known, -doubt if known else 0.0, rank.get(id, len(rank)), place[id])
+            return (self.passed.get(id, 0), not known, -doubt if known else 0.0, rank.get(id, len(rank)), self.rank_of[id])
 
         return sorted(left, key=worth)
 

@@ -177,9 +177,12 @@ class Session:
     def next(self, after: str | None) -> Key | None:
         key = self.order.next(self.proposals, after)
         if key:
-            upcoming = [id for id in self.order.queue(self.proposals)[: AHEAD + 2] if id not in (key[0], after)]
-            self.pictures.ahead([key[0], *upcoming[:AHEAD]])
+            self.pictures.ahead([key[0]])
         return key
+
+    def upcoming(self, id: str) -> list[str]:
+        """What is prepared while the reader works on `id`."""
+        return [other for other in self.order.queue(self.proposals)[: AHEAD + 1] if other != id][:AHEAD]
 
     def compare_radiographs(self) -> None:
         """Find out which radiographs represent the set, while there is no network; of many, a share drawn once."""

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 import shutil
 import time
 from pathlib import Path
@@ -98,10 +99,12 @@ class Page:
             self.page.keyboard.press(key)
 
     def saved(self) -> None:
-        self.page.wait_for_function("() => !landmarks.outbox.waiting && document.getElementById('saved').className === 'saved'", timeout=WAIT)
+        all_there = "() => !landmarks.outbox.waiting && document.getElementById('saved').className === 'saved'"
+        self.page.wait_for_function(all_there, timeout=WAIT)
 
     def settle(self) -> None:
-        """Until what was changed is drawn."""
+        """Until what was changed is drawn, as well as it can be."""
+        self.page.wait_for_timeout(170)
         self.page.evaluate("() => new Promise(go => requestAnimationFrame(() => requestAnimationFrame(go)))")
 
     def stage(self) -> dict:
@@ -146,7 +149,7 @@ def marks_of(running: Running, id: str) -> list:
 def blank(page: Page) -> None:
     """Nothing but the radiograph on the stage."""
     page.page.evaluate("() => Object.assign(landmarks, { showNames: false, crosshair: false, cursor: null })")
-    page.page.evaluate("() => { for (const one of document.querySelectorAll('#overlay *')) one.setAttribute('display', 'none'); }")
+    page.page.evaluate("() => document.querySelectorAll('#overlay *').forEach(one => one.setAttribute('display', 'none'))")
     page.settle()
 
 
@@ -161,7 +164,8 @@ def test_what_is_saved_is_where_the_pixel_is(page, running, id, mirrored):
         page.press("0")
         if zoom:
             u, v = page.page.evaluate("([x, y]) => landmarks.view.toStage(x, y)", DOTS[0].tolist())
-            page.page.evaluate("([u, v, z]) => { landmarks.view.zoomAt(u, v, z / landmarks.view.zoom); landmarks.draw(); }", [u, v, zoom])
+            nearer = "([u, v, z]) => { landmarks.view.zoomAt(u, v, z / landmarks.view.zoom); landmarks.draw(); }"
+            page.page.evaluate(nearer, [u, v, zoom])
         page.settle()
         seen = page.seen_at(page.place_of(*DOTS[0]), reach)
         page.page.mouse.click(*seen)
@@ -245,7 +249,8 @@ def test_proposals_differ_until_they_are_accepted(page, running):
     kinds = "() => [...document.querySelectorAll('#overlay .point')].map(one => one.classList[1])"
     page.settle()
     assert page.page.evaluate(kinds) == ["proposed"] * 3
-    radii = page.page.evaluate("() => [...document.querySelectorAll('#overlay .region')].map(one => +one.getAttribute('r') / landmarks.view.zoom)")
+    regions = "() => [...document.querySelectorAll('#overlay .region')].map(one => one.getAttribute('r') / landmarks.view.zoom)"
+    radii = page.page.evaluate(regions)
     assert radii == pytest.approx([4, 4, 4])
     assert not any(marks_of(running, "made0"))  # seen is not accepted
     page.press("Enter")
@@ -295,8 +300,8 @@ def test_everything_without_a_mouse(page, running):
     after = marks_of(running, "made1")[0]
     assert (after.x - before.x, after.y - before.y) == pytest.approx((-1, -0.1))
     page.press("i", "m", "h", "l", "j", "2", "b", "Shift+C", "k", "+", "-", "Control+ArrowLeft")
-    state = page.page.evaluate("() => ({ ...landmarks, mirrored: landmarks.view.mirrored, second: landmarks.marks.second, view: 0, raster: 0, marks: 0, overlay: 0, panel: 0, outbox: 0, list: 0, pointer: 0, draw: 0, selected: 0, ahead: 0 })")
-    assert state["inverted"] and state["mirrored"] and state["second"] and not (state["showNames"] or state["showLines"])
+    switched = "[landmarks.inverted, landmarks.view.mirrored, landmarks.marks.second, !landmarks.showNames, !landmarks.showLines]"
+    assert all(page.page.evaluate(switched)) and not page.page.evaluate("landmarks.crosshair")
     page.press("?")
     assert page.page.locator("#keys-dialog").is_visible()
     page.press("Escape", "t")
@@ -409,7 +414,8 @@ def test_clicks_outlive_a_server_that_is_killed(browser, tmp_path):
 def test_train_and_propose_from_the_page(browser, tmp_path, monkeypatch):
     """The whole loop on a tiny set: the button, the commands as processes, proposals on the page."""
     quick = tmp_path / "quick_export.py"
-    quick.write_text("import sys\nfrom prediction import orientation\norientation.STEPS = 3\nimport export\nsys.exit(export.main())\n")
+    lines = "from prediction import orientation", "orientation.STEPS = 3", "import export", "raise SystemExit(export.main())"
+    quick.write_text("\n".join(lines))
     monkeypatch.setattr(rounds, "EXPORT", str(quick))
     monkeypatch.setenv("PYTHONPATH", str(jobs.ROOT))
     raw = tmp_path / "raw"
@@ -419,10 +425,9 @@ def test_train_and_propose_from_the_page(browser, tmp_path, monkeypatch):
         picture, truth[f"m{number}"] = made_radiograph(seed=number)
         iio.imwrite(raw / f"m{number}.png", picture)
     flags = "--init '' --channels 8 --levels 3 --spatial_kernel 5 --stages 32x1 --precision float32 --batch_size 4"
-    import shlex
-
     prepare = ("--size", "64", "--workers", "1", "--reference", "none")
-    server = Running(raw, list("abcde"), train_flags=tuple(shlex.split(flags)), prepare_flags=prepare, folds=2, reading_again=False)
+    more = {"train_flags": tuple(shlex.split(flags)), "prepare_flags": prepare, "folds": 2, "reading_again": False}
+    server = Running(raw, list("abcde"), **more)
     for id in list(truth)[:6]:
         for k, (x, y) in enumerate(truth[id]):
             server.place(id, k, round(x, 3), round(y, 3))

@@ -44,12 +44,19 @@ function render() {
 }
 
 let drawn = ""; // what the picture on the stage was made of: while a point is dragged, it stays
+let drawnFast = false, shown = 0, changedAt = 0, later = 0;
 
 function renderPicture() {
   const { view, raster } = app, ratio = devicePixelRatio || 1;
   const made = JSON.stringify([raster.serialOfAll, ...stored(), app.inverted, view.zoom, view.left, view.top, view.mirrored, canvas.width, canvas.height]);
-  if (made === drawn) return;
-  drawn = made;
+  const fast = app.raster.serialOfAll === shown && performance.now() - changedAt < 100; // while the picture moves or its window does
+  if (made === drawn && fast === drawnFast) return;
+  if (made !== drawn) {
+    changedAt = performance.now();
+    clearTimeout(later);
+    later = setTimeout(app.draw, 130);
+  }
+  [drawn, drawnFast, shown] = [made, fast, raster.serialOfAll];
   const context = canvas.getContext("2d", { alpha: false });
   raster.setWindow(...stored(), app.inverted);
   context.setTransform(1, 0, 0, 1, 0, 0);
@@ -62,7 +69,7 @@ function renderPicture() {
   context.save();
   context.clip(); // the last pixel of a halved odd side reaches over the edge
   context.imageSmoothingEnabled = view.zoom * ratio < 6;
-  context.imageSmoothingQuality = "high"; // the usual one shifts a reduced picture by a thirtieth of a pixel
+  context.imageSmoothingQuality = fast ? "low" : "high"; // the low one shifts a reduced picture by a thirtieth of a pixel
   const pixel = 2 ** n * view.zoom;
   context.drawImage(raster.canvas(n), 0, 0, width * pixel, height * pixel);
   context.restore();
@@ -101,7 +108,8 @@ function resize() {
   canvas.width = Math.round(view.stageWidth * ratio);
   canvas.height = Math.round(view.stageHeight * ratio);
   document.documentElement.style.setProperty("--header", `${document.querySelector("header").offsetHeight}px`);
-  view.pan((view.stageWidth - before[0]) / 2, (view.stageHeight - before[1]) / 2);
+  if (view.fitted) view.fit();
+  else view.pan((view.stageWidth - before[0]) / 2, (view.stageHeight - before[1]) / 2);
   render();
 }
 
@@ -128,8 +136,8 @@ async function open(key, { remember = true, take = false } = {}) {
   const serial = (app.serial = (app.serial ?? 0) + 1);
   const begun = performance.now();
   try {
-    const [item, bytes, claim] = await Promise.all([
-      get("item", queryOf(key)), bytesOf(key.id), post("open", { ...place(key), window: app.window, take }),
+    const [item, raster, claim] = await Promise.all([
+      get("item", queryOf(key)), rasterOf(key.id), post("open", { ...place(key), window: app.window, take }),
     ]);
     if (serial !== app.serial) return false; // another one was asked for meanwhile
     const fresh = app.key?.id !== key.id;
@@ -137,7 +145,7 @@ async function open(key, { remember = true, take = false } = {}) {
     app.key = key;
     app.others = item.others;
     if (fresh) {
-      app.raster = new Raster(item.picture, bytes);
+      app.raster = raster.width ? raster : new Raster(item.picture, raster);
       Object.assign(app.view, { width: item.picture.width, height: item.picture.height });
       app.view.fit();
     }
@@ -163,9 +171,10 @@ async function open(key, { remember = true, take = false } = {}) {
   }
 }
 
-async function bytesOf(id) {
-  if (app.ahead?.id === id) return app.ahead.bytes;
-  if (app.key?.id === id && app.raster) return null; // it is on the stage
+// the picture of a radiograph, or the bytes of one that was not prepared
+async function rasterOf(id) {
+  if (app.key?.id === id && app.raster) return app.raster;
+  if (app.ahead?.id === id) return (await app.ahead.raster) ?? picture(id);
   return picture(id);
 }
 
@@ -175,10 +184,17 @@ async function prefetch(id) {
   try {
     const upcoming = await get("next", { after: id });
     if (!upcoming.id || app.ahead?.id === upcoming.id || app.key.id !== id) return;
-    const bytes = picture(upcoming.id);
-    app.ahead = { id: upcoming.id, bytes };
-    bytes.catch(() => { app.ahead = null; });
+    app.ahead = { id: upcoming.id, raster: prepare(upcoming.id) };
   } catch { /* the next one is asked for again when it is wanted */ }
+}
+
+async function prepare(id) {
+  try {
+    const [{ picture: about }, bytes] = await Promise.all([get("item", { id }), picture(id)]);
+    const raster = new Raster(about, bytes), fitting = Math.min(app.view.stageWidth / raster.width, app.view.stageHeight / raster.height);
+    raster.level(raster.levelFor(fitting * 0.98 * (devicePixelRatio || 1)));
+    return raster;
+  } catch { return null; }
 }
 
 async function next() {
@@ -404,7 +420,7 @@ const actions = {
   contrast: (event) => { app.dragWindow(event.shiftKey ? -20 : 20, 0); app.draw(); },
   invert: flip("inverted"), names: flip("showNames"), lines: flip("showLines"), crosshair: flip("crosshair"),
   mirror: () => { app.view.mirror(); app.draw(); },
-  keys: () => $("keys-dialog").showModal(),
+  keys: () => { $("keys-dialog").showModal(); $("keys-dialog").scrollTop = 0; },
 };
 
 function arrows(dx, dy, event) {

@@ -40,9 +40,9 @@ export class Overlay {
       group.setAttribute("transform", `translate(${place[0]} ${place[1]})`);
       const kind = ["point", at[k].state, at[k].unsure && "unsure", k === active && "active", selected.has(k) && "selected"];
       group.setAttribute("class", kind.filter(Boolean).join(" "));
-      text.setAttribute("visibility", showNames ? "inherit" : "hidden");
       text.textContent = this.names[k] + (at[k].unsure ? " ?" : "");
     });
+    this.drawNames(on, showNames, active);
     this.regions.forEach((circle, k) => {
       const seen = on[k] && at[k].state === "proposed" && at[k].radius;
       circle.setAttribute("visibility", seen ? "visible" : "hidden");
@@ -72,6 +72,19 @@ export class Overlay {
       this.box.setAttribute("width", Math.abs(box[2] - box[0])); this.box.setAttribute("height", Math.abs(box[3] - box[1]));
     }
     this.drawOthers(others, view, active);
+  }
+
+  // names that do not lie over each other, the active one first
+  drawNames(on, shown, active) {
+    const taken = [], order = on.map((_, k) => k).sort((a, b) => (b === active) - (a === active));
+    for (const k of order) {
+      const { text } = this.points[k];
+      if (!on[k] || !shown) { text.setAttribute("visibility", "hidden"); continue; }
+      const [u, v] = on[k], box = [u + 8, v - 19, u + 12 + 6.4 * text.textContent.length, v - 4];
+      const free = taken.every((other) => box[0] > other[2] || box[2] < other[0] || box[1] > other[3] || box[3] < other[1]);
+      text.setAttribute("visibility", free ? "inherit" : "hidden");
+      if (free) taken.push(box);
+    }
   }
 
   // the two readers that a third look settles between: a diamond and a square

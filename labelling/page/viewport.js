@@ -14,7 +14,9 @@ export class Viewport {
     return [this.mirrored ? this.width - 1 - across : across, (v - this.top) / this.zoom - 0.5];
   }
 
+  // `fitted`: the whole radiograph is seen, and stays so when the stage changes its size
   fit() {
+    this.fitted = true;
     this.zoom = Math.min(this.stageWidth / this.width, this.stageHeight / this.height) * 0.98;
     this.left = (this.stageWidth - this.width * this.zoom) / 2;
     this.top = (this.stageHeight - this.height * this.zoom) / 2;
@@ -22,6 +24,7 @@ export class Viewport {
 
   // the point under (u, v) stays there
   zoomAt(u, v, factor) {
+    this.fitted = false;
     const fit = Math.min(this.stageWidth / this.width, this.stageHeight / this.height);
     const zoom = Math.min(Math.max(this.zoom * factor, fit * 0.5), 40);
     this.left = u - (u - this.left) * (zoom / this.zoom);
@@ -29,7 +32,11 @@ export class Viewport {
     this.zoom = zoom;
   }
 
-  pan(du, dv) { this.left += du; this.top += dv; }
+  pan(du, dv) {
+    this.fitted = false;
+    this.left += du;
+    this.top += dv;
+  }
 
   // so that a point of the radiograph is seen
   show(x, y) {
