@@ -94,9 +94,8 @@ def run(options: argparse.Namespace) -> None:
         names = names or of_review
     collection = open_collection(options.raw, names)
     flags = [tuple(shlex.split(text)) for text in (options.prepare_flags, options.train_flags)]
-    session = Session(
-        collection, Options(options.reader, options.propose, *flags, options.folds, options.again), reviewed
-    )
+    chosen = Options(options.reader, options.propose, *flags, options.folds, options.again, not options.all_proposals)
+    session = Session(collection, chosen, reviewed)
     if options.export:
         export(collection, session, options.export)
         session.close()
@@ -122,6 +121,9 @@ def main(arguments: list[str] | None = None) -> int:
         "--served-as", action="append", default=[], metavar="NAME:PORT", help="what browsers ask for, where a proxy leads here"
     )
     parser.add_argument("--no-again", dest="again", action="store_false", help="no radiograph comes a second time")
+    parser.add_argument(
+        "--all-proposals", action="store_true", help="show them on every radiograph, also where their pull is measured"
+    )
     parser.add_argument("--train-flags", default="", help="of main.py, for training from the page")
     parser.add_argument("--prepare-flags", default="", help="of data_preprocessing.py, for training from the page")
     parser.add_argument("--folds", type=int, default=3, choices=(2, 3), help="of a round's cross-validation; each is a training")

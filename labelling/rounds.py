@@ -113,20 +113,20 @@ def steps_of(
     steps = [
         Step("preparing", ["data_preprocessing.py", "--raw", folder / "raw", "--out", data, *prepare]),
         Step("training", ["main.py", "--data", data, "--result", final, "--test_on", "valid", *train]),
-        Step("calibrating", export, after=lambda: write_figures(one, 0)),
+        Step("calibrating", export, after=lambda: write_figures(one)),
         propose(one.weights),
     ]
     for fold in range(folds):
         arguments = ["main.py", "--data", data, "--split", folder / f"fold{fold}_", "--result", folder / f"fold{fold}", *train]
         title = f"cross-validation, part {fold + 1} of {folds}"
-        steps.append(Step(title, arguments, after=lambda fold=fold: write_figures(one, fold + 1, whole=fold + 1 == folds)))
+        steps.append(Step(title, arguments, after=lambda last=fold + 1 == folds: write_figures(one, folds if last else 0)))
     return steps
 
 
-def write_figures(one: Round, folds: int, whole: bool = False) -> None:
-    """round.json: what the page shows of a round; the cross-validated error once all folds are there."""
+def write_figures(one: Round, folds: int = 0) -> None:
+    """round.json: what the page shows of a round; with the cross-validated error once all `folds` are there."""
     figures = {"round": one.number, "radiographs": len(one.points), "time": time.strftime("%Y-%m-%d %H:%M")}
-    if whole:
+    if folds:
         tests = [json.loads((one.folder / f"fold{fold}" / "test.json").read_text()) for fold in range(folds)]
         count = sum(test["images"] for test in tests)
         figures |= {"error_px": round(sum(test["ipe_px"] * test["images"] for test in tests) / count, 4), "of": count}

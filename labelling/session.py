@@ -37,7 +37,8 @@ class Options:
     prepare_flags: tuple[str, ...] = ()
     train_flags: tuple[str, ...] = ()
     folds: int = 3
-    reading_again: bool = True
+    reading_again: bool = True  # some radiographs come a second time
+    without_proposals: bool = True  # a share is shown without
 
 
 class Windows:
@@ -150,7 +151,8 @@ class Session:
         if proposal is None or reading != FIRST:
             return None
         item = self.store.items.get(key)
-        if not self.reviewing and is_blind(self.store.reader, id) and (item is None or item.state != DONE):
+        hidden = self.options.without_proposals and not self.reviewing and is_blind(self.store.reader, id)
+        if hidden and (item is None or item.state != DONE):
             return None
         return proposal
 
