@@ -60,6 +60,11 @@ def export(collection: Collection, session: Session, out: Path) -> None:
     print(f"written to {out}: {len(rows)} radiographs of {len(collection.paths)}")
 
 
+def has_screen() -> bool:
+    """Whether a browser can be opened that does not take over the terminal."""
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
 def serve(session: Session, options: argparse.Namespace) -> None:
     try:
         server = Server((options.host, options.port), session, options.served_as)
@@ -69,7 +74,7 @@ def serve(session: Session, options: argparse.Namespace) -> None:
         print(WARNING.format(host=options.host, port=options.port), file=sys.stderr)
     print(f"{server.link}\n{len(session.collection.paths)} radiographs, reader {session.options.reader}; Ctrl-C ends", flush=True)
     session.begin()
-    if options.browser:
+    if options.browser and has_screen():
         threading.Thread(target=webbrowser.open, args=(server.link,), daemon=True).start()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -150,6 +155,4 @@ def report(error: Exception) -> int:
 
 
 if __name__ == "__main__":
-    status = main()
-    sys.stdout.flush()
-    os._exit(status) if status == 130 else sys.exit(status)
+    sys.exit(main())

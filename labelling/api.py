@@ -104,7 +104,7 @@ class Api:
         with session.store.lock:
             for id in session.collection.paths:
                 state, item = session.state(id), items.get((id, FIRST))
-                unsure = 0 if item is None else sum(mark is not None and mark.unsure for mark in item.marks)
+                unsure = 0 if item is None else item.unsure
                 counts[state] += 1
                 kinds = {"all", state} | ({"second look"} if item and item.second_look else set())
                 kinds |= {"unsure"} if unsure else set()
@@ -241,8 +241,9 @@ class Api:
         second = body.get("second_look")
         if not changes and not isinstance(second, bool):
             raise Refused(400, "expected changes or a second look")
-        if action not in store.actions and not session.windows.claim(what, window):
-            raise Refused(423, "another window works on this radiograph")
+        # what a window sends once more, after the server was away, counts where nothing else has happened since
+        late = body.get("late") is True and base == item.version
+        may = session.windows.claim(what, window) or late
         try:
             version = store.act(
                 key,
@@ -250,13 +251,14 @@ class Api:
                 action,
                 text_in(body, "what", 40),
                 changes,
+                may,
                 size=[picture.width, picture.height],
                 spacing=picture.spacing_mm and list(picture.spacing_mm),
                 second_look=second if isinstance(second, bool) else None,
                 window=window,
             )
         except Conflict as conflict:
-            raise Refused(409, str(conflict)) from None
+            raise Refused(409 if may else 423, str(conflict)) from None
         return {"version": version, "state": store.item(key).state}
 
     def changes(

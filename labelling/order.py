@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from heapq import nsmallest
 
 import numpy as np
 
@@ -75,12 +76,12 @@ class Order:
                 self.passed[after] = max(self.passed.values(), default=0) + 1
             if again := self.due_again(after):
                 return again, AGAIN
-            queue = [id for id in self.queue(proposals) if id != after]
+            queue = [id for id in self.queue(proposals, 2) if id != after]
             if queue:
                 return queue[0], FIRST
         return None
 
-    def queue(self, proposals: dict[str, Proposal]) -> list[str]:
+    def queue(self, proposals: dict[str, Proposal], most: int | None = None) -> list[str]:
         """What is not done: least sure first; those without a proposal after them, or by how well they represent the set."""
         items = self.store.items
         rank = {id: number for number, id in enumerate(self.ranked)}
@@ -91,7 +92,7 @@ class Order:
             known = doubt == doubt
             return (self.passed.get(id, 0), not known, -doubt if known else 0.0, rank.get(id, len(rank)), self.rank_of[id])
 
-        return sorted(left, key=worth)
+        return sorted(left, key=worth) if most is None else nsmallest(most, left, key=worth)
 
     def due_again(self, after: str | None) -> str | None:
         """A radiograph to read a second time, now and then, long enough after the first time."""

@@ -9,7 +9,6 @@ import hmac
 import json
 import sys
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -107,11 +106,8 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(421, "this server does not go by that name; see --served-as")
 
     def check_cookie(self) -> None:
-        try:
-            morsel = SimpleCookie(self.headers.get("Cookie", "")).get(self.server.cookie)
-        except CookieError:
-            morsel = None
-        if morsel is None or not self.is_token(morsel.value):
+        cookies = dict(part.strip().partition("=")[::2] for part in self.headers.get("Cookie", "").split(";"))
+        if not self.is_token(cookies.get(self.server.cookie, "")):
             self.close_connection = True
             raise Refused(401, WANTS_LINK)
 

@@ -13,7 +13,7 @@ from labelling.collection import Collection
 from labelling.guide import crop
 from labelling.jobs import Job, Step
 from labelling.journal import Journal, hold
-from labelling.marks import DONE, Mark, state_of
+from labelling.marks import DONE, NONE, PROPOSED, Mark
 from labelling.order import MOST, Order, chance, is_blind, representatives, small_picture
 from labelling.pictures import Pictures, make_picture
 from labelling.proposals import FOLDER, Proposal, from_json, read_proposals
@@ -170,9 +170,10 @@ class Session:
 
     def state(self, id: str) -> str:
         """Of the first reading."""
-        proposed = self.shown_proposal((id, FIRST)) is not None
         item = self.store.items.get((id, FIRST))
-        return state_of([None] if item is None else item.marks, proposed)
+        if item is not None and item.state != NONE:
+            return item.state
+        return NONE if self.shown_proposal((id, FIRST)) is None else PROPOSED
 
     # Order
 
@@ -184,7 +185,7 @@ class Session:
 
     def upcoming(self, id: str) -> list[str]:
         """What is prepared while the reader works on `id`."""
-        return [other for other in self.order.queue(self.proposals)[: AHEAD + 1] if other != id][:AHEAD]
+        return [other for other in self.order.queue(self.proposals, AHEAD + 1) if other != id][:AHEAD]
 
     def compare_radiographs(self) -> None:
         """Find out which radiographs represent the set, while there is no network; of many, a share drawn once."""

@@ -41,6 +41,8 @@ class Item:
     spacing: tuple[float, float] | None = None  # mm per px
     seconds: float = 0.0  # that the reader worked on it
     finished: int = 0  # number of the entry by which it was done
+    unsure: int = 0  # marks that the reader doubts
+    measured: tuple = ()  # version, and what `trust.pull` measured of it then
 
 
 @dataclass
@@ -70,10 +72,13 @@ class Store:
     def item(self, key: Key) -> Item:
         return self.items.get(key) or Item([None] * self.landmarks)
 
-    def act(self, key: Key, base: int, action: str, what: str, changes: list[tuple[int, Mark | None]], **more) -> int:
-        """Do an action of a person; returns the new version. Raises Conflict where `base` is not the item's version.
+    def act(
+        self, key: Key, base: int, action: str, what: str, changes: list[tuple[int, Mark | None]], may: bool = True, **more
+    ) -> int:
+        """Do an action of a person; returns the new version.
 
-        An action that was done before is not done again. `more` goes into the entry: size, spacing, second_look, window.
+        Raises Conflict where `base` is not the item's version, or the window `may` not write; the journal keeps that action
+        too. One that was done before is not done again. `more` goes into the entry: size, spacing, second_look, window.
         """
         with self.lock:
             if action in self.actions:
@@ -92,9 +97,10 @@ class Store:
                 ],
                 **{name: value for name, value in more.items() if value is not None},
             }
-            if base != item.version:
-                self.journal.sync(self.journal.write(entry | {"refused": f"version {base} is not {item.version}"}))
-                raise Conflict(f"{key[0]} was changed elsewhere")
+            if base != item.version or not may:
+                why = f"{key[0]} was changed elsewhere" if may else "another window works on this radiograph"
+                self.journal.sync(self.journal.write(entry | {"refused": f"{why}: version {base} of {item.version}"}))
+                raise Conflict(why)
             ticket = self.journal.write(entry)
             self.apply(entry)
             version = self.items[key].version
@@ -143,6 +149,7 @@ class Store:
         if entry.get("spacing"):
             item.spacing = tuple(entry["spacing"])
         before, item.state = item.state, state_of(item.marks, proposed=False)
+        item.unsure = sum(mark is not None and mark.unsure for mark in item.marks)
         if entry["what"] == IMPORT:
             return
         item.by_person = True

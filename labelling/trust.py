@@ -58,15 +58,22 @@ def pull(store: Store) -> dict:
         for (id, reading), item in store.items.items():
             if reading != FIRST or item.state != DONE or item.size is None:
                 continue
-            for mark in item.marks:
-                if mark is None or mark.state != CONFIRMED or mark.proposal is None:
-                    continue
-                distance = np.hypot(*((np.array(mark.proposal) - (mark.x, mark.y)) * scale_px(item.size)))
-                if mark.shown:
-                    seen.append(float(distance))
-                elif is_blind(store.reader, id):
-                    unseen.append(float(distance))
+            if not item.measured or item.measured[0] != item.version:
+                item.measured = (item.version, *distances_from_proposals(item))
+            seen += item.measured[1]
+            unseen += item.measured[2] if is_blind(store.reader, id) else []
     return {"shown": summary(seen), "hidden": summary(unseen)}
+
+
+def distances_from_proposals(item: Item) -> tuple[list[float], list[float]]:
+    """Of the confirmed points whose proposals the reader saw, and of the others: px of the 256 frame."""
+    distances: dict[bool, list[float]] = {True: [], False: []}
+    across, down = scale_px(item.size)
+    for mark in item.marks:
+        if mark is not None and mark.state == CONFIRMED and mark.proposal is not None:
+            x, y = mark.proposal
+            distances[mark.shown].append(math.hypot((x - mark.x) * across, (y - mark.y) * down))
+    return distances[True], distances[False]
 
 
 def differences(one: Store, two: Store) -> list[dict]:

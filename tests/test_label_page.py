@@ -221,14 +221,12 @@ def test_points_in_order_absent_unsure_undo_and_redo_over_radiographs(page, runn
     page.press("Control+z")  # goes back to the radiograph before
     page.page.wait_for_function("id => landmarks.key.id === id", arg=ODD, timeout=WAIT)
     page.page.wait_for_function("() => landmarks.marks.undone.length === 2", timeout=WAIT)
-    for _ in range(3):
-        page.press("Control+z")
-        page.page.wait_for_timeout(60)
+    page.press(*["Control+z"] * 3)
+    page.page.wait_for_function("() => landmarks.marks.undone.length === 5", timeout=WAIT)
     page.saved()
     assert not any(marks_of(running, ODD))
-    for _ in range(4):
-        page.press("Control+y")
-        page.page.wait_for_timeout(60)
+    page.press(*["Control+y"] * 4)
+    page.page.wait_for_function("() => landmarks.marks.undone.length === 1", timeout=WAIT)
     page.saved()
     assert [mark.state for mark in marks_of(running, ODD)] == ["confirmed", "confirmed", "absent"]
     table = read_points(wait_for_table(running, ODD))
@@ -311,9 +309,8 @@ def test_everything_without_a_mouse(page, running):
     page.press("ArrowDown", "Enter", "PageDown")
     page.page.wait_for_function("() => landmarks.key.id !== 'made1'", timeout=WAIT)
     page.saved()
-    for _ in range(5):
-        page.press("Control+z")
-        page.page.wait_for_timeout(60)
+    page.press(*["Control+z"] * 5)
+    page.page.wait_for_function("() => !landmarks.marks.history.length", timeout=WAIT)
     page.saved()
 
 

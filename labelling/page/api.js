@@ -40,11 +40,13 @@ export class Outbox {
   }
 
   adopt() { // what a window left that is no longer there: the browser was closed while the server was down
-    for (const name of Object.keys(localStorage).filter((n) => n.startsWith(PREFIX) && n !== this.name)) {
+    let names = [];
+    try { names = Object.keys(localStorage); } catch { return; }
+    for (const name of names.filter((n) => n.startsWith(PREFIX) && n !== this.name)) {
       try {
         const kept = JSON.parse(localStorage.getItem(name));
         if (Date.now() - kept.alive < SILENT_MS) continue;
-        this.queue.push(...kept.queue.map((body) => ({ ...body, window: this.window })));
+        this.queue.push(...kept.queue.map((body) => ({ ...body, window: this.window, late: true })));
         localStorage.removeItem(name);
       } catch { localStorage.removeItem(name); }
     }
@@ -53,8 +55,10 @@ export class Outbox {
   }
 
   keep() {
-    if (this.queue.length) localStorage.setItem(this.name, JSON.stringify({ alive: Date.now(), queue: this.queue }));
-    else localStorage.removeItem(this.name);
+    try {
+      if (this.queue.length) localStorage.setItem(this.name, JSON.stringify({ alive: Date.now(), queue: this.queue }));
+      else localStorage.removeItem(this.name);
+    } catch { /* the browser keeps nothing: the queue lives as long as the window */ }
   }
 
   add(body) {
@@ -83,6 +87,7 @@ export class Outbox {
           this.refused(body, error);
           continue;
         }
+        body.late = true; // it may have to pass a window that was opened meanwhile
         const why = error instanceof Failed ? error.message : "the server does not answer";
         this.told("failing", this.queue.length, why);
         await new Promise((go) => setTimeout(go, wait));

@@ -149,6 +149,7 @@ async function open(key, { remember = true, take = false } = {}) {
       Object.assign(app.view, { width: item.picture.width, height: item.picture.height });
       app.view.fit();
     }
+    if (key.settle) lookAt(item.others.map((other) => other.marks[key.landmark]).filter((mark) => mark.x !== undefined));
     app.marks.open(item, key);
     app.selected.clear();
     app.dragging = app.aim = null;
@@ -169,6 +170,15 @@ async function open(key, { remember = true, take = false } = {}) {
     else banner(`${key.id}: ${error.message}`, [["Next", () => next()], ["Try again", () => open(key, { remember, take })]]);
     return false;
   }
+}
+
+// near enough to tell two marks apart
+function lookAt(points) {
+  const { view } = app;
+  if (!points.length) return;
+  view.fit();
+  view.zoomAt(view.stageWidth / 2, view.stageHeight / 2, 4);
+  view.show(...["x", "y"].map((axis) => points.reduce((sum, point) => sum + point[axis], 0) / points.length));
 }
 
 // the picture of a radiograph, or the bytes of one that was not prepared
@@ -233,6 +243,7 @@ async function beat() { // tells that this window is still there, and hears whet
     const claim = await post("open", { ...place(app.key), window: app.window });
     if (claim.mine && app.marks.readonly) open(app.key, { remember: false }); // the other one has left
     else if (!claim.mine && !app.marks.readonly) setReadonly(true);
+    else if (claim.version !== app.marks.version && !app.outbox.waiting && !app.dragging) open(app.key, { remember: false });
   } catch { /* the outbox says when the server is away */ }
 }
 
@@ -369,7 +380,11 @@ function takeReader(n) {
   act("settle", [[app.active, mark.state === "absent" ? { state: "absent" } : confirmed(mark.x, mark.y, false)]]);
 }
 
-async function undoOrRedo(which) {
+let stepping = Promise.resolve(); // one after the other: each may have to open another radiograph first
+
+function undoOrRedo(which) { return (stepping = stepping.then(() => step(which)).catch((error) => say(error.message))); }
+
+async function step(which) {
   const entry = await app.marks[which]((key) => open(key));
   if (!entry) return;
   if (entry.passed) return say("changed in another window since; left as it is");
