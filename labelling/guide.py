@@ -3,16 +3,17 @@
 import io
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from labelling.pictures import Picture
 
 SHARE = 0.16  # of the radiograph's longer side, that a guide picture shows
 SIDE = 168  # px of a guide picture
+RING, COLOUR = 7, (53, 224, 138)  # px around the point, as confirmed points are drawn
 
 
 def crop(picture: Picture, point_px: np.ndarray) -> bytes:
-    """A PNG file of the surroundings of a point (x, y) px, the point in its middle; black beyond the radiograph's edge."""
+    """A PNG file of the surroundings of a point (x, y) px, with a ring around it; black beyond the radiograph's edge."""
     pixels = np.frombuffer(picture.stored, "<u2" if picture.bits == 16 else np.uint8).reshape(picture.height, picture.width)
     dark, bright = picture.window
     half = SHARE * max(picture.width, picture.height) / 2
@@ -21,6 +22,9 @@ def crop(picture: Picture, point_px: np.ndarray) -> bytes:
     inside = np.outer((rows >= 0) & (rows < picture.height), (columns >= 0) & (columns < picture.width))
     cut = pixels[np.ix_(rows.clip(0, picture.height - 1), columns.clip(0, picture.width - 1))].astype(np.float32)
     grey = np.where(inside, ((cut - dark) / (bright - dark)).clip(0, 1) * 255, 0).astype(np.uint8)
+    drawn = Image.fromarray(grey).convert("RGB")
+    ring = [SIDE / 2 - RING, SIDE / 2 - RING, SIDE / 2 + RING, SIDE / 2 + RING]
+    ImageDraw.Draw(drawn).ellipse(ring, outline=COLOUR, width=2)
     file = io.BytesIO()
-    Image.fromarray(grey).save(file, "PNG")
+    drawn.save(file, "PNG")
     return file.getvalue()

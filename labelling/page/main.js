@@ -153,6 +153,7 @@ async function open(key, { remember = true, take = false } = {}) {
     app.marks.open(item, key);
     app.selected.clear();
     app.dragging = app.aim = null;
+    if (fresh) app.cursor = null;
     app.active = key.settle ? key.landmark : app.marks.nextOpen(0);
     $("title").textContent = key.id;
     document.title = `${key.id} – landmarks`;

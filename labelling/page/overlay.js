@@ -80,7 +80,7 @@ export class Overlay {
     for (const k of order) {
       const { text } = this.points[k];
       if (!on[k] || !shown) { text.setAttribute("visibility", "hidden"); continue; }
-      const [u, v] = on[k], box = [u + 8, v - 19, u + 12 + 6.4 * text.textContent.length, v - 4];
+      const [u, v] = on[k], box = [u + 8, v - 20, u + 14 + 6.6 * text.textContent.length, v - 2];
       const free = taken.every((other) => box[0] > other[2] || box[2] < other[0] || box[1] > other[3] || box[3] < other[1]);
       text.setAttribute("visibility", free ? "inherit" : "hidden");
       if (free) taken.push(box);

@@ -24,8 +24,9 @@ export class Panel {
     });
     this.loupe = $("loupe").getContext("2d", { alpha: false });
     this.image = this.loupe.createImageData(168, 168);
-    $("guide").addEventListener("error", () => { $("guide-figure").hidden = true; });
-    $("guide").addEventListener("load", () => { $("guide-figure").hidden = false; });
+    const pair = (there) => { $("guide-figure").hidden = !there; $("guides").classList.toggle("pair", there); };
+    $("guide").addEventListener("error", () => pair(false));
+    $("guide").addEventListener("load", () => pair(true));
     this.guided = null;
     this.drawShape(session.shape);
   }
@@ -87,11 +88,18 @@ export class Panel {
     $("guide-caption").textContent = "first annotated";
   }
 
+  // the middle between two readers' marks
+  between(others, k) {
+    const points = others.map(({ marks }) => marks[k]).filter((mark) => mark?.x !== undefined);
+    return points.length ? ["x", "y"].map((axis) => points.reduce((sum, point) => sum + point[axis], 0) / points.length) : null;
+  }
+
   drawLoupe(app) {
     const { raster, view, cursor, active, marks, aim } = app;
     if (!raster) return;
     const mark = active >= 0 ? marks.at(active) : null;
-    const center = aim ?? (app.dragging && mark?.x !== undefined ? [mark.x, mark.y] : cursor ? view.toImage(...cursor) : mark?.x !== undefined ? [mark.x, mark.y] : null);
+    let center = aim ?? (app.dragging && mark?.x !== undefined ? [mark.x, mark.y] : cursor ? view.toImage(...cursor) : mark?.x !== undefined ? [mark.x, mark.y] : null);
+    center ??= this.between(app.others, active);
     if (!center) return;
     const step = Math.min(0.5, 1 / (view.zoom * 3)); // px of the radiograph per px of the loupe
     raster.around(center[0], center[1], step, view.mirrored, this.image);
