@@ -97,7 +97,7 @@ def run(options: argparse.Namespace) -> None:
     if options.review:
         reviewed, of_review = review(options.review, options.raw)
         names = names or of_review
-    collection = open_collection(options.raw, names)
+    collection = open_collection(options.raw, names, options.labels)
     flags = [tuple(shlex.split(text)) for text in (options.prepare_flags, options.train_flags)]
     chosen = Options(options.reader, options.propose, *flags, options.folds, options.again, not options.all_proposals)
     session = Session(collection, chosen, reviewed)
@@ -115,6 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--raw", type=Path, default=Path("dataset"), help="folder of radiographs, or of train, valid and test")
     parser.add_argument("--landmarks", help="of a set without a table: hand, or how many")
     parser.add_argument("--names", help="of the landmarks, separated by commas, instead of --landmarks")
+    parser.add_argument("--labels", type=Path, metavar="FOLDER", help="where everything is kept; none: RAW/labels")
     parser.add_argument("--reader", default=MAIN, help="who works; readers do not see each other's points")
     parser.add_argument("--propose", type=Path, metavar="WEIGHTS", help="weights from export.py that propose landmarks")
     parser.add_argument("--review", type=Path, metavar="FOLDER", help="predictions of predict.py to look through")

@@ -11,7 +11,7 @@ from radiographs.raw_folder import COORDINATES, SPLITS, find_radiographs, read_p
 from radiographs.reading import is_radiograph, without_ending
 from runtime.files import DataError, write_whole
 
-LABELS = "labels"  # the folder inside RAW with all that is made here
+LABELS = "labels"  # inside RAW, where no other folder is named
 SETTINGS = "set.json"  # in it: the names of the landmarks
 MAX_LANDMARKS = 1000
 
@@ -22,11 +22,8 @@ class Collection:
     paths: dict[str, Path]  # of every radiograph, by its ID
     splits: dict[str, str]  # train, valid or test; blank where the folder has no such folders
     names: list[str]  # of the landmarks (L)
+    labels: Path  # the folder with all that is made here
     table: dict[str, np.ndarray] = field(default_factory=dict)  # points (L, 2) px of all_coordinates.csv, NaN where missing
-
-    @property
-    def labels(self) -> Path:
-        return self.raw / LABELS
 
     @property
     def is_hand(self) -> bool:
@@ -37,11 +34,12 @@ class Collection:
         return [list(pair) for pair in SKELETON] if self.is_hand else []
 
 
-def open_collection(raw: Path, names: list[str] | None) -> Collection:
+def open_collection(raw: Path, names: list[str] | None, labels: Path | None = None) -> Collection:
     """`names`: as the user gave them; none: those of the set's earlier labels or of its table. Raises DataError."""
+    labels = labels or raw / LABELS
     paths, splits = radiographs_of(raw)
     table = read_points(raw / COORDINATES) if (raw / COORDINATES).exists() else {}
-    known = stored_names(raw / LABELS / SETTINGS)
+    known = stored_names(labels / SETTINGS)
     of_table = names_of(np.stack(list(table.values()))) if table else None
     chosen = known or names or of_table
     if chosen is None:
@@ -52,14 +50,14 @@ def open_collection(raw: Path, names: list[str] | None) -> Collection:
         if others is not None and len(others) != len(chosen):
             raise DataError(
                 f"{raw}: expected {len(chosen)} landmarks as in {SETTINGS if known else 'the command'}, found {len(others)} in"
-                f" {source}; take another --raw, or move {raw / LABELS} away"
+                f" {source}; take another --raw, or move {labels} away"
             )
     if names is not None and known is not None and names != known:
-        raise DataError(f"{raw / LABELS / SETTINGS}: has other names of landmarks; leave --names and --landmarks out")
+        raise DataError(f"{labels / SETTINGS}: has other names of landmarks; leave --names and --landmarks out")
     if known is None:
-        (raw / LABELS).mkdir(exist_ok=True)
-        write_whole(raw / LABELS / SETTINGS, (json.dumps({"names": chosen}, indent=1, ensure_ascii=False) + "\n").encode())
-    return Collection(raw, paths, splits, chosen, {id: points for id, points in table.items() if id in paths})
+        labels.mkdir(parents=True, exist_ok=True)
+        write_whole(labels / SETTINGS, (json.dumps({"names": chosen}, indent=1, ensure_ascii=False) + "\n").encode())
+    return Collection(raw, paths, splits, chosen, labels, {id: points for id, points in table.items() if id in paths})
 
 
 def radiographs_of(raw: Path) -> tuple[dict[str, Path], dict[str, str]]:

@@ -305,6 +305,16 @@ def test_no_confirmed_point_is_lost_or_doubled_when_the_server_is_killed(tmp_pat
     assert len(table) == 1 + sum(any(items[id]["marks"]) for id in items)
 
 
+def test_labels_can_lie_elsewhere(tmp_path, capsys):
+    import label
+
+    raw = make_pictures(tmp_path / "raw", 1)
+    words = ["--raw", raw, "--labels", tmp_path / "mine", "--names", "a", "--export", tmp_path / "x"]
+    assert label.main([str(word) for word in words]) == 1
+    assert "has done no radiograph yet" in capsys.readouterr().err
+    assert (tmp_path / "mine" / "set.json").exists() and not (raw / "labels").exists()
+
+
 MISTAKES = [
     (["--raw", "{tmp}/none"], "expected a folder"),
     (["--raw", "{tmp}/empty"], "expected radiographs there"),

@@ -19,7 +19,7 @@ export class Overlay {
       const group = element("g", { class: "point" }, svg);
       element("circle", { class: "ring", r: 6 }, group);
       element("circle", { class: "dot", r: 1.2 }, group);
-      element("path", { class: "cross", d: "M-4 0H4M0 -4V4" }, group);
+      element("path", { class: "cross", d: "M-5 0H-2M2 0H5M0 -5V-2M0 2V5" }, group);
       const text = element("text", { x: 9, y: -7 }, group);
       text.textContent = name;
       return { group, text };
