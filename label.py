@@ -34,7 +34,7 @@ LOCAL = "127.0.0.1"
 WARNING = """\
 {host}: other machines can reach this server, and whoever sees the token sees the radiographs and writes labels; the connection is
 not encrypted. Safer, over ssh: leave --host out there, and run here: ssh -L {port}:127.0.0.1:{port} USER@MACHINE
-Behind a proxy that encrypts, leave --host out too, and name what browsers ask for: --served-as NAME or NAME:PORT"""
+Behind a proxy that encrypts, leave --host out too. What browsers ask for must be named: --served-as NAME or NAME:PORT"""
 
 
 def review(folder: Path, raw: Path) -> tuple[dict[str, Proposal], list[str]]:

@@ -74,7 +74,7 @@ class Api:
         session, collection = self.session, self.session.collection
         return {
             "reader": session.options.reader,
-            "set": collection.raw.resolve().name,
+            "name": session.name,
             "names": collection.names,
             "skeleton": collection.skeleton,
             "shape": self.shape(),
@@ -216,7 +216,12 @@ class Api:
     # Doing
 
     def place(self, body: dict) -> tuple[tuple[str, int], Store, tuple]:
-        """Key, marks and name of what a window works on."""
+        """Key, marks and name of what a window works on.
+
+        A window that was opened by another server at this address, of another set or reader, keeps its actions to itself.
+        """
+        if body.get("set", self.session.name) != self.session.name:
+            raise Refused(412, "this server is another set's or reader's; start label.py as this window was opened")
         key, settle = self.key(body), body.get("settle") is True
         return key, self.session.store_of(settle), (*key, settle)
 

@@ -11,7 +11,7 @@ import numpy as np
 from radiographs.reading import without_ending
 from runtime.files import DataError
 
-FOLDER = "proposals"  # inside the labels: one file of JSON lines a run of propose.py, in the order of their names
+FOLDER = "proposals"  # inside the labels, a folder a reader: one file of JSON lines a run of propose.py, in their order
 FRAME = 256  # px of the square frame that errors are told in
 
 

@@ -1,6 +1,6 @@
 """Proposes landmarks with trained weights, as a process of its own; the server of label.py starts it and reads what it writes.
 
-    python -m labelling.propose --raw dataset --weights weights/own.pt --out dataset/labels/proposals/001.jsonl
+    python -m labelling.propose --raw dataset --weights weights/own.pt --out dataset/labels/proposals/main/0001.jsonl
 
 Every radiograph is predicted twice, whole and cut by a little at its edges: how far the copies disagree, and the calibrated
 radii, tell which one the network is least sure of. IDs come one a line on standard input; none: all radiographs.

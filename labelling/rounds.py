@@ -13,11 +13,10 @@ import numpy as np
 from labelling.collection import Collection
 from labelling.jobs import Step
 from labelling.order import chance
-from labelling.proposals import FOLDER
 from radiographs.raw_folder import COORDINATES, SPLITS
 from runtime.files import DataError, write_csv, write_whole
 
-ROUNDS, FIGURES = "rounds", "round.json"  # inside the labels; inside a round
+ROUNDS, FIGURES = "rounds", "round.json"  # inside the labels, with a folder a reader; inside a round
 FEWEST = 6  # radiographs done, to train on
 EXPORT = "export.py"
 VALID_SHARE = 4  # every so-manieth radiograph validates
@@ -40,12 +39,12 @@ class Round:
         return int(self.folder.name)
 
 
-def new_round(collection: Collection, points: dict[str, np.ndarray], folds: int) -> Round:
-    """Write the data set of a new round. Raises DataError where too little is done."""
+def new_round(collection: Collection, reader: str, points: dict[str, np.ndarray], folds: int) -> Round:
+    """Write the data set of a new round on what a reader has done. Raises DataError where too little is done."""
     usable = {id: values for id, values in points.items() if np.isfinite(values).any()}
     if len(usable) < FEWEST:
         raise DataError(f"training needs {FEWEST} radiographs that are done, found {len(usable)}")
-    rounds = collection.labels / ROUNDS
+    rounds = collection.labels / ROUNDS / reader  # readers are blind to each other: their networks, too
     rounds.mkdir(parents=True, exist_ok=True)
     number = 1 + max((int(path.name) for path in rounds.iterdir() if path.name.isdecimal()), default=0)
     one = Round(rounds / f"{number:03d}", collection, usable)
@@ -134,10 +133,10 @@ def write_figures(one: Round, folds: int = 0) -> None:
     write_whole(one.folder / FIGURES, (json.dumps(figures) + "\n").encode())
 
 
-def rounds_of(labels: Path) -> list[dict]:
-    """What earlier rounds came to, in their order."""
+def rounds_of(folder: Path) -> list[dict]:
+    """What a reader's earlier rounds came to, in their order."""
     found = []
-    for path in sorted((labels / ROUNDS).glob(f"*/{FIGURES}")):
+    for path in sorted(folder.glob(f"*/{FIGURES}")):
         try:
             found.append(json.loads(path.read_text()))
         except ValueError:
@@ -145,9 +144,8 @@ def rounds_of(labels: Path) -> list[dict]:
     return found
 
 
-def proposals_file(labels: Path) -> Path:
+def proposals_file(folder: Path) -> Path:
     """The file of the next run of proposals."""
-    folder = labels / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     number = 1 + max((int(path.stem) for path in folder.glob("*.jsonl") if path.stem.isdecimal()), default=0)
     return folder / f"{number:04d}.jsonl"

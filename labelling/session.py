@@ -1,5 +1,6 @@
 """Everything that a running label.py holds: the set, the reader's marks, pictures, proposals, windows and the job."""
 
+import hashlib
 import json
 import secrets
 import threading
@@ -17,10 +18,10 @@ from labelling.marks import DONE, NONE, PROPOSED, Mark
 from labelling.order import MOST, Order, chance, is_blind, representatives, small_picture
 from labelling.pictures import Pictures, make_picture
 from labelling.proposals import FOLDER, Proposal, from_json, read_proposals
-from labelling.rounds import new_round, proposals_file, rounds_of, steps_of
+from labelling.rounds import ROUNDS, new_round, proposals_file, rounds_of, steps_of
 from labelling.store import FIRST, Key, Store, TableWriter
 from radiographs.raw_folder import COORDINATES
-from runtime.files import DataError
+from runtime.files import DataError, write_whole
 
 MAIN, SETTLED = "main", "settled"  # the reader without a name, who goes on from the table; the third look at two readers
 JOURNAL, READERS = "journal.jsonl", "readers"
@@ -79,7 +80,7 @@ class Session:
         self.tables = [TableWriter(self.store, self.table_of(options.reader))]
         self.settled: Store | None = None
         self.pictures = Pictures(collection.paths)
-        self.proposals = read_proposals(self.labels / FOLDER, self.landmarks)
+        self.proposals = read_proposals(self.labels / FOLDER / options.reader, self.landmarks)
         self.reviewing = bool(reviewed)
         self.proposals |= reviewed or {}
         self.order = Order(self.store, list(collection.paths), reading_again=options.reading_again)
@@ -89,6 +90,8 @@ class Session:
         self.guides: dict[tuple[str, int], bytes] = {}
         self.ending = threading.Event()
         self.token = secrets.token_urlsafe(24)
+        place = f"{self.labels.resolve()}\0{options.reader}"  # what windows send their actions to, and to nothing else
+        self.name = hashlib.sha256(place.encode()).hexdigest()[:16]
 
     def hold_reader(self, reader: str):
         lock = hold(self.labels / READERS / f".{reader}.lock")
@@ -214,7 +217,7 @@ class Session:
             time.sleep(0.02)  # leaves room for the reader
         if len(kept) > 2:
             self.order.ranked = [kept[number] for number in representatives(np.stack(features))]
-            stored.write_text(json.dumps(self.order.ranked))
+            write_whole(stored, json.dumps(self.order.ranked).encode())
 
     # Guide
 
@@ -251,13 +254,13 @@ class Session:
                 steps = [self.propose_step(weights)]
             else:
                 points = {id: self.store.points_of((id, FIRST)) for id in self.store.done() if id in self.collection.paths}
-                one = new_round(self.collection, points, self.options.folds)
+                one = new_round(self.collection, self.options.reader, points, self.options.folds)
                 flags = list(self.options.prepare_flags), list(self.options.train_flags)
                 steps = steps_of(one, *flags, self.propose_step, self.options.folds)
             self.job = Job("train and propose" if what == "train" else "propose", steps).start()
 
     def propose_step(self, weights: Path) -> Step:
-        out = proposals_file(self.labels)
+        out = proposals_file(self.labels / FOLDER / self.options.reader)
         left = self.order.queue(self.proposals)
         read = 0
 
@@ -280,4 +283,4 @@ class Session:
     # Figures
 
     def rounds(self) -> list[dict]:
-        return rounds_of(self.labels)
+        return rounds_of(self.labels / ROUNDS / self.options.reader)

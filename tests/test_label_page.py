@@ -174,6 +174,7 @@ def test_what_is_saved_is_where_the_pixel_is(page, running, id, mirrored):
         page.press("Control+z")
         page.saved()
     page.press("0")  # from the first dot to the second, taken a little beside its middle
+    page.settle()
     page.page.mouse.click(*page.seen_at(page.place_of(*DOTS[0]), 12))
     start, end = (page.seen_at(page.place_of(*dot), 12) for dot in DOTS[:2])
     page.page.mouse.move(start[0] + 3, start[1] - 2)
@@ -440,7 +441,7 @@ def test_train_and_propose_from_the_page(browser, tmp_path, monkeypatch):
     opened.press("Escape")
     opened.page.wait_for_function("() => landmarks.marks.proposal?.points.length === 5", timeout=WAIT)
     assert not any(marks_of(server, "m6")) and server.session.proposals["m6"].by.startswith("weights.pt ")
-    table = read_points(raw / "labels" / "rounds" / "001" / "raw" / "all_coordinates.csv")
+    table = read_points(raw / "labels" / "rounds" / "main" / "001" / "raw" / "all_coordinates.csv")
     assert set(table) == set(list(truth)[:6]) and np.abs(table["m0"] - truth["m0"]).max() < 1e-3
     opened.close()
     opened.context.close()

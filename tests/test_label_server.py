@@ -235,6 +235,27 @@ def test_a_second_window_is_told_and_cannot_write(running):
     assert running.post("/api/open", claim | {"window": "first"})["mine"]
 
 
+def test_a_window_of_another_set_keeps_its_actions(running):
+    """A server of another set was started at the same address: IDs may be the same there, radiographs are not."""
+    body = action_of("p0", 0, 1, 1, 0)
+    assert running.ask("POST", "/api/act", body | {"set": "another"})[0] == 412
+    assert running.ask("POST", "/api/open", {"id": "p0", "window": "w", "set": "another"})[0] == 412
+    running.session.windows.held.clear()
+    assert running.post("/api/act", body | {"set": running.get("/api/session")["name"]})["version"] == 1
+
+
+def test_behind_a_proxy_its_name_is_taken_and_no_other(running):
+    server = Server(("127.0.0.1", 0), running.session, ["labels.example.org"])
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    port = server.server_address[1]
+    cookie = f"other=1; label_{port}={running.session.token}"
+    for host, status in (("labels.example.org", 200), ("LABELS.example.org", 200), ("example.org", 421)):
+        headers = {"Host": host, "Origin": f"https://{host}", "Cookie": cookie}
+        assert ask(port, "POST", "/api/leave", {"window": "w"}, headers)[0] == status
+    server.shutdown()
+    server.server_close()
+
+
 def test_a_file_that_is_no_radiograph_is_told(tmp_path):
     raw = make_pictures(tmp_path / "raw")
     (raw / "broken.png").write_bytes(b"nothing")

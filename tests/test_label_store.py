@@ -255,8 +255,8 @@ def test_a_round_leaves_test_radiographs_out_and_links_the_others(tmp_path):
     collection = open_collection(raw, None)
     truth = read_points(raw / "all_coordinates.csv")
     with pytest.raises(DataError, match="training needs 6"):
-        new_round(collection, {id: truth[id] for id in ("a1", "a2", "c1")}, 2)
-    one = new_round(collection, truth, 2)
+        new_round(collection, "main", {id: truth[id] for id in ("a1", "a2", "c1")}, 2)
+    one = new_round(collection, "main", truth, 2)
     places = {path.name: path.parent.name for path in (one.folder / "raw").glob("*/*.png")}
     assert {name for name, split in places.items() if split == "test"} == {"c1.png", "c2.png"}
     assert sorted(places.values()).count("valid") == 2 and len(places) == 8
@@ -268,7 +268,7 @@ def test_a_round_leaves_test_radiographs_out_and_links_the_others(tmp_path):
         (one.folder / f"fold{fold}").mkdir()
         (one.folder / f"fold{fold}" / "test.json").write_text(json.dumps({"ipe_px": ipe, "images": images}))
     write_figures(one, 2)
-    (figures,) = rounds_of(collection.labels)
+    (figures,) = rounds_of(collection.labels / "rounds" / "main")
     assert figures["error_px"] == 2.5 and figures["of"] == 4 and figures["radiographs"] == 8
 
 

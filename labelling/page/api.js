@@ -33,8 +33,9 @@ const SILENT_MS = 15000; // after which a window that kept an outbox is taken to
 
 export class Outbox {
   // `told(state, waiting, message)`: saved, waiting or failing; `refused(action, error)`: the server took it for no action
-  constructor(window, told, refused, done) {
-    Object.assign(this, { window, told, refused, done, queue: [], sending: false, name: PREFIX + window });
+  // set: of which radiographs and reader the actions are; no other server gets them
+  constructor(set, window, told, refused, done) {
+    Object.assign(this, { set, window, told, refused, done, queue: [], sending: false, name: `${PREFIX}${set}-${window}` });
     this.adopt();
     setInterval(() => this.keep(), 4000);
   }
@@ -42,7 +43,7 @@ export class Outbox {
   adopt() { // what a window left that is no longer there: the browser was closed while the server was down
     let names = [];
     try { names = Object.keys(localStorage); } catch { return; }
-    for (const name of names.filter((n) => n.startsWith(PREFIX) && n !== this.name)) {
+    for (const name of names.filter((n) => n.startsWith(`${PREFIX}${this.set}-`) && n !== this.name)) {
       try {
         const kept = JSON.parse(localStorage.getItem(name));
         if (Date.now() - kept.alive < SILENT_MS) continue;
@@ -62,7 +63,7 @@ export class Outbox {
   }
 
   add(body) {
-    this.queue.push({ ...body, window: this.window, action: unique() });
+    this.queue.push({ ...body, set: this.set, window: this.window, action: unique() });
     this.keep();
     this.send();
   }

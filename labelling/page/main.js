@@ -129,7 +129,7 @@ function banner(text, actions = []) {
 // Radiographs
 
 const queryOf = (key) => ({ id: key.id, reading: key.reading, ...(key.settle ? { settle: 1, one: key.one, two: key.two } : {}) });
-const place = (key) => ({ id: key.id, reading: key.reading, ...(key.settle ? { settle: true } : {}) });
+const place = (key) => ({ set: app.set, id: key.id, reading: key.reading, ...(key.settle ? { settle: true } : {}) });
 
 // bring a reading of a radiograph on the stage; `remember`: it can be gone back to
 async function open(key, { remember = true, take = false } = {}) {
@@ -467,11 +467,11 @@ let progress, compare;
 
 async function start() {
   const session = await get("session");
-  app.names = session.names;
+  app.set = session.name;
   app.overlay = new Overlay($("overlay"), session.names, session.skeleton);
   app.panel = new Panel(session, (k) => { choose(k); stage.focus(); });
-  app.outbox = new Outbox(app.window, told, refused, () => {});
-  app.marks = new Marks(session.names, (body) => app.outbox.add(body), changed);
+  app.outbox = new Outbox(session.name, app.window, told, refused, () => {});
+  app.marks = new Marks(session.name, session.names, (body) => app.outbox.add(body), changed);
   app.list = new List((key) => { open(key); stage.focus(); });
   sheet($("keys-body"));
   for (const name of Object.keys(PRESETS)) $("preset").add(new Option(name, name));

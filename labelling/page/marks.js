@@ -5,11 +5,12 @@ const KEPT = 2000; // changes kept over a reload of the page; within a page ther
 
 export class Marks {
   // `save(body)` sends an action; `changed(landmarks)` is called after every change
-  constructor(names, save, changed) {
+  constructor(set, names, save, changed) {
+    this.kept = `landmarks-history-${set}`;
     Object.assign(this, { names, save, changed, own: [], proposal: null, version: 0, key: null, second: false, readonly: false });
     this.undone = [];
     this.history = [];
-    try { this.history = JSON.parse(sessionStorage.getItem("landmarks-history")) ?? []; } catch { /* none */ }
+    try { this.history = JSON.parse(sessionStorage.getItem(this.kept)) ?? []; } catch { /* none */ }
   }
 
   open(item, key) {
@@ -61,7 +62,7 @@ export class Marks {
   }
 
   remember() {
-    try { sessionStorage.setItem("landmarks-history", JSON.stringify(this.history.slice(-KEPT))); } catch { /* full: undo ends with the page */ }
+    try { sessionStorage.setItem(this.kept, JSON.stringify(this.history.slice(-KEPT))); } catch { /* full: undo ends with the page */ }
   }
 
   // `open(key)` brings the radiograph of the change on the stage first
