@@ -76,7 +76,7 @@ class Session:
         self.store = Store(self.journal, options.reader, self.landmarks)
         self.store.load()
         if options.reader == MAIN and collection.table:
-            self.store.take_over(collection.table, COORDINATES, lambda id: True)
+            self.store.take_over(collection.table, COORDINATES)
         self.tables = [TableWriter(self.store, self.table_of(options.reader))]
         self.settled: Store | None = None
         self.pictures = Pictures(collection.paths)
