@@ -7,10 +7,13 @@ rather than read from a grid. Heatmaps are drawn afterwards from the moved point
 
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dataloader import to_input, to_picture
+from radiographs.processing import processed
 from runtime.files import DataError
 
 INVERSION_STEPS = 30  # of the fixed-point iteration: below 0.01 px for every displacement that is allowed
@@ -120,6 +123,24 @@ class Augment:
         inside = ((points >= -0.5) & (points <= size - 0.5)).all(-1, keepdim=True)
         scale, brighter = scale.to(images.device, non_blocking=True), brighter.to(images.device, non_blocking=True)
         return images * (1 + scale) + brighter, points.where(inside, torch.nan)
+
+
+def process(
+    images: Tensor, share: float, reference: np.ndarray | None, generator: torch.Generator, part: slice = slice(None)
+) -> Tensor:
+    """A `part` of a batch (B, 1, H, W) on the CPU, a `share` of its radiographs changed as other equipment would have made them.
+
+    `reference` is the intensity profile that all are matched to. With no share no random number is drawn.
+    """
+    if not share:
+        return images[part]
+    chosen = torch.rand(len(images), generator=generator)[part] < share
+    seeds = torch.randint(2**62, (len(images),), generator=generator)[part]
+    images = images[part].clone()
+    for i in chosen.nonzero().flatten().tolist():
+        rng = np.random.default_rng(seeds[i].item())
+        images[i, 0] = to_input(processed(to_picture(images[i, 0]), reference, rng))
+    return images
 
 
 def warp(images: Tensor, elastic: Elastic, matrix: Tensor, centre: Tensor, shift: Tensor) -> Tensor:

@@ -26,12 +26,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from finder.canon import Canon
 from heatmap import draw_heatmaps, rescale
 from phantom.data_set import COUNTS, all_synthetic, files_of_others, write_data_set
 from radiographs.network_frame import hand_outline, intensity_profile, outline_is_plausible, resize_square, to_8_bit
 from radiographs.prepared_folder import FORMAT, SETTINGS, TABLE
 from radiographs.raw_folder import COORDINATES, SPLITS, find_radiographs, read_points
 from radiographs.reading import read_radiograph
+from radiographs.view import sample
 from runtime.checkpoint import read_checkpoint
 from runtime.command import FEWER_WORKERS, LOCK, alone_in, cores, exit_status
 from runtime.files import DataError, write_csv, write_whole
@@ -40,6 +42,7 @@ from runtime.workers import work_off
 RAW = Path("dataset")  # the only folder that synthetic radiographs are made in
 COMPRESSION = 1  # of pictures and heatmaps: a fifth larger than by 6, and three times faster
 CHECKPOINT = ".pt"  # how the file names of checkpoints end
+MARGIN = 0.06  # of the landmarks' extent, that --crop leaves at each side, as the atlas does on average
 USUAL_REFERENCE = "3209"  # the radiograph of the Digital Hand Atlas that the reference matches to
 
 
@@ -48,6 +51,7 @@ class Settings:
     size: int  # px, of the square network frame
     sigma: float  # px of the network frame, of the heatmaps on disk and in training
     reference: str  # ID of the training radiograph that lends its histogram, a checkpoint that lends its own, "none", or "auto"
+    crop: bool = False  # to the landmarks, upright: as a finder would show them
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class Job:
     settings: Settings
     reference: np.ndarray | None  # the intensity profile to match
     out: Path
+    canon: Canon | None = None  # what is shown of a radiograph; none: all
 
 
 def prepare(job: Job) -> dict:
@@ -72,6 +77,8 @@ def prepare(job: Job) -> dict:
         raise DataError(f"{job.path}: cannot be read ({error.strerror}); replace or remove the file") from error
     made_from = hashlib.sha256(content + job.points_px.tobytes())
     made_from.update(json.dumps([FORMAT, asdict(job.settings)]).encode())
+    if job.canon:
+        made_from.update(job.canon.shape.tobytes())
     if job.reference is not None:
         made_from.update(job.reference.tobytes())
     digest = made_from.hexdigest()
@@ -89,10 +96,17 @@ def prepare(job: Job) -> dict:
             f"{job.path}: landmark {landmark} at ({x:g}, {y:g}) lies outside the {width} x {height} picture; "
             f"correct its row in {COORDINATES} or leave it blank"
         )
-    size = job.settings.size
-    points = rescale(job.points_px, (size / width, size / height))
+    size, pixels, points_px = job.settings.size, radiograph.pixels, job.points_px
+    if job.canon:
+        if (present := int(np.isfinite(points_px).all(1).sum())) < 2:
+            raise DataError(f"{job.path}: --crop needs two landmarks or more, found {present}; annotate it, or remove the file")
+        view = job.canon.found(points_px).view()
+        pixels, points_px = sample(pixels, view), view.of_picture(points_px)
+        height, width = pixels.shape
+        points_px[((points_px < -0.5) | (points_px > (width - 0.5, height - 0.5))).any(1)] = np.nan
+    points = rescale(points_px, (size / width, size / height))
     heatmaps = draw_heatmaps(torch.from_numpy(points), size, size, job.settings.sigma).half().numpy()
-    square = resize_square(radiograph.pixels, size)
+    square = resize_square(pixels, size)
     outline = None if job.reference is None else hand_outline(square)
     picture = to_8_bit(square, job.reference, outline)
     row = {
@@ -103,7 +117,7 @@ def prepare(job: Job) -> dict:
         "spacing_mm": radiograph.spacing_mm,
         "spacing_from": radiograph.spacing_from,
         "notes": radiograph.notes,
-        "points_px": job.points_px.tolist(),
+        "points_px": points_px.tolist(),
         "points_network_px": points.tolist(),
         "digest": digest,
         "picture": digest_of(picture),
@@ -182,8 +196,9 @@ def stored_settings(out: Path) -> dict:
         return {}
     except ValueError:
         raise mine from None
-    if not isinstance(stored, dict) or not {"format", *Settings.__annotations__} <= set(stored):
+    if not isinstance(stored, dict) or not {"format", "size", "sigma", "reference"} <= set(stored):
         raise mine
+    stored.setdefault("crop", False)  # folders of earlier versions
     return stored
 
 
@@ -259,9 +274,14 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
     if errors and (out / TABLE).exists():
         raise DataError("\n".join([*errors, f"{len(errors)} problems: {out} stays as it was; correct them and run again"]))
     settings, reference = choose_reference(settings, found)
+    canon = None
+    if settings.crop:
+        upright = np.array([points[id] for id, (split, _) in found.items() if split == "train" and id in points])
+        canon = Canon.of_landmarks(upright, np.full((2, 2), MARGIN))
     (out / TABLE).unlink(missing_ok=True)  # from here on nothing counts as prepared
     write_settings(out, settings, reference, synthetic, stored)
-    jobs = [Job(id, split, path, points[id], settings, reference, out) for id, (split, path) in found.items() if id in points]
+    known = ((id, *of_it) for id, of_it in found.items() if id in points)
+    jobs = [Job(id, split, path, points[id], settings, reference, out, canon) for id, split, path in known]
     rows, more_errors = prepare_all(jobs, workers)
     for row in rows:
         for note in row["notes"]:
@@ -296,11 +316,17 @@ def main() -> int:
         help="ID of the training radiograph to match histograms to, or a checkpoint, to match to its own reference, or none; "
         f"auto: {USUAL_REFERENCE}, else the first one",
     )
+    parser.add_argument(
+        "--crop",
+        action="store_true",
+        help="show of every radiograph what lies around its landmarks, upright: for radiographs framed in many ways; width, "
+        "height and points of the table are then those of the part that is shown",
+    )
     parser.add_argument("--workers", type=int, default=cores(), help="processes")
     options = parser.parse_args()
     if options.size < 8 or options.size % 8 or options.sigma <= 0 or options.workers < 1:
         parser.error("expected --size a positive multiple of 8, --sigma > 0 and --workers >= 1")
-    settings = Settings(options.size, options.sigma, options.reference)
+    settings = Settings(options.size, options.sigma, options.reference, options.crop)
 
     def work() -> None:
         if options.raw == RAW and not any(files_of_others(RAW)):

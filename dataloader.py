@@ -1,5 +1,6 @@
 """The data set that data_preprocessing.py wrote, as batches."""
 
+import copy
 import hashlib
 import json
 from pathlib import Path
@@ -81,6 +82,26 @@ class RadiographDataset(Dataset):
         """One a radiograph, the same for the same prepared picture, by which a checkpoint knows what it was trained on."""
         return [hashlib.sha256(picture.tobytes()).hexdigest()[:16] for picture in self.pictures]
 
+    def with_more(self, others: list["RadiographDataset"]) -> "RadiographDataset":
+        """These radiographs and those of others, prepared in the same way. Raises DataError."""
+        for other in others:
+            if other.points_px.shape[1] != self.points_px.shape[1]:
+                own, others = self.points_px.shape[1], other.points_px.shape[1]
+                raise DataError(f"{other.folder}: has {others} landmarks, and {self.folder} has {own}; take data of one joint")
+            if (self.size, self.sigma) != (other.size, other.sigma):
+                raise DataError(f"{other.folder}: prepared with another --size or --sigma than {self.folder}; prepare it again")
+            if not same_profile(self.settings["profile"], other.settings["profile"]):
+                raise DataError(
+                    f"{other.folder}: its histograms are matched to another reference than those of {self.folder}; prepare it "
+                    "again: data_preprocessing.py --reference CHECKPOINT, of a network that was trained on the other folder"
+                )
+        whole, parts = copy.copy(self), [self, *others]
+        for name in ("ids", "stems", "spacing_sources"):
+            setattr(whole, name, [item for part in parts for item in getattr(part, name)])
+        for name in ("sizes_px", "spacings_mm", "points_px", "points_network_px", "pictures"):
+            setattr(whole, name, np.concatenate([getattr(part, name) for part in parts]))
+        return whole
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -89,9 +110,19 @@ class RadiographDataset(Dataset):
         return {"image": to_input(self.pictures[i])[None], "points": torch.from_numpy(self.points_network_px[i]).float()}
 
 
+def same_profile(first: list[float] | None, second: list[float] | None) -> bool:
+    """Whether histograms were matched to the same reference, or both to none."""
+    return (first is None) == (second is None) and (first is None or np.allclose(first, second, rtol=1e-4))
+
+
 def to_input(picture: np.ndarray) -> torch.Tensor:
     """A prepared picture, uint8 -> what the network sees, in [-1, 1]."""
     return torch.from_numpy(picture).float() / 127.5 - 1
+
+
+def to_picture(image: torch.Tensor) -> np.ndarray:
+    """The inverse of `to_input`."""
+    return ((image + 1) * 127.5).round().to(torch.uint8).numpy()
 
 
 def make_loader(dataset: RadiographDataset, batch_size: int, shuffle: bool = False, share: bool = False) -> DataLoader:

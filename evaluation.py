@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from dataloader import RadiographDataset
+from dataloader import RadiographDataset, same_profile
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
 from loss import ridge_loss
 from model import SCN
@@ -88,8 +88,7 @@ def fits(checkpoint: Path, state: dict, data: RadiographDataset) -> None:
     ):
         if trained != prepared:
             raise DataError(f"{checkpoint}: expected {what.format(trained)}, found {what.format(prepared)} in {data.folder}")
-    trained, prepared = state["data"]["profile"], data.settings["profile"]
-    if (trained is None) != (prepared is None) or (trained is not None and not np.allclose(trained, prepared, rtol=1e-4)):
+    if not same_profile(state["data"]["profile"], data.settings["profile"]):
         raise DataError(
             f"{checkpoint}: expected histograms matched to its own reference ({state['data']['reference']}), found "
             f"{data.folder} matched to another ({data.settings['reference']}), so that predict.py would see other pictures; "

@@ -36,6 +36,7 @@ class Settings:
     # What to do
     mode: str = "train"  # train (validates and tests too), test, check (looks for mistakes in the data), or runs (lists them)
     data: str = "dataset/processed"  # folder that data_preprocessing.py wrote
+    also: str = ""  # more prepared folders, separated by commas, whose training radiographs are learnt from too
     split: str = ""  # folder with train.txt and test.txt, one ID a line, or their beginning (set1_); blank: the folders of data
     result: str = ""  # folder for checkpoints, tables and pictures; blank: a new number in result/, or the newest one there
     checkpoint: str = ""  # file to test; blank: best.pt of the run
@@ -70,6 +71,7 @@ class Settings:
     precision: str = "auto"  # auto (bfloat16 where the hardware has it, else float32), float32, tf32 (GPUs alone) or bfloat16
 
     # Augmentation, each range around no change
+    processing: float = 0.0  # share of radiographs that are changed as other equipment would: curves, noise, masks, labels, cuts
     intensity_scale: float = 0.2  # factor 1 +- this
     intensity_shift: float = 0.2  # +- this, of intensities in [-1, 1]
     translation: float = 0.03  # +- this fraction of the picture; more would leave few landmarks near its real border
@@ -93,7 +95,7 @@ CHECKED = 50  # radiographs of each split whose landmarks are looked for beside 
 NETWORK = ("channels", "levels", "spatial_kernel", "spatial_factor", "dropout")  # what SCN is built with
 POSITIVE = ("channels", "levels", "spatial_kernel", "spatial_factor", "batch_size", "learning_rate", "elastic_intervals")
 FRACTIONS = ("dropout", "beta1", "beta2", "averaging")
-NOT_NEGATIVE = ("warmup", "gradient_clip", "ridge", "seed", *(field.name for field in fields(Augment)))
+NOT_NEGATIVE = ("processing", "warmup", "gradient_clip", "ridge", "seed", *(field.name for field in fields(Augment)))
 
 
 def read_settings(arguments: list[str] | None = None) -> Settings:
@@ -178,6 +180,10 @@ def load_data(settings: Settings, splits: tuple[str, ...]) -> dict[str, Radiogra
     for split in dict.fromkeys(splits):
         data[split] = RadiographDataset(Path(settings.data), split, listed.get(split), settings.allow_missing)
         of = f" of {len(listed[split])} listed" if listed else ""
+        if split == "train" and settings.also:
+            more = [RadiographDataset(Path(folder.strip()), split) for folder in settings.also.split(",")]
+            data[split] = data[split].with_more(more)
+            of += f", {sum(map(len, more))} of them of {settings.also},"
         print(f"{split:5s} {len(data[split])}{of} radiographs of {data[split].size} x {data[split].size} px")
     return data
 

@@ -8,15 +8,19 @@ also 3D Slicer markups and COCO keypoints, with --measure also lengths and angle
 radius: a landmark lies within it with a probability of 95 %, on average over radiographs like those that export.py measured
 radii on, if there were 19 of them or more; of n fewer ones, with n/(n + 1). It is no promise for radiographs of another kind.
 
+Hands are found anywhere in a radiograph, lying anyhow, left or right, bone bright or dark. The columns hand (1, 2, ... from left
+to right) and side say which one a row is of.
+
 flags of landmarks:
   doubtful             its heatmap is lower than on nearly all radiographs that export.py measured
-  outside the picture  so, and at the picture's edge: taken for cut off, its x and y are no position
+  outside the picture  it lies beyond the picture's edge, or is doubtful and at the edge: its x and y are no position
   misplaced            its distances to neighbours are unlike those of the training annotations
 flags of radiographs:
   joints outside the picture, doubtful joints, implausible shape (misplaced)
                        some landmark has that flag
-  not a hand, unlike the training radiographs
-                       a quarter of its landmarks or distances has: no landmark is to be relied on
+  unlike the training radiographs
+                       a quarter of its landmarks or distances has: look at each of them
+  not a hand           there is little in the picture that looks like one: no landmark is to be relied on
   outline not found    plates, borders or a light box: the histogram of all of the picture was matched, so look twice
 COCO keypoints have the visibility 0 outside the picture, and 1 with another flag. measures.csv has the flags of the landmarks
 involved, and in plus_minus how far off a length or an angle is at most if each of these lies within its radius.
@@ -41,11 +45,9 @@ from tqdm import tqdm
 
 from joints.hand import NAMES
 from prediction.onnx_export import export_onnx
-from prediction.orientation import not_looked_for
 from prediction.outputs import COLUMNS, MEASURE_COLUMNS, Coco, csv_lines, landmark_rows, measure_rows, write_slicer
 from prediction.overlay import Page, base_picture, draw
 from prediction.predictor import Prediction, Predictor
-from radiographs.network_frame import resize_square
 from radiographs.reading import Radiograph, is_radiograph, read_radiograph
 from runtime.command import LOCK, alone_in, cores, exit_status
 from runtime.device import PRECISIONS
@@ -63,20 +65,18 @@ GPU_BATCH = 4  # radiographs a step of the network
 
 @dataclass
 class Read:
-    """A radiograph as far as prediction needs it: the full picture is let go."""
+    """A radiograph as far as outputs need it."""
 
     name: str  # as the outputs call it
     extent: tuple[int, int]  # width, height px
-    radiograph: Radiograph  # without its pixels
-    square: np.ndarray
+    radiograph: Radiograph  # its pixels are let go once they are predicted
     base: Image.Image
 
 
-def read(path: Path, name: str, size: int) -> Read:
+def read(path: Path, name: str) -> Read:
     radiograph = read_radiograph(path)
-    pixels, radiograph.pixels = radiograph.pixels, np.empty(0)
-    height, width = pixels.shape
-    return Read(name, (width, height), radiograph, resize_square(pixels, size), base_picture(pixels))
+    height, width = radiograph.pixels.shape
+    return Read(name, (width, height), radiograph, base_picture(radiograph.pixels))
 
 
 def printable(name: str) -> str:
@@ -122,22 +122,26 @@ def files_below(folder: Path, out: Path) -> list[Path]:
 
 def read_and_predict(
     files: list[tuple[Path, str]], predictor: Predictor
-) -> tuple[list[tuple[Read, Prediction]], list[DataError]]:
+) -> tuple[list[tuple[Read, list[Prediction]]], list[DataError]]:
     """What is found in some files, and which cannot be read."""
     items, errors = [], []
     for path, name in files:
         try:
-            items.append(read(path, name, predictor.network_size))
+            items.append(read(path, name))
         except DataError as error:
             errors.append(error)
-    found = predictor.predict([item.square for item in items], [item.extent for item in items]) if items else []
-    for item, prediction in zip(items, found):
-        prediction.flags[:0] = item.radiograph.notes
+    found = predictor.predict([item.radiograph.pixels for item in items]) if items else []
+    for item, hands in zip(items, found):
+        item.radiograph.pixels = np.empty(0)
+        for hand in hands:
+            hand.flags[:0] = item.radiograph.notes
     return list(zip(items, found)), errors
 
 
-def predict_all(files: list[tuple[Path, str]], predictor: Predictor, errors: list[str]) -> Iterator[tuple[Read, Prediction]]:
-    """All radiographs in their order; those that cannot be read go to `errors`, and are told at once.
+def predict_all(
+    files: list[tuple[Path, str]], predictor: Predictor, errors: list[str]
+) -> Iterator[tuple[Read, list[Prediction]]]:
+    """All radiographs in their order, with the hands in each; those that cannot be read go to `errors`, and are told at once.
 
     Each worker takes whole radiographs, read and predicted on one core (of few): no core ever waits for another one.
     """
@@ -182,23 +186,25 @@ class Writer:
         self.taken.add(plain.lower())
         return plain
 
-    def add(self, item: Read, prediction: Prediction) -> None:
+    def add(self, item: Read, hands: list[Prediction]) -> None:
         plain = self.plain_name(item.name)
-        self.table.write(csv_lines(landmark_rows(item.name, self.names, item.radiograph, prediction)))
-        if self.measures:
-            self.measures.write(csv_lines(measure_rows(item.name, item.radiograph, prediction)))
-        if "slicer" in self.formats:
-            write_slicer(self.out / "slicer" / f"{plain}.mrk.json", self.names, item.radiograph, prediction)
+        for hand in hands:
+            self.table.write(csv_lines(landmark_rows(item.name, self.names, item.radiograph, hand)))
+            if self.measures:
+                self.measures.write(csv_lines(measure_rows(item.name, item.radiograph, hand)))
+            if "slicer" in self.formats:
+                ending = f"_hand_{hand.hand}" if len(hands) > 1 else ""
+                write_slicer(self.out / "slicer" / f"{plain}{ending}.mrk.json", self.names, item.radiograph, hand)
         if self.coco:
-            self.coco.add(item.name, item.extent, prediction)
-        picture = draw(item.base, prediction, item.extent, self.names, self.with_names)
+            self.coco.add(item.name, item.extent, hands)
+        picture = draw(item.base, hands, item.extent, self.names, self.with_names)
         overlay = self.out / "overlays" / f"{plain}.png"
         try:
             picture.save(overlay, compress_level=1)
         except OSError as error:  # a full disk, which has no name
             error.filename = str(overlay)
             raise
-        self.page.add(item.name, f"{plain}.png", picture, prediction)
+        self.page.add(item.name, f"{plain}.png", picture, hands)
 
     def close(self, errors: list[str]) -> None:
         self.page.write(errors)
@@ -217,8 +223,10 @@ def run(options: argparse.Namespace) -> int:
     predictor = Predictor(options.weights, options.device, options.orientation, options.precision)
     if options.measure and predictor.names != list(NAMES):
         raise DataError(f"--measure: knows the 37 landmarks of a hand, and {options.weights} has {len(predictor.names)}")
-    if options.orientation == "auto" and (kinds := not_looked_for(predictor.variants)):
-        print(f"{options.weights}: not made to recognise {', '.join(kinds)} radiographs; such ones are taken as they come")
+    if options.orientation == "auto" and predictor.finder is None:
+        print(f"{options.weights}: has no finder; every radiograph is taken as upright and filled by one joint")
+    elif predictor.finder and not any(predictor.finder.canon.reflections):
+        print(f"{options.weights}: not made to recognise mirrored radiographs; such ones are taken as they come")
     files, errors = find_files(options.inputs, options.out)
     for error in errors:
         print(error, file=sys.stderr)
@@ -232,9 +240,9 @@ def run(options: argparse.Namespace) -> int:
     with ExitStack() as stack:
         bar = stack.enter_context(tqdm(total=len(files), unit=" radiographs", disable=None))
         writer = Writer(options.out, options.format, options.measure, options.names, predictor.names, stack)
-        for item, prediction in predict_all(files, predictor, errors):
-            writer.add(item, prediction)
-            flagged, done = flagged + bool(prediction.flags), done + 1
+        for item, hands in predict_all(files, predictor, errors):
+            writer.add(item, hands)
+            flagged, done = flagged + any(hand.flags for hand in hands), done + 1
             bar.update(done + len(errors) - bar.n)
         writer.close(errors)
     print(f"{done} radiographs predicted, {flagged} flagged, {len(errors)} problems; see {options.out / 'index.html'}")
@@ -271,7 +279,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--measure", action="store_true", help="also write measures.csv: bone lengths and joint angles")
     parser.add_argument("--names", action="store_true", help="write the landmarks' names into the overlays")
-    parser.add_argument("--orientation", choices=("auto", "keep"), default="auto", help="keep: upright, bone bright")
+    parser.add_argument(
+        "--orientation",
+        choices=("auto", "keep"),
+        default="auto",
+        help="keep: every picture is one upright joint that fills it, bone bright",
+    )
     parser.add_argument("--overwrite", action="store_true", help="write into a folder that is not empty")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument(

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 import metrics
-from augment import Augment
+from augment import Augment, process
 from dataloader import RadiographDataset, make_loader
 from evaluation import evaluate, fits, forward, network_of, seen_radiographs, shrink
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
@@ -32,7 +32,7 @@ from training.schedule import progress_after_epochs, schedule_factor, stage_size
 CHECK_EVERY = 10  # steps between two looks at whether the loss is finite, for which a GPU must be waited for
 CURVES_EVERY_S = 60  # seconds at least between two drawings of the curves, which take half a second
 # settings that may differ between a run and its continuation
-MAY_DIFFER = {"data", "result", "mode", "checkpoint", "test_on", "resume", "init", "debug", "device", "deterministic"}
+MAY_DIFFER = {"data", "also", "result", "mode", "checkpoint", "test_on", "resume", "init", "debug", "device", "deterministic"}
 MAY_DIFFER |= {"allow_seen", "allow_missing"}
 
 
@@ -57,7 +57,8 @@ class Solver:
         self.device = distributed.start(choose_device(settings.device))
         self.precision = distributed.gather([choose_precision(settings.precision, self.device)])[0]  # the processes must agree
         torch.backends.cudnn.benchmark = not settings.deterministic
-        self.augment = Augment.of(settings)
+        self.augment, profile = Augment.of(settings), data.settings["profile"]
+        self.reference = None if profile is None else np.array(profile)
         self.model = model.to(self.device, memory_format=torch.channels_last)
         self.parallel = distributed.wrap(self.model)  # the same, with gradients averaged over processes
         self.average = copy.deepcopy(model) if settings.averaging else model  # the network that is validated and kept
@@ -121,15 +122,15 @@ class Solver:
         `share` is the weight of its mean loss in that of all processes. With `check` a loss that is not finite raises DataError.
         """
         to_size = size / self.network_size
-        images = batch["image"][part].to(self.device, non_blocking=True)
+        images = process(batch["image"], self.settings.processing, self.reference, generator, part).to(
+            self.device, non_blocking=True
+        )
         images, points = self.augment(images, batch["points"][part], generator, part, len(batch["image"]))
         points = points.to(self.device, non_blocking=True)
         points_at_size = rescale(points, to_size)
         targets = draw_heatmaps(points_at_size, size, size, self.sigma * to_size)
         heatmaps, _, _ = forward(self.parallel, shrink(images, size), self.spatial_factor(size), self.precision)
-        loss, parts = ridge_loss(
-            heatmaps, targets, points_at_size, self.kernels, self.settings.ridge, share * (1 / to_size) ** 2
-        )
+        loss, parts = ridge_loss(heatmaps, targets, points_at_size, self.kernels, self.settings.ridge, share * (1 / to_size) ** 2)
         self.optimizer.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip or math.inf)

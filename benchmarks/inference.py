@@ -15,7 +15,6 @@ from benchmarks.machine import DEVICE, convolution_rate, name, seconds
 from experiments.common import whole_numbers
 from phantom.drawing import draw_hand
 from prediction.predictor import Predictor
-from radiographs.network_frame import resize_square
 from runtime.command import exit_status
 
 
@@ -26,7 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=5, help="runs that the median is taken of")
     options = parser.parse_args(arguments)
     predictor = Predictor(options.weights)
-    picture, _ = draw_hand(0)
+    picture = draw_hand(0)[0].astype(np.float32)
     bfloat16 = predictor.precision == "bfloat16"
     peak = convolution_rate(torch.bfloat16 if bfloat16 else torch.float32, repeats=options.repeats)
     print(f"{name()}; convolution {peak:.0f} GFLOP/s\nbatch  GFLOP  network s  all s  % of peak")
@@ -40,8 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
                 predictor.model(images, predictor.spatial_factor)
 
         def everything(batch=batch) -> None:
-            squares = [resize_square(picture.astype(np.float32), predictor.network_size) for _ in range(batch)]
-            predictor.predict(squares, [picture.shape[::-1]] * batch)
+            predictor.predict([picture] * batch)
 
         with (counter := FlopCounterMode(display=False)):
             network()

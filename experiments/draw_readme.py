@@ -124,7 +124,7 @@ def main(arguments: list[str] | None = None) -> None:
     predictor = Predictor(options.weights, "cpu", orientation="keep")
     radiograph, _ = draw_hand(SEED)
     square = resize_square(radiograph, predictor.network_size)
-    (found,) = predictor.predict([square], [radiograph.shape[::-1]])
+    ((found,),) = predictor.predict([radiograph.astype(np.float32)])
     drawn, content = io.BytesIO(), io.BytesIO()
     draw_figure(radiograph, found, *component_heatmaps(predictor, square)).savefig(drawn, format="png")
     few_colours = Image.open(drawn).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -18,39 +19,38 @@ from dataloader import RadiographDataset
 from experiments.common import table
 from experiments.non_hands import non_hands
 from heatmap import rescale
-from prediction.orientation import VARIANTS, Orientation
 from prediction.predictor import Prediction, Predictor
-from radiographs.network_frame import resize_square
 from radiographs.raw_folder import find_radiographs
 from radiographs.reading import read_radiograph
 from runtime.command import exit_status
 
 BATCH = 4
+ORIENTATIONS = list(product(range(4), (False, True), (False, True)))  # quarter turns, mirrored, inverted
 REPEATS = 3  # of the inference that is timed alone
 
 
 def predict_pictures(predictor: Predictor, pictures: list[np.ndarray]) -> list[Prediction]:
+    """The surest hand of each picture."""
     predictions = []
     for start in range(0, len(pictures), BATCH):
-        batch = pictures[start : start + BATCH]
-        squares = [resize_square(picture.astype(np.float32), predictor.network_size) for picture in batch]
-        predictions += predictor.predict(squares, [picture.shape[::-1] for picture in batch])
+        batch = [picture.astype(np.float32) for picture in pictures[start : start + BATCH]]
+        predictions += [max(hands, key=lambda hand: hand.evidence) for hands in predictor.predict(batch)]
     return predictions
 
 
-def brought_into(picture: np.ndarray, orientation: Orientation) -> np.ndarray:
-    """A picture turned so that `orientation` would bring it upright again."""
-    turned = np.rot90(picture, -orientation.quarter_turns)
-    turned = turned[:, ::-1] if orientation.mirrored else turned
-    return turned.max() + turned.min() - turned if orientation.negative else turned
+def brought_into(picture: np.ndarray, turns: int, mirrored: bool, negative: bool) -> np.ndarray:
+    """A picture turned right by quarter turns, then mirrored, then inverted."""
+    turned = np.rot90(picture, -turns)
+    turned = turned[:, ::-1] if mirrored else turned
+    return turned.max() + turned.min() - turned if negative else turned
 
 
-def turned_back(points: np.ndarray, orientation: Orientation, shape: tuple[int, int]) -> np.ndarray:
+def turned_back(points: np.ndarray, turns: int, mirrored: bool, shape: tuple[int, int]) -> np.ndarray:
     """Points of `brought_into(picture)`, of that shape, -> of the picture."""
     x, y = points[..., 0], points[..., 1]
     rows, columns = shape
-    x = columns - 1 - x if orientation.mirrored else x
-    for _ in range(orientation.quarter_turns):
+    x = columns - 1 - x if mirrored else x
+    for _ in range(turns):
         x, y, rows, columns = y, columns - 1 - x, columns, rows
     return np.stack([x, y], -1)
 
@@ -71,18 +71,17 @@ def report_accuracy(upright: list[Prediction], data: RadiographDataset) -> None:
 
 
 def report_orientations(predictor: Predictor, pictures: list[np.ndarray], upright: list[Prediction]) -> None:
-    """How many of all orientations of all pictures are recognised, and how far positions move with them."""
+    """How many sides are recognised in all orientations of all pictures, and how far positions move with them."""
     right, moved_px = 0, []
-    variants = [VARIANTS[number] for number in predictor.variants]  # that these weights look for
-    for variant in variants:
-        turned = [brought_into(picture, variant) for picture in pictures]
+    for turns, mirrored, negative in ORIENTATIONS:
+        turned = [brought_into(picture, turns, mirrored, negative) for picture in pictures]
         for picture, one, first in zip(turned, predict_pictures(predictor, turned), upright):
-            right += one.orientation == variant
-            back = turned_back(one.points_px, variant, picture.shape)
+            right += one.mirrored == (first.mirrored != mirrored)
+            back = turned_back(one.points_px, turns, mirrored, picture.shape)
             scale = predictor.network_size / np.sqrt(picture.size)
             moved_px.append(np.linalg.norm(back - first.points_px, axis=1) * scale)
-    count = len(variants) * len(pictures)
-    print(f"orientations: {right} of {count} recognised ({100 * right / count:.1f} %); ", end="")
+    count = len(ORIENTATIONS) * len(pictures)
+    print(f"orientations: {right} of {count} sides recognised ({100 * right / count:.1f} %); ", end="")
     print(f"positions after turning back differ by {np.median(moved_px):.4f} px in the median, {np.max(moved_px):.2f} at most")
 
 
@@ -108,10 +107,9 @@ def report_speed(predictor: Predictor, weights: Path, files: list[Path], picture
             sys.exit(status)
         whole = (time.perf_counter() - start) / len(files)
     batch = pictures[:BATCH]
-    squares = [resize_square(picture, predictor.network_size) for picture in batch]
     start = time.perf_counter()
     for _ in range(REPEATS):
-        predictor.predict(squares, [picture.shape[::-1] for picture in batch])
+        predictor.predict(batch)
     networks = (time.perf_counter() - start) / (REPEATS * len(batch))
     print(f"{len(files)} files: {whole:.3f} s a radiograph, of which {networks:.3f} s are the networks'")
 

@@ -10,7 +10,7 @@ lie from each other, which needs no annotation.
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,17 +23,21 @@ from skimage.exposure import equalize_adapthist
 
 import metrics
 from experiments.common import some_of, table
-from prediction.calibration import ALIEN
+from prediction.calibration import NO_HAND, OUTSIDE
 from prediction.predictor import Prediction, Predictor
-from radiographs.network_frame import hand_outline, resize_square
+from radiographs.processing import skin_outline
 from radiographs.raw_folder import COORDINATES, find_radiographs, read_points
 from radiographs.reading import is_radiograph, read_radiograph
+from radiographs.view import border_grey
 from runtime.command import exit_status
 from training.figures import save
 
 FRAME = 256  # px, in which errors are given
 FAR = 10  # px there, from which on a landmark is an outlier
+SKIN = 0.3  # of the way from the background to Otsu's threshold, where a hand's skin begins
 COPIES = ((30, 1.0), (-75, 1.0), (160, 1.0), (0, 0.6), (20, 0.5))  # degrees and sizes, of radiographs without landmarks
+HEADER = ["radiographs", "IPE, px", f"beyond {FAR} px, %", "not a hand, %", "wrong and not flagged, a radiograph"]
+HEADER += ["within radius, %"]
 
 Change = Callable[[np.ndarray, np.random.Generator], "Changed"]
 
@@ -49,11 +53,6 @@ class Changed:
 
 def still(picture: np.ndarray) -> Changed:
     return Changed(picture, np.eye(2), np.zeros(2))
-
-
-def background(picture: np.ndarray) -> float:
-    """The median of the picture's border."""
-    return float(np.median(np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])))
 
 
 def placed(degrees: float = 0.0, size: float = 1.0, shift: tuple[float, float] = (0.0, 0.0), fill: str = "border") -> Change:
@@ -72,7 +71,7 @@ def placed(degrees: float = 0.0, size: float = 1.0, shift: tuple[float, float] =
         swap = inverse[::-1, ::-1]  # of (row, column)
         start = (-inverse @ offset)[::-1]
         smooth = gaussian_filter(picture, 0.4 / size) if size < 1 else picture
-        value = {"border": background(picture), "black": float(picture.min())}[fill]
+        value = {"border": border_grey(picture), "black": float(picture.min())}[fill]
         moved = affine_transform(smooth, swap, start, tuple(extent[::-1]), order=1, mode="constant", cval=value)
         return Changed(moved.astype(np.float32), matrix, offset)
 
@@ -122,7 +121,7 @@ def masked(value: float) -> Change:
 
     def change(picture: np.ndarray, rng: np.random.Generator) -> Changed:
         low, high = picture.min(), picture.max()
-        return still(np.where(hand_outline(picture), picture, low + value * (high - low)).astype(np.float32))
+        return still(np.where(skin_outline(picture, SKIN), picture, low + value * (high - low)).astype(np.float32))
 
     return change
 
@@ -249,55 +248,80 @@ class Result:
     """What became of the radiographs under one condition."""
 
     errors_px: np.ndarray  # (N, L) in the frame of the unchanged radiographs, NaN where a landmark is no longer in the picture
-    rejected: np.ndarray  # (N,) whether a radiograph was called unlike all others
-    flagged: np.ndarray  # (N, L) whether a landmark was flagged
+    within: np.ndarray  # (N, L) whether a landmark lay within its radius
+    rejected: np.ndarray  # (N,) whether a radiograph was called no hand
+    flags: np.ndarray  # (N, L) texts: the flags of the landmarks
+    hands: np.ndarray  # (N,) how many were found in a radiograph of one
+    evidence: np.ndarray  # (N,) of the surest
 
     def row(self) -> list[str]:
-        """Of the table: IPE, percent of landmarks beyond FAR px, percent rejected, landmarks a radiograph wrong and unflagged."""
-        far = self.errors_px > FAR
-        unsaid = (far & ~self.flagged & ~self.rejected[:, None]).sum(1).mean()
-        share = 100 * far.sum() / max(np.isfinite(self.errors_px).sum(), 1)
+        """Of the table, as HEADER says."""
+        far, present = self.errors_px > FAR, np.isfinite(self.errors_px)
+        unsaid = (far & (self.flags == "") & ~self.rejected[:, None]).sum(1).mean()
+        share, covered = (100 * part[present].sum() / max(present.sum(), 1) for part in (far, self.within))
         ipe = metrics.mean_of_present(metrics.ipe(self.errors_px))
-        return [f"{ipe:.2f}", f"{share:.1f}", f"{100 * self.rejected.mean():.0f}", f"{unsaid:.2f}"]
+        return [f"{ipe:.2f}", f"{share:.1f}", f"{100 * self.rejected.mean():.0f}", f"{unsaid:.2f}", f"{covered:.1f}"]
 
 
-def predict(predictor: Predictor, picture: np.ndarray) -> Prediction:
-    (prediction,) = predictor.predict([resize_square(picture, predictor.network_size)], [picture.shape[::-1]])
-    return prediction
+def predict(predictor: Predictor, picture: np.ndarray) -> tuple[Prediction, int]:
+    """The surest hand in a picture, and how many were found."""
+    (hands,) = predictor.predict([picture])
+    return max(hands, key=lambda hand: hand.evidence), len(hands)
+
+
+def errors_of(prediction: Prediction, changed: Changed, points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Errors (L) in px of the frame of a radiograph, of that shape and with these points (L, 2), found in its changed picture."""
+    off = prediction.points_px - (points @ changed.matrix.T + changed.shift)
+    return np.linalg.norm(off @ np.linalg.inv(changed.matrix).T * (FRAME / np.array(shape[::-1])), axis=1)
 
 
 def try_out(predictor: Predictor, change: Change, radiographs: list[tuple[np.ndarray, np.ndarray]]) -> Result:
     """Predict radiographs, (picture, points (L, 2) px) each, under a change; the same random numbers every time."""
-    errors, rejected, flagged = [], [], []
+    columns = []
     for number, (picture, points) in enumerate(radiographs):
         changed = change(picture, np.random.default_rng(number))
-        truth = points @ changed.matrix.T + changed.shift
-        extent = np.array(changed.picture.shape[::-1])
+        found, hands = predict(predictor, changed.picture)
+        truth, extent = points @ changed.matrix.T + changed.shift, np.array(changed.picture.shape[::-1])
         inside = ((truth >= -0.5) & (truth <= extent - 0.5)).all(1)
-        prediction = predict(predictor, changed.picture)
-        off = (prediction.points_px - truth) @ np.linalg.inv(changed.matrix).T * (FRAME / np.array(picture.shape[::-1]))
-        errors.append(np.where(inside, np.linalg.norm(off, axis=1), np.nan))
-        rejected.append(any(flag in ALIEN for flag in prediction.flags))
-        flagged.append([bool(flag) for flag in prediction.landmark_flags])
-    return Result(np.array(errors), np.array(rejected), np.array(flagged))
+        errors_px = np.where(inside, errors_of(found, changed, points, picture.shape), np.nan)
+        within = np.linalg.norm(found.points_px - truth, axis=1) <= found.radius_px
+        columns.append((errors_px, within, NO_HAND in found.flags, found.landmark_flags, hands, found.evidence))
+    return Result(*(np.array(column) for column in zip(*columns)))
 
 
 def disagreement(predictor: Predictor, picture: np.ndarray, degrees: float, size: float) -> float:
     """Median distance between the landmarks of a picture and those of its copy, in percent of the hand's extent."""
     changed = placed(degrees, size)(picture, np.random.default_rng(0))
-    first, second = predict(predictor, picture).points_px, predict(predictor, changed.picture).points_px
+    first, second = (predict(predictor, one)[0].points_px for one in (picture, changed.picture))
     moved = np.linalg.norm(first @ changed.matrix.T + changed.shift - second, axis=1) / size
     return float(100 * np.median(moved) / np.ptp(first, axis=0).max())
 
 
+def cut_off(results: Iterable[Result]) -> str:
+    """What became of landmarks beyond the pictures' edges, and how often more hands were found than there are."""
+    results = list(results)
+    said = np.concatenate([np.char.find(result.flags, OUTSIDE)[np.isnan(result.errors_px)] >= 0 for result in results])
+    more = sum(int((result.hands > 1).sum()) for result in results)
+    pictures = sum(len(result.hands) for result in results)
+    share = 100 * said.mean() if len(said) else 0
+    return (
+        f"of {len(said)} landmarks beyond the picture's edge {share:.1f} % are said to be outside; "
+        f"a second hand is found in {more} of {pictures} pictures of one, the least evidence of a hand is "
+        f"{min(result.evidence.min() for result in results):.2f}"
+    )
+
+
 def draw(results: dict[str, Result], path: Path) -> None:
-    """Percent of landmarks beyond FAR px, a bar a condition."""
+    """IPE and its standard deviation over radiographs, a bar a condition."""
     figure = Figure(figsize=(9, 0.22 * len(results) + 1), layout="constrained")
     axes = figure.subplots()
-    shares = [100 * (result.errors_px > FAR).sum() / max(np.isfinite(result.errors_px).sum(), 1) for result in results.values()]
-    axes.barh(list(results), shares, color="tab:red")
+    ipes = [metrics.ipe(result.errors_px) for result in results.values()]
+    axes.barh(
+        list(results), [np.nanmean(ipe) for ipe in ipes], xerr=[np.nanstd(ipe) for ipe in ipes], color="tab:blue", ecolor="0.4"
+    )
     axes.invert_yaxis()
-    axes.set(xlabel=f"landmarks more than {FAR} px off, %", xlim=(0, 100))
+    axes.set(xlabel=f"IPE, px of the {FRAME} x {FRAME} frame", xlim=(0, None))
+    axes.margins(y=0.01)
     axes.grid(True, axis="x", alpha=0.3)
     save(figure, path)
 
@@ -320,10 +344,10 @@ def main(arguments: list[str] | None = None) -> None:
     for name in options.conditions:
         results[name] = try_out(predictor, CONDITIONS[name], radiographs)
         print(f"{name}: {', '.join(results[name].row())}", file=sys.stderr, flush=True)
-    header = ["radiographs", "IPE, px", f"beyond {FAR} px, %", "rejected, %", "wrong and not flagged, a radiograph"]
     rows = [[name, *result.row()] for name, result in results.items()]
-    mean = [f"{np.mean([float(row[column]) for row in rows]):.2f}" for column in range(1, len(header))]
-    print(table(header, [*rows, ["mean over conditions", *mean]]))
+    mean = [f"{np.mean([float(row[column]) for row in rows]):.2f}" for column in range(1, len(HEADER))]
+    print(table(HEADER, [*rows, ["mean over conditions", *mean]]))
+    print(cut_off(results.values()))
     if options.foreign:
         paths = [path for path in sorted(options.foreign.iterdir()) if is_radiograph(path)]
         pictures = {path.name: read_radiograph(path).pixels for path in paths}

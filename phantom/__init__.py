@@ -1,4 +1,4 @@
-"""Synthetic radiographs of hands with exact landmarks: a shape model, bones, soft tissue, film.
+"""Synthetic radiographs of hands with exact landmarks: a shape model, bones, soft tissue, film; and kinds of them.
 
     python -m phantom --out FOLDER
 

@@ -1,17 +1,31 @@
 """Synthetic radiographs of left hands with 37 exact landmarks, as a data set that data_preprocessing.py reads.
 
     python -m phantom --out dataset --train 91 --valid 21 --test 21 --seed 0
+    python -m phantom --out dataset --kinds atlas:4,infant,bent
 
-The same seed gives the same bytes, whatever the number of workers.
+Kinds of radiographs (docs/synthetic.md) alternate by their shares. The same seed gives the same bytes, whatever the number of
+workers.
 """
 
 import argparse
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from phantom.data_set import COUNTS, write_data_set
+from phantom.drawing import SHAPE, shape_model
+from phantom.kinds import KINDS, in_turn, parse_kinds
 from radiographs.raw_folder import SPLITS
 from runtime.command import FEWER_WORKERS, alone_in, cores, exit_status
+
+
+def shares_of_kinds(text: str) -> dict[str, int]:
+    """As `parse_kinds`, with its error as argparse tells it."""
+    try:
+        return parse_kinds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def main() -> int:
@@ -20,6 +34,13 @@ def main() -> int:
     for split, count in COUNTS.items():
         parser.add_argument(f"--{split}", type=int, default=count, help=f"radiographs in {split}")
     parser.add_argument("--seed", type=int, default=0, help="the same seed makes the same radiographs")
+    parser.add_argument(
+        "--kinds",
+        type=shares_of_kinds,
+        default={"atlas": 1},
+        help=f"some of {', '.join(KINDS)}; a share may follow each: atlas:4,infant:1 (default: atlas)",
+    )
+    parser.add_argument("--shape", type=Path, default=SHAPE, help="the shape model, which python -m phantom.shape builds")
     parser.add_argument("--workers", type=int, default=cores(), help="processes")
     options = parser.parse_args()
     counts = {split: getattr(options, split) for split in SPLITS}
@@ -28,7 +49,9 @@ def main() -> int:
 
     def work() -> None:
         with alone_in(options.out):
-            write_data_set(options.out, counts, options.seed, options.workers)
+            shape_model(options.shape)  # a file that is none is refused here, not by every worker
+            turns = [replace(KINDS[kind], shape_model=partial(shape_model, options.shape)) for kind in in_turn(options.kinds)]
+            write_data_set(options.out, counts, options.seed, options.workers, turns=turns)
 
     return exit_status(work, less_memory=FEWER_WORKERS)
 

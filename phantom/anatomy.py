@@ -4,9 +4,12 @@ Where the landmarks sit: MCP, on the middle of the proximal phalanx's base; PIP 
 below the joint; tips, on the end of the tuft; metacarpal bases and the thumb's carpometacarpal joint, on the middle of
 the base; 0, 2 and 3, 4, on the corners of the shafts of ulna and radius at the growth plate; 1 and 5, on the styloids; the
 others on the proximal edge of their bone. Maturity runs from 0 (about six years) to 1 (grown up).
+
+Points are (37, 2) as (x, y) px, or (37, 3) where fingers are bent: the third number is the height over the film, px.
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
@@ -112,6 +115,7 @@ ULNA_EPIPHYSIS = [
     (-273, 802), (-256, 820), (-235, 839), (-200, 846), (-165, 850), (-142, 865), (-140, 892), (-166, 902),
     (-220, 903), (-279, 902), (-308, 886), (-306, 850), (-292, 816),
 ]  # fmt: skip
+FOREARM = {"ulna": [0, 2], "radius": [3, 4]}  # the corners of the shafts at the growth plate
 PISIFORM = [(-215, 592), (-186, 606), (-176, 650), (-190, 690), (-220, 704), (-248, 684), (-254, 640), (-240, 604)]
 HAMATE_HOOK = [(-132, 486), (-112, 490), (-102, 512), (-112, 540), (-134, 546), (-154, 530), (-156, 504)]
 
@@ -120,11 +124,32 @@ def unit(vector: np.ndarray) -> np.ndarray:
     return vector / np.hypot(*vector)
 
 
+def hand_scale(points: np.ndarray) -> float:
+    """Size of a hand, 1 where the middle finger's tip is 732 px from its metacarpal base, or would be if it were not bent."""
+    if points.shape[1] == 2:
+        return np.hypot(*(points[28] - points[15])) / 732
+    return np.linalg.norm(np.diff(points[list(FINGERS["middle"])], axis=0), axis=1).sum() / 732
+
+
+def forearm_direction(points: np.ndarray) -> np.ndarray:
+    """Unit vector from the hand towards the elbow, for points (37, 2)."""
+    return unit((points[3] + points[4] + points[0] + points[2]) / 4 - points[15])
+
+
+def foreshortening(points: np.ndarray, near: int, far: int) -> float:
+    """Length on the film over the true length, from one landmark of points (37, 2 or 3) to another."""
+    if points.shape[1] == 2:
+        return 1.0
+    step = points[far] - points[near]
+    return float(np.hypot(*step[:2]) / np.linalg.norm(step))
+
+
 def draw_bones(
     maps: Maps, points: np.ndarray, maturity: float, rng: np.random.Generator, draw_carpals: Callable | None = None
 ) -> None:
-    """Add every bone of the hand with landmarks (37, 2), px, to the maps; `draw_carpals` in place of `draw_wrist`."""
-    scale = np.hypot(*(points[28] - points[15])) / 732
+    """Add every bone of the hand with landmarks (37, 2 or 3), px, to the maps; `draw_carpals` in place of `draw_wrist`."""
+    scale = hand_scale(points)
+    solid, points = points, points[:, :2]
     build = rng.normal(1.06, 0.05)  # slender or sturdy, the whole hand alike
     strong = rng.uniform(0.75, 1.25)  # compact bone
     gap = scale * (2.4 + 8.0 * (1 - maturity)) * rng.uniform(0.75, 1.2)  # px, of the joints between the phalanges
@@ -133,19 +158,22 @@ def draw_bones(
     def bone(kind, name, base, head, **more):
         draw_long_bone(maps, kind, name, base, head, build * rng.normal(1, 0.03), strong * scale, maturity, rng, **more)
 
-    for finger, (carpal, mcp, pip, dip, tip) in FINGERS.items():
-        carpal, mcp, pip, dip, tip = points[[carpal, mcp, pip, dip, tip]]
+    for finger, ray in FINGERS.items():
+        carpal, mcp, pip, dip, tip = points[list(ray)]
+        flat = [foreshortening(solid, near, far) for near, far in pairwise(ray)]
         skew = {"index": 0.12, "middle": 0.0, "ring": -0.05, "little": -0.1}[finger] + rng.normal(0, 0.04)
         slim = {"index": 1.05, "middle": 0.98, "ring": 0.95, "little": 1.12}[finger]
         bone("metacarpal", f"{finger} metacarpal", carpal, mcp - knuckle * unit(mcp - carpal), skew=skew, wide=slim)
         thick = {"little": 1.08, "index": 1.02}.get(finger, 1.0)
-        bone("proximal", f"{finger} proximal", mcp, pip, wide=thick)
-        bone("middle", f"{finger} middle", pip + gap * unit(dip - pip), dip, wide={"little": 1.15}.get(finger, 1.0))
-        bone("distal", f"{finger} distal", dip + gap * unit(tip - dip), tip, wide={"little": 1.05}.get(finger, 1.0))
+        bone("proximal", f"{finger} proximal", mcp, pip, wide=thick, flat=flat[1])
+        middle, distal = pip + gap * flat[2] * unit(dip - pip), dip + gap * flat[3] * unit(tip - dip)
+        bone("middle", f"{finger} middle", middle, dip, wide={"little": 1.15}.get(finger, 1.0), flat=flat[2])
+        bone("distal", f"{finger} distal", distal, tip, wide={"little": 1.05}.get(finger, 1.0), flat=flat[3])
     cmc, mcp, ip, tip = points[list(THUMB)]
+    flat = [foreshortening(solid, near, far) for near, far in pairwise(THUMB)]
     bone("thumb metacarpal", "thumb metacarpal", cmc, mcp - 0.7 * knuckle * unit(mcp - cmc), skew=rng.normal(0, 0.05))
-    bone("thumb proximal", "thumb proximal", mcp, ip, skew=rng.normal(-0.05, 0.08))
-    bone("thumb distal", "thumb distal", ip + gap * unit(tip - ip), tip, skew=rng.normal(0, 0.1))
+    bone("thumb proximal", "thumb proximal", mcp, ip, skew=rng.normal(-0.05, 0.08), flat=flat[1])
+    bone("thumb distal", "thumb distal", ip + gap * flat[2] * unit(tip - ip), tip, skew=rng.normal(0, 0.1), flat=flat[2])
     (draw_carpals or draw_wrist)(maps, points, scale, maturity, rng)
     draw_forearm(maps, points, scale, maturity, strong, rng)
     if rng.random() < (maturity - 0.35) * 1.3:  # sesamoids of the thumb, on its ulnar side
@@ -163,23 +191,26 @@ def round_blob(name: str, centre: np.ndarray, radius: float, rng: np.random.Gene
     return Blob(name, outline, radius * 0.8, radius, 1.2)
 
 
-def draw_long_bone(maps, kind, name, base, head, build, strong, maturity, rng, skew=0.0, wide=1.0) -> None:
+def draw_long_bone(maps, kind, name, base, head, build, strong, maturity, rng, skew=0.0, wide=1.0, flat=1.0) -> None:
     """A phalanx or metacarpal from its base to its head, (x, y) px, in two pieces while its growth plate is open.
 
-    `build` and `wide` are factors on its width, `strong` one on its compact bone; `skew` makes its right side wider.
+    `build` and `wide` are factors on its width, `strong` one on its compact bone; `skew` makes its right side wider; `flat`
+    is its length on the film over its true one, less than 1 where the finger is bent.
     """
     length = np.hypot(*(head - base))
     family = kind.removeprefix("thumb ")
-    widths = np.array(WIDTHS[kind]) * length * build * wide * (1 + rng.normal(0, 0.03, len(KNOTS)))
+    widths = np.array(WIDTHS[kind]) * (length / flat) * build * wide * (1 + rng.normal(0, 0.03, len(KNOTS)))
     at_head = family == "metacarpal" and kind != "thumb metacarpal"  # where the growth plate is
     tilt = rng.normal(0, 0.015) * length
     (low_square, low_fourth), (high_square, high_fourth) = np.array(ENDS[kind]) * length
     lower = (0.0, tilt, low_square, low_fourth)
     upper = (length, -0.6 * tilt, high_square, high_fourth)
+    if flat < 1:
+        widths, lower, upper = seen_from_the_end(widths, lower, upper, flat)
     mid_cortex = strong * SHAFT_CORTEX[family]
     slab = Slab(
         name, base, head, KNOTS * length, widths * (1 - skew), widths * (1 + skew), lower, upper,
-        depth=(0.8 if kind == "thumb metacarpal" else DEPTH[family]) * rng.normal(1, 0.05),
+        depth=(0.8 if kind == "thumb metacarpal" else DEPTH[family]) * rng.normal(1, 0.05) * min(1 / flat, 1.8),
         height=np.linspace(1.05, 0.6, len(KNOTS)) if family == "distal" else np.ones(1),
         cortex=np.minimum(CORTEX * mid_cortex, 0.6 * widths), bend=rng.normal(0, 0.006) * length,
         spongy=SPONGY * rng.uniform(0.85, 1.1) * (np.linspace(1, 0.55, len(KNOTS)) if family == "distal" else 1),
@@ -213,6 +244,16 @@ def draw_long_bone(maps, kind, name, base, head, build, strong, maturity, rng, s
             cap.lower = (0.0, lower[1], lower[2] * 0.8, lower[3])
     draw_slab(maps, shaft)
     draw_slab(maps, cap)
+
+
+def seen_from_the_end(widths: np.ndarray, lower: tuple, upper: tuple, flat: float) -> tuple[np.ndarray, tuple, tuple]:
+    """A long bone's half-widths px and end curves, less waisted and rounder the less of its length the film shows (`flat`)."""
+    aside = np.sqrt(1 - flat * flat)
+    widths = flat * widths + (1 - flat) * 0.9 * widths.max()
+    bulge = 0.35 * aside * widths.mean()
+    lower = (lower[0] - bulge, lower[1], flat * lower[2] + 1.6 * bulge, flat * lower[3])
+    upper = (upper[0] + bulge, upper[1], flat * upper[2] - 1.6 * bulge, flat * upper[3])
+    return widths, lower, upper
 
 
 def vary(vertices, fixed: np.ndarray, shrink: float, wobble: float, rng: np.random.Generator) -> np.ndarray:
@@ -249,30 +290,9 @@ def draw_wrist(maps: Maps, points: np.ndarray, scale: float, maturity: float, rn
 def draw_forearm(maps: Maps, points: np.ndarray, scale: float, maturity: float, strong: float, rng: np.random.Generator) -> None:
     """Radius and ulna: their shafts, to below the picture, and their epiphyses."""
     fused = maturity > 0.92 + rng.normal(0, 0.02)
-    down = unit(unit((points[3] + points[4] + points[0] + points[2]) / 4 - points[15]) + rng.normal(0, 0.045, 2))
-    rows = maps.cortex.shape[0]
-    for name, (left, right) in {"ulna": (0, 2), "radius": (3, 4)}.items():
-        left, right = points[left], points[right]
-        head = (left + right) / 2
-        along, across = -down, np.array([down[1], -down[0]])
-        half = abs((right - left) @ across) / 2
-        slope = (right - left) @ along / 2
-        reach = max(rows - head[1], 20) * 1.6 + 60
-        knots = reach + half * np.array([-8.0, -2.6, -1.6, -1.0, -0.6, -0.3, -0.12, 0.0, 0.4])
-        shrink = np.array([0.60, 0.62, 0.68, 0.78, 0.88, 0.96, 1.0, 1.0, 1.0]) + (0.08 if name == "ulna" else 0)
-        inner = np.minimum(shrink + rng.uniform(0, 0.06), 1)
-        outer = np.minimum(shrink + rng.uniform(0.04, 0.14), 1)
-        left_side, right_side = (outer, inner) if name == "ulna" else (inner, outer)
-        left_side, right_side = np.interp(knots + slope, knots, left_side), np.interp(knots - slope, knots, right_side)
-        cortex = scale * strong * (np.array([9, 8, 6, 4, 3, 2, 1.6, 1.6, 1.6]) * (0.75 if name == "ulna" else 1))
-        wide = 1.035  # the rounding takes off as much at the corners
-        slab = Slab(
-            name, head - reach * along, head, knots, half * wide * left_side, half * wide * right_side,
-            (-50.0, 0.0, 0.0, 0.0), (reach + 1.5 * scale, slope, 0.0, 0.0),
-            depth=0.62 if name == "radius" else 1.25, cortex=cortex, end_cortex=2.6 * scale,
-            spongy=np.array([0.5, 0.6, 0.75, 0.9, 1, 1, 1, 1, 1]) * 0.9, rounding=0.16, plates=(0.0, 8 * scale * strong),
-        )  # fmt: skip
-        draw_slab(maps, slab)
+    down = unit(forearm_direction(points) + rng.normal(0, 0.045, 2))
+    for name in FOREARM:
+        draw_forearm_shaft(maps, points, name, down, scale, strong, rng)
         vertices = np.array(RADIUS_EPIPHYSIS if name == "radius" else ULNA_EPIPHYSIS, float)
         tip = TEMPLATE[5] if name == "radius" else TEMPLATE[1]
         grown = min(0.45 + maturity * 0.85, 1) if name == "ulna" else min(0.72 + maturity * 0.45, 1)
@@ -281,3 +301,33 @@ def draw_forearm(maps: Maps, points: np.ndarray, scale: float, maturity: float, 
         outline = smooth_outline(warp(TEMPLATE, points[:18], vary(vertices, tip, grown * rng.normal(1, 0.02), 3, rng)), 48)
         depth = (42 if name == "radius" else 30) * scale
         draw_blob(maps, Blob(f"{name} epiphysis", outline, depth, 13 * scale, 2.2 * scale, 0.95))
+
+
+def draw_forearm_shaft(maps, points, name, down, scale, strong, rng) -> None:
+    """The shaft of "ulna" or "radius", from the corners of its growth plate to below the picture, along a unit vector `down`."""
+    rows = maps.cortex.shape[0]
+    left, right = points[FOREARM[name]]
+    head = (left + right) / 2
+    along, across = -down, np.array([down[1], -down[0]])
+    half = abs((right - left) @ across) / 2
+    slope = (right - left) @ along / 2
+    reach = max(rows - head[1], 20) * 1.6 + 60
+    knots = reach + half * np.array([-8.0, -2.6, -1.6, -1.0, -0.6, -0.3, -0.12, 0.0, 0.4])
+    shrink = np.array([0.60, 0.62, 0.68, 0.78, 0.88, 0.96, 1.0, 1.0, 1.0]) + (0.08 if name == "ulna" else 0)
+    inner = np.minimum(shrink + rng.uniform(0, 0.06), 1)
+    outer = np.minimum(shrink + rng.uniform(0.04, 0.14), 1)
+    left_side, right_side = (outer, inner) if name == "ulna" else (inner, outer)
+    cortex = np.array([9, 8, 6, 4, 3, 2, 1.6, 1.6, 1.6]) * (0.75 if name == "ulna" else 1)
+    spongy = np.array([0.5, 0.6, 0.75, 0.9, 1, 1, 1, 1, 1]) * 0.9
+    if reach > 14 * half:  # a long forearm: on to below the picture, a little slimmer
+        knots, cortex, spongy = np.append(-50.0, knots), np.append(10, cortex), np.append(0.45, spongy)
+        left_side, right_side = (np.append(side[0] - 0.1, side) for side in (left_side, right_side))
+    left_side, right_side = np.interp(knots + slope, knots, left_side), np.interp(knots - slope, knots, right_side)
+    wide = 1.035  # the rounding takes off as much at the corners
+    slab = Slab(
+        name, head - reach * along, head, knots, half * wide * left_side, half * wide * right_side,
+        (-50.0, 0.0, 0.0, 0.0), (reach + 1.5 * scale, slope, 0.0, 0.0),
+        depth=0.62 if name == "radius" else 1.25, cortex=scale * strong * cortex, end_cortex=2.6 * scale,
+        spongy=spongy, rounding=0.16, plates=(0.0, 8 * scale * strong),
+    )  # fmt: skip
+    draw_slab(maps, slab)

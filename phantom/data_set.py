@@ -4,7 +4,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -59,8 +59,14 @@ def is_prepared(folder: Path) -> bool:
     return isinstance(settings, dict) and {"format", "size", "sigma", "reference"} <= set(settings)
 
 
-def write_data_set(out: Path, counts: dict[str, int], seed: int, workers: int, steps: Steps = STEPS) -> None:
-    """Write counts[split] radiographs into OUT/split and their table, refusing a folder that has some. Raises DataError."""
+def write_data_set(
+    out: Path, counts: dict[str, int], seed: int, workers: int, steps: Steps = STEPS, turns: Sequence[Steps] = ()
+) -> None:
+    """Write counts[split] radiographs into OUT/split and their table, refusing a folder that has some. Raises DataError.
+
+    They are made by `steps`, or by those of `turns`, one after another and over again.
+    """
+    turns = turns or (steps,)
     if taken := next(files_of_others(out), None):
         raise DataError(f"{taken}: is there already, and synthetic radiographs are not mixed with others; choose another --out")
     for split in SPLITS:
@@ -71,7 +77,7 @@ def write_data_set(out: Path, counts: dict[str, int], seed: int, workers: int, s
         (out / split).mkdir(parents=True, exist_ok=True)
         for _ in range(counts[split]):
             number = len(jobs) + 1
-            jobs.append((out / split / f"synthetic_{number:05d}.jpg", seed, number, steps))
+            jobs.append((out / split / f"synthetic_{number:05d}.jpg", seed, number, turns[(number - 1) % len(turns)]))
     lines = io.StringIO()
     with tqdm(total=len(jobs), unit=" radiographs", disable=None) as bar:
         for start in range(0, len(jobs), BLOCK):

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from phantom import shape as shapes
 from phantom.anatomy import draw_bones, draw_wrist
 from phantom.bones import TEXTURE_SIDE, Maps
-from phantom.film import absorption, add_markers, expose
+from phantom.film import absorption, add_markers, expose, wear
 from phantom.soft_tissue import soft_tissue
 
 SHAPE = Path(__file__).with_name("shape.npz")
@@ -23,8 +23,8 @@ COLUMNS = 500, 950
 
 
 @cache
-def shape_model() -> shapes.ShapeModel:
-    return shapes.load(SHAPE)
+def shape_model(path: Path = SHAPE) -> shapes.ShapeModel:
+    return shapes.load(path)
 
 
 def maturity_of(shape: np.ndarray, rng: np.random.Generator) -> float:
@@ -59,19 +59,38 @@ def place(shape: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, int]
     return (turned - low) * scale + (left, margin["top"] * ROWS), columns
 
 
+def unprocessed(grey: np.ndarray, depth: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The film as it was scanned: grey values (rows, columns), returned as they are."""
+    return grey
+
+
 @dataclass(frozen=True)
 class Steps:
-    """What a radiograph is made by; an experiment that leaves something out gives another function of the same form."""
+    """What a radiograph is made by; a kind of radiograph, or an experiment, gives another function of the same form."""
 
+    shape_model: Callable = shape_model
     sample_shape: Callable = shapes.sample
     maturity_of: Callable = maturity_of
+    pose: Callable = pose
+    place: Callable = place
+    draw_bones: Callable = draw_bones
     draw_wrist: Callable = draw_wrist
     soft_tissue: Callable = soft_tissue
+    wear: Callable = wear
     expose: Callable = expose
     add_markers: Callable = add_markers
+    process: Callable = unprocessed
 
 
 STEPS = Steps()
+
+
+def with_heights(points: np.ndarray, posed: np.ndarray) -> np.ndarray:
+    """Points (37, 2) px, and the pose (37, 2 or 3) they were placed from -> points (37, 2 or 3) px."""
+    if posed.shape[1] == 2:
+        return points
+    enlarged = np.hypot(*(points[16] - points[13])) / np.hypot(*(posed[16] - posed[13])[:2])
+    return np.column_stack([points, enlarged * posed[:, 2]])
 
 
 def draw_hand(seed, masks: dict[str, np.ndarray] | None = None, steps: Steps = STEPS) -> tuple[np.ndarray, np.ndarray]:
@@ -81,16 +100,19 @@ def draw_hand(seed, masks: dict[str, np.ndarray] | None = None, steps: Steps = S
     bool, where each bone is.
     """
     rng = np.random.default_rng(seed)
-    shape = steps.sample_shape(shape_model(), rng)
+    shape = steps.sample_shape(steps.shape_model(), rng)
     maturity = steps.maturity_of(shape, rng)
-    points, columns = place(pose(shape, rng), rng)
+    posed = steps.pose(shape, rng)
+    points, columns = steps.place(posed[:, :2], rng)
+    body = with_heights(points, posed)
     noise = rng.standard_normal((TEXTURE_SIDE, TEXTURE_SIDE)).astype(np.float32)
     texture = gaussian_filter(noise, rng.uniform(0.7, 1.2), mode="wrap")
     texture *= rng.uniform(0.9, 2.0) / texture.std()
     empty = np.zeros((2, ROWS, columns), np.float32)
     maps = Maps(empty[0], empty[1], texture, masks)
-    draw_bones(maps, points, maturity, rng, steps.draw_wrist)
-    soft, depth = steps.soft_tissue(points, (ROWS, columns), rng)
-    grey = steps.expose(absorption(maps, soft, points, rng), depth, rng)
+    steps.draw_bones(maps, body, maturity, rng, steps.draw_wrist)
+    soft, depth = steps.soft_tissue(body, (ROWS, columns), rng)
+    grey = steps.expose(absorption(maps, soft, body, rng, steps.wear), depth, rng)
     steps.add_markers(grey, depth, rng)
+    grey = steps.process(grey, depth, points, rng)
     return np.rint(grey.clip(0, 255)).astype(np.uint8), points

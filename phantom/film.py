@@ -1,9 +1,12 @@
 """From path lengths to an 8 bit radiograph: absorption, scatter, blur, noise, film curve, markers, frame edges."""
 
+from collections.abc import Callable
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
+from phantom.anatomy import hand_scale
 from phantom.bones import Maps, enlarge
 
 PER_PX = 50 / 190 / 10  # cm per px at hand scale 1, where the wrist's 50 mm are 190 px
@@ -11,12 +14,12 @@ SOFT, CORTEX, MARROW = 0.20, 1.15, 0.24  # absorption per cm at about 55 kV: sof
 LETTERS = "ABCDEFGHJKLMNOPRSTVW"
 
 
-def absorption(maps: Maps, soft: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def absorption(maps: Maps, soft: np.ndarray, points: np.ndarray, rng: np.random.Generator, worn: Callable) -> np.ndarray:
     """Minus the logarithm of the light that arrives, with scatter, blur and photon noise: (rows, columns), 0 beside the hand."""
-    scale = np.hypot(*(points[28] - points[15])) / 732
+    scale = hand_scale(points)
     per_px = PER_PX / scale
     bone = rng.uniform(0.95, 1.35)
-    soft = soft + wear(points, soft, scale, rng)
+    soft = soft + worn(points[:, :2], soft, scale, rng)
     line = soft * (SOFT * per_px) + (maps.cortex * CORTEX + maps.marrow * MARROW) * (per_px * bone)
     light = np.exp(-line)
     share = rng.uniform(0.04, 0.16)

@@ -1,6 +1,6 @@
 """The statistical shape of 37 hand landmarks: built from an atlas of annotations, and sampled.
 
-    python -m phantom.shape --annotations atlas_annotations.csv --out shape.npz
+    python -m phantom.shape --annotations atlas_annotations.csv --exclude dataset/all_coordinates.csv --out shape.npz
 
 Shapes are (37, 2) as (x, y), y down, in units of the centroid size (the root of the summed squared distances from the
 centroid), turned so that the hand stands upright. The table holds their mean and principal modes, no annotation itself.
@@ -9,6 +9,8 @@ centroid), turned so that the hand stands upright. The table holds their mean an
 import argparse
 import io
 import sys
+import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,10 +19,12 @@ import numpy as np
 
 from joints.hand import RAYS
 from joints.shape import normalise
+from radiographs.raw_folder import same_form
 from runtime.command import exit_status
 from runtime.files import DataError, write_whole
 
 LANDMARKS = 37
+FEWEST = 50  # hands that tell how hands vary
 EXPLAINED = 0.99  # of the variance, by the modes that are kept
 ROBUST_LIMIT = 6.0  # robust standard deviations from the median, beyond which an annotation is an outlier
 MODE_LIMIT = 2.4  # standard deviations, beyond which a sampled mode is drawn again
@@ -98,8 +102,12 @@ def build(points: np.ndarray) -> tuple[ShapeModel, int]:
 
 
 def load(path: Path) -> ShapeModel:
-    with np.load(path) as table:
-        return ShapeModel(**{name: table[name].astype(np.float64) for name in ("mean", "modes", "spread", "bounds")})
+    """Raises DataError."""
+    try:
+        with np.load(path) as table:
+            return ShapeModel(**{name: table[name].astype(np.float64) for name in ("mean", "modes", "spread", "bounds")})
+    except (OSError, ValueError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: expected a table that python -m phantom.shape writes ({error})") from error
 
 
 def sample(model: ShapeModel, rng: np.random.Generator, attempts: int = 200) -> np.ndarray:
@@ -116,20 +124,38 @@ def sample(model: ShapeModel, rng: np.random.Generator, attempts: int = 200) -> 
     raise AssertionError(f"no plausible hand in {attempts} draws: the shape model does not fit its own bounds")
 
 
-def read_annotations(path: Path) -> np.ndarray:
-    """Rows of ID, x0, y0, ... -> (n, 37, 2). Raises DataError."""
+def read_annotations(path: Path) -> tuple[list[str], np.ndarray]:
+    """Rows of ID, x0, y0, ... -> IDs (n) and points (n, 37, 2). Raises DataError."""
     try:
         table = np.genfromtxt(path, delimiter=",", ndmin=2)[:, 1:]
+        ids = read_ids(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: expected rows of ID, x0, y0, ... ({error})") from error
     if table.shape[1] != 2 * LANDMARKS or not np.isfinite(table).all():
         raise DataError(f"{path}: expected {2 * LANDMARKS} numbers after each ID, found {table.shape[1]} or blanks")
-    return table.reshape(-1, LANDMARKS, 2)
+    return ids, table.reshape(-1, LANDMARKS, 2)
 
 
-def build_table(annotations: Path, out: Path) -> None:
-    """Raises DataError."""
-    points = read_annotations(annotations)
+def read_ids(path: Path) -> list[str]:
+    """The IDs that lines begin with: of a table of landmarks, or of a list with one ID a line. Raises DataError."""
+    try:
+        return [same_form(line.split(",")[0]) for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: expected lines that begin with an ID ({error})") from error
+
+
+def build_table(annotations: Path, out: Path, exclude: Sequence[Path] = ()) -> None:
+    """Write the shape model of all annotations but those of radiographs whose IDs a file of `exclude` has. Raises DataError."""
+    ids, points = read_annotations(annotations)
+    excluded = set()
+    for path in exclude:
+        listed = set(read_ids(path))
+        if not listed & set(ids):
+            raise DataError(f"{path}: expected IDs to exclude, found none of {annotations}")
+        excluded |= listed
+    points = points[[id not in excluded for id in ids]]
+    if len(points) < FEWEST:
+        raise DataError(f"{annotations}: expected {FEWEST} hands or more that are not excluded, found {len(points)}")
     model, hands = build(points)
     content = io.BytesIO()
     np.savez_compressed(content, **{name: value.astype(np.float32) for name, value in vars(model).items()})
@@ -140,9 +166,12 @@ def build_table(annotations: Path, out: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Build the shape model from a table of annotations.")
     parser.add_argument("--annotations", type=Path, required=True, help="rows of ID, x0, y0, ..., x36, y36")
+    parser.add_argument(
+        "--exclude", type=Path, nargs="+", default=[], help="lists or tables of radiographs that it must know nothing of"
+    )
     parser.add_argument("--out", type=Path, default=Path("shape.npz"), help="table to write")
     options = parser.parse_args()
-    return exit_status(lambda: build_table(options.annotations, options.out))
+    return exit_status(lambda: build_table(options.annotations, options.out, options.exclude))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,19 @@
 """Soft tissue as path length: round cones along fingers, palm, thumb and forearm, melted together so that webs form."""
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from joints.hand import FINGERS
-from phantom.anatomy import unit
+from phantom.anatomy import hand_scale, unit
 from phantom.bones import enlarge
 
 COARSE = 4  # px of the picture per sample of the depth field, which is smooth
+PARTS = np.array([  # of the hand, that each row of `cones_of` belongs to
+    *["finger", "finger", "fingertip", "finger", "palm"] * 4, "palm", "palm", "palm", "finger", "fingertip",
+    *["palm"] * 3, *["web"] * 3, *["palm"] * 3, "wrist", "wrist", "forearm",
+])  # fmt: skip
 MELT = 7.0  # px at hand scale 1, over which neighbouring parts flow into each other
 
 
@@ -62,16 +68,31 @@ def cones_of(points: np.ndarray, scale: float, rng: np.random.Generator, below: 
     return np.array(cones, np.float32)
 
 
-def soft_tissue(points: np.ndarray, shape: tuple[int, int], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def soft_tissue(
+    points: np.ndarray, shape: tuple[int, int], rng: np.random.Generator, cones_of: Callable = cones_of
+) -> tuple[np.ndarray, np.ndarray]:
     """(path length px, depth below the skin px, negative outside), each (rows, columns) float32."""
-    scale = np.hypot(*(points[28] - points[15])) / 732
+    scale, points = hand_scale(points), points[:, :2]
     rows, columns = shape
     centre = (COARSE - 1) / 2  # px, of the first sample, which covers COARSE x COARSE px
     y = np.arange(centre, rows + COARSE, COARSE, dtype=np.float32)[:, None]
     x = np.arange(centre, columns + COARSE, COARSE, dtype=np.float32)[None, :]
-    total, radius, thickness = np.full((3, y.size, x.size), 1e-9, np.float32)
     melt = MELT * scale * rng.uniform(0.8, 1.5)
-    for ax, ay, bx, by, r0, r1, h0, h1, steep in cones_of(points, scale, rng, rows):
+    total, radius, thickness = melted(cones_of(points, scale, rng, rows), x, y, melt)
+    depth = melt * np.log(total) + gaussian_filter(rng.standard_normal(total.shape).astype(np.float32), 9) * 28 * scale
+    lumps = 1 + gaussian_filter(rng.standard_normal(total.shape).astype(np.float32), 7) * 0.9
+    depth, radius, thickness = (
+        enlarge(field, COARSE, shape)
+        for field in (depth, gaussian_filter(radius / total, 2), gaussian_filter(thickness / total * lumps, 4))
+    )
+    return path_through(depth, radius, thickness), depth
+
+
+def melted(cones: np.ndarray, x: np.ndarray, y: np.ndarray, melt: float) -> np.ndarray:
+    """Cones (n, 9) -> at x (1, columns) and y (rows, 1): exp of the depth over `melt`, and the sums of radius and of half
+    thickness that it weighs, (3, rows, columns)."""
+    total, radius, thickness = fields = np.full((3, y.size, x.size), 1e-9, np.float32)
+    for ax, ay, bx, by, r0, r1, h0, h1, steep in cones:
         ex, ey = bx - ax, by - ay
         t = np.clip(((x - ax) * ex + (y - ay) * ey) / (ex * ex + ey * ey), 0, 1)
         local = r0 + t * (r1 - r0)
@@ -80,11 +101,23 @@ def soft_tissue(points: np.ndarray, shape: tuple[int, int], rng: np.random.Gener
         total += weight
         radius += weight * (local / steep)
         thickness += weight * (h0 + t * (h1 - h0))
-    depth = melt * np.log(total) + gaussian_filter(rng.standard_normal(total.shape).astype(np.float32), 9) * 28 * scale
-    lumps = 1 + gaussian_filter(rng.standard_normal(total.shape).astype(np.float32), 7) * 0.9
-    depth, radius, thickness = (
-        enlarge(field, COARSE, shape)
-        for field in (depth, gaussian_filter(radius / total, 2), gaussian_filter(thickness / total * lumps, 4))
-    )
+    return fields
+
+
+def path_through(depth: np.ndarray, radius: np.ndarray, thickness: np.ndarray) -> np.ndarray:
+    """Path px at a depth px below the skin, of a body with a rounded flank `radius` px wide and this half thickness px."""
     height = np.clip(depth / radius, 0, 1)
-    return 2 * thickness * np.sqrt(1 - (1 - height) ** 2), depth
+    return 2 * thickness * np.sqrt(1 - (1 - height) ** 2)
+
+
+def stouter(cones: np.ndarray, factors: dict[str, float]) -> np.ndarray:
+    """Cones (n, 9) with the radii of the named PARTS times a factor, the half thicknesses times its root; tips stay put."""
+    wide = np.array([factors.get(part, 1.0) for part in PARTS], np.float32)
+    cones = cones.copy()
+    tips = PARTS == "fingertip"
+    axis = cones[tips, 2:4] - cones[tips, :2]
+    back = (wide[tips] - 1) * cones[tips, 5] / np.linalg.norm(axis, axis=1).clip(1)
+    cones[tips, 2:4] -= np.minimum(back, 0.8)[:, None] * axis
+    cones[:, 4:6] *= wide[:, None]
+    cones[:, 6:8] *= np.sqrt(wide)[:, None]
+    return cones

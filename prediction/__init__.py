@@ -1,4 +1,4 @@
-"""A trained network in use: the predictor, orientation, calibration, and the files that predictions are written to.
+"""A trained network in use: the predictor, calibration, and the files that predictions are written to.
 
-Calibration and orientation are learnt here, once, for export.py; the network itself is trained elsewhere.
+Calibration is learnt here, once, for export.py; the networks themselves are trained elsewhere.
 """

@@ -37,15 +37,23 @@ class Calibration:
     pairs: np.ndarray  # (P, 2) landmarks whose distance is watched
     log_mean: np.ndarray  # (P,) of the logarithm of their distance over the hand's size
     log_sd: np.ndarray  # (P,)
+    least_evidence: float = 0.0  # of the joint, below which a picture shows none
+
+    @classmethod
+    def unknown(cls, landmarks: int) -> "Calibration":
+        """That of a network of which nothing is known yet."""
+        none = np.zeros((0, 2), int), np.zeros(0), np.zeros(0)
+        return cls(np.full(landmarks, np.nan), np.zeros(landmarks), *none)
 
     @classmethod
     def from_file(cls, stored: dict[str, np.ndarray]) -> "Calibration":
         """From what a weights file holds under "trust"."""
-        return cls(**{name: stored[FILED_AS.get(name, name)] for name in cls.__annotations__})
+        filed = {name: FILED_AS.get(name, name) for name in cls.__annotations__}
+        return cls(**{name: stored[entry] for name, entry in filed.items() if entry in stored})
 
     def to_file(self) -> dict[str, np.ndarray]:
         """What a weights file holds under "trust"."""
-        return {FILED_AS.get(name, name): value for name, value in vars(self).items()}
+        return {FILED_AS.get(name, name): np.asarray(value) for name, value in vars(self).items()}
 
     def radii_px(self, confidence: np.ndarray) -> np.ndarray:
         """Radii (..., L), network-frame px: larger where confidence (..., L) is low, NaN for landmarks without calibration.
@@ -59,16 +67,16 @@ class Calibration:
         return self.score_px / np.maximum(confidence, LEAST_CONFIDENCE)
 
     def flags(
-        self, points_px: np.ndarray, confidence: np.ndarray, extent: tuple[float, float], alien: str
+        self, points_px: np.ndarray, confidence: np.ndarray, extent: tuple[float, float], frame_px: float
     ) -> tuple[list[str], list[str]]:
         """What is wrong with a radiograph and with each of its landmarks; "" where nothing is.
 
-        points_px (L, 2) and extent (width, height) in one isotropic frame, confidence (L,); `alien` is that of ALIEN which a
-        radiograph is called that is unlike all others. A landmark is OUTSIDE if its point is, or if it is doubtful and at the
+        points_px (L, 2) and extent (width, height) of the radiograph in one isotropic frame, confidence (L,); `frame_px` is the
+        side there of the frame that the network saw. A landmark is OUTSIDE if its point is, or if it is doubtful and at the
         edge: where the network finds no more of it than that, the edge has most likely cut it off, and its point is no position.
         """
         doubtful = confidence < self.doubtful
-        margin = EDGE * max(extent)
+        margin = EDGE * frame_px
         at_edge = ((points_px < margin) | (points_px > np.array(extent) - 1 - margin)).any(1)
         outside = (doubtful & at_edge) | ((points_px < -0.5) | (points_px > np.array(extent) - 0.5)).any(1)
         doubtful_inside = doubtful & ~outside
@@ -79,7 +87,7 @@ class Calibration:
             for truths in zip(outside, doubtful_inside, misplaced)
         ]
         if doubtful.mean() > ALIEN_SHARE or far.sum() > ALIEN_SHARE * far.size:
-            return [alien], landmarks
+            return [UNLIKE_TRAINING], landmarks
         return [name for name, of in zip(OF_RADIOGRAPHS, (outside, doubtful_inside, misplaced)) if of.any()], landmarks
 
 

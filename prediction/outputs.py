@@ -15,9 +15,9 @@ from prediction.predictor import Prediction
 from radiographs.reading import Radiograph
 from runtime.files import cell, write_whole
 
-COLUMNS = ["image", "landmark", "name", "x", "y", "confidence", "radius", "x_mm", "y_mm", "radius_mm", "landmark_flags", "flags"]
-COLUMNS += ["orientation", "spacing_from"]
-MEASURE_COLUMNS = ["image", "measure", "kind", "value", "unit", "plus_minus", "flags"]
+COLUMNS = ["image", "hand", "side", "landmark", "name", "x", "y", "confidence", "radius", "x_mm", "y_mm", "radius_mm"]
+COLUMNS += ["landmark_flags", "flags", "orientation", "spacing_from"]
+MEASURE_COLUMNS = ["image", "hand", "side", "measure", "kind", "value", "unit", "plus_minus", "flags"]
 
 
 def safe(text: str) -> str:
@@ -36,10 +36,11 @@ def landmark_rows(name: str, names: list[str], radiograph: Radiograph, predictio
     spacing = np.array(radiograph.spacing_mm or (np.nan, np.nan))
     points_mm = prediction.points_px * spacing
     radius_mm = prediction.radius_px * np.sqrt(spacing.prod())
-    more = ["; ".join(prediction.flags), str(prediction.orientation), radiograph.spacing_from]
+    more = ["; ".join(prediction.flags), prediction.orientation, radiograph.spacing_from]
+    hand = safe(name), prediction.hand, prediction.side
     return [
         [
-            *(safe(name), i, names[i], *prediction.points_px[i], prediction.confidence[i], prediction.radius_px[i]),
+            *(*hand, i, names[i], *prediction.points_px[i], prediction.confidence[i], prediction.radius_px[i]),
             *(*points_mm[i], radius_mm[i], prediction.landmark_flags[i], *more),
         ]
         for i in range(len(names))
@@ -54,12 +55,12 @@ def measure_rows(name: str, radiograph: Radiograph, prediction: Prediction) -> l
     """
     unit, spacing = ("px", (1.0, 1.0)) if radiograph.spacing_mm is None else ("mm", radiograph.spacing_mm)
     alien = [flag for flag in prediction.flags if flag in ALIEN]
-    rows = []
+    rows, hand = [], (safe(name), prediction.hand, prediction.side)
     for measure in lengths_and_angles(prediction.points_px * spacing, prediction.radius_px * max(spacing)):
         flagged = [(NAMES[i], prediction.landmark_flags[i].replace("; ", ", ")) for i in measure.landmarks]
         flags = "; ".join([f"{landmark}: {flags}" for landmark, flags in flagged if flags] + alien)
         one_unit = unit if measure.kind == "length" else "degrees"
-        rows.append([safe(name), measure.name, measure.kind, measure.value, one_unit, measure.plus_minus, flags])
+        rows.append([*hand, measure.name, measure.kind, measure.value, one_unit, measure.plus_minus, flags])
     return rows
 
 
@@ -96,25 +97,31 @@ class Coco:
     def __init__(self):
         self.images, self.annotations = [], []
 
-    def add(self, name: str, extent: tuple[int, int], prediction: Prediction) -> None:
-        number = len(self.images) + 1
-        self.images.append({"id": number, "file_name": name, "width": extent[0], "height": extent[1]})
-        sure = 1 if set(prediction.flags) & set(ALIEN) else 2
-        visible = [0 if OUTSIDE in flags else 1 if flags else sure for flags in prediction.landmark_flags]
-        keypoints = []
-        for (x, y), v in zip(prediction.points_px.tolist(), visible):
-            keypoints += [round(x, 2), round(y, 2), v] if v else [0, 0, 0]
-        there_px = prediction.points_px[np.array(visible) > 0]
-        low, high = (there_px.min(0), there_px.max(0)) if len(there_px) else (np.zeros(2), np.zeros(2))
-        box = [round(float(value), 2) for value in (*low, *(high - low))]
-        self.annotations.append(
-            {"id": number, "image_id": number, "category_id": 1, "iscrowd": 0, "num_keypoints": len(there_px)}
-            | {"keypoints": keypoints, "bbox": box, "area": round(box[2] * box[3], 2)}
-            | {"score": round(float(prediction.confidence.mean()), 4)}
-        )  # fmt: skip
+    def add(self, name: str, extent: tuple[int, int], hands: list[Prediction]) -> None:
+        image = len(self.images) + 1
+        self.images.append({"id": image, "file_name": name, "width": extent[0], "height": extent[1]})
+        for hand in hands:
+            self.annotations.append({"id": len(self.annotations) + 1, "image_id": image} | annotation(hand))
 
     def write(self, file: BinaryIO, names: list[str]) -> None:
         skeleton = [[a + 1, b + 1] for a, b in SKELETON] if names == list(NAMES) else []
         category = {"id": 1, "name": "hand" if skeleton else "landmarks", "keypoints": names, "skeleton": skeleton}
         content = {"images": self.images, "annotations": self.annotations, "categories": [category]}
         file.write(json.dumps(content).encode())
+
+
+def annotation(hand: Prediction) -> dict:
+    """A hand as COCO has it, but for the IDs."""
+    sure = 1 if set(hand.flags) & set(ALIEN) else 2
+    visible = [0 if OUTSIDE in flags else 1 if flags else sure for flags in hand.landmark_flags]
+    keypoints = []
+    for (x, y), v in zip(hand.points_px.tolist(), visible):
+        keypoints += [round(x, 2), round(y, 2), v] if v else [0, 0, 0]
+    there_px = hand.points_px[np.array(visible) > 0]
+    low, high = (there_px.min(0), there_px.max(0)) if len(there_px) else (np.zeros(2), np.zeros(2))
+    box = [round(float(value), 2) for value in (*low, *(high - low))]
+    return (
+        {"category_id": 1, "iscrowd": 0, "num_keypoints": len(there_px), "keypoints": keypoints, "bbox": box}
+        | {"area": round(box[2] * box[3], 2), "score": round(float(hand.confidence.mean()), 4)}
+        | ({"attributes": {"side": hand.side}} if hand.side else {})
+    )

@@ -42,36 +42,51 @@ def base_picture(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(bright).resize(size, Image.Resampling.BOX if step * factor < 1 else Image.Resampling.BILINEAR)
 
 
-def draw(
-    base: Image.Image, prediction: Prediction, extent: tuple[int, int], names: list[str], with_names: bool
-) -> Image.Image:
-    """Landmarks and bones of a hand over a picture of a radiograph of `extent` px, and its flags along the upper edge.
+def draw(base: Image.Image, hands: list[Prediction], extent: tuple[int, int], names: list[str], with_names: bool) -> Image.Image:
+    """Landmarks and bones of the hands in a picture of a radiograph of `extent` px, and their flags along the upper edge.
 
-    Around landmarks with a flag lie their radii; one outside the picture is a cross where it was lost.
+    Around landmarks with a flag lie their radii; one outside the picture is a cross where it was lost. Of several hands each has
+    its number and side beside it.
     """
     picture = base.copy()
     picture.putpalette(PALETTE)
-    pen = ImageDraw.Draw(picture)
-    factor = np.array(picture.size) / extent
-    points = (prediction.points_px + 0.5) * factor - 0.5
+    pen, factor = ImageDraw.Draw(picture), np.array(picture.size) / extent
+    for hand in hands:
+        draw_hand(pen, hand, factor, names, with_names, max(picture.size))
+        if len(hands) > 1:
+            below = (hand.points_px.min(0)[0] * factor[0], hand.points_px.max(0)[1] * factor[1] + 6)
+            pen.text(below, f"{hand.hand} {hand.side}", fill=LETTERS, font_size=14)
+    outside = any(OUTSIDE in flags for hand in hands for flags in hand.landmark_flags)
+    pen.text((4, 2), "; ".join([*flags_of(hands), *([f"x: {OUTSIDE}"] if outside else [])]), fill=LETTERS, font_size=12)
+    return picture
+
+
+def draw_hand(pen: ImageDraw.ImageDraw, hand: Prediction, factor: np.ndarray, names: list[str], with_names: bool, most: int):
+    """One hand, in a picture resized by `factor` (x, y); no radius is drawn larger than `most` px."""
+    points = (hand.points_px + 0.5) * factor - 0.5
     if names == list(NAMES):
         for a, b in SKELETON:
             pen.line([*points[a], *points[b]], fill=LINE, width=1)
     for i, (x, y) in enumerate(points):
-        flags = prediction.landmark_flags[i]
+        flags = hand.landmark_flags[i]
         if OUTSIDE in flags:
             pen.line([x - 4, y - 4, x + 4, y + 4], fill=BAD, width=2)
             pen.line([x - 4, y + 4, x + 4, y - 4], fill=BAD, width=2)
             continue
         pen.ellipse([x - 2, y - 2, x + 2, y + 2], fill=BAD if flags else GOOD)
         if flags:
-            radius = min(np.nan_to_num(prediction.radius_px[i]) * factor.mean(), max(picture.size))
+            radius = min(np.nan_to_num(hand.radius_px[i]) * factor.mean(), most)
             pen.ellipse([x - radius, y - radius, x + radius, y + radius], outline=BAD)
         if with_names:
             pen.text((x + 4, y - 5), names[i], fill=LETTERS, font_size=9)
-    legend = [f"x: {OUTSIDE}"] if any(OUTSIDE in flags for flags in prediction.landmark_flags) else []
-    pen.text((4, 2), "; ".join([*prediction.flags, *legend]), fill=LETTERS, font_size=12)
-    return picture
+
+
+def flags_of(hands: list[Prediction]) -> list[str]:
+    """The flags of a radiograph, each once; of several hands with the numbers of those that have it."""
+    flags = list(dict.fromkeys(flag for hand in hands for flag in hand.flags))
+    if len(hands) == 1:
+        return flags
+    return [f"{flag} (hand {', '.join(str(hand.hand) for hand in hands if flag in hand.flags)})" for flag in flags]
 
 
 class Page:
@@ -80,20 +95,21 @@ class Page:
     def __init__(self, path: Path):
         self.path, self.file, self.places = path, TemporaryFile(), []
 
-    def add(self, name: str, overlay_name: str, picture: Image.Image, prediction: Prediction) -> None:
+    def add(self, name: str, overlay_name: str, picture: Image.Image, hands: list[Prediction]) -> None:
         small = picture.convert("RGB")
         small.thumbnail((THUMBNAIL, THUMBNAIL))
         content = io.BytesIO()
         small.save(content, "JPEG", quality=75)
-        flags = ", ".join(prediction.flags) or "nothing flagged"
-        least = float(prediction.confidence.min())
+        flags = flags_of(hands)
+        least = min(float(hand.confidence.min()) for hand in hands)
+        orientations = "; ".join(" ".join([hand.side, hand.orientation]).strip() for hand in hands)
         card = (
-            f'<a class="{"bad" if prediction.flags else "good"}" href="overlays/{quote(overlay_name)}">'
+            f'<a class="{"bad" if flags else "good"}" href="overlays/{quote(overlay_name)}">'
             f'<img src="data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}" alt="">'
-            f"<b>{html.escape(name)}</b><br>{html.escape(flags)}<br>least confidence {least:.2f}; "
-            f"{html.escape(str(prediction.orientation))}</a>\n"
+            f"<b>{html.escape(name)}</b><br>{html.escape(', '.join(flags) or 'nothing flagged')}<br>"
+            f"least confidence {least:.2f}; {html.escape(orientations)}</a>\n"
         )
-        self.places.append((not prediction.flags, least, self.file.tell(), len(card.encode())))
+        self.places.append((not flags, least, self.file.tell(), len(card.encode())))
         self.file.write(card.encode())
 
     def write(self, errors: list[str]) -> None:

@@ -1,6 +1,10 @@
-"""A trained network in use: any radiograph in, its landmarks in the radiograph's own pixels out."""
+"""A trained network in use: any radiograph in, the landmarks of the hands in it in the radiograph's own pixels out.
 
-from dataclasses import dataclass
+The finder says where hands lie. The network sees each as training radiographs show theirs; where its landmarks say that the
+view was off, it looks once more. A network without a finder takes every picture as one upright hand that fills it.
+"""
+
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,47 +12,87 @@ import torch
 
 from dataloader import to_input
 from evaluation import find_landmarks, network_of
-from heatmap import rescale
+from finder.canon import Found, ranks
+from finder.network import Finder
+from finder.placement import support
 from joints.hand import NAMES
 from prediction.calibration import NO_HAND, NO_OUTLINE, UNLIKE_TRAINING, Calibration
-from prediction.orientation import VARIANTS, Orientation, OrientationNet
 from radiographs.network_frame import hand_outline, outline_is_plausible, resize_square, to_8_bit
 from radiographs.reading import check_pixels, grey
+from radiographs.view import View, sample
 from runtime.checkpoint import read_checkpoint
 from runtime.device import choose_device, choose_precision
 from runtime.files import DataError
 
 FITTED_HEIGHT = "fitted height"  # what a weights file calls the confidence that its calibration is for
+OFF = 0.15  # shape units, by which corners of a view may be off
+UPRIGHT = 15  # degrees, up to which a hand is called so
+LOOKS = 3  # at most at one hand
+UNSURE = 0.5  # mean confidence, below which a hand is also looked at with bright and dark exchanged
+SAME = 0.5  # shape units between the middles of two hands below which they are one, found twice
 
 
 @dataclass
 class Prediction:
-    """Landmarks (L) of one radiograph, in its own pixels."""
+    """Landmarks (L) of one hand in a radiograph, in the radiograph's pixels."""
 
     points_px: np.ndarray  # (L, 2) as (x, y)
     confidence: np.ndarray  # (L,) height of the heatmap's peak, about 0 to 1
     radius_px: np.ndarray  # (L,) of circles that hold the truth: `Calibration.radii_px` says how often
-    orientation: Orientation  # how it was turned to be understood
     flags: list[str]  # what is wrong with the radiograph
     landmark_flags: list[str]  # (L) what is wrong with each landmark
+    orientation: str = "upright"  # how it lies in the radiograph
+    mirrored: bool = False  # against the training radiographs
+    side: str = ""  # left or right; blank for other joints
+    hand: int = 1  # its number in the radiograph, from left to right
+    evidence: float = 1.0  # 0 to 1: how much there is of the joint
+    px_per_network_px: float = 1.0  # px of the radiograph a px of the network's frame
+
+
+@dataclass
+class Look:
+    """One hand in one of the pictures, and what the network says of it."""
+
+    picture: int
+    view: View
+    found: Found | None  # none: all of the picture, taken as upright
+    negative: bool | None = None  # whether dark bone is to be made bright; none: not known yet
+    outlined: bool = True
+    points_view_px: np.ndarray = field(default_factory=lambda: np.empty(0))  # (L, 2)
+    confidence: np.ndarray = field(default_factory=lambda: np.empty(0))  # (L,)
+    evidence: float = 0.0  # of the joint, once all looks are done
+
+    @property
+    def points_px(self) -> np.ndarray:
+        return self.view.to_picture(self.points_view_px)
+
+    @property
+    def orientation(self) -> str:
+        """How the hand lies in the picture."""
+        turned = round(self.found.placement.degrees) if self.found else 0
+        parts = [f"turned by {turned} degrees"] if abs(turned) > UPRIGHT else []
+        return ", ".join(parts + ["mirrored"] * self.mirrored + ["inverted"] * bool(self.negative)) or "upright"
+
+    @property
+    def mirrored(self) -> bool:
+        return self.found is not None and self.found.placement.mirrored
 
 
 class Predictor:
     """`Predictor("weights/scn_hand.pt")(image)` -> points (L, 2) as (x, y) px, confidence (L,), radius (L,) px.
 
     `image` is an array (rows, columns) of any type of number, also with colours last, or what `read_radiograph(path).pixels`
-    gives; DataError is raised where it can be no radiograph. With `orientation` "keep" it is taken as upright with bright
-    bone; "auto" finds out, as far as export.py found that this network can.
+    gives; DataError is raised where it can be no radiograph. Of several hands it is the surest one; `predict` gives all. With
+    `orientation` "keep" every picture is taken as one upright hand, bone bright, that fills it.
     """
 
-    def __init__(self, weights: Path | str, device: str = "auto", orientation: str = "auto", precision: str = "auto"):
-        """Raises DataError where `weights` is not a file that export.py wrote."""
-        path = Path(weights)
+    def __init__(self, weights: Path | str | dict, device: str = "auto", orientation: str = "auto", precision: str = "auto"):
+        """`weights`: a file that export.py wrote, or what it holds. Raises DataError where it is another."""
         self.device = choose_device(device)
-        state = read_checkpoint(path, self.device)
-        if not {"trust", "orientation", "network"} <= state.keys():
+        state = weights if isinstance(weights, dict) else read_checkpoint(Path(weights), self.device)
+        if not {"trust", "network"} <= state.keys():
             raise DataError(
-                f"{path}: expected weights made ready by export.py, found a training's checkpoint; run export.py on it"
+                f"{weights}: expected weights made ready by export.py, found a training's checkpoint; run export.py on it"
             )
         self.size, self.network_size = state["size"], state["network_size"]
         profile = state["data"]["profile"]
@@ -57,53 +101,129 @@ class Predictor:
         self.spatial_factor = self.model.spatial_factor * self.size // self.network_size
         self.names = state["names"]
         self.calibration = Calibration.from_file({name: value.cpu().numpy() for name, value in state["trust"].items()})
-        self.variants = state.get("variants", list(range(len(VARIANTS))))  # files without the entry are of hands, and may use all
-        self.orientation_net = None
-        if orientation == "auto" and len(self.variants) > 1:
-            self.orientation_net = OrientationNet().to(self.device).eval()
-            self.orientation_net.load_state_dict(state["orientation"])
         self.precision = choose_precision(precision, self.device, state["precision"])
+        self.finder = None
+        if orientation == "auto" and state.get("finder"):
+            self.finder = Finder.from_file(state["finder"], self.device, self.precision)
         self.fitted_heights = state.get("confidence") == FITTED_HEIGHT  # what its calibration is for; else the highest pixel
-        self.alien = NO_HAND if self.names == list(NAMES) else UNLIKE_TRAINING
+        self.is_hand = self.names == list(NAMES)
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         pixels = grey("image", np.asarray(image))
         check_pixels("image", pixels)
-        height, width = pixels.shape
-        (prediction,) = self.predict([resize_square(pixels, self.network_size)], [(width, height)])
-        return prediction.points_px, prediction.confidence, prediction.radius_px
+        (hands,) = self.predict([pixels])
+        best = max(hands, key=lambda hand: hand.evidence)
+        return best.points_px, best.confidence, best.radius_px
 
     @torch.inference_mode()
-    def predict(self, squares: list[np.ndarray], extents: list[tuple[int, int]]) -> list[Prediction]:
-        """Radiographs resized by `resize_square` to the network's size, and the width and height px that they had."""
-        orientations = self.orient(squares)
-        upright = [np.ascontiguousarray(orientation.apply(square)) for orientation, square in zip(orientations, squares)]
-        outlines = [None if self.profile is None else hand_outline(square) for square in upright]
-        pictures = np.stack([to_8_bit(square, self.profile, outline) for square, outline in zip(upright, outlines)])
-        images = to_input(pictures)[:, None].to(self.device)
-        heatmaps, points_network_px, heights = find_landmarks(self.model, images, self.size, self.precision)
+    def predict(self, pictures: list[np.ndarray]) -> list[list[Prediction]]:
+        """Radiographs (rows, columns) -> the hands of each, from left to right; one at least, whatever a picture shows."""
+        looks = [look for number, pixels in enumerate(pictures) for look in self.first_looks(number, pixels)]
+        self.look(pictures, looks)
+        self.exchange(pictures, [look for look in looks if look.found and look.confidence.mean() < UNSURE])
+        pending = looks
+        for _ in range(LOOKS - 1):
+            pending = [look for look in pending if self.corrected(look)]
+            self.look(pictures, pending)
+        for look in looks:
+            look.evidence = self.evidence(look)
+        return [self.hands_of([look for look in looks if look.picture == i], pixels) for i, pixels in enumerate(pictures)]
+
+    def first_looks(self, number: int, pixels: np.ndarray) -> list[Look]:
+        if self.finder is None:
+            return [Look(number, View.whole(pixels.shape, self.network_size), None)]
+        return [Look(number, found.view(self.network_size), found) for found in self.finder.find(pixels)]
+
+    def look(self, pictures: list[np.ndarray], looks: list[Look]) -> None:
+        """Show the network some views."""
+        if not looks:
+            return
+        squares = [self.square(pictures[look.picture], look) for look in looks]
+        outlines = [None if self.profile is None else hand_outline(square) for square in squares]
+        prepared = np.stack([to_8_bit(square, self.profile, outline) for square, outline in zip(squares, outlines)])
+        images = to_input(prepared)[:, None].to(self.device)
+        heatmaps, points, heights = find_landmarks(self.model, images, self.size, self.precision)
         if not self.fitted_heights:
             heights = heatmaps.amax((-2, -1)).float()
-        points = points_network_px.cpu().double().numpy()
-        confidence = heights.cpu().double().numpy()
-        predictions = [self.describe(*one) for one in zip(points, confidence, orientations, extents)]
-        for prediction, outline in zip(predictions, outlines):
-            if outline is not None and not outline_is_plausible(outline):
-                prediction.flags.append(NO_OUTLINE)
-        return predictions
+        for look, outline, found, confidence in zip(looks, outlines, points.cpu().double(), heights.cpu().double()):
+            look.points_view_px, look.confidence = found.numpy(), confidence.numpy()
+            look.outlined = outline is None or outline_is_plausible(outline)
 
-    def orient(self, squares: list[np.ndarray]) -> list[Orientation]:
-        if self.orientation_net is None:
-            return [VARIANTS[0]] * len(squares)
-        scores = self.orientation_net.scores(torch.from_numpy(np.stack(squares))[:, None].to(self.device))
-        return [VARIANTS[self.variants[best]] for best in scores[:, self.variants].argmax(1).tolist()]
+    def square(self, pixels: np.ndarray, look: Look) -> np.ndarray:
+        """A view, bone bright, as far as its likeness to the mean picture tells: (network size, network size) float32."""
+        if look.found is None:
+            return resize_square(pixels, self.network_size)
+        square = sample(pixels, look.view)
+        if look.negative is None:
+            look.negative = bool(np.vdot(ranks(square), self.finder.canon.look) < 0)
+        return square.max() + square.min() - square if look.negative else square
 
-    def describe(
-        self, points_network_px: np.ndarray, confidence: np.ndarray, orientation: Orientation, extent: tuple[int, int]
-    ) -> Prediction:
-        """Bring points (L, 2) of the upright network frame into the radiograph's own."""
-        scale = np.array(extent) / self.network_size
-        points_px = rescale(orientation.undo(points_network_px, self.network_size), scale)
-        radius_px = self.calibration.radii_px(confidence) * np.sqrt(scale.prod())
-        flags, landmark_flags = self.calibration.flags(points_px, confidence, extent, self.alien)
-        return Prediction(points_px, confidence, radius_px, orientation, flags, landmark_flags)
+    def exchange(self, pictures: list[np.ndarray], looks: list[Look]) -> None:
+        """Look with bright and dark exchanged; the surer way stays."""
+        others = [replace(look, negative=not look.negative) for look in looks]
+        self.look(pictures, others)
+        for look, other in zip(looks, others):
+            if other.confidence.mean() > look.confidence.mean():
+                vars(look).update(vars(other))
+
+    def corrected(self, look: Look) -> bool:
+        """Whether a look's own landmarks say that its view was off; it then gets a better one."""
+        if look.found is None:
+            return False
+        better = self.finder.by_landmarks(look.points_px, look.confidence, look.found)
+        view = better.view(self.network_size)
+        corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * self.network_size - 0.5
+        moved = np.linalg.norm(view.to_picture(corners) - look.view.to_picture(corners), axis=1)
+        if moved.max() < OFF * abs(look.found.placement.turn):
+            return False
+        look.found, look.view = better, view
+        return True
+
+    def evidence(self, look: Look) -> float:
+        """How much there is of the joint, 0 to 1: how surely its landmarks are seen where its mean shape has them."""
+        if look.found is None:
+            return float(look.confidence.clip(0, 1).mean())
+        shape = self.finder.canon.shape
+        fitted = self.finder.by_landmarks(look.points_px, look.confidence, look.found).placement
+        seen = support(fitted, shape, look.points_px[:, None], look.confidence.clip(0, 1)[:, None])
+        return max(seen, look.found.placement.support)
+
+    def hands_of(self, looks: list[Look], pixels: np.ndarray) -> list[Prediction]:
+        """The hands of one picture, from left to right. The surest stays, others that are none are dropped."""
+        kept: list[Look] = []
+        for look in sorted(looks, key=lambda look: look.evidence, reverse=True):
+            if not kept or (look.evidence >= self.calibration.least_evidence and not same(look, kept)):
+                kept.append(look)
+        kept.sort(key=lambda look: look.points_px[:, 0].mean())
+        return [self.describe(look, number, pixels.shape[::-1]) for number, look in enumerate(kept, 1)]
+
+    def describe(self, look: Look, number: int, extent: tuple[int, int]) -> Prediction:
+        per_px = look.view.scale
+        flags, landmark_flags = self.calibration.flags(look.points_px, look.confidence, extent, per_px * self.network_size)
+        if look.evidence < self.calibration.least_evidence:
+            flags = [NO_HAND if self.is_hand else UNLIKE_TRAINING]
+        if not look.outlined:
+            flags.append(NO_OUTLINE)
+        side = ("right" if look.mirrored else "left") if self.is_hand and self.finder else ""
+        return Prediction(
+            look.points_px,
+            look.confidence,
+            self.calibration.radii_px(look.confidence) * per_px,
+            flags,
+            landmark_flags,
+            orientation=look.orientation,
+            mirrored=look.mirrored,
+            side=side,
+            hand=number,
+            evidence=look.evidence,
+            px_per_network_px=per_px,
+        )
+
+
+def same(look: Look, others: list[Look]) -> bool:
+    """Whether a hand is one of some others."""
+    at = look.points_px.mean(0)
+    return any(
+        np.hypot(*(at - other.points_px.mean(0))) < SAME * max(abs(look.found.placement.turn), abs(other.found.placement.turn))
+        for other in others
+    )

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 import torch
 
-from augment import Augment, bspline_weights
+from augment import Augment, bspline_weights, process
 from heatmap import decode_heatmaps, draw_heatmaps
 from runtime.files import DataError
 
@@ -113,3 +113,19 @@ def test_spline_weights_by_hand():
     assert torch.allclose(at, torch.tensor([0, 1, 4, 1, 0, 0, 0]) / 6)
     assert torch.allclose(between, torch.tensor([0, 1, 23, 23, 1, 0, 0]) / 48)
     assert torch.allclose(bspline_weights(torch.linspace(0, 4, 50), 7).sum(-1), torch.ones(50))
+
+
+def test_processing_takes_its_share_and_its_part():
+    """No share draws no number; of several processes each gives its part of what one process gives."""
+    images = torch.rand(6, 1, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    images = (images * 127.5).round() / 127.5
+    generator = torch.Generator().manual_seed(1)
+    before = generator.get_state()
+    assert torch.equal(process(images, 0.0, None, generator), images) and torch.equal(generator.get_state(), before)
+    whole = process(images, 1.0, None, torch.Generator().manual_seed(1))
+    assert all(not torch.equal(one, other) for one, other in zip(whole, images))
+    for part in (slice(0, 3), slice(3, 6)):
+        assert torch.equal(process(images, 1.0, None, torch.Generator().manual_seed(1), part), whole[part])
+    half = process(images, 0.5, None, torch.Generator().manual_seed(1))
+    chosen = torch.rand(6, generator=torch.Generator().manual_seed(1)) < 0.5
+    assert chosen.any() and torch.equal(half[~chosen], images[~chosen]) and not torch.equal(half[chosen], images[chosen])

@@ -34,7 +34,6 @@ from heatmap import draw_heatmaps
 from joints.hand import NAMES
 from phantom.data_set import write_data_set
 from phantom.drawing import STEPS, draw_hand
-from prediction import orientation
 from prediction.predictor import Predictor
 from radiographs.raw_folder import read_points
 from runtime.checkpoint import read_checkpoint
@@ -71,9 +70,7 @@ def small(tmp_path_factory) -> Run:
     run = Run(make_raw(folder / "raw"), folder / "data", folder / "result", folder / "small.pt")
     common.prepare(run.raw, run.data, size=SIZE)
     common.train(run.data, run.result, *SMALL_RUN, "--stages", "32x10", "--learning_rate", "3e-3", "--warmup", "10")
-    steps, orientation.STEPS = orientation.STEPS, 5
-    export.export(run.result / "best.pt", run.data, run.weights, seed=0)
-    orientation.STEPS = steps
+    export.export(run.result / "best.pt", run.data, run.weights, seed=0, steps=2)
     return run
 
 
@@ -289,11 +286,10 @@ def test_prediction(small, tmp_path, capsys):
     )
     covered = np.hypot(x - true_x, y - true_y) <= radius
     assert number(r"coverage: ([\d.]+) % of 10 landmarks") == pytest.approx(100 * covered.mean(), abs=0.06)
-    known = sum(row["orientation"] == "as it came" for row in rows[::LANDMARKS])
-    variants = len(Predictor(small.weights).variants)
-    assert number(r"orientations: (\d+) of \d+ recognised") == variants * known  # turning a picture turns what is recognised
-    assert number(r"orientations: \d+ of (\d+) recognised") == 2 * variants
-    assert number(r"turning back differ by ([\d.]+) px in the median") < 0.1
+    assert {row["orientation"] for row in rows} == {"upright"}  # as all are to a network without a finder
+    assert number(r"orientations: (\d+) of \d+ sides recognised") == len(prediction.ORIENTATIONS)
+    assert number(r"orientations: \d+ of (\d+) sides recognised") == 2 * len(prediction.ORIENTATIONS)
+    assert number(r"turning back differ by ([\d.]+) px in the median") > 1
     ((_, *kinds, whole),) = tables(printed)
     assert [row[:2] for row in kinds] == [[kind.__name__.replace("_", " "), "2" if kind is KINDS[0] else "1"] for kind in KINDS]
     assert whole == ["all", "8", str(sum(int(row[2]) for row in kinds)), "0"]  # five landmarks are no hand to be denied
@@ -303,15 +299,15 @@ def test_prediction(small, tmp_path, capsys):
 def test_orientations_are_undone_by_hand():
     picture, point = np.zeros((6, 9)), np.array([[7.0, 1.0]])
     picture[1, 7] = 1
-    for variant in prediction.VARIANTS:
-        turned = prediction.brought_into(picture, variant)
-        row, column = np.argwhere(turned == (0 if variant.negative else 1))[0]
-        assert prediction.turned_back(np.array([[column, row]]), variant, turned.shape).tolist() == point.tolist()
-        assert np.array_equal(variant.apply(turned), picture)
+    for turns, mirrored, negative in prediction.ORIENTATIONS:
+        turned = prediction.brought_into(picture, turns, mirrored, negative)
+        row, column = np.argwhere(turned == (0 if negative else 1))[0]
+        assert prediction.turned_back(np.array([[column, row]]), turns, mirrored, turned.shape).tolist() == point.tolist()
 
 
 def test_draw_synthetic(tmp_path):
-    run(draw_synthetic, "--out", tmp_path, "--count", 2)
+    run(draw_synthetic, "--out", tmp_path, "--count", 2, "--of_a_kind", 1)
+    assert (tmp_path / "kinds.jpg").exists()
     picture = iio.imread(tmp_path / "synthetic.jpg").astype(int)
     assert picture.shape == (433, 1500, 3)
     red = picture[..., 0] - picture[..., 1:].max(-1) > 60  # landmarks

@@ -94,5 +94,5 @@ def test_names_are_a_hands_or_numbers():
 
 
 def test_the_atlas_is_of_hands(atlas):
-    points = read_annotations(atlas / "all_coordinates.csv")
+    _, points = read_annotations(atlas / "all_coordinates.csv")
     assert all(is_hand(one[None]) for one in points) and is_hand(points)

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
@@ -163,3 +164,29 @@ def test_two_processes_are_as_one(data, tmp_path):
     assert ran.returncode == 0 and "going on after epoch 3 of 4" in ran.stdout, ran.stderr
     one, on = (json.loads((tmp_path / name / "test.json").read_text())["ipe_px"] for name in ("one", "on"))
     assert on == pytest.approx(one, rel=1e-3)
+
+
+def test_radiographs_of_another_folder_are_learnt_from_too(data, raw, tmp_path, capsys):
+    """Those of its train alone; and only where they were prepared in the same way."""
+    for path in sorted((raw / "train").iterdir()):  # other pictures, matched to the same reference
+        picture = iio.imread(path)
+        iio.imwrite(path, picture if path.stem == "a1" else picture // 2 + 40)
+    more = tmp_path / "more"
+    assert preprocess(raw, more).returncode == 0
+    status, said = train_here(capsys, data, tmp_path / "result", "--stages", "32x1", "--also", more)
+    assert status == 0, said
+    seen = torch.load(tmp_path / "result" / "best.pt", weights_only=True)["seen"]
+    assert len(seen["train"]) == 2 * len(SPLITS["train"]) and len(seen["valid"]) == len(SPLITS["valid"])
+
+    for other, expected in (
+        (fewer_landmarks(more, tmp_path / "fewer"), "has 4 landmarks"),
+        (tmp_path / "none", "not found"),
+    ):
+        status, said = train_here(capsys, data, tmp_path / "x", "--stages", "32x1", "--also", other)
+        assert status == 1 and expected in said and str(other) in said
+    assert preprocess(raw, tmp_path / "otherwise", "--sigma", 3).returncode == 0
+    status, said = train_here(capsys, data, tmp_path / "x", "--stages", "32x1", "--also", tmp_path / "otherwise")
+    assert status == 1 and "another --size or --sigma" in said
+    assert preprocess(raw, tmp_path / "unmatched", "--reference", "none").returncode == 0
+    status, said = train_here(capsys, data, tmp_path / "x", "--stages", "32x1", "--also", tmp_path / "unmatched")
+    assert status == 1 and "another reference" in said

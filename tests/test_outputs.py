@@ -10,7 +10,6 @@ import pytest
 import predict
 from joints.hand import MEAN_SHAPE, NAMES
 from prediction.calibration import ALIEN, DOUBTFUL, MISPLACED, NO_OUTLINE, OF_RADIOGRAPHS, OUTSIDE
-from prediction.orientation import Orientation
 from prediction.outputs import COLUMNS, MEASURE_COLUMNS, Coco, csv_lines, landmark_rows, measure_rows, write_slicer
 from prediction.overlay import COLOURS, Page, base_picture, draw
 from prediction.predictor import Prediction
@@ -24,7 +23,7 @@ def made(points_px: np.ndarray = HAND, flags: dict[int, str] | None = None, of_r
     """A prediction of confidence 0.5 and radii of 3 px, with flags of some landmarks."""
     count = len(points_px)
     landmark_flags = [(flags or {}).get(i, "") for i in range(count)]
-    return Prediction(points_px, np.full(count, 0.5), np.full(count, 3.0), Orientation(), of_radiograph or [], landmark_flags)
+    return Prediction(points_px, np.full(count, 0.5), np.full(count, 3.0), of_radiograph or [], landmark_flags)
 
 
 def radiograph(spacing_mm: tuple[float, float] | None = None) -> Radiograph:
@@ -39,7 +38,7 @@ def table(columns: list[str], rows: list[list]) -> list[dict[str, str]]:
 def coco_of(prediction: Prediction) -> dict:
     """The annotation that a COCO file has of it."""
     coco, file = Coco(), io.BytesIO()
-    coco.add("a.png", EXTENT, prediction)
+    coco.add("a.png", EXTENT, [prediction])
     coco.write(file, list(NAMES))
     return json.loads(file.getvalue())["annotations"][0]
 
@@ -106,15 +105,15 @@ def test_tables_pages_and_overlays_say_outside(tmp_path):
     rows = table(COLUMNS, landmark_rows("a.png", list(NAMES), radiograph(), prediction))
     assert rows[20]["landmark_flags"] == OUTSIDE == "outside the picture" and OUTSIDE in rows[0]["flags"]
     base = base_picture(np.full(EXTENT[::-1], 100, np.float32) + np.arange(EXTENT[0]))
-    picture = draw(base, prediction, EXTENT, list(NAMES), with_names=False)
+    picture = draw(base, [prediction], EXTENT, list(NAMES), with_names=False)
     page = Page(tmp_path / "index.html")
-    page.add("a.png", "a.png", picture, prediction)
+    page.add("a.png", "a.png", picture, [prediction])
     page.write([])
     assert "joints outside the picture" in (tmp_path / "index.html").read_text()
-    pictures = [picture, *(draw(base, made(flags=flags), EXTENT, list(NAMES), with_names=False) for flags in (FLAGGED, None))]
+    pictures = [picture, *(draw(base, [made(flags=flags)], EXTENT, list(NAMES), with_names=False) for flags in (FLAGGED, None))]
     letters = [(np.array(one.convert("RGB"))[:20] == COLOURS[3]).all(-1).sum() for one in pictures]
     assert letters[0] > letters[1] + 100 > 200 and letters[2] == 0  # flags of the radiograph, and what a cross means
-    cross, dot = (np.array(draw(base, made(flags={20: flag}), EXTENT, list(NAMES), False)) for flag in (OUTSIDE, DOUBTFUL))
+    cross, dot = (np.array(draw(base, [made(flags={20: flag})], EXTENT, list(NAMES), False)) for flag in (OUTSIDE, DOUBTFUL))
     assert (cross != dot).any()
 
 
@@ -127,5 +126,5 @@ def test_help_lists_every_flag():
 def test_bones_are_drawn_between_a_hands_landmarks_alone(names, bones):
     """The names in the weights decide, not the number of landmarks."""
     base = base_picture(np.random.default_rng(0).integers(0, 255, EXTENT[::-1]).astype(np.float32))
-    picture = np.array(draw(base, made(), EXTENT, names, with_names=False).convert("RGB"))
+    picture = np.array(draw(base, [made()], EXTENT, names, with_names=False).convert("RGB"))
     assert (picture == COLOURS[2]).all(-1).any() == bones

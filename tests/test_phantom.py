@@ -180,3 +180,28 @@ def test_radiographs_in_the_wrong_place_are_told_and_none_are_made(tmp_path, tab
     assert ran.stderr.count("\n") == 1 and "train, valid, test" in ran.stderr and "dataset/README.md" in ran.stderr
     assert f"but {Path('dataset/hands/3142.jpg')}" in ran.stderr
     assert not list(tmp_path.rglob("synthetic_*"))
+
+
+def test_a_shape_model_knows_nothing_of_excluded_radiographs(tmp_path):
+    """Hands of one shape, and a second half of another: with that excluded the model is the first half's."""
+    mean = shape.load(drawing.SHAPE).mean
+    rng = np.random.default_rng(1)
+    narrow = 900 * (mean + rng.normal(0, 2e-3, (60, 37, 2)))
+    wide = 900 * (mean * (1.2, 1) + rng.normal(0, 2e-3, (60, 37, 2)))
+    for name, hands in (("narrow", narrow), ("both", np.concatenate([narrow, wide]))):
+        rows = [f"{i:03d}," + ",".join(f"{value:.6f}" for value in hand.ravel()) for i, hand in enumerate(hands)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(rows))
+    (tmp_path / "list.txt").write_text("".join(f"{i:03d}\n" for i in range(60, 120)))
+    (tmp_path / "table.csv").write_text("".join(f"{i:03d},0,0\n" for i in range(60, 120)))
+    shape.build_table(tmp_path / "narrow.csv", tmp_path / "narrow.npz")
+    shape.build_table(tmp_path / "both.csv", tmp_path / "all.npz")
+    narrow_mean, all_mean = shape.load(tmp_path / "narrow.npz").mean, shape.load(tmp_path / "all.npz").mean
+    for exclude in ("list.txt", "table.csv"):
+        shape.build_table(tmp_path / "both.csv", tmp_path / "rest.npz", [tmp_path / exclude])
+        assert shape.load(tmp_path / "rest.npz").mean == pytest.approx(narrow_mean, abs=1e-7)
+    assert np.abs(all_mean - narrow_mean).max() > 0.01
+    (tmp_path / "none.txt").write_text("another\n")
+    with pytest.raises(DataError, match=r"none\.txt: expected IDs to exclude, found none"):
+        shape.build_table(tmp_path / "both.csv", tmp_path / "x.npz", [tmp_path / "none.txt"])
+    with pytest.raises(DataError, match=r"none\.txt: expected a table that python -m phantom\.shape writes"):
+        shape.load(tmp_path / "none.txt")

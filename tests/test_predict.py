@@ -19,8 +19,6 @@ from PIL import Image
 import export
 import predict
 from predict import Predictor
-from prediction import orientation
-from prediction.orientation import VARIANTS
 from prediction.overlay import COLOURS
 from runtime.checkpoint import write_checkpoint
 from runtime.files import DataError
@@ -47,45 +45,6 @@ def test_the_same_points_as_the_test_of_main(weights, trained, prepared, tmp_pat
         assert float(other["radius"]) > 0 and other["x_mm"] == ""
 
 
-def with_variants(weights: Path, out: Path, variants: list[int] | None) -> Path:
-    """A copy of exported weights that lets other variants be used; none: one from before there was such an entry."""
-    state = torch.load(weights, weights_only=True)
-    del state["variants"]
-    write_checkpoint(out, state | ({} if variants is None else {"variants": variants}))
-    return out
-
-
-@pytest.fixture(scope="module")
-def turning_weights(weights, tmp_path_factory) -> Path:
-    """The test's network is no good at orientations: here it turns radiographs all the same."""
-    return with_variants(weights, tmp_path_factory.mktemp("turning") / "turning.pt", None)
-
-
-def test_only_orientations_that_export_kept_are_used(weights, tmp_path):
-    """Two validation radiographs are too few to keep any; a file without the entry has all."""
-    squares = [np.random.default_rng(k).random((64, 64), np.float32) for k in range(40)]
-    assert set(Predictor(weights).orient(squares)) == {VARIANTS[0]}
-    assert [str(one) for one in Predictor(weights).orient([np.rot90(GREY[:64, :64]).astype(np.float32)])] == ["as it came"]
-    predictor = Predictor(with_variants(weights, tmp_path / "all.pt", None))
-    scores = predictor.orientation_net.scores(torch.from_numpy(np.stack(squares))[:, None])
-    assert predictor.orient(squares) == [VARIANTS[best] for best in scores.argmax(1)]
-    unmirrored = [k for k, variant in enumerate(VARIANTS) if not variant.mirrored]
-    assert len(set(predictor.orient(squares)) - {VARIANTS[k] for k in unmirrored})
-    predictor = Predictor(with_variants(weights, tmp_path / "unmirrored.pt", unmirrored))
-    assert predictor.orient(squares) == [VARIANTS[unmirrored[best]] for best in scores[:, unmirrored].argmax(1)]
-
-
-def test_any_orientation_gives_the_points_of_the_picture_as_it_came(turning_weights, tmp_path):
-    """Whatever the network takes for upright, a turned picture's points are the turned points."""
-    predictor = Predictor(turning_weights)
-    points, confidence, radius = predictor(GREY)
-    turned, again, _ = predictor(np.rot90(GREY))  # turned left: (x, y) -> (y, width - 1 - x)
-    assert turned == pytest.approx(np.stack([points[:, 1], GREY.shape[1] - 1 - points[:, 0]], 1), abs=0.3)
-    assert again == pytest.approx(confidence, abs=0.02) and radius.shape == (LANDMARKS,)
-    negative, _, _ = predictor(255 - GREY)
-    assert negative == pytest.approx(points, abs=0.3)
-
-
 def test_outputs(weights, tmp_path):
     image = sitk.GetImageFromArray(GREY)
     image.SetSpacing((0.2, 0.25))
@@ -94,7 +53,7 @@ def test_outputs(weights, tmp_path):
     out = tmp_path / "out"
     assert run(tmp_path / "a.mha", "--weights", weights, "--out", out, "--format", "csv,slicer,coco", "--names") == 0
     rows = rows_of(out / "landmarks.csv")
-    assert list(rows[0])[:6] == ["image", "landmark", "name", "x", "y", "confidence"]
+    assert list(rows[0])[:6] == ["image", "hand", "side", "landmark", "name", "x"]
     points = np.array([[float(row["x"]), float(row["y"])] for row in rows])
     assert float(rows[2]["x_mm"]) == pytest.approx(points[2, 0] * 0.2, rel=1e-5)
     assert float(rows[2]["radius_mm"]) == pytest.approx(float(rows[2]["radius"]) * (0.2 * 0.25) ** 0.5, rel=1e-5)
@@ -122,23 +81,24 @@ def test_outputs(weights, tmp_path):
     assert run(tmp_path / "a.mha", "--weights", weights, "--out", tmp_path / "m", "--measure") == 1  # no hand's landmarks
 
 
-def test_an_older_checkpoint_is_exported(trained, prepared, tmp_path, monkeypatch, capsys):
-    """One that does not say which radiographs it has seen; two of validation promise little of radii, nothing of orientations."""
+def test_an_older_checkpoint_is_exported(trained, prepared, tmp_path, capsys):
+    """One that does not say which radiographs it has seen; two of validation promise little of radii, nothing of sides."""
     state = torch.load(trained / "best.pt", weights_only=True)
     del state["seen"]
     write_checkpoint(tmp_path / "old.pt", state)
-    monkeypatch.setattr(orientation, "STEPS", 1)
-    export.export(tmp_path / "old.pt", prepared, tmp_path / "weights.pt", seed=0)
+    export.export(tmp_path / "old.pt", prepared, tmp_path / "weights.pt", seed=0, steps=1)
     said = capsys.readouterr().out
     assert "exchangeable with the 2 of validation lies within its own with a probability of at least 2/3" in said
-    assert "(2 validation radiographs in 16 variants); predict.py looks for none" in said
+    assert "mirrored radiographs are not looked for (too few validation radiographs to tell)" in said
+    assert "finder: left out, since it is lost in" in said
     exported = torch.load(tmp_path / "weights.pt", weights_only=True)
-    assert exported["variants"] == [0] and exported["names"] == [str(i) for i in range(LANDMARKS)]
+    assert "finder" not in exported and exported["names"] == [str(i) for i in range(LANDMARKS)]
 
 
 def test_weights_tell_nothing_of_the_machine_that_made_them(weights):
     for path in (weights, *(ROOT / "weights").glob("*.pt")):
-        assert not set(export.PLACES) & torch.load(path, weights_only=True)["settings"].keys()
+        settings = torch.load(path, weights_only=True)["settings"]
+        assert not any(settings.get(place) for place in export.PLACES)
 
 
 def test_mistakes_get_one_line(weights, trained, tmp_path, capsys):
@@ -359,14 +319,9 @@ def test_a_name_that_is_no_text(weights, tmp_path, capfd):
     assert {row["image"] for row in rows} == {"not-utf8-\ufffd.png"}
 
 
-def test_odd_files(turning_weights, tmp_path, capfd):
-    rows = predicted(READ, REFUSED, turning_weights, tmp_path, capfd)
+def test_odd_files(weights, tmp_path, capfd):
+    rows = predicted(READ, REFUSED, weights, tmp_path, capfd)
     assert {"'=1+1.png", "sub/folder/plain.png"} <= {row["image"] for row in rows}
-    plain, rotated = (
-        np.array([[float(row["x"]), float(row["y"])] for row in rows if row["image"] == f"{name}"])
-        for name in ("plain.png", "rotated.jpg")
-    )
-    assert rotated == pytest.approx(np.stack([119 - plain[:, 1], plain[:, 0]], 1), abs=2)  # turned right by its EXIF data
 
 
 def test_onnx_gives_the_same_heatmaps(weights, tmp_path):
@@ -386,7 +341,7 @@ def test_as_a_command(weights, tmp_path):
     iio.imwrite(tmp_path / "a.png", GREY)
     ran = command("predict.py", tmp_path / "a.png", "--weights", weights, "--out", tmp_path / "out")
     assert ran.returncode == 0 and "1 radiographs predicted" in ran.stdout, ran.stderr
-    assert f"{weights}: not made to recognise mirrored, turned, inverted radiographs" in ran.stdout
+    assert f"{weights}: has no finder; every radiograph is taken as upright" in ran.stdout
 
 
 def test_a_radiograph_whose_outline_is_not_found_is_flagged(weights, tmp_path):

@@ -12,6 +12,7 @@ from conftest import LANDMARKS, SPLITS, command, made_radiograph, preprocess, ro
 from data_preprocessing import Settings, run
 from heatmap import decode_heatmaps, rescale
 from radiographs.raw_folder import find_radiographs, read_points
+from radiographs.view import View, sample
 from runtime.files import DataError
 
 
@@ -264,3 +265,40 @@ def test_real_radiographs(atlas, tmp_path):
         points = np.array([[float(line[f"network_{axis}{i}"]) for axis in "xy"] for i in range(37)]).round().astype(int)
         brighter.append(np.median(picture[points[:, 1], points[:, 0]]) - np.median(picture))
     assert np.mean(np.array(brighter) > 0) > 0.95
+
+
+def test_cropped_to_the_landmarks(raw, tmp_path):
+    """However radiographs are framed and tilted: upright, with the same room around the landmarks; points move along."""
+    table = read_points(raw / "all_coordinates.csv")
+    lines = []
+    for seed, (id, points) in enumerate(table.items()):
+        path = next(path for path in raw.rglob(f"{id}.png"))
+        picture, angle = iio.imread(path).astype(np.float32), np.radians(20 * (seed % 3) - 20)
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        inverse, shift = turn.T, np.array([60.0, 40.0 + seed])
+        lying = sample(picture, View(inverse, -inverse @ shift, (250, 240)), "median")
+        iio.imwrite(path, lying.round().astype(np.uint8))
+        lines.append(row(id, points @ turn.T + shift))
+    (raw / "all_coordinates.csv").write_text("\n".join(lines) + "\n")
+    assert preprocess(raw, tmp_path / "out", "--crop").returncode == 0
+    for line in rows_of(tmp_path / "out" / "landmarks.csv"):
+        own = np.array([[float(line[f"{axis}{i}"]) for axis in "xy"] for i in range(LANDMARKS)])
+        extent = np.array([float(line["width"]), float(line["height"])])
+        low, high = own.min(0) + 0.5, extent - 0.5 - own.max(0)
+        assert np.stack([low, high]) / np.ptp(own, axis=0) == pytest.approx(np.full((2, 2), 0.06), abs=0.02)
+        picture = iio.imread(tmp_path / "out" / line["split"] / f"{line['id']}.png").astype(float)
+        for x, y in rescale(own, 64 / extent):
+            near = np.mgrid[: picture.shape[0], : picture.shape[1]]
+            bright = (picture - np.median(picture)).clip(0) ** 4 * (np.abs(near[1] - x) < 5) * (np.abs(near[0] - y) < 5)
+            assert (bright * near[1]).sum() / bright.sum() == pytest.approx(x, abs=0.8)
+            assert (bright * near[0]).sum() / bright.sum() == pytest.approx(y, abs=0.8)
+
+
+def test_one_landmark_is_nothing_to_crop_to(raw, tmp_path):
+    lines = (raw / "all_coordinates.csv").read_text().splitlines()
+    id, x, y, *rest = lines[0].split(",")
+    lines[0] = ",".join([id, x, y, *[""] * len(rest)])
+    (raw / "all_coordinates.csv").write_text("\n".join(lines) + "\n")
+    ran = preprocess(raw, tmp_path / "out", "--crop")
+    assert ran.returncode == 1 and f"{id}.png: --crop needs two landmarks or more, found 1" in ran.stderr
+    assert "Traceback" not in ran.stderr and "Warning" not in ran.stderr

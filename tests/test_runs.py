@@ -10,7 +10,6 @@ from conftest import LANDMARKS, SMALL_RUN, made_radiograph, rows_of
 import export
 import predict
 from main import main, read_settings, show_settings
-from prediction import orientation
 from runtime.files import DataError
 from training.runs import new_run, newest_run, numbered
 
@@ -23,7 +22,6 @@ def run(*arguments: object) -> int:
 
 def test_each_command_takes_the_right_run(prepared, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(orientation, "STEPS", 2)
     iio.imwrite("a.png", made_radiograph(0)[0])
     assert run("--data", prepared, *SHORT) == 0
     assert run("--data", prepared, *SHORT, "--seed", 1) == 0
@@ -44,7 +42,7 @@ def test_each_command_takes_the_right_run(prepared, tmp_path, monkeypatch, capsy
         (tmp_path / "result" / folder / "test.json").unlink()
     assert run("--mode", "test", "--data", prepared) == 0
     assert (third / "test.json").exists() and not (tmp_path / "result" / "001" / "test.json").exists()
-    assert export.main([]) == 0  # its data too are those that the run was trained on
+    assert export.main(["--finder_steps", "2"]) == 0  # its data too are those that the run was trained on
     assert predict.main(["a.png", "--out", "found"]) == 0
     assert "weights: result/003/weights.pt" in capsys.readouterr().out
     exported, best = (torch.load(third / name, weights_only=True)["weights"] for name in ("weights.pt", "best.pt"))

@@ -9,7 +9,7 @@ from prediction.predictor import Predictor
 from radiographs.raw_folder import COORDINATES, read_points
 from radiographs.reading import read_radiograph
 
-IPE_PX = 0.899  # of every third validation radiograph, in the 256 x 256 frame
+IPE_PX = 0.882  # of every third validation radiograph, in the 256 x 256 frame
 
 
 def test_the_shipped_network_finds_the_landmarks_of_real_radiographs(atlas):

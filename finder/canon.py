@@ -1,0 +1,79 @@
+"""How training radiographs show a joint: its mean shape, what lies around it, and which parts are bright."""
+
+import warnings
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from finder.placement import Placement, fit
+from joints.shape import normalise
+from radiographs.view import View
+
+RANKED = 32  # px of the square that tells bright bone from dark
+LEAST_SIDE, MOST_SIDE = 0.85, 1.3  # of the usual frame's sides, that a frame may have
+
+
+@dataclass(frozen=True)
+class Canon:
+    """What training radiographs have in common."""
+
+    shape: np.ndarray  # (L, 2) mean shape, upright, in shape units
+    margins: np.ndarray  # (2, 2): left and top, right and bottom, between landmarks and edges, as parts of their extent
+    look: np.ndarray = field(default_factory=lambda: np.zeros((RANKED, RANKED)))  # mean picture, by ranks: bone bright
+    reflections: tuple[bool, ...] = (False, True)  # that are tried: (False,) where a mirror image cannot be told
+
+    @classmethod
+    def of_landmarks(cls, points: np.ndarray, margins: np.ndarray) -> "Canon":
+        """That of upright annotations (N, L, 2) px of any radiographs; a landmark that none has counts as in the middle."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of a landmark that is always missing
+            mean = np.nanmean(normalise(points), 0)
+        return cls(np.nan_to_num(normalise(mean)), margins)
+
+    def found(self, points: np.ndarray, mirrored: bool = False) -> "Found":
+        """Landmarks (L, 2) px of a picture, NaN where missing, as if they had been found there."""
+        present = np.isfinite(points).all(1)
+        placement = fit(self.shape[present], points[present], np.ones(present.sum()), mirrored)
+        return Found(placement, self.frame(placement.undo(points)))
+
+    def frame(self, points: np.ndarray | None = None) -> np.ndarray:
+        """Top left and bottom right corner (2, 2) of a picture that shows landmarks (L, 2) as training radiographs do.
+
+        All in shape units. Missing landmarks are NaN, and count where the mean shape has them, as all do with no points. No
+        side gets much shorter or longer than it then is.
+        """
+        usual = self.around(self.shape)
+        if points is None:
+            return usual
+        low, high = self.around(np.where(np.isfinite(points), points, self.shape))
+        middle, usual_side = (low + high) / 2, usual[1] - usual[0]
+        side = np.clip(high - low, LEAST_SIDE * usual_side, MOST_SIDE * usual_side)
+        return np.stack([middle - side / 2, middle + side / 2])
+
+    def around(self, points: np.ndarray) -> np.ndarray:
+        low, high = points.min(0), points.max(0)
+        return np.stack([low - self.margins[0] * (high - low), high + self.margins[1] * (high - low)])
+
+
+@dataclass(frozen=True)
+class Found:
+    """A hand in a picture."""
+
+    placement: Placement
+    frame: np.ndarray  # (2, 2) in shape units: what the accurate network is to see of it
+
+    def view(self, size: int | None = None) -> View:
+        """The view of the picture in which the frame fills `size` x `size` px; none: as many as the picture has there."""
+        (left, top), (right, bottom) = self.frame
+        own = abs(self.placement.turn) * (self.frame[1] - self.frame[0])
+        extent = (size, size) if size else tuple(max(1, round(side)) for side in own)
+        return View.of_corners(self.placement.apply(np.array([[left, top], [right, top], [left, bottom]])), extent)
+
+
+def ranks(picture: np.ndarray) -> np.ndarray:
+    """(size, size) -> (RANKED, RANKED) in [-1, 1]: which share of the picture is darker."""
+    step = len(picture) // RANKED
+    small = picture[: step * RANKED, : step * RANKED].reshape(RANKED, step, RANKED, step).mean((1, 3))
+    ordered = np.sort(small.ravel())
+    below, up_to = (np.searchsorted(ordered, small.ravel(), side) for side in ("left", "right"))
+    return ((below + up_to) / small.size - 1).reshape(small.shape).astype(np.float32)

@@ -1,0 +1,134 @@
+"""Where hands lie in a picture: a small SCN sees their landmarks at any angle and size, and the mean shape is fitted to them.
+
+That gives the view that the accurate network expects: upright, of one side, framed as the training radiographs are. It is the
+same for any joint. A first look at the whole picture says roughly where a hand lies; a second one, at that place alone, how.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from finder.canon import Canon, Found
+from finder.placement import Placement, agreeing, complex_of, fit, place, without
+from heatmap import decode_heatmaps
+from model import SCN
+from radiographs.view import View, sample
+from runtime.device import autocast
+
+SIDE = 64  # px of the square that the network sees
+NETWORK = {"channels": 32, "spatial_factor": 4, "dropout": 0.0}
+PEAKS = 3  # of each heatmap that are looked at: two hands may lie in a picture, and fingers resemble each other
+APART = 3  # px, between two peaks of one heatmap
+ROOM = 1.3  # times the frame's longer side: the square of the second look
+ANOTHER = 0.25  # of support, that a second hand in a picture needs; and of the first one's:
+ANOTHER_SHARE = 0.4
+ALIKE = 0.45  # of the larger hand's size, that another one in the same picture has at least
+MOST = 4  # hands in a picture
+ROUNDS, KEPT = 3, 0.67  # of fitting to the share of landmarks that lie nearest
+SURE, FAR_OFF = 0.5, 0.6  # of the median confidence; shape units from the mean shape: what a frame has to hold
+USUAL = 0.02, 0.98  # quantiles of the intensities that are brought to -0.8 and 0.8
+
+
+def make_network(landmarks: int) -> SCN:
+    return SCN(num_landmarks=landmarks, **NETWORK)
+
+
+def peaks(heatmaps: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Heatmaps (B, L, H, W) -> the PEAKS highest of each: points (B, L, K, 2) px, heights (B, L, K) in [0, 1]."""
+    points, heights = [], []
+    rows, columns = (torch.arange(n, dtype=torch.float32, device=heatmaps.device) for n in heatmaps.shape[-2:])
+    heatmaps = heatmaps.float()
+    for _ in range(PEAKS):
+        peak, height = decode_heatmaps(heatmaps)
+        points.append(peak)
+        heights.append(height)
+        x, y = peak[..., None, None].unbind(-3)
+        heatmaps = heatmaps.masked_fill(((rows[:, None] - y).abs() <= APART) & ((columns - x).abs() <= APART), 0.0)
+    return torch.stack(points, -2).cpu().double().numpy(), torch.stack(heights, -1).clamp(0, 1).cpu().double().numpy()
+
+
+def standardise(pictures: Tensor) -> Tensor:
+    """(B, 1, H, W) of any intensities -> about [-1, 1], by the usual ones."""
+    low, high = torch.quantile(pictures.flatten(1), torch.tensor(USUAL, device=pictures.device), dim=1)[..., None, None, None]
+    return ((pictures - (low + high) / 2) / ((high - low).clamp_min(1e-6) / 1.6)).clamp(-1.5, 1.5)
+
+
+class Finder:
+    """`find(pixels)` -> where hands lie in a picture, the surest first."""
+
+    def __init__(self, canon: Canon, network: SCN, precision: str = "float32"):
+        self.precision = precision
+        self.canon, self.network = canon, network.eval().to(memory_format=torch.channels_last)
+        self.device = next(network.parameters()).device
+
+    @classmethod
+    def from_file(cls, stored: dict, device: torch.device, precision: str = "float32") -> "Finder":
+        """From what a weights file holds under "finder"."""
+        shape, margins, look = (stored[name].double().numpy() for name in ("shape", "margins", "look"))
+        network = make_network(len(shape)).to(device)
+        network.load_state_dict(stored["weights"])
+        return cls(Canon(shape, margins, look, tuple(stored["reflections"])), network, precision)
+
+    def to_file(self) -> dict:
+        """What a weights file holds under "finder", the weights in half precision."""
+        canon = {name: torch.from_numpy(getattr(self.canon, name)).float() for name in ("shape", "margins", "look")}
+        weights = {name: weight.half() for name, weight in self.network.state_dict().items()}
+        return canon | {"reflections": list(self.canon.reflections), "weights": weights}
+
+    @torch.inference_mode()
+    def see(self, pictures: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Squares of SIDE px -> the peaks of their heatmaps."""
+        images = standardise(torch.from_numpy(np.stack(pictures))[:, None].to(self.device))
+        with autocast(self.device, self.precision):
+            heatmaps, _, _ = self.network(images.contiguous(memory_format=torch.channels_last))
+        return peaks(heatmaps)
+
+    def find(self, pixels: np.ndarray) -> list[Found]:
+        """Where hands lie in a picture (rows, columns), the surest first; the first is there whatever the picture shows."""
+        canon, rough = self.canon, []
+        whole = View.letterbox(pixels.shape, SIDE)
+        (points,), (heights,) = self.see([sample(pixels, whole, "median")])
+        points = whole.to_picture(points)
+        while placement := place(canon.shape, points, heights, canon.reflections):
+            if rough and not self.is_another(placement, rough):
+                break
+            rough.append(placement)
+            heights = without(placement, canon.shape, points, heights)
+        return [self.look_again(pixels, placement) for placement in rough]
+
+    def is_another(self, placement: Placement, others: list[Placement]) -> bool:
+        """Whether a placement is that of another hand than those found before."""
+        sizes = [abs(placement.turn), *(abs(other.turn) for other in others)]
+        apart = min(abs(placement.shift - other.shift) for other in others)
+        sure = placement.support > max(ANOTHER, ANOTHER_SHARE * others[0].support)
+        return sure and min(sizes) > ALIKE * max(sizes) and apart > min(sizes) and len(others) < MOST
+
+    def look_again(self, pixels: np.ndarray, rough: Placement) -> Found:
+        """A hand, by the peaks in a view of that place alone."""
+        low, high = self.canon.frame()
+        half = ROOM / 2 * (high - low).max()
+        corners = (low + high) / 2 + half * np.array([[-1, -1], [1, -1], [-1, 1]])
+        view = View.of_corners(rough.apply(corners), (SIDE, SIDE))
+        (points,), (heights,) = self.see([sample(pixels, view, "median")])
+        points = view.to_picture(points)
+        placement = place(self.canon.shape, points, heights, self.canon.reflections)
+        if placement is None or placement.support < rough.support / 2:
+            return Found(rough, self.canon.frame())
+        seen = agreeing(placement, self.canon.shape, points, heights)
+        return Found(placement, self.canon.frame(placement.undo(seen)))
+
+    def by_landmarks(self, points_px: np.ndarray, confidence: np.ndarray, found: Found) -> Found:
+        """A hand, by the landmarks (L, 2) px of the accurate network: the worst third is left out, and the doubtful ones."""
+        weights, placement = confidence.clip(0, 1) ** 2, found.placement
+        for _ in range(ROUNDS):
+            off = np.abs(complex_of(points_px) - complex_of(placement.apply(self.canon.shape)))
+            kept = weights * (off <= np.quantile(off, KEPT))
+            if (kept > 0).sum() < 3:
+                return found
+            placement = fit(self.canon.shape, points_px, kept, found.placement.mirrored)
+        sure = confidence > SURE * np.median(confidence)
+        near = off < FAR_OFF * abs(placement.turn)
+        seen = np.where((sure & near)[:, None], placement.undo(points_px), np.nan)
+        return Found(replace(placement, support=found.placement.support), self.canon.frame(seen))

@@ -1,0 +1,90 @@
+"""Validation radiographs through all of prediction, as they came and changed: what radii, flags and finding are judged by.
+
+They come as they were prepared. Their copies are changed as other places' radiographs differ: turned, smaller, mirrored,
+processed by other equipment.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dataloader import RadiographDataset
+from prediction.calibration import Calibration, calibrate
+from prediction.predictor import Predictor
+from radiographs.processing import processed
+from radiographs.view import View, sample
+
+COPIES = 4  # changed ones of each radiograph
+SIZES = 0.4, 1.0  # of the hand in them
+CANVAS = 1.25  # times the picture's longer side: the side of the square that they lie in
+EVIDENCE_SHARE, EVIDENCE_QUANTILE = 0.7, 0.05  # of the evidence in validation: where there is less, a picture shows no joint
+LOST = 0.1  # of the network's frame: where half of the landmarks are further off, the finder looked elsewhere
+
+
+@dataclass
+class HeldOut:
+    """What was predicted of M pictures with L landmarks: all radiographs as they came, then all changed, COPIES times."""
+
+    errors_px: np.ndarray  # (M, L) px of the network's frame, NaN where a landmark is missing or beside the picture
+    confidence: np.ndarray  # (M, L)
+    evidence: np.ndarray  # (M,)
+    swapped: np.ndarray  # (M,) bool: taken for mirrored though it was not, or the other way round
+    lost: np.ndarray  # (M,) bool: looked for at a wrong place
+    came: np.ndarray  # (M,) bool: as it came
+
+
+def own_proportions(square: np.ndarray, points: np.ndarray, extent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A prepared picture (size, size) of a radiograph of `extent` (width, height), no longer stretched, and its points (L, 2)."""
+    size = len(square)
+    columns = max(1, round(size * extent[0] / extent[1]))
+    corners = np.array([[0, 0], [size, 0], [0, size]]) - 0.5
+    picture = sample(square.astype(np.float32), View.of_corners(corners, (columns, size)))
+    return picture, (points + 0.5) * (columns / size, 1) - 0.5
+
+
+def changed(picture: np.ndarray, points: np.ndarray, mirrored: bool, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A picture turned by any angle, smaller, somewhere in a square of one grey, maybe mirrored; and its points (L, 2)."""
+    rows, columns = picture.shape
+    side = round(CANVAS * max(rows, columns))
+    angle, size = rng.uniform(-np.pi, np.pi), rng.uniform(*SIZES)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * size
+    matrix = turn @ np.diag([-1 if mirrored else 1, 1])
+    room = (side - size * max(rows, columns)) / 4
+    middle, new_middle = (np.array([columns, rows]) - 1) / 2, (side - 1) / 2 + rng.uniform(-room, room, 2)
+    inverse = np.linalg.inv(matrix)
+    view = View(inverse, middle - inverse @ new_middle, (side, side))
+    return sample(picture, view, "median"), (points - middle) @ matrix.T + new_middle
+
+
+def hold_out(predictor: Predictor, data: RadiographDataset, seed: int) -> HeldOut:
+    """Predict all radiographs of a data set, and where there is a finder changed copies of them."""
+    rng = np.random.default_rng(seed)
+    columns = []
+    for copy in range(1 + COPIES if predictor.finder else 1):
+        for square, points, extent in zip(data.pictures, data.points_network_px, data.sizes_px):
+            square = processed(square, predictor.profile, rng) if copy else square
+            picture, points = own_proportions(square, points, extent)
+            mirrored = bool(copy) and len(predictor.finder.canon.reflections) > 1 and rng.random() < 0.5
+            if copy:
+                picture, points = changed(picture, points, mirrored, rng)
+            (hands,) = predictor.predict([picture])
+            hand = max(hands, key=lambda hand: hand.evidence)
+            inside = ((points >= -0.5) & (points <= np.array(picture.shape[::-1]) - 0.5)).all(1)
+            errors_px = np.where(inside, np.linalg.norm(hand.points_px - points, axis=1) / hand.px_per_network_px, np.nan)
+            lost = bool(np.nanmedian(errors_px) > LOST * predictor.network_size)
+            columns.append((errors_px, hand.confidence, hand.evidence, hand.mirrored != mirrored, lost, not copy))
+    return HeldOut(*(np.array(column) for column in zip(*columns)))
+
+
+def calibration_of(annotations: np.ndarray, held_out: HeldOut) -> Calibration:
+    """What training annotations (N, L, 2), isotropic, and held-out pictures say of a network's landmarks.
+
+    Radii are the larger ones of those that radiographs as they came call for, and those that their changed copies do.
+    """
+    came = held_out.came
+    calibration = calibrate(annotations, held_out.errors_px[came], held_out.confidence[came])
+    least = EVIDENCE_SHARE * float(np.quantile(held_out.evidence, EVIDENCE_QUANTILE))
+    if came.all():
+        return replace(calibration, least_evidence=least)
+    copies = calibrate(annotations, held_out.errors_px[~came], held_out.confidence[~came])
+    return replace(calibration, score_px=np.fmax(calibration.score_px, copies.score_px), least_evidence=least)

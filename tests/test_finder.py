@@ -1,0 +1,255 @@
+"""Finding a joint in a picture: the geometry by hand, and the shipped finder on synthetic hands that lie anyhow."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+
+from finder.canon import Canon, ranks
+from finder.network import SIDE, Finder, make_network, peaks, standardise
+from finder.placement import Placement, agreeing, place, support, without
+from finder.training import Pool, make_batch
+from heatmap import draw_heatmaps
+from joints.hand import MEAN_SHAPE
+from phantom.drawing import draw_hand
+from prediction.held_out import changed, own_proportions
+from prediction.predictor import Predictor
+from radiographs.view import View, sample
+
+SHAPE = MEAN_SHAPE / np.sqrt((MEAN_SHAPE**2).sum(1).mean())
+
+
+def test_a_placement_by_hand():
+    """(1, 0) turned by 90 degrees, enlarged twice and moved by (10, 20) is (10, 22); mirrored first, (0, 1) is (12, 20)."""
+    quarter = Placement(2j, 10 + 20j, mirrored=False)
+    assert quarter.apply(np.array([[1.0, 0.0], [0.0, 1.0]])) == pytest.approx(np.array([[10, 22], [8, 20]]))
+    assert quarter.degrees == pytest.approx(90)
+    mirrored = replace(quarter, mirrored=True)
+    assert mirrored.apply(np.array([[1.0, 0.0], [0.0, 1.0]])) == pytest.approx(np.array([[10, 22], [12, 20]]))
+    flipped = Placement(-3.0, 0, mirrored=True)  # x -> -3 x, y -> 3 y: a right hand that stands upright
+    assert flipped.apply(np.array([[1.0, 2.0]])) == pytest.approx(np.array([[-3, 6]])) and flipped.degrees == pytest.approx(0)
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("second", [False, True])
+def test_placements_one_after_the_other_and_back(first, second):
+    one, other = Placement(0.4 + 0.3j, 3 - 1j, first), Placement(-1.2 + 2j, -7 + 4j, second)
+    points = np.random.default_rng(0).normal(size=(5, 2))
+    assert other.after(one).apply(points) == pytest.approx(other.apply(one.apply(points)))
+    assert one.undo(one.apply(points)) == pytest.approx(points)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_hand_is_placed_among_wrong_peaks(mirrored):
+    """Of two peaks of each landmark one is right, mostly the lower one; a third of the landmarks has none that is right."""
+    rng = np.random.default_rng(1)
+    truth = Placement(12 * np.exp(2.5j), 30 + 35j, mirrored)
+    points = np.stack([truth.apply(SHAPE) + rng.normal(0, 0.2, SHAPE.shape), rng.uniform(0, SIDE, SHAPE.shape)], 1)
+    heights = np.stack([np.full(37, 0.5), rng.uniform(0.3, 0.7, 37)], 1)
+    points[::3, 0] = rng.uniform(0, SIDE, (13, 2))
+    found = place(SHAPE, points, heights, (False, True))
+    assert found.mirrored == mirrored
+    assert abs(found.turn - truth.turn) < 0.3 and abs(found.shift - truth.shift) < 0.3
+    assert found.support == pytest.approx(support(found, SHAPE, points, heights)) and 0.28 < found.support < 0.45
+    seen = agreeing(found, SHAPE, points, heights)
+    right = np.arange(37) % 3 > 0
+    assert np.linalg.norm(seen - truth.apply(SHAPE), axis=1)[right] == pytest.approx(0, abs=1)
+    only_upright = place(SHAPE, points, heights, (False,))
+    assert not only_upright.mirrored and (only_upright.support < 0.6 * found.support) == mirrored
+
+
+def test_the_second_hand_is_what_the_first_leaves():
+    left, right = Placement(8.0, 18 + 32j, False), Placement(-7.0, 46 + 30j, True)
+    points = np.stack([left.apply(SHAPE), right.apply(SHAPE)], 1)
+    heights = np.stack([np.full(37, 0.8), np.full(37, 0.6)], 1)
+    first = place(SHAPE, points, heights, (False, True))
+    assert not first.mirrored and abs(first.shift - left.shift) < 0.1
+    second = place(SHAPE, points, without(first, SHAPE, points, heights), (False, True))
+    assert second.mirrored and abs(second.shift - right.shift) < 0.1 and second.support == pytest.approx(0.6, abs=0.02)
+
+
+def test_few_landmarks_are_placed_or_nothing_is():
+    assert place(np.zeros((1, 2)), np.ones((1, 1, 2)), np.ones((1, 1)), (False,)) is None
+    three = np.array([[-1, 0], [1, 0], [0, 1.2]])
+    found = place(three, Placement(5j, 1 + 2j, False).apply(three)[:, None], np.ones((3, 1)), (False, True))
+    assert found.turn == pytest.approx(5j) and not found.mirrored
+
+
+def test_peaks_of_heatmaps():
+    heatmaps = draw_heatmaps(torch.tensor([[10.3, 20.6], [40.0, 50.0]]), SIDE, SIDE, 1.5)
+    heatmaps[0] += 0.6 * draw_heatmaps(torch.tensor([50.2, 8.9]), SIDE, SIDE, 1.5)
+    (points,), (heights,) = peaks(heatmaps[None])
+    assert points[0, :2] == pytest.approx(np.array([[10.3, 20.6], [50.2, 8.9]]), abs=0.02)
+    assert heights[0, :2] == pytest.approx([1, 0.6], abs=0.01) and heights[:, 2].max() < 0.1
+    assert points[1, 0] == pytest.approx([40, 50], abs=0.02)
+
+
+def test_exposure_does_not_matter_to_the_finder():
+    pictures = torch.rand(2, 1, SIDE, SIDE)
+    assert torch.allclose(standardise(pictures), standardise(pictures * 300 - 1000), atol=1e-4)
+    picture = np.kron(pictures[0, 0, :32, :32].numpy(), np.ones((2, 2)))
+    assert np.array_equal(ranks(picture), ranks(picture**3)) and np.allclose(ranks(picture), -ranks(1 - picture), atol=2e-3)
+
+
+DOTS = np.array([[30.4, 41.7], [120.0, 60.2], [70.6, 170.3]])
+
+
+def dots(points: np.ndarray, shape: tuple[int, int], sigma: float) -> np.ndarray:
+    return draw_heatmaps(torch.from_numpy(points), *shape, sigma).sum(0).numpy().astype(np.float32)
+
+
+def centre_near(picture: np.ndarray, point: np.ndarray, radius: int) -> np.ndarray:
+    """The centroid of what is bright around a point."""
+    y, x = np.mgrid[: picture.shape[0], : picture.shape[1]]
+    bright = picture * (np.abs(x - point[0]) <= radius) * (np.abs(y - point[1]) <= radius)
+    return np.array([(bright * x).sum(), (bright * y).sum()]) / bright.sum()
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        View.letterbox((200, 160), 64),
+        View.letterbox((200, 160), 20),
+        View.whole((200, 160), 64),
+        View.of_corners(np.array([[150.0, 10], [170, 190], [10, 20]]), (120, 90)),
+        View.of_corners(np.array([[0.0, 200], [150, 190], [10, 5]]), (256, 256)),
+    ],
+    ids=["letterbox", "coarse", "stretched", "turned and mirrored", "enlarged"],
+)
+def test_dots_move_with_their_view(view):
+    """To a twentieth of a pixel, whatever the view averages or interpolates."""
+    seen = sample(dots(DOTS, (200, 160), 4.0), view)
+    assert seen.shape == view.extent[::-1]
+    expected = view.of_picture(DOTS)
+    assert view.to_picture(expected) == pytest.approx(DOTS)
+    inside = ((expected > 5) & (expected < np.array(view.extent) - 6)).all(1)
+    for point in expected[inside]:
+        assert centre_near(seen, point, max(2, round(16 / view.scale))) == pytest.approx(point, abs=0.05)
+    assert inside.sum() >= 2 or view.extent == (20, 20)
+
+
+def test_a_view_beyond_the_picture():
+    picture = np.arange(12, dtype=np.float32).reshape(3, 4)
+    view = View(np.eye(2), np.array([-2.0, -1.0]), (8, 5))
+    assert sample(picture, view)[:, 0] == pytest.approx([0, 0, 4, 8, 8], abs=1e-5)
+    median = np.median([0, 1, 2, 3, 8, 9, 10, 11, 0, 4, 8, 3, 7, 11])
+    assert sample(picture, view, "median")[0] == pytest.approx(np.full(8, median))
+    assert sample(picture, view, "median")[1:4, 2:6] == pytest.approx(picture, abs=1e-5)
+
+
+def test_the_frame_is_that_of_training_radiographs():
+    """Margins as parts of the landmarks' extent; a finger that is spread widens it, up to a limit."""
+    shape = np.array([[-1.0, -1], [1, -1], [1, 1], [-1, 1]]) / np.sqrt(2)
+    canon = Canon(shape, np.array([[0.1, 0.2], [0.3, 0.4]]))
+    low, high = -1 / np.sqrt(2), 1 / np.sqrt(2)
+    side = high - low
+    expected = np.array([[low - 0.1 * side, low - 0.2 * side], [high + 0.3 * side, high + 0.4 * side]])
+    assert canon.frame() == pytest.approx(expected)
+    spread = shape * (1.2, 1)
+    spread[0] = np.nan  # as if it were where the mean shape has it
+    assert np.ptp(canon.frame(spread), axis=0) == pytest.approx([1.2 * side * 1.4, 1.6 * side])
+    assert np.ptp(canon.frame(shape * 4), axis=0) == pytest.approx([1.3 * side * 1.4, 1.3 * side * 1.6])
+    picture_px = Placement(-50.0, 300 + 200j, mirrored=True).apply(spread)
+    found = Canon(shape, np.zeros((2, 2))).found(np.where(np.isnan(picture_px), np.nan, [500, 0] - picture_px * (1, -1)))
+    assert np.isfinite(found.frame).all()
+
+
+def likeness_in_batches(off_px: float) -> float:
+    """How alike training pictures of dots and their heatmaps are, with landmarks that are so far beside the dots."""
+    size, rng, seen = 128, np.random.default_rng(3), []
+    at = rng.uniform(20, 108, (4, 3, 2))
+    pictures = torch.stack([torch.from_numpy(dots(points, (size, size), 3.0)) for points in at])[:, None].clamp(0, 1)
+    widths = torch.tensor([0.7, 1.0, 0.8, 0.9])
+    frame = ((torch.from_numpy(at + off_px).float() + 0.5) / size - 0.5) * torch.stack([widths, torch.ones(4)], -1)[:, None]
+    pool, generator = Pool(pictures, frame, widths), torch.Generator().manual_seed(0)
+    for _ in range(12):
+        images, heatmaps = make_batch(pool, generator)
+        assert images.shape == (8, 1, SIDE, SIDE) and heatmaps.shape == (8, 3, SIDE, SIDE)
+        bright = (images - images.flatten(1).median(1).values[:, None, None, None]).abs().flatten(1)
+        bright, maps = bright - bright.median(1, keepdim=True).values, heatmaps.amax(1).flatten(1)
+        seen += torch.nn.functional.cosine_similarity(bright, maps).abs().tolist()
+    return float(np.median(seen))
+
+
+def test_training_pictures_show_their_landmarks():
+    """Dots at the landmarks of pictures stay at the peaks of the heatmaps, wherever a batch puts them."""
+    assert likeness_in_batches(0) > 0.4  # noise, surroundings and small hands take the rest
+    assert likeness_in_batches(10) < 0.2
+
+
+def test_a_finder_is_written_and_read_again():
+    canon = Canon(SHAPE, np.full((2, 2), 0.06), np.random.default_rng(0).random((32, 32)), (False,))
+    torch.manual_seed(0)
+    finder = Finder(canon, make_network(37))
+    again = Finder.from_file(finder.to_file(), torch.device("cpu"))
+    assert again.canon.reflections == (False,) and again.canon.shape == pytest.approx(canon.shape, abs=1e-6)
+    picture = np.random.default_rng(1).random((SIDE, SIDE), np.float32)
+    assert again.see([picture])[1] == pytest.approx(finder.see([picture])[1], abs=0.02)
+
+
+def test_landmarks_of_held_out_copies_move_along():
+    points = np.array([[20.0, 30], [44, 100], [90, 60]])
+    square = (255 * dots(points, (128, 128), 2.5)).clip(0, 255).astype(np.uint8)
+    picture, at = own_proportions(square, points, np.array([300, 400]))
+    assert picture.shape == (128, 96)
+    for mirrored in (False, True):
+        copy, moved = changed(picture, at, mirrored, np.random.default_rng(2))
+        for point in moved:
+            assert centre_near(copy - copy.min(), point, 5) == pytest.approx(point, abs=0.3)
+        turns = [np.linalg.det(np.stack([part[1] - part[0], part[2] - part[0]])) for part in (at, moved)]
+        assert (turns[0] * turns[1] < 0) == mirrored
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return Predictor(ROOT / "weights" / "scn_hand.pt", "cpu")
+
+
+@pytest.fixture(scope="module")
+def hand() -> tuple[np.ndarray, np.ndarray]:
+    picture, points = draw_hand(4)
+    return picture[::2, ::2].astype(np.float32), (points - 0.5) / 2
+
+
+def lying(hand, degrees: float, size: float, mirrored: bool) -> tuple[np.ndarray, np.ndarray]:
+    """A hand in a square frame: the picture, and its landmarks there."""
+    picture, points = hand
+    placement = Placement(size * np.exp(1j * np.radians(degrees)), 0, False)
+    side = 800
+    middle = (np.array(picture.shape[::-1]) - 1) / 2
+    turn = np.array([[placement.turn.real, -placement.turn.imag], [placement.turn.imag, placement.turn.real]])
+    matrix = turn @ np.diag([-1 if mirrored else 1, 1])
+    inverse = np.linalg.inv(matrix)
+    view = View(inverse, middle - inverse @ np.full(2, side / 2), (side, side))
+    return sample(picture, view, "median"), (points - middle) @ matrix.T + side / 2
+
+
+@pytest.mark.parametrize(
+    ("degrees", "size", "mirrored", "negative"),
+    [(0, 1.0, False, False), (30, 0.6, False, False), (-100, 0.8, True, False), (160, 0.5, True, True)],
+)
+def test_the_shipped_network_finds_a_hand_that_lies_anyhow(predictor, hand, degrees, size, mirrored, negative):
+    picture, points = lying(hand, degrees, size, mirrored)
+    ((found,),) = predictor.predict([255 - picture if negative else picture])
+    assert found.side == ("right" if mirrored else "left") and found.hand == 1
+    assert ("inverted" in found.orientation) == negative and ("mirrored" in found.orientation) == mirrored
+    assert np.median(np.linalg.norm(found.points_px - points, axis=1)) < 2.5 * size  # px of a picture of 512 rows
+    assert not {"not a hand"} & set(found.flags)
+
+
+def test_two_hands_are_told_apart(predictor, hand):
+    one, other = lying(hand, 10, 0.8, True), lying(hand, -15, 0.7, False)
+    film = np.concatenate([one[0], other[0]], 1)
+    ((first, second),) = predictor.predict([film])
+    assert [(hand.hand, hand.side) for hand in (first, second)] == [(1, "right"), (2, "left")]
+    for found, points in ((first, one[1]), (second, other[1] + (800, 0))):
+        assert np.median(np.linalg.norm(found.points_px - points, axis=1)) < 2
+
+
+def test_what_is_no_hand_is_said_to_be_none(predictor):
+    rows, columns = np.mgrid[:300, :240]
+    for picture in (np.sin(rows / 9) + np.sin(columns / 7), np.random.default_rng(0).normal(size=(300, 240))):
+        ((found,),) = predictor.predict([picture.astype(np.float32)])
+        assert found.flags[0] == "not a hand"
