@@ -43,7 +43,7 @@ class Solver:
     """
 
     def __init__(self, network: dict, settings, result: Path, loaders: dict[str, DataLoader]):
-        """network: what SCN is built with; loaders: of "train" and "valid"."""
+        """network: what SCN is built with; loaders: of "train" and maybe "valid", without which the last epoch is the best."""
         data = loaders["train"].dataset
         self.network, model = network, SCN(**network)
         self.settings, self.result, self.loaders = settings, result, loaders
@@ -168,7 +168,9 @@ class Solver:
             torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
 
     def validate(self, size: int) -> dict:
-        """Loss, IPE and Or of the (averaged) network on the validation radiographs."""
+        """Loss, IPE and Or of the (averaged) network on the validation radiographs, NaN where there are none."""
+        if "valid" not in self.loaders:
+            return dict.fromkeys(report.epoch_figures("valid", 0, np.zeros((1, 1))), math.nan)
         evaluation = evaluate(self.average, self.loaders["valid"], size, self.precision)
         truth = self.loaders["valid"].dataset.points_network_px
         return report.epoch_figures("valid", evaluation.loss, metrics.point_errors(evaluation.points_network_px, truth))
@@ -273,8 +275,9 @@ class Solver:
 
     @torch.no_grad()
     def debug(self, epoch: int, size: int) -> None:
-        """Draw the heatmaps of both components and their product for the first validation radiograph."""
-        image = shrink(next(iter(self.loaders["valid"]))["image"][:1].to(self.device), size)
+        """Draw the heatmaps of both components and their product for the first validation radiograph, or the first there is."""
+        image = self.loaders.get("valid", self.loaders["train"]).dataset[0]["image"]
+        image = shrink(image[None].to(self.device), size)
         heatmaps = forward(self.average, image, self.spatial_factor(size), self.precision)
         named = {
             name: stack[0].float().cpu().numpy() for name, stack in zip(("product", "local", "spatial"), heatmaps, strict=True)
@@ -285,7 +288,10 @@ class Solver:
 
 
 def rank(row: dict) -> float:
-    """What the best epoch has the least of: validation IPE, infinite where no validation radiograph has a landmark."""
+    """What the best epoch has the least of: validation IPE, infinite where no validation radiograph has a landmark.
+
+    Of equals the last is the best: so it is of a training without validation.
+    """
     return math.inf if math.isnan(row["valid_ipe_px"]) else row["valid_ipe_px"]
 
 

@@ -1,7 +1,6 @@
 """What the experiments share: they run the project's own commands in this process, and read what those leave."""
 
 import argparse
-import csv
 import json
 import sys
 from collections.abc import Callable, Collection
@@ -13,6 +12,7 @@ import numpy as np
 import data_preprocessing
 import main
 from runtime.command import cores
+from runtime.files import read_csv
 from training.runs import LAST
 
 
@@ -47,14 +47,9 @@ def read_figures(result: Path, split: str = "test") -> dict:
     return json.loads((result / f"{split}.json").read_text())
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def read_errors(result: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     """IDs (N), errors px (N, L) of the network frame and errors mm (N, L), NaN where unknown, of a run's test."""
-    rows = read_rows(result / "test_landmarks.csv")
+    rows = read_csv(result / "test_landmarks.csv")
     ids = list(dict.fromkeys(row["image"] for row in rows))
     px, mm = (np.array([float(row[name] or "nan") for row in rows]).reshape(len(ids), -1) for name in ("error_px", "error_mm"))
     return ids, px, mm

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.common import prepare, read_rows, some_of, table, train
+from experiments.common import prepare, some_of, table, train
 from runtime.command import exit_status
+from runtime.files import read_csv
 
 BASE = ("--stages", "128x2", "--warmup", "20")
 ROWS: dict[str, tuple[dict, tuple[str, ...]]] = {  # name: (changes of the preparation, flags)
@@ -66,7 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
             result = options.work / f"{name.replace(' ', '_')}_{seed}"
             figures = train(data, result, "--seed", seed, "--test_on", "valid", *BASE, *flags, *options.flags)
             ipe.append(figures["ipe_px"])
-            seconds.append(sum(float(row["seconds"]) for row in read_rows(result / "metrics.csv")))
+            seconds.append(sum(float(row["seconds"]) for row in read_csv(result / "metrics.csv")))
         spread = f" ± {np.std(ipe, ddof=1):.3f}" if len(ipe) > 1 else ""
         rows.append([name, f"{np.mean(ipe):.3f}{spread}", f"{np.mean(seconds):.0f}"])
         print(table(["changed", f"validation IPE, px ({options.seeds} seeds)", "seconds"], rows), flush=True)
