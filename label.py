@@ -25,6 +25,7 @@ from pathlib import Path
 
 from labelling.collection import Collection, names_from, open_collection, radiographs_of
 from labelling.proposals import Proposal, read_predictions
+from labelling.rounds import FEWEST, Flags
 from labelling.server import Server
 from labelling.session import MAIN, SETTLED, Options, Session
 from runtime.files import DataError, write_csv
@@ -98,8 +99,8 @@ def run(options: argparse.Namespace) -> None:
         reviewed, of_review = review(options.review, options.raw)
         names = names or of_review
     collection = open_collection(options.raw, names, options.labels)
-    flags = [tuple(shlex.split(text)) for text in (options.prepare_flags, options.train_flags)]
-    chosen = Options(options.reader, options.propose, *flags, options.folds, options.again, not options.all_proposals)
+    flags = Flags(*(shlex.split(text) for text in (options.prepare_flags, options.train_flags, options.export_flags)))
+    chosen = Options(options.reader, options.propose, flags, options.folds, options.again, not options.all_proposals)
     session = Session(collection, chosen, reviewed)
     if options.export:
         export(collection, session, options.export)
@@ -132,10 +133,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--train-flags", default="", help="of main.py, for training from the page")
     parser.add_argument("--prepare-flags", default="", help="of data_preprocessing.py, for training from the page")
-    parser.add_argument("--folds", type=int, default=3, choices=(2, 3), help="of a round's cross-validation; each is a training")
+    parser.add_argument("--export-flags", default="", help="of export.py, for training from the page")
+    parser.add_argument("--folds", type=int, default=3, help="of a round's cross-validation, each a training; 0: none")
     options = parser.parse_args(arguments)
     if not 0 <= options.port <= 65535:
         parser.error("expected --port from 0 to 65535")
+    if options.folds != 0 and not 2 <= options.folds < FEWEST:
+        parser.error(f"expected --folds from 2 to {FEWEST - 1}, or 0 for no cross-validation")
     try:
         run(options)
     except (DataError, OSError, MemoryError) as error:

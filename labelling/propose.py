@@ -22,15 +22,20 @@ from runtime.command import exit_status
 from runtime.files import DataError
 
 CUT = 0.02  # of each side, that the copy lacks at each edge
+AGREE = 3.0  # px of the 256 frame, up to which the two copies mean the same place
 
 
 def propose(predictor: Predictor, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Points (L, 2) px, their radii (L,) px, and how unsure the network is: px of the 256 frame."""
+    """Points (L, 2) px, their radii (L,) px, and how unsure the network is: px of the 256 frame.
+
+    Where both copies agree, the point is between the two, which is nearer to the truth than either.
+    """
     points, _, radius = predictor(pixels)
     rows, columns = (max(1, round(CUT * side)) for side in pixels.shape)
-    of_copy, _, _ = predictor(np.ascontiguousarray(pixels[rows:-rows, columns:-columns]))
+    of_copy = predictor(np.ascontiguousarray(pixels[rows:-rows, columns:-columns]))[0] + (columns, rows)
     scale = FRAME / np.array(pixels.shape[::-1], float)
-    apart = np.linalg.norm((points - of_copy - (columns, rows)) * scale, axis=1)
+    apart = np.linalg.norm((points - of_copy) * scale, axis=1)
+    points = np.where((apart < AGREE)[:, None], (points + of_copy) / 2, points)
     unsure = np.fmax(apart, radius * np.sqrt(scale.prod()))
     worst = np.sort(unsure[np.isfinite(unsure)])[-max(1, len(unsure) // 4) :]
     return points, radius, float(worst.mean()) if worst.size else float("nan")

@@ -4,9 +4,11 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,10 +20,18 @@ from runtime.files import DataError, write_csv, write_whole
 
 ROUNDS, FIGURES = "rounds", "round.json"  # inside the labels, with a folder a reader; inside a round
 FEWEST = 6  # radiographs done, to train on
-EXPORT = "export.py"
+CROSSED = "folds"  # inside a round: the cross-validation
 VALID_SHARE = 4  # every so-manieth radiograph validates
 USUAL = 91  # radiographs that the recipe was chosen with: with fewer, more epochs make as many steps
 MOST = 5  # times as many epochs at most
+
+
+class Flags(NamedTuple):
+    """What the user adds to the commands of a round."""
+
+    prepare: Sequence[str] = ()  # of data_preprocessing.py
+    train: Sequence[str] = ()  # of main.py
+    export: Sequence[str] = ()  # of export.py
 
 
 @dataclass
@@ -39,7 +49,7 @@ class Round:
         return int(self.folder.name)
 
 
-def new_round(collection: Collection, reader: str, points: dict[str, np.ndarray], folds: int) -> Round:
+def new_round(collection: Collection, reader: str, points: dict[str, np.ndarray]) -> Round:
     """Write the data set of a new round on what a reader has done. Raises DataError where too little is done."""
     usable = {id: values for id, values in points.items() if np.isfinite(values).any()}
     if len(usable) < FEWEST:
@@ -49,11 +59,11 @@ def new_round(collection: Collection, reader: str, points: dict[str, np.ndarray]
     number = 1 + max((int(path.name) for path in rounds.iterdir() if path.name.isdecimal()), default=0)
     one = Round(rounds / f"{number:03d}", collection, usable)
     one.folder.mkdir()
-    write_raw(one, folds)
+    write_raw(one)
     return one
 
 
-def write_raw(one: Round, folds: int) -> None:
+def write_raw(one: Round) -> None:
     """The round's raw folder: links to the radiographs, and their table; test radiographs of the set stay out of training.
 
     Where none of those is done, one other is called test, since data_preprocessing.py wants some there.
@@ -75,10 +85,6 @@ def write_raw(one: Round, folds: int) -> None:
             shutil.copy2(path, link)
     cells = {id: {f"{a}{k}": v for k, point in enumerate(one.points[id].tolist()) for a, v in zip("xy", point)} for id in places}
     write_csv(raw / COORDINATES, [{"id": id, **cells[id]} for id in places])
-    for fold in range(folds):
-        for name, chosen in (("train", False), ("test", True)):
-            ids = [id for number, id in enumerate(pool) if (number % folds == fold) == chosen]
-            write_whole(one.folder / f"fold{fold}_{name}.txt", "".join(f"{id}\n" for id in ids).encode())
 
 
 def split_of(one: Round) -> tuple[list[str], list[str]]:
@@ -90,45 +96,49 @@ def split_of(one: Round) -> tuple[list[str], list[str]]:
     return test, pool
 
 
-def recipe(one: Round) -> tuple[list[str], list[str]]:
-    """Flags of data_preprocessing.py and of main.py: as many steps as with the usual number of radiographs."""
-    more = min(MOST, max(1.0, USUAL / len(one.points)))
-    if one.collection.is_hand:
+def recipe(count: int, random: bool) -> tuple[list[str], list[str]]:
+    """Flags of data_preprocessing.py and of main.py: as many steps as with the usual number of radiographs.
+
+    `count`: of radiographs. `random`: from random weights, since there are none to start from.
+    """
+    more = min(MOST, max(1.0, USUAL / count))
+    if not random:
         return [], ["--stages", f"128x{round(8 * more)}"]
     stages = f"64x{round(8 * more)} 128x{round(24 * more)}"
     return ["--sigma", "3"], ["--init", "", "--stages", stages, "--learning_rate", "8e-4"]
 
 
-def steps_of(
-    one: Round, prepare_flags: list[str], train_flags: list[str], propose: Callable[[Path], Step], folds: int
-) -> list[Step]:
+def steps_of(one: Round, flags: Flags, propose: Callable[[Path], Step], folds: int) -> list[Step]:
     """Prepare, train, export, propose; then the cross-validation, which no one needs to wait for."""
-    prepare, train = recipe(one)
-    prepare, train = [*prepare, *prepare_flags], [*train, *train_flags]
+    random = not one.collection.is_hand or ("--init", "") in pairwise(flags.train)
+    prepare, train = recipe(len(one.points), random)
+    prepare, train = [*prepare, *flags.prepare], [*train, *flags.train]
     folder = one.folder.resolve()  # the commands run elsewhere
-    data = folder / "data"
-    final = folder / "all"
-    export = [EXPORT, "--checkpoint", final / "best.pt", "--data", data, "--out", folder / one.weights.name]
+    data, network, crossed = (folder / name for name in ("data", "all", CROSSED))
+    best, weights = network / "best.pt", folder / one.weights.name
     steps = [
         Step("preparing", ["data_preprocessing.py", "--raw", folder / "raw", "--out", data, *prepare]),
-        Step("training", ["main.py", "--data", data, "--result", final, "--test_on", "valid", *train]),
-        Step("calibrating", export, after=lambda: write_figures(one)),
+        Step("training", ["main.py", "--data", data, "--result", network, "--test_on", "valid", *train]),
+        Step(
+            "calibrating",
+            ["export.py", "--checkpoint", best, "--data", data, "--out", weights, *flags.export],
+            after=lambda: write_figures(one),
+        ),
         propose(one.weights),
     ]
-    for fold in range(folds):
-        arguments = ["main.py", "--data", data, "--split", folder / f"fold{fold}_", "--result", folder / f"fold{fold}", *train]
-        title = f"cross-validation, part {fold + 1} of {folds}"
-        steps.append(Step(title, arguments, after=lambda last=fold + 1 == folds: write_figures(one, folds if last else 0)))
+    if folds:
+        crossing = ["main.py", "--data", data, "--result", crossed, "--folds", folds, "--test_on", "valid", *train]
+        steps.append(Step("cross-validating", crossing, after=lambda: write_figures(one)))
     return steps
 
 
-def write_figures(one: Round, folds: int = 0) -> None:
-    """round.json: what the page shows of a round; with the cross-validated error once all `folds` are there."""
+def write_figures(one: Round) -> None:
+    """round.json: what the page shows of a round; with the cross-validated error once that is there."""
     figures = {"round": one.number, "radiographs": len(one.points), "time": time.strftime("%Y-%m-%d %H:%M")}
-    if folds:
-        tests = [json.loads((one.folder / f"fold{fold}" / "test.json").read_text()) for fold in range(folds)]
-        count = sum(test["images"] for test in tests)
-        figures |= {"error_px": round(sum(test["ipe_px"] * test["images"] for test in tests) / count, 4), "of": count}
+    crossed = one.folder / CROSSED / "out_of_fold.json"
+    if crossed.exists():
+        measured = json.loads(crossed.read_text())
+        figures |= {"error_px": round(measured["ipe_px"], 4), "of": measured["images"]}
         shutil.rmtree(one.folder / "data", ignore_errors=True)  # can be made again from raw
     write_whole(one.folder / FIGURES, (json.dumps(figures) + "\n").encode())
 

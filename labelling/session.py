@@ -5,7 +5,7 @@ import json
 import secrets
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from labelling.marks import DONE, NONE, PROPOSED, Mark
 from labelling.order import MOST, Order, chance, is_blind, representatives, small_picture
 from labelling.pictures import Pictures, make_picture
 from labelling.proposals import FOLDER, Proposal, from_json, read_proposals
-from labelling.rounds import ROUNDS, new_round, proposals_file, rounds_of, steps_of
+from labelling.rounds import ROUNDS, Flags, new_round, proposals_file, rounds_of, steps_of
 from labelling.store import FIRST, Key, Store, TableWriter
 from radiographs.raw_folder import COORDINATES
 from runtime.files import DataError, write_whole
@@ -35,8 +35,7 @@ class Options:
 
     reader: str = MAIN
     propose: Path | None = None
-    prepare_flags: tuple[str, ...] = ()
-    train_flags: tuple[str, ...] = ()
+    flags: Flags = field(default_factory=Flags)
     folds: int = 3
     reading_again: bool = True  # some radiographs come a second time
     without_proposals: bool = True  # a share is shown without
@@ -254,9 +253,8 @@ class Session:
                 steps = [self.propose_step(weights)]
             else:
                 points = {id: self.store.points_of((id, FIRST)) for id in self.store.done() if id in self.collection.paths}
-                one = new_round(self.collection, self.options.reader, points, self.options.folds)
-                flags = list(self.options.prepare_flags), list(self.options.train_flags)
-                steps = steps_of(one, *flags, self.propose_step, self.options.folds)
+                one = new_round(self.collection, self.options.reader, points)
+                steps = steps_of(one, self.options.flags, self.propose_step, self.options.folds)
             self.job = Job("train and propose" if what == "train" else "propose", steps).start()
 
     def propose_step(self, weights: Path) -> Step:

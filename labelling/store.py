@@ -92,9 +92,7 @@ class Store:
                 "reading": key[1],
                 "what": what,
                 "action": action,
-                "changes": [
-                    {"landmark": k, "from": as_json(item.marks[k]), "to": as_json(mark)} for k, mark in changes
-                ],
+                "changes": [{"landmark": k, "from": as_json(item.marks[k]), "to": as_json(mark)} for k, mark in changes],
                 **{name: value for name, value in more.items() if value is not None},
             }
             if base != item.version or not may:

@@ -13,14 +13,15 @@ from test_label_server import Running, make_pictures
 
 import label
 from joints.hand import MEAN_SHAPE, NAMES
-from labelling import order, rounds
+from labelling import order
 from labelling.collection import open_collection
+from labelling.jobs import Step
 from labelling.journal import Journal, entries_of
 from labelling.marks import ABSENT, CONFIRMED, DONE, NONE, PARTLY, PROPOSED, REMOVED, Mark, mark_from, state_of
 from labelling.order import Order, representatives
 from labelling.pictures import Pictures, make_picture
 from labelling.proposals import Proposal
-from labelling.rounds import new_round, rounds_of, steps_of, write_figures
+from labelling.rounds import Flags, new_round, rounds_of, steps_of, write_figures
 from labelling.session import Options, Session
 from labelling.store import AGAIN, FIRST, Conflict, Store
 from labelling.trust import differences, pull
@@ -255,19 +256,21 @@ def test_a_round_leaves_test_radiographs_out_and_links_the_others(tmp_path):
     collection = open_collection(raw, None)
     truth = read_points(raw / "all_coordinates.csv")
     with pytest.raises(DataError, match="training needs 6"):
-        new_round(collection, "main", {id: truth[id] for id in ("a1", "a2", "c1")}, 2)
-    one = new_round(collection, "main", truth, 2)
+        new_round(collection, "main", {id: truth[id] for id in ("a1", "a2", "c1")})
+    one = new_round(collection, "main", truth)
     places = {path.name: path.parent.name for path in (one.folder / "raw").glob("*/*.png")}
     assert {name for name, split in places.items() if split == "test"} == {"c1.png", "c2.png"}
     assert sorted(places.values()).count("valid") == 2 and len(places) == 8
-    lists = [set((one.folder / f"fold{fold}_test.txt").read_text().split()) for fold in range(2)]
-    assert lists[0] | lists[1] == {"a1", "a2", "a3", "a4", "b1", "b2"} and not lists[0] & lists[1]
-    steps = steps_of(one, [], ["--stages", "64x1"], lambda weights: rounds.Step("proposing", [weights]), 2)
-    assert [step.title for step in steps][-2:] == ["cross-validation, part 1 of 2", "cross-validation, part 2 of 2"]
-    for fold, (ipe, images) in enumerate(((2.0, 3), (4.0, 1))):
-        (one.folder / f"fold{fold}").mkdir()
-        (one.folder / f"fold{fold}" / "test.json").write_text(json.dumps({"ipe_px": ipe, "images": images}))
-    write_figures(one, 2)
+    steps = steps_of(one, Flags(train=["--dropout", "0.2"]), lambda weights: Step("proposing", [weights]), 2)
+    assert [step.title for step in steps] == ["preparing", "training", "calibrating", "proposing", "cross-validating"]
+    crossing = list(map(str, steps[-1].arguments))
+    assert crossing[-2:] == ["--dropout", "0.2"] and crossing[crossing.index("--folds") + 1] == "2"
+    write_figures(one)
+    (figures,) = rounds_of(collection.labels / "rounds" / "main")
+    assert figures["radiographs"] == 8 and "error_px" not in figures
+    (one.folder / "folds").mkdir()
+    (one.folder / "folds" / "out_of_fold.json").write_text(json.dumps({"ipe_px": 2.5, "images": 4}))
+    write_figures(one)
     (figures,) = rounds_of(collection.labels / "rounds" / "main")
     assert figures["error_px"] == 2.5 and figures["of"] == 4 and figures["radiographs"] == 8
 
