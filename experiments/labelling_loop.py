@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.common import prepare, read_rows, table, train
+from experiments.common import prepare, table, train
 from joints.hand import names_of
 from labelling.collection import open_collection
 from labelling.marks import ABSENT, CONFIRMED, DONE, Mark
@@ -31,7 +31,7 @@ from labelling.session import Options, Session
 from labelling.store import FIRST
 from radiographs.raw_folder import COORDINATES, find_radiographs, read_points
 from runtime.command import exit_status
-from runtime.files import DataError, write_csv, write_whole
+from runtime.files import DataError, read_csv, write_csv, write_whole
 
 LIMIT_PX = 2.0  # of the 256 frame: a proposal farther off is moved
 GROWTH = 1.5  # times as many radiographs are done when the network is trained again
@@ -136,7 +136,7 @@ def label_all(session: Session, truth: Truth, work: Path, first: int) -> list[di
 
 
 def read_labelling(work: Path) -> list[dict]:
-    rows = read_rows(work / ROWS)
+    rows = read_csv(work / ROWS)
     return [{name: cell if name == "id" else float(cell or "nan") for name, cell in row.items()} for row in rows]
 
 

@@ -7,7 +7,6 @@ Needs playwright (requirements-dev.txt) and a Chromium. Everything that it label
 """
 
 import argparse
-import shutil
 import sys
 import threading
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from labelling.browser import chromium
 from labelling.collection import LABELS, open_collection
 from labelling.marks import CONFIRMED, Mark
 from labelling.proposals import Proposal
@@ -47,11 +47,6 @@ def made_reader(raw: Path, name: str, seed: int, ids: list[str]) -> None:
 
 def draw(raw: Path, weights: Path, out: Path) -> None:
     """Raises DataError."""
-    from playwright.sync_api import sync_playwright
-
-    browser = shutil.which("chromium")
-    if browser is None:
-        raise DataError("expected chromium on the PATH, found none; install it")
     if (raw / LABELS).exists():
         raise DataError(f"{raw / LABELS}: is there already; take a fresh --raw")
     collection = open_collection(raw, None)
@@ -65,10 +60,9 @@ def draw(raw: Path, weights: Path, out: Path) -> None:
         session.proposals[id] = Proposal(points.astype(np.float32), radius.astype(np.float32), name_of(weights), doubt)
     server = Server(("127.0.0.1", 0), session, [])
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    with sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+    with chromium() as browser:
         for name, size, scheme in (("labelling", (1280, 800), "light"), ("labelling_narrow", (800, 700), "dark")):
-            page = chromium.new_page(viewport=dict(zip(("width", "height"), size)), color_scheme=scheme)
+            page = browser.new_page(viewport=dict(zip(("width", "height"), size)), color_scheme=scheme)
             page.goto(server.link)
             page.wait_for_selector("body[data-ready]")
             if page.locator("#list-panel").is_visible():
@@ -94,7 +88,6 @@ def draw(raw: Path, weights: Path, out: Path) -> None:
                 time.sleep(1)
                 page.screenshot(path=out / "labelling_readers.jpg", type="jpeg", quality=QUALITY)
             page.close()
-        chromium.close()
     server.shutdown()
     session.close()
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from prediction.calibration import OUTSIDE
 from radiographs.reading import without_ending
-from runtime.files import DataError
+from runtime.files import DataError, read_csv
 
 FOLDER = "proposals"  # inside the labels, a folder a reader: one file of JSON lines a run of propose.py, in their order
 FRAME = 256  # px of the square frame that errors are told in
@@ -55,31 +56,37 @@ def read_proposals(folder: Path, landmarks: int) -> dict[str, Proposal]:
 def read_predictions(folder: Path, ids: set[str]) -> tuple[dict[str, Proposal], list[str], int]:
     """What predict.py wrote: proposals by ID, the landmarks' names, and how many pictures have no radiograph in the set.
 
-    Raises DataError.
+    Of several hands in a picture it is the surest one. Raises DataError.
     """
     path = folder / "landmarks.csv"
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        by_image: dict[str, list[dict]] = {}
-        for row in rows:
-            by_image.setdefault(row["image"], []).append(row)
-        if not by_image:
+        hands: dict[str, dict[str, list[dict]]] = {}
+        for row in read_csv(path):
+            hands.setdefault(row["image"], {}).setdefault(row["hand"], []).append(row)
+        if not hands:
             raise DataError(f"{path}: expected predictions, found none; run predict.py again")
-        names = [row["name"] for row in next(iter(by_image.values()))]
+        names = [row["name"] for row in next(iter(next(iter(hands.values())).values()))]
         found, unknown = {}, 0
-        for image, of_image in by_image.items():
+        for image, of_image in hands.items():
             id = without_ending(Path(image.removeprefix("'")).name)
             if id not in ids:
                 unknown += 1
                 continue
-            numbers = np.array([[float(row[c] or "nan") for c in ("x", "y", "radius", "confidence")] for row in of_image])
-            if len(numbers) != len(names):
-                raise DataError(f"{path}: expected {len(names)} landmarks of {image}, found {len(numbers)}; run predict.py again")
-            doubt = 1 - float(np.nanmean(np.sort(numbers[:, 3])[: max(1, len(names) // 4)]))  # of the least sure quarter
-            found[id] = Proposal(numbers[:, :2].astype(np.float32), numbers[:, 2].astype(np.float32), str(folder), doubt)
+            proposals = [proposal_of(rows, str(folder)) for rows in of_image.values()]
+            if any(len(one.points_px) != len(names) for one in proposals):
+                raise DataError(f"{path}: expected {len(names)} landmarks of {image}, found another number; run predict.py again")
+            found[id] = min(proposals, key=lambda one: one.doubt)
     except FileNotFoundError:
         raise DataError(f"{path}: not found; --review names a folder that predict.py wrote") from None
     except (KeyError, ValueError, csv.Error) as error:
         raise DataError(f"{path}: not as predict.py writes it ({error}); run it again") from error
     return found, names, unknown
+
+
+def proposal_of(rows: list[dict[str, str]], by: str) -> Proposal:
+    """The landmarks of one hand; one that lies outside the picture is not proposed, since its numbers are no position."""
+    columns = ("x", "y", "radius", "confidence")
+    numbers = np.array([[float(row[name] or "nan") for name in columns] for row in rows])
+    numbers[[OUTSIDE in row["landmark_flags"] for row in rows], :3] = math.nan
+    least_sure = np.sort(numbers[:, 3])[: max(1, len(rows) // 4)]
+    return Proposal(numbers[:, :2].astype(np.float32), numbers[:, 2].astype(np.float32), by, 1 - float(np.nanmean(least_sure)))

@@ -117,7 +117,8 @@ class Handler(BaseHTTPRequestHandler):
     def read_body(self) -> dict:
         """The JSON object of a POST from this server's own page."""
         self.close_connection = True  # unless the body is read
-        if urlsplit(self.headers.get("Origin", "")).netloc.lower() not in self.server.hosts:
+        scheme, _, host = self.headers.get("Origin", "").lower().partition("://")
+        if scheme not in ("http", "https") or host not in self.server.hosts:
             raise Refused(403, "writing is for this server's own page")
         if self.headers.get_content_type() != "application/json":
             raise Refused(415, "expected JSON")

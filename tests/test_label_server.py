@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, command, made_radiograph, make_raw
 
+from benchmarks.labelling import start
 from labelling.collection import open_collection
 from labelling.journal import entries_of
 from labelling.server import HEADERS, MAX_BODY, Server
@@ -141,7 +142,8 @@ def test_the_token_becomes_a_cookie_that_scripts_cannot_read(running):
 
 
 def test_only_this_page_may_write(running):
-    for origin in ("", "null", "http://evil.example", f"http://127.0.0.1:{running.port + 1}", f"http://{running.host}.evil"):
+    foreign = ("", "null", "http://evil.example", f"http://127.0.0.1:{running.port + 1}", f"http://{running.host}.evil")
+    for origin in (*foreign, f"http://evil@{running.host}", f"extension://{running.host}", running.host):
         assert running.ask("POST", "/api/leave", {"window": "w"}, Origin=origin)[0] == 403
     assert running.ask("POST", "/api/leave", {"window": "w"}, Cookie="")[0] == 401
     assert running.ask("POST", "/api/leave", {"window": "w"})[0] == 200
@@ -265,17 +267,6 @@ def test_a_file_that_is_no_radiograph_is_told(tmp_path):
     server.close()
 
 
-def start(raw: Path, *more: object, port: int = 0) -> tuple[subprocess.Popen, int, str]:
-    """label.py as a user starts it: its process, port and token."""
-    words = [sys.executable, "label.py", "--raw", raw, "--no-browser", "--port", port, *more]
-    process = subprocess.Popen([str(word) for word in words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    link = process.stdout.readline()
-    if not link:
-        raise AssertionError(process.stderr.read())
-    port, token = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/\?token=([\w-]+)\n", link).groups()
-    return process, int(port), token
-
-
 def test_no_confirmed_point_is_lost_or_doubled_when_the_server_is_killed(tmp_path):
     """A driven session, the server killed at random moments; what was confirmed to the client is there, once."""
     raw = make_pictures(tmp_path / "raw", 3)
@@ -366,6 +357,24 @@ def test_a_mistake_is_one_line(folders, arguments, said, capsys):
     assert label.main([*(word.format(tmp=folders) for word in arguments), "--no-browser", "--port", "0"]) == 1
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
+
+
+def test_other_machines_cannot_reach_it_unless_told(tmp_path):
+    """127.0.0.2 is this machine too, at an address that the server does not listen at; --host says what it means."""
+    raw = make_pictures(tmp_path / "raw", 1)
+    for more, reached in (((), False), (("--host", "0.0.0.0", "--served-as", "here:1"), True)):
+        process, port, token = start(raw, "--landmarks", 2, *more)
+        try:
+            with socket.create_connection(("127.0.0.2", port), 5):
+                assert reached
+        except ConnectionError:
+            assert not reached
+        cookie = f"label_{port}={token}"
+        for host, status in ((f"127.0.0.2:{port}", 421), (f"127.0.0.1:{port}", 200), ("here:1", 200 if reached else 421)):
+            assert ask(port, "GET", "/api/session", None, {"Host": host, "Cookie": cookie})[0] == status
+        process.terminate()
+        said = process.communicate(timeout=20)[1]
+        assert ("other machines can reach this server" in said and "ssh -L" in said and "proxy" in said) == reached
 
 
 def test_two_servers_of_one_reader_or_port(folders):

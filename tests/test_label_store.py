@@ -275,13 +275,14 @@ def test_a_round_leaves_test_radiographs_out_and_links_the_others(tmp_path):
     assert figures["error_px"] == 2.5 and figures["of"] == 4 and figures["radiographs"] == 8
 
 
-def write_predictions(out: Path, ids: dict[str, float], landmarks: int) -> None:
-    """A table as predict.py writes it; `ids`: pictures and their confidence."""
+def write_predictions(out: Path, hands: list[tuple[str, int, float, float]], landmarks: int) -> None:
+    """A table as predict.py writes it; `hands`: picture, number of the hand, its confidence, x of its first landmark."""
     out.mkdir()
     lines = []
-    for image, confidence in ids.items():
+    for image, hand, confidence, left in hands:
         for k in range(landmarks):
-            line = {"image": image, "name": str(k), "x": 20 + k, "y": 30.5, "confidence": confidence, "radius": 2.5}
+            line = {"image": image, "hand": hand, "name": str(k), "x": left + k, "y": 30.5, "radius": 2.5}
+            line |= {"confidence": confidence, "landmark_flags": "outside the picture" if k == 4 else ""}
             lines.append([line.get(name, "") for name in COLUMNS])
     (out / "landmarks.csv").write_bytes(csv_lines([COLUMNS, *lines]))
 
@@ -291,10 +292,12 @@ def test_review_of_a_prediction_folder(tmp_path, capsys):
     raw = make_raw(tmp_path / "raw")
     (raw / "all_coordinates.csv").unlink()
     out = tmp_path / "predicted"
-    write_predictions(out, {"train/a1.png": 0.9, "valid/b1.png": 0.2, "other/x.png": 0.1}, 5)
+    two = [("train/a1.png", 1, 0.4, 40), ("train/a1.png", 2, 0.9, 20)]
+    write_predictions(out, [*two, ("valid/b1.png", 1, 0.2, 20), ("other/x.png", 1, 0.1, 20)], 5)
     found, names = label.review(out, raw)
     assert set(found) == {"a1", "b1"} and names == list("01234") and "1 of its radiographs are not in" in capsys.readouterr().out
-    assert found["a1"].points_px[2].tolist() == [22, 30.5] and found["a1"].radius_px[2] == 2.5
+    assert found["a1"].points_px[2].tolist() == [22, 30.5] and found["a1"].radius_px[2] == 2.5  # the surer of two hands
+    assert np.isnan(found["a1"].points_px[4]).all()  # outside the picture: no position
     server = Running(raw, names, found, reading_again=False)
     first = server.get("/api/next?after=")["id"]
     assert first == "b1" and server.get("/api/list")["counts"]["proposed"] == 2
