@@ -14,6 +14,7 @@ from labelling.store import AGAIN, FIRST, Key, Store
 BLIND_SHARE = 0.1  # of the radiographs are shown without proposals, to measure whether proposals pull
 AGAIN_SHARE = 0.1  # of the radiographs come again
 AGAIN_AFTER = 5  # radiographs that must have been done in between
+EARLY = 20  # radiographs done, below which doubt is no guide: those that represent the set teach more than the oddest ones
 MOST = 1000  # radiographs that are compared with each other
 SIDE = 16  # px of the small picture that radiographs are compared by
 
@@ -82,13 +83,15 @@ class Order:
         return None
 
     def queue(self, proposals: dict[str, Proposal], most: int | None = None) -> list[str]:
-        """What is not done: least sure first; those without a proposal after them, or by how well they represent the set."""
+        """What is not done: while little is, by how well they represent the set; then least sure first, then the others."""
         items = self.store.items
         rank = {id: number for number, id in enumerate(self.ranked)}
         left = [id for id in self.ids if (item := items.get((id, FIRST))) is None or item.state != DONE]
 
+        early = self.ranked and len(self.ids) - len(left) < EARLY
+
         def worth(id: str) -> tuple:
-            doubt = proposals[id].doubt if id in proposals else float("nan")
+            doubt = proposals[id].doubt if id in proposals and not early else float("nan")
             known = doubt == doubt
             return (self.passed.get(id, 0), not known, -doubt if known else 0.0, rank.get(id, len(rank)), self.rank_of[id])
 

@@ -190,7 +190,9 @@ class Session:
         return [other for other in self.order.queue(self.proposals, AHEAD + 1) if other != id][:AHEAD]
 
     def compare_radiographs(self) -> None:
-        """Find out which radiographs represent the set, while there is no network; of many, a share drawn once."""
+        """Find out which radiographs represent the set; of many, a share drawn once. In a review the least certain come first."""
+        if self.reviewing:
+            return
         ids = sorted(self.collection.paths, key=lambda id: chance("share", id))[:MOST]
         stored = self.labels / "representatives.json"
         try:
@@ -200,7 +202,7 @@ class Session:
                 return
         except (FileNotFoundError, ValueError, TypeError):
             pass
-        if self.proposals or len(ids) < 3 or self.ending.wait(3.0):  # the first picture comes first
+        if len(ids) < 3 or self.ending.wait(3.0):  # the first picture comes first
             return
         features, kept = [], []
         for id in ids:

@@ -97,6 +97,13 @@ class Page:
         for key in keys:
             self.page.keyboard.press(key)
 
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        self.page.mouse.move(*start)
+        self.page.mouse.down()
+        self.page.mouse.move(600, 300, steps=3)
+        self.page.mouse.move(*end)
+        self.page.mouse.up()
+
     def saved(self) -> None:
         all_there = "() => !landmarks.outbox.waiting && document.getElementById('saved').className === 'saved'"
         self.page.wait_for_function(all_there, timeout=WAIT)
@@ -154,7 +161,10 @@ def blank(page: Page) -> None:
 
 @pytest.mark.parametrize("id, mirrored", [("dots", False), ("dots", True), ("dots_dicom", True)])
 def test_what_is_saved_is_where_the_pixel_is(page, running, id, mirrored):
-    """At three zooms: placed by a click, and dragged from one dot to another; the truth is the photograph of the window."""
+    """At three zooms, placed beside a dot and dragged onto it; at last from one dot to another, taken beside its middle.
+
+    The truth is a photograph of the window.
+    """
     page.show(id)
     page.press("2", *("m" if mirrored else ""))  # all values: no dot is cut off at the top
     blank(page)
@@ -166,21 +176,19 @@ def test_what_is_saved_is_where_the_pixel_is(page, running, id, mirrored):
             page.page.evaluate(nearer, [u, v, zoom])
         page.settle()
         seen = page.seen_at(page.place_of(*DOTS[0]), reach)
-        page.page.mouse.click(*seen)
+        beside = (seen[0] + 21, seen[1] - 17)
+        page.page.mouse.click(*beside)
+        page.drag(beside, seen)
         page.saved()
         mark = marks_of(running, id)[0]
         assert np.abs(np.array([mark.x, mark.y]) - DOTS[0]).max() <= EXACT, (zoom, mark)
-        page.press("Control+z")
+        page.press("Control+z", "Control+z")
         page.saved()
-    page.press("0")  # from the first dot to the second, taken a little beside its middle
+    page.press("0")
     page.settle()
     page.page.mouse.click(*page.seen_at(page.place_of(*DOTS[0]), 12))
     start, end = (page.seen_at(page.place_of(*dot), 12) for dot in DOTS[:2])
-    page.page.mouse.move(start[0] + 3, start[1] - 2)
-    page.page.mouse.down()
-    page.page.mouse.move(600, 300, steps=3)
-    page.page.mouse.move(end[0] + 3, end[1] - 2)
-    page.page.mouse.up()
+    page.drag((start[0] + 3, start[1] - 2), (end[0] + 3, end[1] - 2))
     page.saved()
     mark = marks_of(running, id)[0]
     assert np.abs(np.array([mark.x, mark.y]) - DOTS[1]).max() <= EXACT
@@ -266,13 +274,17 @@ def test_proposals_differ_until_they_are_accepted(page, running):
     assert not any(marks_of(running, "made0"))
 
 
-def test_the_whole_skeleton_moves_and_stays_proposed(page, running):
+def test_the_whole_skeleton_or_a_group_moves_and_stays_proposed(page, running):
     page.show("made2")
     page.press("Control+a", "Shift+ArrowRight", "ArrowDown")
     page.saved()
     marks = marks_of(running, "made2")
     assert [(mark.state, mark.x, mark.y) for mark in marks] == [("proposed", x, y) for x, y in ((32, 23), (52, 63), (72, 103))]
-    page.press("Control+z", "Control+z")
+    page.press("Escape", "s", "]", "]", "s", "ArrowLeft")
+    page.saved()
+    marks = marks_of(running, "made2")
+    assert [(mark.state, mark.x, mark.y) for mark in marks] == [("proposed", x, y) for x, y in ((31, 23), (52, 63), (71, 103))]
+    page.press("Control+z", "Control+z", "Control+z")
     page.saved()
     assert not any(marks_of(running, "made2"))
 

@@ -151,18 +151,20 @@ def test_the_first_radiographs_represent_the_set():
     assert chosen[0] < 9 and 9 <= chosen[1] < 13 and chosen[2] >= 13
 
 
-def test_the_least_certain_comes_next_and_what_was_left_comes_last(tmp_path):
+def test_what_represents_the_set_comes_first_then_the_least_certain_and_what_was_left_comes_last(tmp_path, monkeypatch):
     store = open_store(tmp_path, landmarks=1)
-    ids = list("abcde")
-    work = Order(store, ids, ranked=["c", "a"], reading_again=False)
-    assert work.next({}) == ("c", FIRST)  # the most typical, before there is a network
+    monkeypatch.setattr(order, "EARLY", 1)
+    work = Order(store, list("abcdef"), ranked=["c", "f"], reading_again=False)
     points, radius = np.zeros((1, 2), np.float32), np.ones(1, np.float32)
     proposals = {id: Proposal(points, radius, "w", doubt) for id, doubt in zip("abc", (1.0, 5.0, 3.0))}
+    assert work.queue(proposals) == ["c", "f", "a", "b", "d", "e"] and work.next({}) == ("c", FIRST)
+    place(store, "f", 0, 1, 1)
     assert work.queue(proposals) == ["b", "c", "a", "d", "e"]
     assert work.next(proposals, after="b") == ("c", FIRST) and work.next(proposals, after="c") == ("a", FIRST)
     place(store, "a", 0, 1, 1)
     assert work.next(proposals, after="a") == ("d", FIRST) and work.next(proposals, after="d") == ("e", FIRST)
     assert work.next(proposals, after="e") == ("b", FIRST)
+    assert Order(store, list("abcdef")).queue(proposals)[0] == "b"  # as in a review: nothing is known of the set
 
 
 def test_some_come_again_unannounced_and_without_what_was_said(tmp_path, monkeypatch):

@@ -272,10 +272,10 @@ function advance() {
   choose(app.marks.nextOpen(app.active + 1), false);
 }
 
-function choose(k, show = true) {
+function choose(k, show = true, keep = false) {
   if (app.active >= 0) app.last = app.active;
   app.active = k;
-  app.selected.clear();
+  if (!keep) app.selected.clear();
   app.aim = null;
   const mark = k >= 0 ? app.marks.at(k) : null;
   if (mark?.x !== undefined && (show || app.view.zoom > 1.5)) app.view.show(mark.x, mark.y);
@@ -412,8 +412,13 @@ const actions = {
     if (app.aim && app.active >= 0) { const at = app.aim; app.aim = null; return app.place(...at); }
     accept(app.active);
   },
-  nextLandmark: () => choose(app.active < 0 ? 0 : (app.active + 1) % app.marks.names.length),
-  previousLandmark: () => choose(app.active < 0 ? app.last : (app.active + app.marks.names.length - 1) % app.marks.names.length),
+  nextLandmark: () => choose(app.active < 0 ? 0 : (app.active + 1) % app.marks.names.length, true, true),
+  previousLandmark: () => choose(app.active < 0 ? app.last : (app.active + app.marks.names.length - 1) % app.marks.names.length, true, true),
+  select: () => {
+    if (app.active < 0 || !app.marks.placed(app.active)) return;
+    app.toggle(app.active);
+    say(`${app.marks.names[app.active]} ${app.selected.has(app.active) ? "chosen" : "not chosen"}, ${app.selected.size} in all`);
+  },
   selectAll: () => { app.marks.names.forEach((_, k) => { if (app.marks.at(k)?.x !== undefined) app.selected.add(k); }); app.draw(); },
   escape: () => {
     if (app.selected.size || app.aim) { app.selected.clear(); app.aim = null; app.draw(); } else if (app.key?.settle) compare.open();
