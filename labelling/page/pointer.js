@@ -1,10 +1,12 @@
 // The mouse on the stage: click places, dragging a point moves it, dragging elsewhere pans, Shift draws a box, right is the window.
 
+import * as edit from "./edit.js";
+import { dragWindow } from "./greys.js";
+
 const NEAR = 10; // CSS px from a point, within which it is taken
 const STILL = 4; // CSS px that a hand shakes in a click
 
 export class Pointer {
-  // app: view, marks, selected; grab(k), place(x, y), move(from the grab), drop(), window(dx, dy), changed()
   constructor(stage, app) {
     Object.assign(this, { stage, app, mode: null, start: [0, 0], last: [0, 0], moved: false });
     stage.addEventListener("pointerdown", (event) => this.down(event));
@@ -49,9 +51,9 @@ export class Pointer {
     else if (event.button === 1) this.mode = "pan";
     else {
       const k = event.altKey ? -1 : this.pointAt(u, v);
-      if (event.shiftKey && k >= 0) { app.toggle(k); this.mode = "none"; }
+      if (event.shiftKey && k >= 0) { edit.toggle(k); this.mode = "none"; }
       else if (event.shiftKey) this.mode = "box";
-      else if (k >= 0) { app.grab(k); this.mode = "drag"; }
+      else if (k >= 0) { edit.grab(k); this.mode = "drag"; }
       else this.mode = "click";
     }
     event.preventDefault();
@@ -72,9 +74,9 @@ export class Pointer {
     const du = u - this.last[0], dv = v - this.last[1];
     if (this.mode === "drag" && this.moved) {
       const a = app.view.toImage(...this.start), b = app.view.toImage(u, v);
-      app.drag(b[0] - a[0], b[1] - a[1]);
+      edit.drag(b[0] - a[0], b[1] - a[1]);
     } else if (this.mode === "pan" && this.moved) app.view.pan(...(this.last === this.start ? [u - this.start[0], v - this.start[1]] : [du, dv]));
-    else if (this.mode === "window" && this.moved) app.dragWindow(du, dv);
+    else if (this.mode === "window" && this.moved) dragWindow(du, dv);
     else if (this.mode === "box") app.box = [...this.start, u, v];
     if (this.mode !== "click") this.last = [u, v];
     app.draw();
@@ -84,15 +86,15 @@ export class Pointer {
     const { app } = this, mode = this.mode;
     this.mode = null;
     this.stage.classList.remove("panning", "windowing");
-    if (mode === "click" && !this.moved) app.place(...app.view.toImage(...this.start));
-    if (mode === "drag") app.drop(this.moved);
-    if (mode === "box") { app.selectBox(app.box); app.box = null; }
+    if (mode === "click" && !this.moved) edit.place(...app.view.toImage(...this.start));
+    if (mode === "drag") edit.drop(this.moved);
+    if (mode === "box") { edit.selectBox(app.box); app.box = null; }
     app.cursor = this.where(event);
     app.draw();
   }
 
   cancel() {
-    if (this.mode === "drag") this.app.drop(false);
+    if (this.mode === "drag") this.edit.drop(false);
     this.mode = null;
     this.app.box = null;
     this.stage.classList.remove("panning", "windowing");
