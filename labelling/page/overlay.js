@@ -17,6 +17,7 @@ export class Overlay {
     this.regions = names.map(() => element("circle", { class: "region" }, svg));
     this.points = names.map((name) => {
       const group = element("g", { class: "point" }, svg);
+      element("circle", { class: "halo", r: 6 }, group);
       element("circle", { class: "ring", r: 6 }, group);
       element("circle", { class: "dot", r: 1.2 }, group);
       element("path", { class: "cross", d: "M-5 0H-2M2 0H5M0 -5V-2M0 2V5" }, group);

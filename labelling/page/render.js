@@ -79,6 +79,7 @@ export function resize() {
   view.stageHeight = stage.clientHeight;
   canvas.width = Math.round(view.stageWidth * ratio);
   canvas.height = Math.round(view.stageHeight * ratio);
+  drawn = ""; // a canvas that is given a size, the same one too, is empty
   document.documentElement.style.setProperty("--header", `${document.querySelector("header").offsetHeight}px`);
   if (view.fitted) view.fit();
   else view.pan((view.stageWidth - before[0]) / 2, (view.stageHeight - before[1]) / 2);
