@@ -99,7 +99,7 @@ def run(options: argparse.Namespace) -> None:
         reviewed, of_review = review(options.review, options.raw)
         names = names or of_review
     collection = open_collection(options.raw, names, options.labels)
-    flags = Flags(*(shlex.split(text) for text in (options.prepare_flags, options.train_flags, options.export_flags)))
+    flags = Flags(options.prepare_flags, options.train_flags, options.export_flags)
     chosen = Options(options.reader, options.propose, flags, options.folds, options.again, not options.all_proposals)
     session = Session(collection, chosen, reviewed)
     if options.export:
@@ -131,9 +131,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--all-proposals", action="store_true", help="show them on every radiograph, also where their pull is measured"
     )
-    parser.add_argument("--train-flags", default="", help="of main.py, for training from the page")
-    parser.add_argument("--prepare-flags", default="", help="of data_preprocessing.py, for training from the page")
-    parser.add_argument("--export-flags", default="", help="of export.py, for training from the page")
+    parser.add_argument("--train-flags", type=shlex.split, default=[], help="of main.py, for training from the page")
+    parser.add_argument(
+        "--prepare-flags", type=shlex.split, default=[], help="of data_preprocessing.py, for training from the page"
+    )
+    parser.add_argument("--export-flags", type=shlex.split, default=[], help="of export.py, for training from the page")
     parser.add_argument("--folds", type=int, default=3, help="of a round's cross-validation, each a training; 0: none")
     options = parser.parse_args(arguments)
     if not 0 <= options.port <= 65535:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,8 +68,8 @@ class Job:
                 return 130
             streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
             self.process = subprocess.Popen(command, cwd=ROOT, text=True, errors="replace", **streams)
-        self.process.stdin.write(step.input)
-        self.process.stdin.close()
+        with suppress(BrokenPipeError), self.process.stdin as stream:  # ended before it read: what it printed says why
+            stream.write(step.input)
         for line in self.process.stdout:
             line = line.rstrip().rsplit("\r", 1)[-1]
             if line:
