@@ -146,7 +146,7 @@ class Api:
             answer["others"] = self.others(query, key[0])
         elif proposal := session.shown_proposal(key):
             outside = ((proposal.points_px < -0.5) | (proposal.points_px > (picture.width - 0.5, picture.height - 0.5))).any(1)
-            points = np.column_stack([proposal.points_px, proposal.radius_px])
+            points = np.column_stack([proposal.points_px, proposal.regions])
             points[outside] = np.nan  # no position: the network lost it at the edge
             points = [rounded(row) for row in points.tolist()]
             answer["proposal"] = {"by": proposal.by, "points": points}

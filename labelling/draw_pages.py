@@ -17,7 +17,6 @@ import numpy as np
 from labelling.browser import chromium
 from labelling.collection import LABELS, open_collection
 from labelling.marks import CONFIRMED, Mark
-from labelling.proposals import Proposal
 from labelling.propose import name_of, propose
 from labelling.server import Server
 from labelling.session import Options, Session
@@ -56,8 +55,7 @@ def draw(raw: Path, weights: Path, out: Path) -> None:
     session = Session(collection, Options(reader="you", without_proposals=False))
     predictor = Predictor(weights)
     for id in others:
-        points, radius, doubt = propose(predictor, make_pixels(session, id))
-        session.proposals[id] = Proposal(points.astype(np.float32), radius.astype(np.float32), name_of(weights), doubt)
+        session.proposals[id] = propose(predictor, make_pixels(session, id), name_of(weights))
     server = Server(("127.0.0.1", 0), session, [])
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with chromium() as browser:

@@ -21,23 +21,24 @@ class Proposal:
     """Points of one radiograph (L)."""
 
     points_px: np.ndarray  # (L, 2) float32 as (x, y), NaN where nothing is proposed
-    radius_px: np.ndarray  # (L,) calibrated: the truth lies within; NaN where unknown
+    regions: np.ndarray  # (L, 3) calibrated ellipses: semi-axes px, angle of the longer one in degrees; NaN where unknown
     by: str  # which weights
     doubt: float  # how unsure the network is: 256-frame px, larger is less sure
 
 
-def to_json(id: str, points_px: np.ndarray, radius_px: np.ndarray, by: str, doubt: float) -> dict:
-    rounded = np.round(np.column_stack([points_px, radius_px]).astype(float), 3).tolist()
+def to_json(id: str, proposal: Proposal) -> dict:
+    rounded = np.round(np.column_stack([proposal.points_px, proposal.regions]).astype(float), 3).tolist()
     points = [[None if math.isnan(value) else value for value in row] for row in rounded]
-    return {"id": id, "by": by, "doubt": None if math.isnan(doubt) else round(float(doubt), 4), "points": points}
+    doubt = None if math.isnan(proposal.doubt) else round(proposal.doubt, 4)
+    return {"id": id, "by": proposal.by, "doubt": doubt, "points": points}
 
 
 def from_json(line: dict, landmarks: int) -> tuple[str, Proposal]:
     values = np.array([[math.nan if v is None else v for v in row] for row in line["points"]], np.float32)
-    if values.shape != (landmarks, 3):
+    if values.shape != (landmarks, 5):
         raise ValueError(f"expected {landmarks} points, found {values.shape[0]}")
     doubt = math.nan if line.get("doubt") is None else float(line["doubt"])
-    return str(line["id"]), Proposal(values[:, :2], values[:, 2], str(line["by"])[:200], doubt)
+    return str(line["id"]), Proposal(values[:, :2], values[:, 2:], str(line["by"])[:200], doubt)
 
 
 def read_proposals(folder: Path, landmarks: int) -> dict[str, Proposal]:
@@ -85,8 +86,9 @@ def read_predictions(folder: Path, ids: set[str]) -> tuple[dict[str, Proposal], 
 
 def proposal_of(rows: list[dict[str, str]], by: str) -> Proposal:
     """The landmarks of one hand; one that lies outside the picture is not proposed, since its numbers are no position."""
-    columns = ("x", "y", "radius", "confidence")
-    numbers = np.array([[float(row[name] or "nan") for name in columns] for row in rows])
-    numbers[[OUTSIDE in row["landmark_flags"] for row in rows], :3] = math.nan
-    least_sure = np.sort(numbers[:, 3])[: max(1, len(rows) // 4)]
-    return Proposal(numbers[:, :2].astype(np.float32), numbers[:, 2].astype(np.float32), by, 1 - float(np.nanmean(least_sure)))
+    columns = ("confidence", "x", "y", "semi_major", "semi_minor", "angle")
+    confidence, *numbers = np.array([[float(row[name] or "nan") for row in rows] for name in columns], np.float32)
+    place = np.stack(numbers, 1)
+    place[[OUTSIDE in row["landmark_flags"] for row in rows]] = math.nan
+    least_sure = np.sort(confidence)[: max(1, len(rows) // 4)]
+    return Proposal(place[:, :2], place[:, 2:], by, 1 - float(np.nanmean(least_sure)))

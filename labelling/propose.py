@@ -3,20 +3,22 @@
     python -m labelling.propose --raw dataset --weights weights/own.pt --out dataset/labels/proposals/main/0001.jsonl
 
 Every radiograph is predicted twice, whole and cut by a little at its edges: how far the copies disagree, and the calibrated
-radii, tell which one the network is least sure of. IDs come one a line on standard input; none: all radiographs.
+regions, tell which one the network is least sure of. IDs come one a line on standard input; none: all radiographs.
 """
 
 import argparse
 import hashlib
 import json
+import math
 import sys
 from pathlib import Path
 
 import numpy as np
 
 from labelling.collection import radiographs_of
-from labelling.proposals import FRAME, to_json
+from labelling.proposals import FRAME, Proposal, to_json
 from prediction.predictor import Predictor
+from prediction.regions import semi_axes
 from radiographs.reading import read_radiograph
 from runtime.command import exit_status
 from runtime.files import DataError
@@ -25,20 +27,22 @@ CUT = 0.02  # of each side, that the copy lacks at each edge
 AGREE = 3.0  # px of the 256 frame, up to which the two copies mean the same place
 
 
-def propose(predictor: Predictor, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Points (L, 2) px, their radii (L,) px, and how unsure the network is: px of the 256 frame.
+def propose(predictor: Predictor, pixels: np.ndarray, by: str) -> Proposal:
+    """What is proposed for a radiograph, of several hands the surest one; its doubt is in px of the 256 frame.
 
     Where both copies agree, the point is between the two, which is nearer to the truth than either.
     """
-    points, _, radius = predictor(pixels)
     rows, columns = (max(1, round(CUT * side)) for side in pixels.shape)
-    of_copy = predictor(np.ascontiguousarray(pixels[rows:-rows, columns:-columns]))[0] + (columns, rows)
+    both = predictor.predict([pixels, np.ascontiguousarray(pixels[rows:-rows, columns:-columns])])
+    hand, of_copy = (max(hands, key=lambda hand: hand.evidence) for hands in both)
+    points, others = hand.points_px, of_copy.points_px + np.array([columns, rows])
     scale = FRAME / np.array(pixels.shape[::-1], float)
-    apart = np.linalg.norm((points - of_copy) * scale, axis=1)
-    points = np.where((apart < AGREE)[:, None], (points + of_copy) / 2, points)
-    unsure = np.fmax(apart, radius * np.sqrt(scale.prod()))
+    apart = np.linalg.norm((points - others) * scale, axis=1)
+    points = np.where((apart < AGREE)[:, None], (points + others) / 2, points)
+    regions = np.stack(semi_axes(hand.ellipse_px2), 1)
+    unsure = np.fmax(apart, np.sqrt(regions[:, :2].prod(1) * scale.prod()))
     worst = np.sort(unsure[np.isfinite(unsure)])[-max(1, len(unsure) // 4) :]
-    return points, radius, float(worst.mean()) if worst.size else float("nan")
+    return Proposal(points.astype(np.float32), regions.astype(np.float32), by, float(worst.mean()) if worst.size else math.nan)
 
 
 def name_of(weights: Path) -> str:
@@ -59,12 +63,12 @@ def run(raw: Path, weights: Path, out: Path, ids: list[str], landmarks: int | No
     with open(out, "a", encoding="utf-8") as file:
         for number, id in enumerate(wanted, 1):
             try:
-                points, radius, doubt = propose(predictor, read_radiograph(paths[id]).pixels)
+                proposal = propose(predictor, read_radiograph(paths[id]).pixels, by)
             except DataError as error:
                 problems += 1
                 print(error, flush=True)
                 continue
-            file.write(json.dumps(to_json(id, points, radius, by, doubt)) + "\n")
+            file.write(json.dumps(to_json(id, proposal)) + "\n")
             file.flush()
             print(f"proposed {number}/{len(wanted)}", flush=True)
     print(f"proposed {len(wanted) - problems} radiographs, {problems} problems", flush=True)

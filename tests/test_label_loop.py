@@ -22,7 +22,7 @@ def test_everything_is_labelled_and_counted(tmp_path, monkeypatch, capsys):
         assert what == "train"
         for id in session.collection.paths:
             points = truth[id] + np.stack([OFF_PX * 90 / FRAME, np.zeros(5)], 1)
-            session.proposals[id] = Proposal(points.astype(np.float32), np.full(5, 3, np.float32), "made.pt 1", 1.0)
+            session.proposals[id] = Proposal(points.astype(np.float32), np.full((5, 3), 3, np.float32), "made.pt 1", 1.0)
 
     tested = {}
 

@@ -71,7 +71,9 @@ def running(tmp_path_factory):
         iio.imwrite(raw / f"made{number}.png", made_radiograph(seed=number)[0])
     iio.imwrite(raw / f"{ODD}.png", made_radiograph(seed=9)[0])
     points = np.array([[20, 20], [40, 60], [60, 100]], np.float32)
-    proposed = {f"made{n}": Proposal(points + n, np.full(3, 4.0, np.float32), "own.pt 1234", 3.0 - n) for n in range(3)}
+    proposed = {
+        f"made{n}": Proposal(points + n, np.tile(np.float32([8, 4, 30]), (3, 1)), "own.pt 1234", 3.0 - n) for n in range(3)
+    }
     server = Running(raw, NAMES, proposed, reading_again=False)
     yield server
     server.close()
@@ -266,9 +268,13 @@ def test_proposals_differ_until_they_are_accepted(page, running):
     kinds = "() => [...document.querySelectorAll('#overlay .point')].map(one => one.classList[1])"
     page.settle()
     assert page.page.evaluate(kinds) == ["proposed"] * 3
-    regions = "() => [...document.querySelectorAll('#overlay .region')].map(one => one.getAttribute('r') / landmarks.view.zoom)"
-    radii = page.page.evaluate(regions)
-    assert radii == pytest.approx([4, 4, 4])
+    regions = """() => [...document.querySelectorAll('#overlay .region')].map(one =>
+        [one.rx.baseVal.value / landmarks.view.zoom, one.ry.baseVal.value / landmarks.view.zoom, one.transform.baseVal[1].angle])"""
+    assert np.allclose(page.page.evaluate(regions), [[8, 4, 30]] * 3)
+    page.press("m")
+    page.settle()
+    assert np.allclose(page.page.evaluate(regions), [[8, 4, -30]] * 3)
+    page.press("m")
     assert not any(marks_of(running, "made0"))  # seen is not accepted
     page.press("Enter")
     page.saved()
@@ -452,7 +458,7 @@ def test_train_and_propose_from_the_page(browser, tmp_path, monkeypatch):
     opened.press("t")
     opened.page.get_by_role("button", name="Train and propose").click()
     opened.page.get_by_text("step 1 of 5").wait_for(timeout=WAIT)
-    opened.page.get_by_text("step 5 of 5").first.wait_for(timeout=120_000)
+    opened.page.get_by_text("step 5 of 5").first.wait_for(timeout=240_000)
     opened.page.get_by_role("button", name="Stop").click()
     opened.page.get_by_text("train and propose: stopped").wait_for(timeout=WAIT)
     assert "being measured" in opened.page.inner_text("#progress-body")

@@ -155,8 +155,8 @@ def test_what_represents_the_set_comes_first_then_the_least_certain_and_what_was
     store = open_store(tmp_path, landmarks=1)
     monkeypatch.setattr(order, "EARLY", 1)
     work = Order(store, list("abcdef"), ranked=["c", "f"], reading_again=False)
-    points, radius = np.zeros((1, 2), np.float32), np.ones(1, np.float32)
-    proposals = {id: Proposal(points, radius, "w", doubt) for id, doubt in zip("abc", (1.0, 5.0, 3.0))}
+    points, regions = np.zeros((1, 2), np.float32), np.ones((1, 3), np.float32)
+    proposals = {id: Proposal(points, regions, "w", doubt) for id, doubt in zip("abc", (1.0, 5.0, 3.0))}
     assert work.queue(proposals) == ["c", "f", "a", "b", "d", "e"] and work.next({}) == ("c", FIRST)
     place(store, "f", 0, 1, 1)
     assert work.queue(proposals) == ["b", "c", "a", "d", "e"]
@@ -172,7 +172,7 @@ def test_some_come_again_unannounced_and_without_what_was_said(tmp_path, monkeyp
     raw = make_pictures(tmp_path / "raw", 9)
     server = Running(raw, ["a"])
     points = np.array([[30, 40]], np.float32)
-    server.session.proposals |= {f"p{n}": Proposal(points, np.ones(1, np.float32), "w", 1.0) for n in range(9)}
+    server.session.proposals |= {f"p{n}": Proposal(points, np.ones((1, 3), np.float32), "w", 1.0) for n in range(9)}
     for number in range(7):
         server.place(f"p{number}", 0, 30.0, 40.0 + (number == 3))
     key = server.get("/api/next?after=p6")
@@ -195,7 +195,7 @@ def test_a_share_is_shown_without_proposals_to_measure_their_pull(tmp_path, monk
     points = np.array([[45, 60]], np.float32)
     reviewed = {}
     server = Running(raw, ["a"], reviewed, reading_again=False)
-    server.session.proposals |= {f"p{n}": Proposal(points, np.ones(1, np.float32), "w", 1.0) for n in range(4)}
+    server.session.proposals |= {f"p{n}": Proposal(points, np.ones((1, 3), np.float32), "w", 1.0) for n in range(4)}
     assert [row["state"] for row in server.get("/api/list")["rows"]] == [NONE, NONE, PROPOSED, PROPOSED]
     assert server.get("/api/item?id=p0")["proposal"] is None and server.get("/api/item?id=p2")["proposal"]["by"] == "w"
     for id, x in (("p0", 45 + 90 / 256), ("p2", 45.0)):
@@ -283,7 +283,16 @@ def write_predictions(out: Path, hands: list[tuple[str, int, float, float]], lan
     lines = []
     for image, hand, confidence, left in hands:
         for k in range(landmarks):
-            line = {"image": image, "hand": hand, "name": str(k), "x": left + k, "y": 30.5, "radius": 2.5}
+            line = {
+                "image": image,
+                "hand": hand,
+                "name": str(k),
+                "x": left + k,
+                "y": 30.5,
+                "semi_major": 2.5,
+                "semi_minor": 1.5,
+                "angle": 30,
+            }
             line |= {"confidence": confidence, "landmark_flags": "outside the picture" if k == 4 else ""}
             lines.append([line.get(name, "") for name in COLUMNS])
     (out / "landmarks.csv").write_bytes(csv_lines([COLUMNS, *lines]))
@@ -298,7 +307,8 @@ def test_review_of_a_prediction_folder(tmp_path, capsys):
     write_predictions(out, [*two, ("valid/b1.png", 1, 0.2, 20), ("other/x.png", 1, 0.1, 20)], 5)
     found, names = label.review(out, raw)
     assert set(found) == {"a1", "b1"} and names == list("01234") and "1 of its radiographs are not in" in capsys.readouterr().out
-    assert found["a1"].points_px[2].tolist() == [22, 30.5] and found["a1"].radius_px[2] == 2.5  # the surer of two hands
+    assert found["a1"].points_px[2].tolist() == [22, 30.5]  # of the surer of two hands
+    assert found["a1"].regions[2].tolist() == [2.5, 1.5, 30]
     assert np.isnan(found["a1"].points_px[4]).all()  # outside the picture: no position
     server = Running(raw, names, found, reading_again=False)
     first = server.get("/api/next?after=")["id"]

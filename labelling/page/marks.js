@@ -17,12 +17,12 @@ export class Marks {
     Object.assign(this, { key, own: item.marks, proposal: item.proposal, version: item.version, second: item.second_look });
   }
 
-  // what is shown of landmark k: {state, x, y, unsure, radius}; null for nothing
+  // what is shown of landmark k: {state, x, y, unsure, region}; null for nothing
   at(k) {
     const own = this.own[k], proposed = this.proposal?.points[k];
-    const radius = proposed && proposed[2] !== null ? proposed[2] : null;
-    if (own) return own.state === "removed" ? null : { ...own, radius: own.state === "proposed" ? radius : null };
-    if (proposed && proposed[0] !== null) return { state: "proposed", x: proposed[0], y: proposed[1], radius };
+    const region = proposed && proposed[2] !== null ? proposed.slice(2) : null; // semi-axes in px, angle in degrees
+    if (own) return own.state === "removed" ? null : { ...own, region: own.state === "proposed" ? region : null };
+    if (proposed && proposed[0] !== null) return { state: "proposed", x: proposed[0], y: proposed[1], region };
     return null;
   }
 

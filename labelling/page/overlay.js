@@ -14,7 +14,7 @@ export class Overlay {
     Object.assign(this, { svg, names, skeleton });
     this.bones = skeleton.map(() => element("line", { class: "bone" }, svg));
     this.others = element("g", {}, svg);
-    this.regions = names.map(() => element("circle", { class: "region" }, svg));
+    this.regions = names.map(() => element("ellipse", { class: "region" }, svg));
     this.points = names.map((name) => {
       const group = element("g", { class: "point" }, svg);
       element("circle", { class: "halo", r: 6 }, group);
@@ -44,13 +44,14 @@ export class Overlay {
       text.textContent = this.names[k] + (at[k].unsure ? " ?" : "");
     });
     this.drawNames(on, showNames, active);
-    this.regions.forEach((circle, k) => {
-      const seen = on[k] && at[k].state === "proposed" && at[k].radius;
-      circle.setAttribute("visibility", seen ? "visible" : "hidden");
+    this.regions.forEach((ellipse, k) => {
+      const seen = on[k] && at[k].state === "proposed" && at[k].region;
+      ellipse.setAttribute("visibility", seen ? "visible" : "hidden");
       if (!seen) return;
-      circle.setAttribute("cx", on[k][0]);
-      circle.setAttribute("cy", on[k][1]);
-      circle.setAttribute("r", at[k].radius * view.zoom);
+      const [long, short, degrees] = at[k].region;
+      ellipse.setAttribute("rx", long * view.zoom);
+      ellipse.setAttribute("ry", short * view.zoom);
+      ellipse.setAttribute("transform", `translate(${on[k][0]} ${on[k][1]}) rotate(${view.mirrored ? -degrees : degrees})`);
     });
     this.bones.forEach((line, n) => {
       const [a, b] = this.skeleton[n].map((k) => on[k]);
