@@ -20,7 +20,7 @@ from runtime.files import DataError, write_csv, write_whole
 
 ROUNDS, FIGURES = "rounds", "round.json"  # inside the labels, with a folder a reader; inside a round
 FEWEST = 6  # radiographs done, to train on
-CROSSED = "folds"  # inside a round: the cross-validation
+NETWORK = "network"  # inside a round: the run of its training
 VALID_SHARE = 4  # every so-manieth radiograph validates
 USUAL = 91  # radiographs that the recipe was chosen with: with fewer, more epochs make as many steps
 MOST = 5  # times as many epochs at most
@@ -109,38 +109,35 @@ def recipe(count: int, random: bool) -> tuple[list[str], list[str]]:
 
 
 def steps_of(one: Round, flags: Flags, propose: Callable[[Path], Step], folds: int) -> list[Step]:
-    """Prepare, train, export, propose; then the cross-validation, which no one needs to wait for."""
+    """Prepare, train, export, propose.
+
+    With `folds`, networks without a part of the radiographs each tell the error, and how far proposals can be trusted, before one
+    of all is trained; without them, a share of the radiographs is kept back for that.
+    """
     random = not one.collection.is_hand or ("--init", "") in pairwise(flags.train)
     prepare, train = recipe(len(one.points), random)
-    prepare, train = [*prepare, *flags.prepare], [*train, *flags.train]
+    crossed = ["--folds", folds] if folds else []
     folder = one.folder.resolve()  # the commands run elsewhere
-    data, network, crossed = (folder / name for name in ("data", "all", CROSSED))
-    best, weights = network / "best.pt", folder / one.weights.name
-    steps = [
-        Step("preparing", ["data_preprocessing.py", "--raw", folder / "raw", "--out", data, *prepare]),
-        Step("training", ["main.py", "--data", data, "--result", network, "--test_on", "valid", *train]),
-        Step(
-            "calibrating",
-            ["export.py", "--checkpoint", best, "--data", data, "--out", weights, *flags.export],
-            after=lambda: write_figures(one),
-        ),
+    raw, data, network = (folder / name for name in ("raw", "data", NETWORK))
+    training = ["main.py", "--data", data, "--result", network, "--test_on", "valid", *crossed, *train, *flags.train]
+    export = ["export.py", "--checkpoint", network / "best.pt", "--data", data, "--out", folder / one.weights.name, *flags.export]
+    return [
+        Step("preparing", ["data_preprocessing.py", "--raw", raw, "--out", data, *prepare, *flags.prepare]),
+        Step("training", training),
+        Step("calibrating", export, after=lambda: write_figures(one)),
         propose(one.weights),
     ]
-    if folds:
-        crossing = ["main.py", "--data", data, "--result", crossed, "--folds", folds, "--test_on", "valid", *train]
-        steps.append(Step("cross-validating", crossing, after=lambda: write_figures(one)))
-    return steps
 
 
 def write_figures(one: Round) -> None:
-    """round.json: what the page shows of a round; with the cross-validated error once that is there."""
+    """round.json: what the page shows of a round. What was prepared can be made again, and is removed."""
     figures = {"round": one.number, "radiographs": len(one.points), "time": time.strftime("%Y-%m-%d %H:%M")}
-    crossed = one.folder / CROSSED / "out_of_fold.json"
+    crossed = one.folder / NETWORK / "out_of_fold.json"
     if crossed.exists():
         measured = json.loads(crossed.read_text())
         figures |= {"error_px": round(measured["ipe_px"], 4), "of": measured["images"]}
-        shutil.rmtree(one.folder / "data", ignore_errors=True)  # can be made again from raw
     write_whole(one.folder / FIGURES, (json.dumps(figures) + "\n").encode())
+    shutil.rmtree(one.folder / "data", ignore_errors=True)
 
 
 def rounds_of(folder: Path) -> list[dict]:

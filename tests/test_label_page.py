@@ -268,8 +268,9 @@ def test_proposals_differ_until_they_are_accepted(page, running):
     kinds = "() => [...document.querySelectorAll('#overlay .point')].map(one => one.classList[1])"
     page.settle()
     assert page.page.evaluate(kinds) == ["proposed"] * 3
-    regions = """() => [...document.querySelectorAll('#overlay .region')].map(one =>
-        [one.rx.baseVal.value / landmarks.view.zoom, one.ry.baseVal.value / landmarks.view.zoom, one.transform.baseVal[1].angle])"""
+    regions = """() => [...document.querySelectorAll('#overlay .region')].map(one => {
+        const [long, short] = [one.rx, one.ry].map(axis => axis.baseVal.value / landmarks.view.zoom);
+        return [long, short, one.transform.baseVal[1].angle]; })"""
     assert np.allclose(page.page.evaluate(regions), [[8, 4, 30]] * 3)
     page.press("m")
     page.settle()
@@ -457,11 +458,11 @@ def test_train_and_propose_from_the_page(browser, tmp_path, monkeypatch):
     assert opened.page.evaluate("landmarks.key.id") == "m6"
     opened.press("t")
     opened.page.get_by_role("button", name="Train and propose").click()
-    opened.page.get_by_text("step 1 of 5").wait_for(timeout=WAIT)
-    opened.page.get_by_text("step 5 of 5").first.wait_for(timeout=240_000)
-    opened.page.get_by_role("button", name="Stop").click()
-    opened.page.get_by_text("train and propose: stopped").wait_for(timeout=WAIT)
-    assert "being measured" in opened.page.inner_text("#progress-body")
+    opened.page.get_by_text("step 1 of 4").wait_for(timeout=WAIT)
+    opened.page.get_by_text("train and propose: done").wait_for(timeout=240_000)
+    row = opened.page.locator("#progress-body tbody tr").inner_text()
+    measured = json.loads((raw / "labels" / "rounds" / "main" / "001" / "network" / "out_of_fold.json").read_text())
+    assert f"{measured['ipe_px']:.2f} px" in row and measured["images"] == 5  # the sixth is called test
     opened.press("Escape")
     opened.page.wait_for_function("() => landmarks.marks.proposal?.points.length === 5", timeout=WAIT)
     assert not any(marks_of(server, "m6")) and server.session.proposals["m6"].by.startswith("weights.pt ")

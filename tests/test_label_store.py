@@ -264,14 +264,14 @@ def test_a_round_leaves_test_radiographs_out_and_links_the_others(tmp_path):
     assert {name for name, split in places.items() if split == "test"} == {"c1.png", "c2.png"}
     assert sorted(places.values()).count("valid") == 2 and len(places) == 8
     steps = steps_of(one, Flags(train=["--dropout", "0.2"]), lambda weights: Step("proposing", [weights]), 2)
-    assert [step.title for step in steps] == ["preparing", "training", "calibrating", "proposing", "cross-validating"]
-    crossing = list(map(str, steps[-1].arguments))
-    assert crossing[-2:] == ["--dropout", "0.2"] and crossing[crossing.index("--folds") + 1] == "2"
+    assert [step.title for step in steps] == ["preparing", "training", "calibrating", "proposing"]
+    training = list(map(str, steps[1].arguments))
+    assert training[-2:] == ["--dropout", "0.2"] and training[training.index("--folds") + 1] == "2"
     write_figures(one)
     (figures,) = rounds_of(collection.labels / "rounds" / "main")
     assert figures["radiographs"] == 8 and "error_px" not in figures
-    (one.folder / "folds").mkdir()
-    (one.folder / "folds" / "out_of_fold.json").write_text(json.dumps({"ipe_px": 2.5, "images": 4}))
+    (one.folder / "network").mkdir()
+    (one.folder / "network" / "out_of_fold.json").write_text(json.dumps({"ipe_px": 2.5, "images": 4}))
     write_figures(one)
     (figures,) = rounds_of(collection.labels / "rounds" / "main")
     assert figures["error_px"] == 2.5 and figures["of"] == 4 and figures["radiographs"] == 8

@@ -82,7 +82,7 @@ export class Progress {
     }
     if (rounds.length) {
       const own = again.px ? again.px.mean.toFixed(2) : "–";
-      const rows = rounds.map((r) => [String(r.round), r.time, String(r.radiographs), r.error_px === undefined ? "being measured" : `${r.error_px.toFixed(2)} px`, `${own} px`]);
+      const rows = rounds.map((r) => [String(r.round), r.time, String(r.radiographs), r.error_px === undefined ? "not measured" : `${r.error_px.toFixed(2)} px`, `${own} px`]);
       parts.push(table(["round", "when", "radiographs", "its error, cross-validated", "between your own two readings"], rows));
       parts.push(make("p", "Errors are means in px of the 256 x 256 frame. Where the network's error has come down to your own, more labelling of this kind pays no longer.", { className: "soft" }));
     }
