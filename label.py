@@ -91,9 +91,8 @@ def run(options: argparse.Namespace) -> None:
     names = names_from(options.landmarks, options.names)
     if not re.fullmatch(r"\w[\w-]{0,39}", options.reader) or options.reader == SETTLED:
         raise DataError(f"--reader: expected a name of letters and digits other than {SETTLED}, found {options.reader!r}")
-    for path in (options.propose,) if options.propose else ():
-        if not path.is_file():
-            raise DataError(f"{path}: no such file; --propose takes weights that export.py wrote")
+    if options.propose and not options.propose.is_file():
+        raise DataError(f"{options.propose}: no such file; --propose takes weights that export.py wrote")
     reviewed = None
     if options.review:
         reviewed, of_review = review(options.review, options.raw)

@@ -170,19 +170,19 @@ def report(rows: list[dict]) -> str:
 
 
 def draw(works: list[Path], out: Path) -> None:
-    """Points placed or moved against radiographs done."""
+    """Points placed or moved against radiographs done, beside all of them."""
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.subplots()
     for work in works:
         rows = read_labelling(work)
         touched = np.cumsum([row["placed"] + row["moved"] for row in rows])
-        whole = np.cumsum([sum(row[name] for name in COUNTED) for row in rows])
-        label = f"{work.name}: {touched[-1]:.0f} of {whole[-1]:.0f} points"
-        axes.plot(np.arange(1, len(rows) + 1), 100 * touched / whole[-1], label=label)
-        begun = [n for n in range(1, len(rows)) if rows[n]["trained_on"] != rows[n - 1]["trained_on"]]
-        axes.plot(begun, 100 * touched[np.array(begun, int) - 1] / whole[-1], ".", color=axes.lines[-1].get_color())
-    axes.set_xlabel("radiographs done (dots: a network was trained)")
-    axes.set_ylabel("points placed or moved, % of all")
+        done = np.arange(1, len(rows) + 1)
+        (line,) = axes.plot(done, touched, label=f"{work.name}: {touched[-1]:.0f} of {len(rows)} radiographs")
+        trained = np.flatnonzero(np.diff([row["trained_on"] for row in rows]))
+        axes.plot(done[trained], touched[trained], ".", color=line.get_color())
+    every = sum(rows[0][name] for name in COUNTED)
+    axes.axline((0, 0), slope=every, color="grey", linestyle=":", label="all points by hand")
+    axes.set(xlabel="radiographs done (dots: a network was trained)", ylabel="points placed or moved", ylim=(0, None))
     axes.legend()
     axes.grid(alpha=0.3)
     figure.savefig(out, dpi=130)

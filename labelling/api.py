@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from labelling.marks import DONE, PARTLY, PLACED, PROPOSED, Mark, mark_from
-from labelling.session import Session
+from joints.hand import MEAN_SHAPE
+from labelling.marks import DECIDED, DONE, PARTLY, PLACED, PROPOSED, Mark, mark_from
+from labelling.session import SETTLED, Session
 from labelling.store import AGAIN, FIRST, Conflict, Item, Store, as_json
 from labelling.trust import differences, pull, repeatability
 from runtime.files import DataError
@@ -86,8 +87,6 @@ class Api:
     def shape(self) -> list[list[float]] | None:
         """Landmarks (L, 2) for the drawing beside a name: a hand's mean, else those of the first annotated radiograph."""
         if self.session.collection.is_hand:
-            from joints.hand import MEAN_SHAPE
-
             return MEAN_SHAPE.tolist()
         source = self.session.guide_source()
         return None if source is None or not np.isfinite(source[1]).all() else source[1].tolist()
@@ -196,22 +195,15 @@ class Api:
             raise Refused(400, "expected two readers")
         rows = differences(one, two)
         offset = number_in({"offset": query.get("offset", 0)}, "offset", 0, 10**9)
-        settled = session.settled or self.read_settled()
+        settled = session.settled or session.read_store(SETTLED)
         page = rows[offset : offset + PAGE]
         for row in page:
             mark = settled.item((row["id"], FIRST)).marks[row["landmark"]]
-            row["settled"] = mark is not None and mark.state in ("confirmed", "absent")
+            row["settled"] = mark is not None and mark.state in DECIDED
         lengths = {name: [row[name] for row in rows if row[name] is not None] for name in ("px", "frame_px", "mm")}
         middle = {name: round(statistics.median(values), 3) if values else None for name, values in lengths.items()}
         radiographs = len({row["id"] for row in rows})
         return {"rows": page, "found": len(rows), "radiographs": radiographs, "median": middle}
-
-    def read_settled(self) -> Store:
-        from labelling.session import SETTLED
-
-        store = Store(self.session.journal, SETTLED, self.session.landmarks)
-        store.load()
-        return store
 
     # Doing
 

@@ -55,7 +55,7 @@ def draw(raw: Path, weights: Path, out: Path) -> None:
     session = Session(collection, Options(reader="you", without_proposals=False))
     predictor = Predictor(weights)
     for id in others:
-        session.proposals[id] = propose(predictor, make_pixels(session, id), name_of(weights))
+        session.proposals[id] = propose(predictor, session.pictures.get(id).pixels.astype(np.float32), name_of(weights))
     server = Server(("127.0.0.1", 0), session, [])
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with chromium() as browser:
@@ -88,12 +88,6 @@ def draw(raw: Path, weights: Path, out: Path) -> None:
             page.close()
     server.shutdown()
     session.close()
-
-
-def make_pixels(session: Session, id: str) -> np.ndarray:
-    picture = session.pictures.get(id)
-    stored = np.frombuffer(picture.stored, "<u2" if picture.bits == 16 else np.uint8)
-    return stored.reshape(picture.height, picture.width).astype(np.float32)
 
 
 def main() -> int:

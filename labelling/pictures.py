@@ -30,6 +30,11 @@ class Picture:
     window: tuple[float, float]  # stored values, darkest and brightest, that show most of it
     stored: bytes
 
+    @property
+    def pixels(self) -> np.ndarray:
+        """Stored values (rows, columns)."""
+        return np.frombuffer(self.stored, "<u2" if self.bits == 16 else np.uint8).reshape(self.height, self.width)
+
     def about(self) -> dict:
         names = ("width", "height", "bits", "low", "step", "spacing_mm", "notes", "window")
         return {name: getattr(self, name) for name in names}

@@ -72,8 +72,7 @@ class Session:
         self.labels, self.landmarks = collection.labels, len(collection.names)
         self.locks = [self.hold_reader(options.reader)]
         self.journal = Journal(self.labels / JOURNAL)
-        self.store = Store(self.journal, options.reader, self.landmarks)
-        self.store.load()
+        self.store = self.read_store(options.reader)
         if options.reader == MAIN and collection.table:
             self.store.take_over(collection.table, COORDINATES)
         self.tables = [TableWriter(self.store, self.table_of(options.reader))]
@@ -124,8 +123,7 @@ class Session:
         with self.job_lock:
             if self.settled is None:
                 self.locks.append(self.hold_reader(SETTLED))
-                self.settled = Store(self.journal, SETTLED, self.landmarks)
-                self.settled.load()
+                self.settled = self.read_store(SETTLED)
                 self.tables.append(TableWriter(self.settled, self.table_of(SETTLED)))
         return self.settled
 
@@ -140,9 +138,12 @@ class Session:
             return self.store
         if reader not in self.readers():
             raise DataError(f"no reader is called {reader[:60]!r}")
-        other = Store(self.journal, reader, self.landmarks)
-        other.load()
-        return other
+        return self.read_store(reader)
+
+    def read_store(self, reader: str) -> Store:
+        store = Store(self.journal, reader, self.landmarks)
+        store.load()
+        return store
 
     # Proposals
 
@@ -212,8 +213,7 @@ class Session:
                 picture = make_picture(self.collection.paths[id])
             except (DataError, OSError, MemoryError):
                 continue
-            stored_as = "<u2" if picture.bits == 16 else np.uint8
-            features.append(small_picture(np.frombuffer(picture.stored, stored_as).reshape(picture.height, picture.width)))
+            features.append(small_picture(picture.pixels))
             kept.append(id)
             time.sleep(0.02)  # leaves room for the reader
         if len(kept) > 2:

@@ -459,7 +459,9 @@ def test_train_and_propose_from_the_page(browser, tmp_path, monkeypatch):
     opened.press("t")
     opened.page.get_by_role("button", name="Train and propose").click()
     opened.page.get_by_text("step 1 of 4").wait_for(timeout=WAIT)
-    opened.page.get_by_text("train and propose: done").wait_for(timeout=240_000)
+    opened.page.get_by_text(re.compile("train and propose: (done|failed)")).wait_for(timeout=240_000)
+    said = opened.page.inner_text("#progress-body")
+    assert "train and propose: done" in said, said
     row = opened.page.locator("#progress-body tbody tr").inner_text()
     measured = json.loads((raw / "labels" / "rounds" / "main" / "001" / "network" / "out_of_fold.json").read_text())
     assert f"{measured['ipe_px']:.2f} px" in row and measured["images"] == 5  # the sixth is called test

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, command, made_radiograph, make_raw
 
+import label
 from benchmarks.labelling import start
 from labelling.collection import open_collection
 from labelling.journal import entries_of
@@ -320,8 +321,6 @@ def test_no_confirmed_point_is_lost_or_doubled_when_the_server_is_killed(tmp_pat
 
 
 def test_labels_can_lie_elsewhere(tmp_path, capsys):
-    import label
-
     raw = make_pictures(tmp_path / "raw", 1)
     words = ["--raw", raw, "--labels", tmp_path / "mine", "--names", "a", "--export", tmp_path / "x"]
     assert label.main([str(word) for word in words]) == 1
@@ -354,8 +353,6 @@ def folders(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("arguments, said", MISTAKES, ids=lambda value: value if isinstance(value, str) else None)
 def test_a_mistake_is_one_line(folders, arguments, said, capsys):
-    import label
-
     assert label.main([*(word.format(tmp=folders) for word in arguments), "--no-browser", "--port", "0"]) == 1
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
@@ -384,8 +381,6 @@ def test_two_servers_of_one_reader_or_port(folders):
     try:
         again = command("label.py", "--raw", folders / "raw", "--no-browser", "--port", 0)
         assert again.returncode == 1 and "another label.py works there as main" in again.stderr and again.stderr.count("\n") == 1
-        import label
-
         status = label.main(["--raw", str(folders / "raw"), "--reader", "anna", "--no-browser", "--port", str(port)])
         assert status == 1
     finally:

@@ -14,6 +14,7 @@ from test_label_server import Running, make_pictures
 import label
 from joints.hand import MEAN_SHAPE, NAMES
 from labelling import order
+from labelling.api import Api
 from labelling.collection import open_collection
 from labelling.jobs import Step
 from labelling.journal import Journal, entries_of
@@ -324,8 +325,6 @@ def test_ten_thousand_radiographs(tmp_path, monkeypatch):
     paths = {f"id{n:05d}": tmp_path / f"id{n:05d}.png" for n in range(10_000)}
     monkeypatch.setattr("labelling.collection.radiographs_of", lambda raw: (paths, dict.fromkeys(paths, "")))
     session = Session(open_collection(tmp_path, list(NAMES)), Options())
-    from labelling.api import Api
-
     api = Api(session)
     answer = api.radiographs({"filter": "none", "offset": "9900"})
     assert len(answer["rows"]) == 100 and answer["found"] == 10_000 and not session.store.items

@@ -34,8 +34,8 @@ const SILENT_MS = 15000; // after which a window that kept an outbox is taken to
 export class Outbox {
   // `told(state, waiting, message)`: saved, waiting or failing; `refused(action, error)`: the server took it for no action
   // set: of which radiographs and reader the actions are; no other server gets them
-  constructor(set, window, told, refused, done) {
-    Object.assign(this, { set, window, told, refused, done, queue: [], sending: false, name: `${PREFIX}${set}-${window}` });
+  constructor(set, window, told, refused) {
+    Object.assign(this, { set, window, told, refused, queue: [], sending: false, name: `${PREFIX}${set}-${window}` });
     this.adopt();
     setInterval(() => this.keep(), 4000);
   }
@@ -76,11 +76,10 @@ export class Outbox {
       this.told("waiting", this.queue.length);
       const body = this.queue[0];
       try {
-        const result = await post("act", body);
+        await post("act", body);
         this.queue.shift();
         this.keep();
         wait = 200;
-        this.done(body, result);
       } catch (error) {
         if (error instanceof Failed && [400, 404, 409, 422, 423].includes(error.status)) {
           this.queue.shift();

@@ -70,7 +70,7 @@ async function start() {
   app.set = session.name;
   app.overlay = new Overlay($("overlay"), session.names, session.skeleton);
   app.panel = new Panel(session, (k) => { edit.choose(k); stage.focus(); });
-  app.outbox = new Outbox(session.name, app.window, told, refused, () => {});
+  app.outbox = new Outbox(session.name, app.window, told, refused);
   app.marks = new Marks(session.name, session.names, (body) => app.outbox.add(body), changed);
   app.list = new List((key) => { open(key); stage.focus(); });
   sheet($("keys-body"));
