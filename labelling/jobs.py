@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+GENTLY = ("nice", "-n", "10") if shutil.which("nice") else ()  # so that the page stays quick
 TAIL = 12  # lines of output that the page shows
 
 
@@ -61,8 +62,7 @@ class Job:
             self.state = "failed"
 
     def run_step(self, step: Step) -> int:
-        gently = ["nice", "-n", "10"] if shutil.which("nice") else []  # so that the page stays quick
-        command = [*gently, sys.executable, *map(str, step.arguments)]
+        command = [*GENTLY, sys.executable, *map(str, step.arguments)]
         with self.lock:
             if self.state != "running":
                 return 130

@@ -454,6 +454,7 @@ def test_train_and_propose_from_the_page(browser, tmp_path, monkeypatch):
         for k, (x, y) in enumerate(truth[id]):
             server.place(id, k, round(x, 3), round(y, 3))
     monkeypatch.setattr("labelling.order.BLIND_SHARE", 0.0)
+    monkeypatch.setattr("labelling.jobs.GENTLY", ())  # other tests run beside
     opened = Page(browser, server.link)
     assert opened.page.evaluate("landmarks.key.id") == "m6"
     opened.press("t")
