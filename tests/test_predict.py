@@ -19,11 +19,16 @@ from PIL import Image
 import export
 import predict
 from predict import Predictor
+from prediction.listing import Listing, write_listing
 from prediction.overlay import COLOURS
 from runtime.checkpoint import write_checkpoint
 from runtime.files import DataError
 
 GREY = made_radiograph(0)[0]
+
+
+def list_files(inputs: list[Path], out: Path, path: Path) -> Listing:
+    return write_listing([str(given) for given in inputs], out, path)
 
 
 def run(*arguments: object) -> int:
@@ -129,16 +134,16 @@ def test_files_are_found_whatever_lies_between_them(tmp_path, monkeypatch, capsy
     expected = ["a/b.PNG", "a/c.dcm", "b.png", "no_ending"]
     for out in (tmp_path / "out", Path("out")):
         monkeypatch.chdir(tmp_path)
-        files, errors = predict.find_files([tmp_path], out)
-        assert [name for _, name in files] == expected and errors == []
-        assert [path for path, _ in files] == [tmp_path / name for name in expected]
+        listing = list_files([tmp_path], out, tmp_path / ".list")
+        assert [item.name for item in listing] == expected and listing.errors == []
+        assert [item.path for item in listing] == [str(tmp_path / name) for name in expected]
         assert "left out 1 files that are no radiographs (.txt)" in capsys.readouterr().out
     for inside in (tmp_path / "out", tmp_path / "out" / "overlays"):
-        nothing = [f"{inside}: expected radiographs in this folder, found none"]
-        assert predict.find_files([inside], tmp_path / "out") == ([], nothing)
-    files, _ = predict.find_files([tmp_path / "a", tmp_path / "b.png", tmp_path], tmp_path / "out")
+        listing = list_files([inside], tmp_path / "out", tmp_path / ".list")
+        assert listing.count == 0 and listing.errors == [f"{inside}: expected radiographs in this folder, found none"]
+    listing = list_files([tmp_path / "a", tmp_path / "b.png", tmp_path], tmp_path / "out", tmp_path / ".list")
     twice = str(tmp_path / "b.png")
-    assert [name for _, name in files if name.lower().endswith("b.png")] == ["b.PNG", twice, "a/b.PNG", twice]
+    assert [item.name for item in listing if item.name.lower().endswith("b.png")] == ["b.PNG", twice, "a/b.PNG", twice]
 
 
 def test_finding_files_takes_time_in_proportion_to_their_number(tmp_path):
@@ -152,9 +157,9 @@ def test_finding_files_takes_time_in_proportion_to_their_number(tmp_path):
         (folder / "notes.txt").touch()
         counted: Counter[str] = Counter()
         sys.setprofile(lambda frame, event, called, counted=counted: counted.update([count_as(event, called)]))
-        files, _ = predict.find_files([folder], tmp_path / "out")
+        listing = list_files([folder], tmp_path / "out", tmp_path / ".list")
         sys.setprofile(None)
-        assert len(files) == count
+        assert listing.count == count
         calls.append(counted)
     assert calls[1]["call"] < 2.2 * calls[0]["call"]
     assert calls[1]["stat"] == calls[0]["stat"] < 50
