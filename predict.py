@@ -62,13 +62,27 @@ from training.runs import WEIGHTS, newest_with
 __all__ = ["Predictor"]
 SHIPPED = Path(__file__).with_name("weights") / "scn_hand.pt"
 FORMATS = ("csv", "slicer", "coco", "parquet")
+SLURM = "slurm"  # of --shard: what the job array says
 MAX_WORKERS = 8  # each holds some 100 MB of feature maps
 GPU_BATCH = 4  # radiographs a step of the network
 
 
 def shard_of(options: argparse.Namespace) -> Shard:
-    """Which radiographs are this process's: those of --shard, divided further among the processes of torchrun."""
+    """Which radiographs are this process's: those of --shard, divided further among the processes of torchrun.
+
+    Raises DataError.
+    """
     given, world = options.shard, distributed.WORLD
+    if given == SLURM:
+        try:
+            number, first, of = (int(os.environ[f"SLURM_ARRAY_TASK_{name}"]) for name in ("ID", "MIN", "COUNT"))
+        except (KeyError, ValueError):
+            raise DataError("--shard slurm: expected a job of an array, found none; start it by sbatch --array=1-64") from None
+        if number - first >= of:
+            raise DataError(
+                f"--shard slurm: expected an array without gaps, found job {number} of {of} from {first}; use --array=1-{of}"
+            )
+        given = Shard(number - first + 1, of)
     return Shard((given.number - 1) * world + distributed.RANK + 1, given.of * world)
 
 
@@ -226,7 +240,9 @@ def keywords(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text.split(",")))
 
 
-def part(text: str) -> Shard:
+def part(text: str) -> Shard | str:
+    if text == SLURM:
+        return text
     number, slash, of = text.partition("/")
     if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
         raise argparse.ArgumentTypeError(f"expected a part and their number, such as 3/64, found {text!r}")
@@ -264,7 +280,9 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--resume", action="store_true", help="go on; also done without it where --out holds the same call")
     parser.add_argument("--overwrite", action="store_true", help="write into a folder that is not empty")
-    parser.add_argument("--shard", type=part, default=Shard(), help="3/64: every 64th radiograph, from the third on")
+    parser.add_argument(
+        "--shard", type=part, default=Shard(), help="3/64: every 64th radiograph, from the third on; slurm: by the job array"
+    )
     parser.add_argument("--merge", action="store_true", help="make the outputs of all shards in --out, and predict nothing")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument(
@@ -275,7 +293,7 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--export", type=Path, help="write the network as an ONNX file, and predict nothing")
     options = parser.parse_args(arguments)
-    several = shard_of(options).of > 1
+    several = options.shard != Shard() or distributed.WORLD > 1
     for wrong, expected in (
         (not (options.inputs or options.export or options.merge), "expected a file or a folder"),
         (options.merge and options.inputs, "--merge takes no files: it makes the outputs of those that --out knows"),
