@@ -49,12 +49,12 @@ def write_weights(path: Path) -> None:
 
 
 def write_pictures(folder: Path, count: int) -> None:
-    """Small pictures of noise, a thousand in a folder."""
+    """Small narrow pictures of noise, whose overlays are small too, a thousand in a folder."""
     rng = np.random.default_rng(0)
     for number in range(count):
         inner = folder / f"{number // 1000:03d}"
         inner.mkdir(parents=True, exist_ok=True)
-        iio.imwrite(inner / f"{number:06d}.png", rng.integers(0, 256, (40, 30), np.uint8))
+        iio.imwrite(inner / f"{number:06d}.png", rng.integers(0, 256, (60, 10), np.uint8))
 
 
 def outputs(folder: Path) -> dict[str, bytes]:
