@@ -88,10 +88,10 @@ def shard_of(options: argparse.Namespace) -> Shard:
 
 def load(options: argparse.Namespace) -> Predictor:
     """The network, after a word about what it cannot do. Raises DataError."""
-    device = options.device
+    device = "cpu" if options.engine else options.device
     if distributed.WORLD > 1 and device != "cpu" and torch.cuda.is_available():
         device = f"cuda:{distributed.LOCAL_RANK % torch.cuda.device_count()}"
-    predictor = Predictor(options.weights, device, options.orientation, options.precision)
+    predictor = Predictor(options.weights, device, options.orientation, options.precision, options.engine)
     if options.measure and predictor.names != list(NAMES):
         raise DataError(f"--measure: knows the 37 landmarks of a hand, and {options.weights} has {len(predictor.names)}")
     if options.orientation == "auto" and predictor.finder is None:
@@ -105,6 +105,7 @@ def describe(options: argparse.Namespace, predictor: Predictor) -> dict:
     """The settings that outputs depend on: a folder is gone on with only by a call with the same ones."""
     return {
         "weights": hashlib.sha256(options.weights.read_bytes()).hexdigest()[:16],
+        "engine": hashlib.sha256(options.engine.read_bytes()).hexdigest()[:16] if options.engine else "",
         "inputs": [absolute(given) for given in options.inputs],
         "formats": sorted(options.format),
         "measure": options.measure,
@@ -292,12 +293,22 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
         help="auto: that of the training, where the hardware has it, else float32",
     )
     parser.add_argument("--export", type=Path, help="write the network as an ONNX file, and predict nothing")
+    parser.add_argument(
+        "--int8",
+        type=Path,
+        help="with --export: in whole numbers of 8 bits, scaled on the training radiographs of this prepared folder",
+    )
+    parser.add_argument(
+        "--engine", type=Path, help="such an ONNX file of the same weights, which ONNX Runtime computes on the CPU"
+    )
     options = parser.parse_args(arguments)
     several = options.shard != Shard() or distributed.WORLD > 1
     for wrong, expected in (
         (not (options.inputs or options.export or options.merge), "expected a file or a folder"),
         (options.merge and options.inputs, "--merge takes no files: it makes the outputs of those that --out knows"),
         (options.merge and several, "--merge is for one process"),
+        (options.int8 and not options.export, "--int8 says how --export writes the network; give both"),
+        (options.engine and options.device == "cuda", "--engine computes on the CPU; leave out --device"),
         (options.resume and options.overwrite, "expected --resume or --overwrite, found both"),
         (several and options.overwrite, "--overwrite is for one process: others may be writing; choose another --out"),
         (several and "-" in options.inputs, "- is for one process: the others would not see the list; write it to a file"),
@@ -317,7 +328,7 @@ def main(arguments: list[str] | None = None) -> int:
                 return merge(options.out)
         options.weights = options.weights or default_weights()
         if options.export:
-            export_onnx(Predictor(options.weights, "cpu"), options.export)
+            export_onnx(Predictor(options.weights, "cpu"), options.export, options.int8)
             return 0
         check_keywords(options.dicom)
         if "parquet" in options.format:

@@ -329,7 +329,7 @@ def test_odd_files(weights, tmp_path, capfd):
     assert {"'=1+1.png", "sub/folder/plain.png"} <= {row["image"] for row in rows}
 
 
-def test_onnx_gives_the_same_heatmaps(weights, tmp_path):
+def test_onnx_gives_the_same_heatmaps_and_is_an_engine(weights, prepared, tmp_path, capsys):
     onnxruntime = pytest.importorskip("onnxruntime")
     assert run("--weights", weights, "--export", tmp_path / "scn.onnx") == 0
     session = onnxruntime.InferenceSession(tmp_path / "scn.onnx")
@@ -340,6 +340,32 @@ def test_onnx_gives_the_same_heatmaps(weights, tmp_path):
     (found,) = session.run(None, {"pictures": pictures.numpy()})
     assert found == pytest.approx(expected, abs=1e-4)
     assert run("--weights", weights, "--export", tmp_path / "scn.onnx") == 1
+    assert run("--weights", weights, "--export", tmp_path / "int8.onnx", "--int8", prepared) == 0
+    assert (tmp_path / "int8.onnx").read_bytes().count(b"QuantizeLinear") > (tmp_path / "scn.onnx").read_bytes().count(
+        b"Quantize"
+    )
+
+    raw = prepared.parent / "raw" / "test"
+    for name, engine, within in (("torch", (), 0), ("float", ("scn.onnx",), 0.01), ("int8", ("int8.onnx",), 1.0)):
+        given = [part for file in engine for part in ("--engine", tmp_path / file)]
+        assert run(raw, "--weights", weights, "--out", tmp_path / name, *given) == 0
+        rows = [rows_of(tmp_path / folder / "landmarks.csv") for folder in ("torch", name)]
+        expected, found = (np.array([[float(row[axis]) for axis in "xy"] for row in one]) for one in rows)
+        assert found == pytest.approx(expected, abs=within) and (name == "torch" or (found != expected).any())
+
+    capsys.readouterr()
+    other = torch.load(weights, weights_only=True)
+    other["weights"] = {name: weight * 1.001 for name, weight in other["weights"].items()}
+    write_checkpoint(tmp_path / "other.pt", other)
+    (tmp_path / "text.onnx").write_text("no network")
+    for arguments, expected in (
+        (("--weights", tmp_path / "other.pt", "--engine", tmp_path / "int8.onnx"), "was not made of these weights"),
+        (("--weights", weights, "--engine", tmp_path / "text.onnx"), "cannot be read as an ONNX file"),
+        (("--weights", weights, "--engine", tmp_path / "none.onnx"), "no such file"),
+    ):
+        assert run(raw, *arguments, "--out", tmp_path / "none") == 1
+        said = capsys.readouterr().err
+        assert expected in said and said.count("\n") == 1, said
 
 
 def test_as_a_command(weights, tmp_path):
