@@ -14,6 +14,9 @@ from radiographs.prepared_folder import TABLE, read_folder
 from runtime import distributed
 from runtime.files import DataError
 
+LISTS = "ids", "stems", "spacing_sources"  # attributes of a data set with an item a radiograph
+ARRAYS = "sizes_px", "spacings_mm", "points_px", "points_network_px", "pictures"
+
 
 class RadiographDataset(Dataset):
     """One split of a processed folder; the pictures are held in memory as bytes, heatmaps are drawn where they are needed.
@@ -96,11 +99,21 @@ class RadiographDataset(Dataset):
                     "again: data_preprocessing.py --reference CHECKPOINT, of a network that was trained on the other folder"
                 )
         whole, parts = copy.copy(self), [self, *others]
-        for name in ("ids", "stems", "spacing_sources"):
+        for name in LISTS:
             setattr(whole, name, [item for part in parts for item in getattr(part, name)])
-        for name in ("sizes_px", "spacings_mm", "points_px", "points_network_px", "pictures"):
+        for name in ARRAYS:
             setattr(whole, name, np.concatenate([getattr(part, name) for part in parts]))
         return whole
+
+    def subset(self, indices: np.ndarray, split: str) -> "RadiographDataset":
+        """Some of these radiographs, as a split of another name."""
+        some = copy.copy(self)
+        some.split = split
+        for name in LISTS:
+            setattr(some, name, [getattr(self, name)[i] for i in indices])
+        for name in ARRAYS:
+            setattr(some, name, getattr(self, name)[indices])
+        return some
 
     def __len__(self) -> int:
         return len(self.ids)

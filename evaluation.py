@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from dataloader import RadiographDataset, same_profile
-from heatmap import decode_heatmaps, draw_heatmaps, rescale
+from heatmap import draw_heatmaps, fit_peaks, rescale
 from loss import ridge_loss
 from model import SCN
 from runtime import distributed
@@ -25,6 +25,7 @@ class Evaluation:
     loss: float  # mean over radiographs, without the ridge term
     points_network_px: np.ndarray  # (N, L, 2) as (x, y)
     peaks: np.ndarray  # (N, L) fitted heights of the heatmaps
+    covariances_px2: np.ndarray  # (N, L, 2, 2) of the Gaussians fitted to them, network-frame px²
 
 
 def network_of(state: dict, device: torch.device) -> SCN:
@@ -45,16 +46,16 @@ def forward(model: nn.Module, images: Tensor, spatial_factor: int, precision: st
         return model(images.contiguous(memory_format=torch.channels_last), spatial_factor)
 
 
-def find_landmarks(model: SCN, images: Tensor, size: int, precision: str) -> tuple[Tensor, Tensor, Tensor]:
+def find_landmarks(model: SCN, images: Tensor, size: int, precision: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Images (B, 1, network size, network size), seen at `size` px.
 
-    -> heatmaps (B, L, size, size), points (B, L, 2) as (x, y) network-frame px, and the heatmaps' fitted heights (B, L). The
-    spatial configuration keeps its grid at every resolution.
+    -> heatmaps (B, L, size, size), points (B, L, 2) as (x, y) network-frame px, and the heatmaps' fitted heights (B, L) and
+    covariances (B, L, 2, 2), network-frame px². The spatial configuration keeps its grid at every resolution.
     """
     network_size = images.shape[-1]
     heatmaps, _, _ = forward(model, shrink(images, size), model.spatial_factor * size // network_size, precision)
-    points, peaks = decode_heatmaps(heatmaps)
-    return heatmaps, rescale(points, network_size / size), peaks
+    points, peaks, covariances = fit_peaks(heatmaps)
+    return heatmaps, rescale(points, network_size / size), peaks, covariances * (network_size / size) ** 2
 
 
 @torch.no_grad()
@@ -65,19 +66,20 @@ def evaluate(model: SCN, loader: DataLoader, size: int, precision: str) -> Evalu
     """
     device = next(model.parameters()).device
     area = (loader.dataset.size / size) ** 2
-    losses, points, peaks = [], [], []
+    losses, points, peaks, covariances = [], [], [], []
     model.eval()
     data = loader.dataset
     for batch in loader:
         images, truth = (batch[name].to(device, non_blocking=True) for name in ("image", "points"))
-        heatmaps, predicted, heights = find_landmarks(model, images, size, precision)
+        heatmaps, predicted, heights, widths = find_landmarks(model, images, size, precision)
         targets = draw_heatmaps(rescale(truth, size / data.size), size, size, data.sigma * size / data.size)
         loss, _ = ridge_loss(heatmaps, targets, truth, [], 0, area)
         losses.append(loss.item() * len(heatmaps))
         points.extend(predicted.cpu().double().numpy())
         peaks.extend(heights.cpu().numpy())
-    losses, points, peaks = (distributed.gather(items) for items in (losses, points, peaks))
-    return Evaluation(sum(losses) / len(points), np.array(points), np.array(peaks))
+        covariances.extend(widths.cpu().double().numpy())
+    losses, *found = (distributed.gather(items) for items in (losses, points, peaks, covariances))
+    return Evaluation(sum(losses) / len(found[0]), *map(np.array, found))
 
 
 def fits(checkpoint: Path, state: dict, data: RadiographDataset) -> None:

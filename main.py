@@ -16,6 +16,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from augment import Augment
@@ -28,7 +29,8 @@ from runtime.device import PRECISIONS, choose_device
 from runtime.files import DataError
 from solver import Solver, test
 from training.check import check
-from training.runs import BEST, LAST, METRICS, PREVIOUS, RESULTS, list_runs, new_run, newest_run, working_in
+from training.folds import folder_of, pool, split_by
+from training.runs import BEST, HELD_OUT, LAST, METRICS, PREVIOUS, RESULTS, list_runs, new_run, newest_run, working_in
 
 
 @dataclass
@@ -44,7 +46,8 @@ class Settings:
     allow_seen: bool = False  # measure also on radiographs that the network was trained on or chosen by
     allow_missing: bool = False  # leave out radiographs that --split lists and that are not prepared
     resume: bool = False  # go on from the last.pt of the run
-    init: str = "weights/scn_synthetic.pt"  # checkpoint whose weights training starts from; blank: random ones
+    folds: int = 0  # 5: five networks, each without a fifth of train and valid, then one of them all; 0: valid chooses the epoch
+    init: str = "weights/scn_synthetic.pt"  # file, or run of a cross-validation, to start from; blank: random weights
     debug: bool = False  # draw the heatmaps of both components after every epoch, into the folder's debug/
 
     # Network: the published one, but for dropout
@@ -64,6 +67,8 @@ class Settings:
     beta2: float = 0.99  # of Adam: a short memory, since gradients are tiny at first and then grow fast
     gradient_clip: float = 1.0  # norm that longer gradients are cut to: a product of two maps yields very long ones; 0: none
     ridge: float = 1e-4  # lambda of the loss, on the squared weights (weight decay)
+    learn_sigma: float = 0.0  # penalty on the squared widths, px², of heatmaps that learn their widths; 0: all as prepared
+    anisotropic: bool = False  # with it: their length, breadth and direction
     averaging: float = 0.99  # decay per step of the averaged weights (EMA), which are the ones validated and tested; 0: none
     seed: int = 0  # of weights, order, augmentation and dropout
     device: str = "auto"  # auto, cpu or cuda
@@ -92,10 +97,20 @@ CHOICES = {
 
 
 CHECKED = 50  # radiographs of each split whose landmarks are looked for beside the hand before every training
+RESUMED = (LAST, PREVIOUS, folder_of(Path(), 1) / LAST)  # any of which a folder that can be gone on with holds
 NETWORK = ("channels", "levels", "spatial_kernel", "spatial_factor", "dropout")  # what SCN is built with
 POSITIVE = ("channels", "levels", "spatial_kernel", "spatial_factor", "batch_size", "learning_rate", "elastic_intervals")
 FRACTIONS = ("dropout", "beta1", "beta2", "averaging")
-NOT_NEGATIVE = ("processing", "warmup", "gradient_clip", "ridge", "seed", *(field.name for field in fields(Augment)))
+NOT_NEGATIVE = (
+    "folds",
+    "processing",
+    "warmup",
+    "gradient_clip",
+    "ridge",
+    "learn_sigma",
+    "seed",
+    *(field.name for field in fields(Augment)),
+)
 
 
 def read_settings(arguments: list[str] | None = None) -> Settings:
@@ -127,33 +142,61 @@ def run(settings: Settings) -> int:
         return show_runs(Path(settings.result or RESULTS))
     if settings.mode == "test":
         return measure(settings)
-    data = load_data(settings, ("train", "valid", settings.test_on))
-    findings = check([*data.values()], Augment.of(settings), limit=None if settings.mode == "check" else CHECKED)
+    data, more = load_data(settings, ("train", "valid", settings.test_on)), load_more(settings)
+    sets = data | {"train": data["train"].with_more(more)}
+    findings = check([*sets.values()], Augment.of(settings), limit=None if settings.mode == "check" else CHECKED)
     print("".join(f"check: {finding}\n" for finding in findings) or "check: nothing found\n", end="")
     if settings.mode == "check":
         return 1 if findings else 0
-    return train(settings, data)
-
-
-def train(settings: Settings, data: dict[str, RadiographDataset]) -> int:
-    """Train, and test the network of the best epoch."""
     result = run_folder(settings)
     with working_in(result) if distributed.FIRST else nullcontext():
-        loaders = {
-            "train": make_loader(data["train"], settings.batch_size, shuffle=True),
-            "valid": make_loader(data["valid"], settings.batch_size, share=True),
-        }
-        torch.manual_seed(settings.seed)
-        network = {name: getattr(settings, name) for name in NETWORK} | {"num_landmarks": data["train"].points_px.shape[1]}
-        solver = Solver(network, settings, result, loaders)
-        if settings.resume:
-            solver.resume()
-        elif settings.init:
-            solver.start_from(Path(settings.init))
-        solver.train()
-        if distributed.FIRST:
+        if settings.folds:
+            whole = data["train"].with_more([data["valid"]])
+            cross_validate(settings, result, whole, more)
+            solver = train(as_far_as(settings, result), result, whole.with_more(more))
+        else:
+            solver = train(settings, result, sets["train"], data["valid"])
+        if distributed.FIRST and not (settings.folds and settings.test_on != "test"):  # it was trained on those
             show_figures(solver.test(data[settings.test_on]), settings.test_on, result / BEST)
     return 0
+
+
+def train(settings: Settings, result: Path, data: RadiographDataset, valid: RadiographDataset | None = None) -> Solver:
+    """Train in a folder; `valid` chooses the epoch, without it the last one stays."""
+    loaders = {"train": make_loader(data, settings.batch_size, shuffle=True)}
+    if valid:
+        loaders["valid"] = make_loader(valid, settings.batch_size, share=True)
+    torch.manual_seed(settings.seed)
+    network = {name: getattr(settings, name) for name in NETWORK} | {"num_landmarks": data.points_px.shape[1]}
+    solver = Solver(network, settings, result, loaders)
+    if settings.resume:
+        solver.resume()
+    elif settings.init:
+        init = Path(settings.init)
+        solver.start_from(init / BEST if init.is_dir() else init)
+    solver.train()
+    return solver
+
+
+def as_far_as(settings: Settings, folder: Path) -> Settings:
+    """Settings that go on from what a folder holds, if they are to go on at all and it holds something."""
+    return replace(settings, resume=settings.resume and any((folder / name).exists() for name in (LAST, PREVIOUS)))
+
+
+def cross_validate(settings: Settings, result: Path, whole: RadiographDataset, more: list[RadiographDataset]) -> None:
+    """Train a network for each part of the radiographs, without that part, and measure it there."""
+    if distributed.WORLD > 1:
+        raise DataError(f"folds: expected one process, found {distributed.WORLD}; run without torchrun")
+    for k, (rest, held_out) in enumerate(split_by(whole, settings.folds), 1):
+        folder = folder_of(result, k)
+        print(f"fold {k} of {settings.folds}: {len(rest)} radiographs to train on, {len(held_out)} held out")
+        init = str(folder_of(Path(settings.init), k)) if Path(settings.init, BEST).exists() else settings.init
+        solver = train(as_far_as(replace(settings, init=init), folder), folder, rest.with_more(more))
+        show_figures(solver.test(held_out), HELD_OUT, folder / BEST)
+    figures = pool(result, whole, settings.folds)
+    of_folds = np.array(figures["ipe_px_of_folds"])
+    print(f"{len(whole)} radiographs out of fold: " + listed(figures))
+    print(f"IPE, mean and SD over folds: {of_folds.mean():.3f} ± {of_folds.std(ddof=1):.3f} px")
 
 
 def measure(settings: Settings) -> int:
@@ -180,22 +223,26 @@ def load_data(settings: Settings, splits: tuple[str, ...]) -> dict[str, Radiogra
     for split in dict.fromkeys(splits):
         data[split] = RadiographDataset(Path(settings.data), split, listed.get(split), settings.allow_missing)
         of = f" of {len(listed[split])} listed" if listed else ""
-        if split == "train" and settings.also:
-            more = [RadiographDataset(Path(folder.strip()), split) for folder in settings.also.split(",")]
-            data[split] = data[split].with_more(more)
-            of += f", {sum(map(len, more))} of them of {settings.also},"
         print(f"{split:5s} {len(data[split])}{of} radiographs of {data[split].size} x {data[split].size} px")
     return data
+
+
+def load_more(settings: Settings) -> list[RadiographDataset]:
+    """The training radiographs of other folders."""
+    more = [RadiographDataset(Path(folder.strip()), "train") for folder in settings.also.split(",") if settings.also]
+    for data in more:
+        print(f"also  {len(data)} radiographs of {data.folder}, to train on")
+    return more
 
 
 def run_folder(settings: Settings) -> Path:
     """The folder of a training: as told, or the next number, or to resume the newest one. Raises DataError."""
     if settings.resume:
-        return Path(settings.result or newest_run(LAST, PREVIOUS))
+        return Path(settings.result or newest_run(*RESUMED))
     if not settings.result:
         return new_run() if distributed.FIRST else RESULTS  # the other processes write nothing
     result = Path(settings.result)
-    for left in (result / name for name in (BEST, LAST, PREVIOUS)):
+    for left in (result / name for name in (BEST, *RESUMED)):
         if left.exists():
             raise DataError(f"{left}: an earlier run is there; go on with --resume, or choose another --result")
     return result
@@ -210,7 +257,11 @@ def show_runs(results: Path) -> int:
 
 
 def show_figures(figures: dict, split: str, checkpoint: Path) -> None:
-    print(f"{split} of {checkpoint}: " + ", ".join(f"{name} {value}" for name, value in figures.items()))
+    print(f"{split} of {checkpoint}: {listed(figures)}")
+
+
+def listed(figures: dict) -> str:
+    return ", ".join(f"{name} {value}" for name, value in figures.items())
 
 
 def show_settings(settings: Settings) -> None:

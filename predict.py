@@ -2,7 +2,7 @@
 
     python predict.py FILE_OR_FOLDER ... --weights weights/scn_hand.pt --out result/predict
 
-writes landmarks.csv (pixels of the radiograph, confidence, radius, flags), index.html and overlays/ to look at; with --format
+writes landmarks.csv (pixels of the radiograph, confidence, region, flags), index.html and overlays/ to look at; with --format
 also 3D Slicer markups, COCO keypoints and Parquet, with --measure also lengths and angles.
 
 An input may also be - (a list of files on standard input, one a line), @LIST.txt (such a list) or @TABLE.csv, a table with the
@@ -10,8 +10,9 @@ column "path" and others, which are carried into the outputs. The journal in the
 done: after an interruption the same command goes on, and ends with the same outputs. Processes under torchrun, or jobs with
 --shard 3/64, share the radiographs without talking; --merge then makes one set of outputs.
 
-radius: a landmark lies within it with a probability of 95 %, on average over radiographs like those that export.py measured
-radii on, if there were 19 of them or more; of n fewer ones, with n/(n + 1). It is no promise for radiographs of another kind.
+regions: a landmark lies within its ellipse (semi_major, semi_minor, angle from x towards y) with a probability of 95 %, on
+average over radiographs like those that export.py measured, if there were 19 of them or more; of n fewer ones, with n/(n + 1).
+It is no promise for radiographs of another kind.
 
 Hands are found anywhere in a radiograph, lying anyhow, left or right, bone bright or dark. The columns hand (1, 2, ... from left
 to right) and side say which one a row is of.
@@ -28,7 +29,7 @@ flags of radiographs:
   not a hand           there is little in the picture that looks like one: no landmark is to be relied on
   outline not found    plates, borders or a light box: the histogram of all of the picture was matched, so look twice
 COCO keypoints have the visibility 0 outside the picture, and 1 with another flag. measures.csv has the flags of the landmarks
-involved, and in plus_minus how far off a length or an angle is at most if each of these lies within its radius.
+involved, and in plus_minus how far off a length or an angle is at most if each of these lies within its region.
 """
 
 import argparse

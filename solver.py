@@ -26,6 +26,7 @@ from runtime.checkpoint import read_checkpoint, write_checkpoint
 from runtime.device import be_deterministic, choose_device, choose_precision
 from runtime.files import DataError, write_csv
 from training import figures, report
+from training.learned_widths import LearnedWidths
 from training.runs import BEST, LAST, METRICS, PREVIOUS
 from training.schedule import progress_after_epochs, schedule_factor, stage_sizes
 
@@ -43,7 +44,7 @@ class Solver:
     """
 
     def __init__(self, network: dict, settings, result: Path, loaders: dict[str, DataLoader]):
-        """network: what SCN is built with; loaders: of "train" and "valid"."""
+        """network: what SCN is built with; loaders: of "train" and maybe "valid", without which the last epoch is the best."""
         data = loaders["train"].dataset
         self.network, model = network, SCN(**network)
         self.settings, self.result, self.loaders = settings, result, loaders
@@ -63,8 +64,13 @@ class Solver:
         self.parallel = distributed.wrap(self.model)  # the same, with gradients averaged over processes
         self.average = copy.deepcopy(model) if settings.averaging else model  # the network that is validated and kept
         self.kernels = [weight for weight in model.parameters() if weight.ndim == 4]  # of convolutions, which the ridge is on
-        betas = (settings.beta1, settings.beta2)
-        self.optimizer = torch.optim.Adam(model.parameters(), settings.learning_rate, betas, fused=True)
+        landmarks = network["num_landmarks"]
+        if settings.learn_sigma and distributed.WORLD > 1:
+            raise DataError(f"learn_sigma: expected one process, found {distributed.WORLD}; run without torchrun")
+        self.widths = LearnedWidths(landmarks, data.sigma, settings.anisotropic).to(self.device) if settings.learn_sigma else None
+        betas, learnt = (settings.beta1, settings.beta2), [*model.parameters()]
+        learnt += [value for value in self.widths.parameters() if value.requires_grad] if self.widths else []
+        self.optimizer = torch.optim.Adam(learnt, settings.learning_rate, betas, fused=True)
         self.steps_at_size = 0
         self.curves_drawn = 0.0  # when, in seconds of time.perf_counter
         self.history: list[dict] = []  # one row per epoch done, as in metrics.csv
@@ -128,9 +134,14 @@ class Solver:
         images, points = self.augment(images, batch["points"][part], generator, part, len(batch["image"]))
         points = points.to(self.device, non_blocking=True)
         points_at_size = rescale(points, to_size)
-        targets = draw_heatmaps(points_at_size, size, size, self.sigma * to_size)
+        if self.widths:
+            targets = self.widths.draw(points_at_size, size, to_size)
+        else:
+            targets = draw_heatmaps(points_at_size, size, size, self.sigma * to_size)
         heatmaps, _, _ = forward(self.parallel, shrink(images, size), self.spatial_factor(size), self.precision)
         loss, parts = ridge_loss(heatmaps, targets, points_at_size, self.kernels, self.settings.ridge, share * (1 / to_size) ** 2)
+        if self.widths:
+            loss = loss + share * self.settings.learn_sigma * self.widths.penalty()
         self.optimizer.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip or math.inf)
@@ -168,7 +179,9 @@ class Solver:
             torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
 
     def validate(self, size: int) -> dict:
-        """Loss, IPE and Or of the (averaged) network on the validation radiographs."""
+        """Loss, IPE and Or of the (averaged) network on the validation radiographs, NaN where there are none."""
+        if "valid" not in self.loaders:
+            return dict.fromkeys(report.epoch_figures("valid", 0, np.zeros((1, 1))), math.nan)
         evaluation = evaluate(self.average, self.loaders["valid"], size, self.precision)
         truth = self.loaders["valid"].dataset.points_network_px
         return report.epoch_figures("valid", evaluation.loss, metrics.point_errors(evaluation.points_network_px, truth))
@@ -208,7 +221,7 @@ class Solver:
             "epoch": len(self.history),
             "valid_ipe_px": self.history[-1]["valid_ipe_px"],
             "seen": self.seen,
-        }
+        } | ({"sigmas_px": self.widths.deviations().tolist()} if self.widths else {})
 
     def training_state(self) -> dict:
         """What a run needs to go on."""
@@ -218,7 +231,7 @@ class Solver:
             "steps_at_size": self.steps_at_size,
             "history": self.history,
             "digests": self.digests,
-        }
+        } | ({"widths": self.widths.state_dict()} if self.widths else {})
 
     def start_from(self, path: Path) -> None:
         """Begin with the weights of a checkpoint; those made for another number of landmarks stay random. Raises DataError."""
@@ -229,7 +242,7 @@ class Solver:
         if len(fitting) <= len(own) / 2:
             raise DataError(f"{path}: is another network than the model settings ask for; use its settings, or a blank --init")
         for role, digests in state.get("seen", {}).items():
-            self.seen[role] += digests
+            self.seen[role] = self.seen.get(role, []) + digests
         self.model.load_state_dict(own | fitting)
         self.average.load_state_dict(own | fitting)
         print(f"starting from {path}" + (f"; random, because their shapes differ: {', '.join(anew)}" if anew else ""))
@@ -260,6 +273,8 @@ class Solver:
             raise DataError(f"{path}: made with other settings ({', '.join(changed)}); use the same, or another --result")
         self.average.load_state_dict(state["weights"])
         self.model.load_state_dict(state["model"])
+        if self.widths:
+            self.widths.load_state_dict(state["widths"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.steps_at_size, self.history = state["steps_at_size"], state["history"]
         self.precision, self.seen = state["precision"], state["seen"]
@@ -273,8 +288,9 @@ class Solver:
 
     @torch.no_grad()
     def debug(self, epoch: int, size: int) -> None:
-        """Draw the heatmaps of both components and their product for the first validation radiograph."""
-        image = shrink(next(iter(self.loaders["valid"]))["image"][:1].to(self.device), size)
+        """Draw the heatmaps of both components and their product for the first validation radiograph, or the first there is."""
+        image = self.loaders.get("valid", self.loaders["train"]).dataset[0]["image"]
+        image = shrink(image[None].to(self.device), size)
         heatmaps = forward(self.average, image, self.spatial_factor(size), self.precision)
         named = {
             name: stack[0].float().cpu().numpy() for name, stack in zip(("product", "local", "spatial"), heatmaps, strict=True)
@@ -285,7 +301,10 @@ class Solver:
 
 
 def rank(row: dict) -> float:
-    """What the best epoch has the least of: validation IPE, infinite where no validation radiograph has a landmark."""
+    """What the best epoch has the least of: validation IPE, infinite where no validation radiograph has a landmark.
+
+    Of equals the last is the best: so it is of a training without validation.
+    """
     return math.inf if math.isnan(row["valid_ipe_px"]) else row["valid_ipe_px"]
 
 

@@ -14,9 +14,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import metrics
-from experiments.common import read_errors, read_rows, table
+from experiments.common import read_errors, table
 from joints.hand import NAMES
 from runtime.command import exit_status
+from runtime.files import read_csv
 from training.figures import save
 
 WORST = 5  # radiographs that are named
@@ -89,7 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--resamples", type=int, default=10_000, help="draws of radiographs for the intervals")
     options = parser.parse_args(arguments)
     ids, px, mm = read_errors(options.results[0])
-    names = [row["name"] for row in read_rows(options.results[0] / "test_by_landmark.csv")]
+    names = [row["name"] for row in read_csv(options.results[0] / "test_by_landmark.csv")]
     runs = {str(folder): read_errors(folder)[1:] for folder in options.results}
     print(f"{len(ids)} radiographs, {int(np.isfinite(px).sum())} landmarks\n")
     print(table(["", "value", "95 % interval"], intervals(px, mm, options.resamples)), "\n")

@@ -1,5 +1,6 @@
 """Lengths of the bones of fingers and angles of their joints, from 37 landmarks, and how far off both may be."""
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -20,17 +21,18 @@ class Measure:
     landmarks: tuple[int, ...]  # that it is made of
 
 
-def lengths_and_angles(points: np.ndarray, radii: np.ndarray) -> list[Measure]:
-    """Of a hand's landmarks (37, 2) as (x, y) and their radii (37), in whichever unit both have.
+def lengths_and_angles(points: np.ndarray, ellipses: np.ndarray) -> list[Measure]:
+    """Of a hand's landmarks (37, 2) as (x, y) and the ellipses (37, 2, 2) that hold the truth, in whichever unit both have.
 
     Angles are degrees between two neighbouring bones, 0 where the finger is straight, positive where its end bends to the side of
     the thumb.
 
-    `plus_minus` is a bound: the true value is no farther off if each landmark involved lies within its radius. For a length that
-    is the sum of its two radii, for an angle what its two bones can turn, 180 where one may point anywhere. If each landmark lies
-    within its radius with probability p, all two of a length do with at least 2p - 1 and all three of an angle with at least
-    3p - 2, however their errors go together: 90 and 85 % for radii of 95 %, on average over radiographs as the radii are meant.
-    It is no standard deviation, and says nothing of an error in the pixel spacing. NaN where a radius is.
+    `plus_minus` is a bound: the true value is no farther off if each landmark involved lies within its ellipse. For a length that
+    is what its two ends can make it longer or shorter, for an angle what its two bones can turn, 180 where one may point
+    anywhere. If each landmark lies within its ellipse with probability p, all two of a length do with at least 2p - 1 and all
+    three of an angle with at least 3p - 2, however their errors go together: 90 and 85 % for ellipses of 95 %, on average over
+    radiographs as the ellipses are meant. It is no standard deviation, and says nothing of an error in the pixel spacing. NaN
+    where an ellipse is.
     """
     middle, thumb = points[RAYS["middle"][-1]] - points[RAYS["middle"][0]], points[RAYS["thumb"][0]] - points[RAYS["middle"][0]]
     thumb_side = np.sign(cross(middle, thumb))
@@ -38,12 +40,12 @@ def lengths_and_angles(points: np.ndarray, radii: np.ndarray) -> list[Measure]:
     for finger, ray in RAYS.items():
         bones = THUMB_BONES if finger == "thumb" else BONES
         vectors = np.diff(points[list(ray)], axis=0)
-        lengths = np.hypot(*vectors.T)
-        slack = radii[list(ray[:-1])] + radii[list(ray[1:])]
-        turns = np.array([largest_turn(length, off) for length, off in zip(lengths, slack)])
+        ends = list(pairwise(ray))
+        off = [largest_change(vector, ellipses[list(pair)]) for vector, pair in zip(vectors, ends)]
+        turns = [largest_turn(vector, ellipses[list(pair)]) for vector, pair in zip(vectors, ends)]
         measures += [
-            Measure(f"{finger} {bone}", "length", float(length), float(off), ends)
-            for bone, length, off, ends in zip(bones, lengths, slack, pairwise(ray))
+            Measure(f"{finger} {bone}", "length", float(np.hypot(*vector)), change, pair)
+            for bone, vector, change, pair in zip(bones, vectors, off, ends)
         ]
         joints = ("MCP", "IP") if finger == "thumb" else ("MCP", "PIP", "DIP")
         for i, joint in enumerate(joints):
@@ -54,11 +56,35 @@ def lengths_and_angles(points: np.ndarray, radii: np.ndarray) -> list[Measure]:
     return measures
 
 
-def largest_turn(length: float, slack: float) -> float:
-    """Degrees that a bone of some length can turn by, if one of its ends moves by up to `slack` against the other."""
-    if slack >= length:
-        return 180.0
-    return float(np.degrees(np.arcsin(slack / length)))
+def reach(directions: np.ndarray, ellipses: np.ndarray) -> np.ndarray:
+    """How far (n) a vector between two landmarks can reach in directions (n, 2) by its ends' moving in ellipses (2, 2, 2)."""
+    return np.sqrt(np.einsum("ni,eij,nj->ne", directions, ellipses, directions)).sum(1)
+
+
+def turned(vector: np.ndarray, degrees: np.ndarray) -> np.ndarray:
+    """The direction (2) of a vector, turned by degrees (n): (n, 2)."""
+    angles = np.arctan2(vector[1], vector[0]) + np.radians(degrees)
+    return np.stack([np.cos(angles), np.sin(angles)], -1)
+
+
+def largest_change(vector: np.ndarray, ellipses: np.ndarray) -> float:
+    """By how much the length of a vector can change: what it can lose along itself, or gain in any direction it can turn to."""
+    if not np.isfinite(ellipses).all():
+        return math.nan
+    directions = turned(vector, np.linspace(-90, 90, 721))
+    gain = (directions @ vector + reach(directions, ellipses)).max() - np.hypot(*vector)
+    return float(max(gain, reach(turned(vector, np.zeros(1)), ellipses)[0]))
+
+
+def largest_turn(vector: np.ndarray, ellipses: np.ndarray) -> float:
+    """Degrees that a vector can turn by, to either side, in steps of a twentieth: as far as it can reach across."""
+    if not np.isfinite(ellipses).all():
+        return math.nan
+    steps = np.linspace(0, 90, 1801)
+    turns = np.concatenate([steps, -steps])
+    short_of = np.hypot(*vector) * np.sin(np.radians(np.abs(turns)))
+    reached = np.abs(turns)[short_of <= reach(turned(vector, turns + 90), ellipses) + 1e-9].max()
+    return 180.0 if reached == 90 else float(reached) + (steps[1] if reached else 0)
 
 
 def cross(a: np.ndarray, b: np.ndarray) -> float:

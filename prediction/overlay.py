@@ -6,8 +6,10 @@ from PIL import Image, ImageDraw
 from joints.hand import NAMES, SKELETON
 from prediction.calibration import OUTSIDE
 from prediction.predictor import Prediction
+from prediction.regions import conjugate, semi_axes
 
 HEIGHT, WIDTH = 720, 720  # px that an overlay fits in
+RIM = 33  # points that an ellipse is drawn through
 GREYS = 252  # an overlay has a palette of so many greys and four colours: a third of the bytes of full colour
 GOOD, BAD, LINE, LETTERS = range(GREYS, 256)
 COLOURS = ((90, 220, 90), (255, 70, 60), (80, 150, 255), (255, 230, 120))
@@ -29,8 +31,8 @@ def base_picture(pixels: np.ndarray) -> Image.Image:
 def draw(base: Image.Image, hands: list[Prediction], extent: tuple[int, int], names: list[str], with_names: bool) -> Image.Image:
     """Landmarks and bones of the hands in a picture of a radiograph of `extent` px, and their flags along the upper edge.
 
-    Around landmarks with a flag lie their radii; one outside the picture is a cross where it was lost. Of several hands each has
-    its number and side beside it.
+    Around landmarks lie their regions, red where there is a flag; one outside the picture is a cross where it was lost. Of
+    several hands each has its number and side beside it.
     """
     picture = base.copy()
     picture.putpalette(PALETTE)
@@ -45,8 +47,16 @@ def draw(base: Image.Image, hands: list[Prediction], extent: tuple[int, int], na
     return picture
 
 
+def rim(ellipse: np.ndarray, most: float = np.inf) -> np.ndarray:
+    """Steps (RIM, 2) from a point to the rim of its ellipse (2, 2), no semi-axis longer than `most`; none of an unknown one."""
+    long, short, degrees = (np.nan_to_num(part) for part in semi_axes(ellipse))
+    around, turn = np.linspace(0, 2 * np.pi, RIM), np.radians(degrees)
+    steps = np.stack([min(long, most) * np.cos(around), min(short, most) * np.sin(around)], -1)
+    return steps @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+
+
 def draw_hand(pen: ImageDraw.ImageDraw, hand: Prediction, factor: np.ndarray, names: list[str], with_names: bool, most: int):
-    """One hand, in a picture resized by `factor` (x, y); no radius is drawn larger than `most` px."""
+    """One hand, in a picture resized by `factor` (x, y); no region is drawn larger than `most` px."""
     points = (hand.points_px + 0.5) * factor - 0.5
     if names == list(NAMES):
         for a, b in SKELETON:
@@ -57,10 +67,9 @@ def draw_hand(pen: ImageDraw.ImageDraw, hand: Prediction, factor: np.ndarray, na
             pen.line([x - 4, y - 4, x + 4, y + 4], fill=BAD, width=2)
             pen.line([x - 4, y + 4, x + 4, y - 4], fill=BAD, width=2)
             continue
-        pen.ellipse([x - 2, y - 2, x + 2, y + 2], fill=BAD if flags else GOOD)
-        if flags:
-            radius = min(np.nan_to_num(hand.radius_px[i]) * factor.mean(), most)
-            pen.ellipse([x - radius, y - radius, x + radius, y + radius], outline=BAD)
+        colour = BAD if flags else GOOD
+        pen.ellipse([x - 1, y - 1, x + 1, y + 1], fill=colour)
+        pen.polygon([*map(tuple, points[i] + rim(conjugate(np.diag(factor), hand.ellipse_px2[i]), most))], outline=colour)
         if with_names:
             pen.text((x + 4, y - 5), names[i], fill=LETTERS, font_size=9)
 

@@ -44,6 +44,11 @@ def write_csv(path: Path, rows: list[dict]) -> None:
     write_whole(path, text.getvalue().encode())
 
 
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def cell(value) -> str:
     if isinstance(value, str | int):
         return str(value)

@@ -22,13 +22,14 @@ def draw_curves(history: list[dict], path: Path) -> None:
     figure = Figure(figsize=(13, 4), layout="constrained")
     epochs = [row["epoch"] for row in history]
     changes = [row["epoch"] - 0.5 for before, row in pairwise(history) if before["size"] != row["size"]]
+    splits = [split for split in ("train", "valid") if any(np.isfinite(row[f"{split}_loss"]) for row in history)]
     panels = (
         ("loss", "loss", "log"),
         ("ipe_px", "IPE, network-frame px", "log"),
         ("or_10px", "Or at 10 px, landmarks a radiograph", "symlog"),
     )
     for axes, (key, label, scale) in zip(figure.subplots(1, 3), panels):
-        for split in ("train", "valid"):
+        for split in splits:
             axes.plot(epochs, [row[f"{split}_{key}"] for row in history], marker=".", label=split)
         for change in changes:
             axes.axvline(change, color="grey", linewidth=0.8, linestyle=":")

@@ -13,6 +13,7 @@ RESULTS = Path("result")  # where runs are numbered that are not told another pl
 LAST, BEST = "last.pt", "best.pt"  # to resume; of the least validation IPE
 PREVIOUS = "previous.pt"  # the last state but one, should last.pt be damaged
 METRICS = "metrics.csv"
+HELD_OUT, POOLED = "held_out", "out_of_fold"  # what the tables of one fold, and of all together, are called
 WEIGHTS = "weights.pt"  # that export.py makes of the best
 # settings that make no other network
 NOT_TRIED = {"mode", "result", "checkpoint", "resume", "test_on", "debug", "device", "allow_seen", "allow_missing"}
@@ -46,17 +47,17 @@ def working_in(folder: Path) -> Iterator[None]:
             folder.rmdir()
 
 
-def newest_with(*names: str, results: Path = RESULTS) -> Path | None:
+def newest_with(*names: str | Path, results: Path = RESULTS) -> Path | None:
     """The newest run that holds a file of one of these names."""
     runs = [path for path in numbered(results) if any((path / name).exists() for name in names)]
     return runs[-1] if runs else None
 
 
-def newest_run(*names: str, results: Path = RESULTS) -> Path:
+def newest_run(*names: str | Path, results: Path = RESULTS) -> Path:
     """The same. Raises DataError where there is none."""
     if run := newest_with(*names, results=results):
         return run
-    raise DataError(f"{results}: expected a run with {' or '.join(names)}, found none; train first, or name a folder")
+    raise DataError(f"{results}: expected a run with {' or '.join(map(str, names))}, found none; train first, or name a folder")
 
 
 def list_runs(results: Path, defaults: dict) -> list[str]:
@@ -71,7 +72,9 @@ def list_runs(results: Path, defaults: dict) -> list[str]:
             continue
         settings = {key: value for key, value in state["settings"].items() if key in defaults and key not in NOT_TRIED}
         differ = " ".join(f"--{key} {json.dumps(value)}" for key, value in settings.items() if value != defaults[key])
-        best = f"{folder.name:12s} {state['epoch']:5d} {state['valid_ipe_px']:10.3f}"
+        pooled = folder / f"{POOLED}.json"  # of a cross-validation, which has no other validation
+        valid = json.loads(pooled.read_text())["ipe_px"] if pooled.exists() else state["valid_ipe_px"]
+        best = f"{folder.name:12s} {state['epoch']:5d} {valid:10.3f}"
         tested = folder / "test.json"
         test = f"{json.loads(tested.read_text())['ipe_px']:.3f}" if tested.exists() else "-"
         lines.append(f"{best} {test:>8s}   {differ or 'the defaults'}")

@@ -1,0 +1,116 @@
+"""Cross-validation: parts that cover everything once, networks that have not seen what they are measured on."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import SMALL_RUN, SPLITS, rows_of
+
+import export
+from main import main
+from runtime.files import DataError
+from training.folds import parts
+
+HELD = [*SPLITS["train"], *SPLITS["valid"]]
+
+
+def cross_validated(capsys, data, result, *more) -> tuple[int, str]:
+    """Exit status of main.py, and all that it said."""
+    flags = ("--data", data, "--result", result, *SMALL_RUN, "--stages", "32x2", *more)
+    status = main([str(flag) for flag in flags])
+    return status, "".join(capsys.readouterr())
+
+
+def placed(rows) -> set[tuple]:
+    return {tuple(row[name] for name in ("image", "landmark", "true_x_px", "true_y_px", "x_px", "y_px", "peak")) for row in rows}
+
+
+def test_parts_cover_everything_once():
+    divided = parts(11, 3)
+    assert sorted(map(len, divided)) == [3, 4, 4]
+    assert np.array_equal(np.sort(np.concatenate(divided)), np.arange(11))
+    assert all(np.array_equal(one, same) for one, same in zip(divided, parts(11, 3)))
+    for folds in (1, 12):
+        with pytest.raises(DataError, match=f"expected 2 to 11, .* found {folds}"):
+            parts(11, folds)
+
+
+def test_every_radiograph_is_predicted_by_a_network_that_has_not_seen_it(data, tmp_path, capsys):
+    run = tmp_path / "run"
+    status, said = cross_validated(capsys, data, run, "--folds", 3)
+    assert status == 0, said
+    pooled = rows_of(run / "out_of_fold_landmarks.csv")
+    assert sorted({row["image"] for row in pooled}) == sorted(HELD)
+    digests = dict(zip(HELD, torch.load(run / "best.pt", weights_only=True)["seen"]["train"]))
+    of_folds = []
+    for k in (1, 2, 3):
+        held_out = {row["image"] for row in rows_of(run / f"fold_{k}" / "held_out_landmarks.csv")}
+        state = torch.load(run / f"fold_{k}" / "best.pt", weights_only=True)
+        assert state["epoch"] == 2  # the last: none is chosen
+        assert set(state["seen"]["train"]) == {digests[id] for id in HELD if id not in held_out}
+        of_folds += [json.loads((run / f"fold_{k}" / "held_out.json").read_text())["ipe_px"]]
+        assert placed(row for row in pooled if row["image"] in held_out) == placed(
+            rows_of(run / f"fold_{k}" / "held_out_landmarks.csv")
+        )
+    figures = json.loads((run / "out_of_fold.json").read_text())
+    assert figures["images"] == len(HELD) and figures["ipe_px_of_folds"] == of_folds
+    errors = [float(row["error_px"]) for row in pooled]
+    assert figures["ipe_px"] == pytest.approx(np.mean(errors), abs=1e-4)
+    assert f"{np.mean(of_folds):.3f} ± {np.std(of_folds, ddof=1):.3f} px" in said
+    assert json.loads((run / "test.json").read_text())["images"] == len(SPLITS["test"])
+    assert {row["valid_ipe_px"] for row in rows_of(run / "metrics.csv")} == {""}
+
+    export.export(run / "best.pt", None, run / "weights.pt", seed=0, steps=2)
+    made = torch.load(run / "weights.pt", weights_only=True)
+    assert made["held_out"] == {"radiographs": len(HELD), "folds": 3}
+    assert made["held_out_ipe_px"] == pytest.approx(figures["ipe_px"], abs=0.02)
+    assert f"exchangeable with the {len(HELD)} held-out ones" in capsys.readouterr().out
+    (run / "fold_1").rename(run / "other")
+    (run / "fold_2").rename(run / "fold_1")
+    (run / "other").rename(run / "fold_2")
+    with pytest.raises(DataError, match=r"fold_1/best\.pt: was trained on"):
+        export.export(run / "best.pt", None, run / "again.pt", seed=0, steps=2)
+
+
+def test_a_cross_validation_goes_on(data, tmp_path, capsys):
+    """Without the last fold's end and the network of all, it comes to the same numbers; with other settings it does not go on."""
+    flags = ("--folds", 2, "--test_on", "valid")
+    assert cross_validated(capsys, data, tmp_path / "whole", *flags)[0] == 0
+    status, said = cross_validated(capsys, data, tmp_path / "whole", *flags)
+    assert status == 1 and "an earlier run is there" in said
+    cut = tmp_path / "cut"
+    (tmp_path / "whole").rename(cut)
+    before = (cut / "out_of_fold_landmarks.csv").read_text(), torch.load(cut / "best.pt", weights_only=True)["weights"]
+    for name in (
+        "best.pt",
+        "last.pt",
+        "previous.pt",
+        "out_of_fold_landmarks.csv",
+        "fold_2/last.pt",
+        "fold_2/held_out_landmarks.csv",
+    ):
+        (cut / name).unlink()
+    (cut / "fold_2" / "previous.pt").rename(cut / "fold_2" / "last.pt")
+    status, said = cross_validated(capsys, data, cut, *flags, "--learning_rate", "1e-5", "--resume")
+    assert status == 1 and "fold_1/last.pt: made with other settings" in said
+    status, said = cross_validated(capsys, data, cut, *flags, "--resume")
+    assert status == 0 and "going on after epoch 1 of 2" in said, said
+    assert (cut / "out_of_fold_landmarks.csv").read_text() == before[0]
+    again = torch.load(cut / "best.pt", weights_only=True)["weights"]
+    assert all(torch.equal(before[1][name], again[name]) for name in again)
+    assert not (cut / "valid.json").exists()
+
+
+def test_folds_start_from_those_of_another_cross_validation(data, tmp_path, capsys):
+    """Each from its own, so that none has seen what it is measured on; and any run may start one."""
+    assert cross_validated(capsys, data, tmp_path / "plain", "--stages", "32x1")[0] == 0
+    first = ("--folds", 2, "--test_on", "valid", "--init", tmp_path / "plain" / "best.pt")
+    status, said = cross_validated(capsys, data, tmp_path / "leaky", *first)
+    assert status == 1 and "was trained on" in said  # the first run has seen what the folds hold out
+    still = ("--folds", 2, "--test_on", "valid", "--learning_rate", "1e-12", "--ridge", 0)
+    assert cross_validated(capsys, data, tmp_path / "one", *still[:4])[0] == 0
+    assert cross_validated(capsys, data, tmp_path / "two", *still, "--init", tmp_path / "one")[0] == 0
+    for name in ("fold_1/best.pt", "fold_2/best.pt", "best.pt"):
+        one, two = (torch.load(tmp_path / run / name, weights_only=True)["weights"] for run in ("one", "two"))
+        assert all(torch.allclose(one[key], two[key], atol=1e-6) for key in one), name

@@ -1,0 +1,47 @@
+"""Cross-validation: every radiograph of train and valid is predicted by a network that has not seen it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from dataloader import RadiographDataset
+from runtime.files import DataError, read_csv
+from training import report
+from training.runs import HELD_OUT, POOLED
+
+FOLDS_SEED = 0  # the parts are the same for every recipe and seed, so that these compare
+
+
+def folder_of(result: Path, fold: int) -> Path:
+    """Of the run of one fold, counted from 1."""
+    return result / f"fold_{fold}"
+
+
+def parts(count: int, folds: int) -> list[np.ndarray]:
+    """Indices below `count` in `folds` random parts, whose sizes differ by one at most. Raises DataError."""
+    if not 2 <= folds <= count:
+        raise DataError(f"folds: expected 2 to {count}, one radiograph of train and valid in each; found {folds}")
+    return [np.sort(part) for part in np.array_split(np.random.default_rng(FOLDS_SEED).permutation(count), folds)]
+
+
+def split_by(whole: RadiographDataset, folds: int) -> list[tuple[RadiographDataset, RadiographDataset]]:
+    """For each fold the radiographs to train on and those held out."""
+    everything = np.arange(len(whole))
+    return [
+        (whole.subset(np.setdiff1d(everything, part), "train"), whole.subset(part, HELD_OUT)) for part in parts(len(whole), folds)
+    ]
+
+
+def pool(result: Path, whole: RadiographDataset, folds: int) -> dict:
+    """Put the tables of all folds' held-out radiographs together, as those of one test; returns the figures."""
+    rows = [row for k in range(1, folds + 1) for row in read_csv(folder_of(result, k) / f"{HELD_OUT}_landmarks.csv")]
+    place = {id: i for i, id in enumerate(whole.ids)}
+    points = np.full(whole.points_px.shape, np.nan)
+    peaks = np.full(points.shape[:2], np.nan)
+    for row in rows:
+        at = place[row["image"]], int(row["landmark"])
+        points[at], peaks[at] = (float(row["x_px"]), float(row["y_px"])), float(row["peak"])
+    data = whole.subset(np.arange(len(whole)), POOLED)
+    of_folds = [json.loads((folder_of(result, k) / f"{HELD_OUT}.json").read_text())["ipe_px"] for k in range(1, folds + 1)]
+    return report.write_test(result, data, points, peaks, {"split": POOLED, "ipe_px_of_folds": of_folds})
