@@ -16,9 +16,11 @@ WEIGHTS=$PWD/weights/scn_hand.pt
 
 if [ "${DRY:-0}" = 1 ]; then
     export CUDA_VISIBLE_DEVICES=""
+    PATIENCE=20 # a processor may be busy with other things
     SIZES=64 BATCHES="2" LOADS=2 COPIES=3 PROCESSES="2" REPEATS=1 CHANNELS=8 DEVICE=cpu
     TRAIN="--init '' --channels 8 --levels 3 --spatial_kernel 5 --stages 64x2" PREPARE="--size 64" TESTS="tests/test_loss.py -n 1"
 else
+    PATIENCE=1
     SIZES=64,128,256 BATCHES="2 4 8 16 32" LOADS=1,2,4,8,16,32,64 COPIES=2000 PROCESSES="1 2 4 8" REPEATS=5 CHANNELS=64 DEVICE=cuda
     TRAIN="" PREPARE="" TESTS="tests"
 fi
@@ -27,7 +29,7 @@ part() { # TITLE SECONDS COMMAND: its output as a part of the report
     echo "## $1" | tee -a "$REPORT"
     printf '\n```\n' >> "$REPORT"
     local start=$SECONDS
-    timeout "$2" bash -c "$3" 2>&1 | tr '\r' '\n' | tail -n 60 | tee -a "$REPORT"
+    timeout $(($2 * PATIENCE)) bash -c "$3" 2>&1 | tr '\r' '\n' | tail -n 60 | tee -a "$REPORT"
     local status=${PIPESTATUS[0]}
     printf '```\n\n' >> "$REPORT"
     echo "$((SECONDS - start)) s, status $status" | tee -a "$REPORT"

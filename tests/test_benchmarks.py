@@ -8,11 +8,24 @@ import torch
 from conftest import LANDMARKS, ROOT, SMALL_RUN, SPLITS, make_raw
 
 import model
-from benchmarks import archive, compiled, drawing, growth, inference, loader, machine, preprocessing, step, time_to_accuracy
+from benchmarks import (
+    archive,
+    compiled,
+    drawing,
+    engines,
+    growth,
+    inference,
+    loader,
+    machine,
+    preprocessing,
+    step,
+    time_to_accuracy,
+)
 from benchmarks.step import make_step
 from experiments import common
 from main import read_settings
 from model import SCN
+from prediction.predictor import Predictor
 from radiographs.raw_folder import find_radiographs, read_points
 from runtime.checkpoint import read_checkpoint, write_checkpoint
 from runtime.command import cores
@@ -199,3 +212,14 @@ def test_compiled(capsys, monkeypatch):
     lines = run(compiled, capsys, "--sizes", 64, "--batches", "1,2", "--channels", 4, "--repeats", 1).splitlines()
     assert [line.split()[:3] for line in lines[2:]] == [["64", b, kind] for b in "12" for kind in ("forward", "training")]
     assert all(len(line.split()) == 5 for line in lines[2:]) and tried == ["default"] * 4
+
+
+def test_engines(prepared_small, weights, capsys, monkeypatch):
+    """The errors of each engine are those of its own heatmaps: one that sees nothing is far off."""
+    predictor = Predictor(weights)
+    blank = torch.zeros(1, LANDMARKS, predictor.size, predictor.size)
+    made = {"by torch": lambda picture: predictor.model(picture, predictor.spatial_factor)[0], "blind": lambda picture: blank}
+    monkeypatch.setattr(engines, "engines_of", lambda *_: made)
+    lines = run(engines, capsys, "--data", prepared_small, "--weights", weights).splitlines()
+    (_, sees, _, still), (_, blind, _, moved) = (numbers(line) for line in lines[-2:])
+    assert still == 0 and sees < blind / 3 and moved > 5
