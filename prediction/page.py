@@ -7,6 +7,7 @@ import base64
 import html
 import io
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -64,7 +65,8 @@ def write_pages(
 
     `content` gives what `card` gave, and the name. `flags` are those that occur, `errors` says of some of the `unread` files why.
     """
-    (out / "pages").mkdir(exist_ok=True)
+    shutil.rmtree(out / "pages", ignore_errors=True)  # there may have been more of them
+    (out / "pages").mkdir()
     write_whole(out / "pages" / "search.js", SEARCH.read_bytes())
     count, parts = max(1, -(-len(order) // CARDS)), -(-len(order) // ENTRIES)
     lines = [*errors, *([f"and {unread - len(errors)} more"] if unread > len(errors) else [])]
