@@ -17,6 +17,7 @@ from finder.network import Finder
 from finder.placement import support
 from joints.hand import NAMES
 from prediction.calibration import NO_HAND, NO_OUTLINE, UNLIKE_TRAINING, Calibration
+from prediction.engine import OnnxNetwork
 from prediction.regions import conjugate, semi_axes
 from radiographs.network_frame import hand_outline, outline_is_plausible, resize_square, to_8_bit
 from radiographs.reading import check_pixels, grey
@@ -94,8 +95,18 @@ class Predictor:
     `orientation` "keep" every picture is taken as one upright hand, bone bright, that fills it.
     """
 
-    def __init__(self, weights: Path | str | dict, device: str = "auto", orientation: str = "auto", precision: str = "auto"):
-        """`weights`: a file that export.py wrote, or what it holds. Raises DataError where it is another."""
+    def __init__(
+        self,
+        weights: Path | str | dict,
+        device: str = "auto",
+        orientation: str = "auto",
+        precision: str = "auto",
+        engine: Path | None = None,
+    ):
+        """`weights`: a file that export.py wrote, or what it holds; `engine`: an ONNX file of the same network, that computes.
+
+        Raises DataError where they are others.
+        """
         self.device = choose_device(device)
         state = weights if isinstance(weights, dict) else read_checkpoint(Path(weights), self.device)
         if not {"trust", "network"} <= state.keys():
@@ -105,7 +116,8 @@ class Predictor:
         self.size, self.network_size = state["size"], state["network_size"]
         profile = state["data"]["profile"]
         self.profile = None if profile is None else np.array(profile)
-        self.model = network_of(state, self.device)
+        network = network_of(state, self.device)
+        self.model = OnnxNetwork(engine, network) if engine else network
         self.spatial_factor = self.model.spatial_factor * self.size // self.network_size
         self.names = state["names"]
         self.calibration = Calibration.from_file({name: value.cpu().numpy() for name, value in state["trust"].items()})
