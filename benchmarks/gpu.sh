@@ -17,7 +17,7 @@ WEIGHTS=$PWD/weights/scn_hand.pt
 if [ "${DRY:-0}" = 1 ]; then
     export CUDA_VISIBLE_DEVICES=""
     PATIENCE=20 # a processor may be busy with other things
-    SIZES=64 BATCHES="2" LOADS=2 COPIES=3 PROCESSES="2" REPEATS=1 CHANNELS=8 DEVICE=cpu
+    SIZES=64 BATCHES="2" LOADS=2 COPIES=3 PROCESSES="1 2" REPEATS=1 CHANNELS=8 DEVICE=cpu
     TRAIN="--init '' --channels 8 --levels 3 --spatial_kernel 5 --stages 64x2" PREPARE="--size 64" TESTS="tests/test_loss.py -n 1"
 else
     PATIENCE=1

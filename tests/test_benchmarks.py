@@ -218,7 +218,10 @@ def test_engines(prepared_small, weights, capsys, monkeypatch):
     """The errors of each engine are those of its own heatmaps: one that sees nothing is far off."""
     predictor = Predictor(weights)
     blank = torch.zeros(1, LANDMARKS, predictor.size, predictor.size)
-    made = {"by torch": lambda picture: predictor.model(picture, predictor.spatial_factor)[0], "blind": lambda picture: blank}
+    made = {
+        "by torch": lambda picture: predictor.model(picture, predictor.spatial_factor)[0].detach(),
+        "blind": lambda picture: blank,
+    }
     monkeypatch.setattr(engines, "engines_of", lambda *_: made)
     lines = run(engines, capsys, "--data", prepared_small, "--weights", weights).splitlines()
     (_, sees, _, still), (_, blind, _, moved) = (numbers(line) for line in lines[-2:])
