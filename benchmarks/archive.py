@@ -28,6 +28,7 @@ from model import SCN
 from prediction.calibration import Calibration
 from runtime.checkpoint import write_checkpoint
 from runtime.command import exit_status
+from runtime.files import DataError
 
 LANDMARKS = 5
 NETWORK = {"num_landmarks": LANDMARKS, "channels": 8, "levels": 3, "spatial_kernel": 5}
@@ -119,6 +120,8 @@ def memory(files: Path, weights: Path, out: Path) -> str:
     held, kb = np.array(seen, float).T
     done = held / held.max() * count
     after = (done > WARM * count) & (done < count)
+    if after.sum() < 2:
+        raise DataError(f"--memory {count}: expected some looks while radiographs were predicted, found {after.sum()}; take more")
     slope = np.polyfit(done[after], kb[after], 1)[0] * 1024
     merging = kb[done >= count].max() - kb[after][-1] if (done >= count).any() else 0
     first, last, most = (kilobytes / 1024 for kilobytes in (kb[after][0], kb[after][-1], kb.max()))

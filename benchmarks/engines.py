@@ -63,6 +63,7 @@ def by_openvino(folder: Path) -> dict[str, Callable[[Tensor], Tensor]]:
     return found
 
 
+@torch.inference_mode()
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(

@@ -189,12 +189,13 @@ def test_time_to_accuracy(raw, capsys):
     assert float(whole[2]) > 1 and int(whole[3]) == 2 * LANDMARKS
 
 
-def test_archive(capsys):
+def test_archive(capsys, monkeypatch):
     """The memory of a real run; killing it and sharing it are tests of their own."""
-    said = run(archive, capsys, "--memory", 12)
-    assert said.startswith("12 files in ") and " bytes each; " in said
+    monkeypatch.setattr(archive, "LOOK_EVERY_S", 0.001)
+    said = run(archive, capsys, "--memory", 40)
+    assert said.startswith("40 files in ") and " bytes each; " in said
     count, _, first, last, *_, highest = numbers(said)
-    assert count == 12 and 100 < first <= last <= highest < 2000
+    assert count == 40 and 100 < first <= last <= highest < 2000
 
 
 def test_a_kill_that_costs_a_line_is_seen(tmp_path, monkeypatch):
