@@ -149,6 +149,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--memory", type=int, default=0, help="small pictures over which memory is watched")
     parser.add_argument("--work", type=Path, help="folder for all of it; none: a temporary one")
     options = parser.parse_args(arguments)
+    if options.work:
+        options.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.work) as folder:
         work = Path(folder)
         write_weights(work / "tiny.pt")
