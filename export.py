@@ -21,7 +21,6 @@ import metrics
 from dataloader import RadiographDataset, make_loader
 from evaluation import evaluate, fits, network_of, seen_radiographs
 from finder.training import STEPS, train_finder
-from joints.hand import names_of
 from prediction.calibration import COVERAGE, Calibration, promised
 from prediction.held_out import COPIES, HeldOut, calibration_of, hold_out
 from prediction.predictor import FITTED_HEIGHT, Predictor
@@ -77,7 +76,7 @@ def export(checkpoint: Path, folder: Path | None, out: Path, seed: int, also: Se
     made = {name: state[name] for name in KEPT if name in state} | {
         "weights": weights,
         "confidence": FITTED_HEIGHT,
-        "names": names_of(train.points_px),
+        "names": list(train.joint.names),
         "valid_ipe_px_half": figures["half"],
         "settings": {name: value for name, value in state["settings"].items() if name not in PLACES},
     }

@@ -210,7 +210,7 @@ def load_data(settings: Settings, splits: tuple[str, ...]) -> dict[str, Radiogra
     for split in dict.fromkeys(splits):
         data[split] = RadiographDataset(Path(settings.data), split, listed.get(split), settings.allow_missing)
         of = f" of {len(listed[split])} listed" if listed else ""
-        print(f"{split:5s} {len(data[split])}{of} radiographs of {data[split].size} x {data[split].size} px")
+        print(f"{split:5s} {len(data[split])}{of} radiographs of {data[split].frame[0]} x {data[split].frame[1]} px")
     return data
 
 

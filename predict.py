@@ -3,13 +3,13 @@
     python predict.py FILE_OR_FOLDER ... --weights weights/scn_hand.pt --out result/predict
 
 writes landmarks.csv (pixels of the radiograph, confidence, radius, flags), index.html and overlays/ to look at; with --format
-also 3D Slicer markups and COCO keypoints, with --measure also lengths and angles.
+also 3D Slicer markups and COCO keypoints, with --measure also the lengths and angles that the joint's description names.
 
 radius: a landmark lies within it with a probability of 95 %, on average over radiographs like those that export.py measured
 radii on, if there were 19 of them or more; of n fewer ones, with n/(n + 1). It is no promise for radiographs of another kind.
 
-Hands are found anywhere in a radiograph, lying anyhow, left or right, bone bright or dark. The columns hand (1, 2, ... from left
-to right) and side say which one a row is of.
+Hands, or other joints, are found anywhere in a radiograph, lying anyhow, left or right, bone bright or dark. The columns hand
+(1, 2, ... from left to right) and side say which one a row is of.
 
 flags of landmarks:
   doubtful             its heatmap is lower than on nearly all radiographs that export.py measured
@@ -20,7 +20,8 @@ flags of radiographs:
                        some landmark has that flag
   unlike the training radiographs
                        a quarter of its landmarks or distances has: look at each of them
-  not a hand           there is little in the picture that looks like one: no landmark is to be relied on
+  not a hand           there is little in the picture that looks like one: no landmark is to be relied on (of other joints: not a
+                       knee, as the joint is called)
   outline not found    plates, borders or a light box: the histogram of all of the picture was matched, so look twice
 COCO keypoints have the visibility 0 outside the picture, and 1 with another flag. measures.csv has the flags of the landmarks
 involved, and in plus_minus how far off a length or an angle is at most if each of these lies within its radius.
@@ -43,7 +44,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from joints.hand import NAMES
+from joints.description import Description
 from prediction.onnx_export import export_onnx
 from prediction.outputs import COLUMNS, MEASURE_COLUMNS, Coco, csv_lines, landmark_rows, measure_rows, write_slicer
 from prediction.overlay import Page, base_picture, draw
@@ -162,8 +163,8 @@ def predict_all(
 class Writer:
     """The files of one run of predict.py, in a folder of their own."""
 
-    def __init__(self, out: Path, formats: set[str], measure: bool, with_names: bool, names: list[str], stack: ExitStack):
-        self.out, self.formats, self.with_names, self.names = out, formats, with_names, names
+    def __init__(self, out: Path, formats: set[str], measure: bool, with_names: bool, joint: Description, stack: ExitStack):
+        self.out, self.formats, self.with_names, self.joint = out, formats, with_names, joint
         (out / "overlays").mkdir(parents=True, exist_ok=True)
         self.taken: set[str] = set()
         self.table = stack.enter_context(whole_file(out / "landmarks.csv"))
@@ -173,7 +174,7 @@ class Writer:
             self.measures.write(csv_lines([MEASURE_COLUMNS]))
         if "slicer" in formats:
             (out / "slicer").mkdir(exist_ok=True)
-        self.coco = Coco() if "coco" in formats else None
+        self.coco = Coco(joint) if "coco" in formats else None
         self.page = Page(out / "index.html")
 
     def plain_name(self, name: str) -> str:
@@ -189,15 +190,15 @@ class Writer:
     def add(self, item: Read, hands: list[Prediction]) -> None:
         plain = self.plain_name(item.name)
         for hand in hands:
-            self.table.write(csv_lines(landmark_rows(item.name, self.names, item.radiograph, hand)))
+            self.table.write(csv_lines(landmark_rows(item.name, self.joint, item.radiograph, hand)))
             if self.measures:
-                self.measures.write(csv_lines(measure_rows(item.name, item.radiograph, hand)))
+                self.measures.write(csv_lines(measure_rows(item.name, self.joint, item.radiograph, hand)))
             if "slicer" in self.formats:
                 ending = f"_hand_{hand.hand}" if len(hands) > 1 else ""
-                write_slicer(self.out / "slicer" / f"{plain}{ending}.mrk.json", self.names, item.radiograph, hand)
+                write_slicer(self.out / "slicer" / f"{plain}{ending}.mrk.json", self.joint, item.radiograph, hand)
         if self.coco:
             self.coco.add(item.name, item.extent, hands)
-        picture = draw(item.base, hands, item.extent, self.names, self.with_names)
+        picture = draw(item.base, hands, item.extent, self.joint, self.with_names)
         overlay = self.out / "overlays" / f"{plain}.png"
         try:
             picture.save(overlay, compress_level=1)
@@ -210,7 +211,7 @@ class Writer:
         self.page.write(errors)
         if self.coco:
             with whole_file(self.out / "coco.json") as file:
-                self.coco.write(file, self.names)
+                self.coco.write(file)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -221,8 +222,10 @@ def run(options: argparse.Namespace) -> int:
     if strange := there - {*OUTPUTS, *FOLDERS}:
         raise DataError(f"{options.out}: holds {sorted(strange)[0]}, which predict.py did not write; choose another --out")
     predictor = Predictor(options.weights, options.device, options.orientation, options.precision)
-    if options.measure and predictor.names != list(NAMES):
-        raise DataError(f"--measure: knows the 37 landmarks of a hand, and {options.weights} has {len(predictor.names)}")
+    if options.measure and not predictor.joint.measures:
+        raise DataError(
+            f"--measure: {options.weights} has nothing to measure; describe it in joint.json, and prepare and train with that"
+        )
     if options.orientation == "auto" and predictor.finder is None:
         print(f"{options.weights}: has no finder; every radiograph is taken as upright and filled by one joint")
     elif predictor.finder and not any(predictor.finder.canon.reflections):
@@ -239,7 +242,7 @@ def run(options: argparse.Namespace) -> int:
     flagged = done = 0
     with ExitStack() as stack:
         bar = stack.enter_context(tqdm(total=len(files), unit=" radiographs", disable=None))
-        writer = Writer(options.out, options.format, options.measure, options.names, predictor.names, stack)
+        writer = Writer(options.out, options.format, options.measure, options.names, predictor.joint, stack)
         for item, hands in predict_all(files, predictor, errors):
             writer.add(item, hands)
             flagged, done = flagged + any(hand.flags for hand in hands), done + 1

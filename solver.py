@@ -39,7 +39,8 @@ MAY_DIFFER |= {"allow_seen", "allow_missing"}
 class Solver:
     """Trains a model by the settings of main.py, and keeps RESULT/last.pt and RESULT/best.pt.
 
-    Sizes: `network_size` px is the frame of the prepared data, in which errors are given; an epoch works at `size` px.
+    Sizes, px of the longer side: `network_size` is that of the prepared data's frame, in which errors are given; an epoch works
+    at `size`.
     """
 
     def __init__(self, network: dict, settings, result: Path, loaders: dict[str, DataLoader]):
@@ -50,7 +51,7 @@ class Solver:
         self.data_settings, self.network_size, self.sigma = data.settings, data.size, data.sigma
         self.digests = {role: loader.dataset.digest() for role, loader in loaders.items()}
         self.seen = {role: loader.dataset.picture_digests() for role, loader in loaders.items()}
-        self.sizes = stage_sizes(settings.stages, data.size, settings.spatial_factor, 2 ** (settings.levels - 1), data.sigma)
+        self.sizes = stage_sizes(settings.stages, data.frame, settings.spatial_factor, 2 ** (settings.levels - 1), data.sigma)
         self.progress = progress_after_epochs(self.sizes, data.size)
         if settings.deterministic:
             be_deterministic()
@@ -128,8 +129,9 @@ class Solver:
         images, points = self.augment(images, batch["points"][part], generator, part, len(batch["image"]))
         points = points.to(self.device, non_blocking=True)
         points_at_size = rescale(points, to_size)
-        targets = draw_heatmaps(points_at_size, size, size, self.sigma * to_size)
-        heatmaps, _, _ = forward(self.parallel, shrink(images, size), self.spatial_factor(size), self.precision)
+        images = shrink(images, size)
+        targets = draw_heatmaps(points_at_size, *images.shape[-2:], self.sigma * to_size)
+        heatmaps, _, _ = forward(self.parallel, images, self.spatial_factor(size), self.precision)
         loss, parts = ridge_loss(heatmaps, targets, points_at_size, self.kernels, self.settings.ridge, share * (1 / to_size) ** 2)
         self.optimizer.zero_grad()
         loss.backward()
@@ -255,7 +257,8 @@ class Solver:
         was = state["settings"] | state["data"] | {"landmarks": state["network"]["num_landmarks"]}
         now = asdict(self.settings) | self.data_settings | {"landmarks": self.loaders["train"].dataset.points_px.shape[1]}
         changed = [key for key in was if key not in MAY_DIFFER and was[key] != now.get(key)]
-        changed = ["another reference" if key == "profile" else f"{key} {was[key]} -> {now.get(key)}" for key in changed]
+        words = {"profile": "another reference", "joint": "another description of the joint"}
+        changed = [words.get(key, f"{key} {was[key]} -> {now.get(key)}") for key in changed]
         other = sorted(role for role, digest in self.digests.items() if digest != state["digests"][role])
         changed += [f"other radiographs or landmarks in {role}" for role in other]
         if changed:

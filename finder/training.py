@@ -30,17 +30,17 @@ FINER = 3  # samples along each axis of a pixel
 
 @dataclass
 class Pool:
-    """Pictures to learn from, in frames of height 1 and their own width."""
+    """Pictures to learn from, in frames whose longer side is 1."""
 
     pictures: Tensor  # (N, 1, POOL_SIDE, POOL_SIDE) in [0, 1], stretched to a square
     points: Tensor  # (N, L, 2) from the middle of the frame, x to the right, y down
-    widths: Tensor  # (N,)
+    extents: Tensor  # (N, 2) width and height of the frames
 
 
 def make_pool(data: list[RadiographDataset], seed: int) -> Pool:
     """All pictures of some data sets, and processed copies."""
     rng = np.random.default_rng(seed)
-    pictures, points, widths = [], [], []
+    pictures, points, extents = [], [], []
     for one in data:
         reference = one.settings["profile"]
         reference = None if reference is None else np.array(reference)
@@ -49,10 +49,11 @@ def make_pool(data: list[RadiographDataset], seed: int) -> Pool:
             small = F.interpolate(torch.from_numpy(picture)[None, None].float(), (POOL_SIDE, POOL_SIDE), mode="area")
             small = small[0, 0].round().to(torch.uint8).numpy()
             pictures += [small, *(processed(small, reference, rng) for _ in range(PROCESSED))]
-            points += [((at + 0.5) / one.size - 0.5) * (width / height, 1)] * (1 + PROCESSED)
-            widths += [width / height] * (1 + PROCESSED)
+            extent = np.array([width, height]) / max(width, height)
+            points += [((at + 0.5) / one.frame[::-1] - 0.5) * extent] * (1 + PROCESSED)
+            extents += [extent] * (1 + PROCESSED)
     stacked = torch.from_numpy(np.stack(pictures))[:, None].float() / 255
-    return Pool(stacked, torch.from_numpy(np.stack(points)).float(), torch.tensor(widths, dtype=torch.float32))
+    return Pool(stacked, torch.from_numpy(np.stack(points)).float(), torch.from_numpy(np.stack(extents)).float())
 
 
 class Draw:
@@ -72,7 +73,7 @@ class Draw:
 
     def of(self, pool: Pool) -> tuple[Tensor, Tensor, Tensor]:
         chosen = torch.randint(len(pool.pictures), (self.count,), generator=self.generator)
-        return pool.pictures[chosen], pool.points[chosen], pool.widths[chosen]
+        return pool.pictures[chosen], pool.points[chosen], pool.extents[chosen]
 
 
 def spread(mask: Tensor) -> Tensor:
@@ -87,12 +88,11 @@ def similarity(draw: Draw, size: Tensor) -> Tensor:
     return torch.stack([cos * mirrored, -sin, sin * mirrored, cos], -1).reshape(-1, 2, 2) * (size * SIDE)[:, None, None]
 
 
-def warp(pictures: Tensor, widths: Tensor, matrix: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:
+def warp(pictures: Tensor, extents: Tensor, matrix: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:
     """Frames laid into squares of SIDE px, their middle at `middle` (B, 2) -> the squares, and how much of each px is covered."""
     at = (torch.arange(SIDE * FINER) + 0.5) / FINER - 0.5
     new = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1).reshape(1, -1, 2)
-    frame = torch.stack([widths, torch.ones_like(widths)], -1)[:, None]
-    old = (new - middle[:, None]) @ torch.linalg.inv(matrix).mT / frame * 2
+    old = (new - middle[:, None]) @ torch.linalg.inv(matrix).mT / extents[:, None] * 2
     grid = old.reshape(-1, SIDE * FINER, SIDE * FINER, 2)
     squares = F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
     covered = (grid.abs() <= 1).all(-1)[:, None].float()
@@ -133,16 +133,16 @@ def make_batch(pool: Pool, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     size = torch.where(two, size_of_first, size)
     room = (0.5 * (1 - size).abs() + 0.1)[:, None]  # a small hand lies anywhere in the frame, a large one partly beside it
     middle = torch.where(two[:, None], middle_of_first, (0.5 + draw.uniform(-1, 1, 2) * room) * SIDE - 0.5)
-    pictures, points, widths = draw.of(pool)
+    pictures, points, extents = draw.of(pool)
     matrix = similarity(draw, size)
-    squares, covered = warp(pictures, widths, matrix, middle)
+    squares, covered = warp(pictures, extents, matrix, middle)
     on = spread(draw.chance(0.3) & ~two)  # the frame's border goes on beside it
     squares = torch.where(on, squares, squares * covered + surround(draw, squares) * (1 - covered))
     points = points @ matrix.mT + middle[:, None]
 
-    pictures, others, widths = draw.of(pool)
+    pictures, others, extents = draw.of(pool)
     matrix = similarity(draw, size_of_second)
-    second, over = warp(pictures, widths, matrix, middle_of_second)
+    second, over = warp(pictures, extents, matrix, middle_of_second)
     over = over * spread(two)
     squares = squares * (1 - over) + second * over
     others = (others @ matrix.mT + middle_of_second[:, None]).masked_fill(~two[:, None, None], torch.nan)

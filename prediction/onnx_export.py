@@ -11,7 +11,7 @@ from runtime.files import DataError, write_whole
 
 
 class Heatmaps(nn.Module):
-    """Pictures (B, 1, size, size) in [-1, 1], prepared and upright -> heatmaps (B, landmarks, size, size)."""
+    """Pictures (B, 1, H, W) in [-1, 1], prepared and upright -> heatmaps (B, landmarks, H, W)."""
 
     def __init__(self, predictor: Predictor):
         super().__init__()
@@ -26,7 +26,7 @@ def export_onnx(predictor: Predictor, path: Path) -> None:
     """Write the file; any number of pictures may go in at once. Raises DataError."""
     if path.exists():
         raise DataError(f"{path}: is there already; remove it, or choose another name")
-    pictures = torch.zeros(2, 1, predictor.size, predictor.size)
+    pictures = torch.zeros(2, 1, *predictor.input_frame)
     batch = {0: torch.export.Dim("batch", min=1, max=4096)}
     content = io.BytesIO()
     try:
@@ -38,4 +38,5 @@ def export_onnx(predictor: Predictor, path: Path) -> None:
         raise DataError(f"ONNX: {error}; pip install onnx onnxscript") from error
     program.save(content)
     write_whole(path, content.getbuffer())
-    print(f"written to {path}: pictures (B, 1, {predictor.size}, {predictor.size}) in [-1, 1] -> heatmaps")
+    height, width = predictor.input_frame
+    print(f"written to {path}: pictures (B, 1, {height}, {width}) in [-1, 1] -> heatmaps")

@@ -112,11 +112,12 @@ def centre_near(picture: np.ndarray, point: np.ndarray, radius: int) -> np.ndarr
     [
         View.letterbox((200, 160), 64),
         View.letterbox((200, 160), 20),
-        View.whole((200, 160), 64),
+        View.whole((200, 160), (64, 64)),
+        View.whole((200, 160), (100, 128)),
         View.of_corners(np.array([[150.0, 10], [170, 190], [10, 20]]), (120, 90)),
         View.of_corners(np.array([[0.0, 200], [150, 190], [10, 5]]), (256, 256)),
     ],
-    ids=["letterbox", "coarse", "stretched", "turned and mirrored", "enlarged"],
+    ids=["letterbox", "coarse", "stretched", "stretched to a wide frame", "turned and mirrored", "enlarged"],
 )
 def test_dots_move_with_their_view(view):
     """To a twentieth of a pixel, whatever the view averages or interpolates."""

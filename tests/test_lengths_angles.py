@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from joints.hand import MEAN_SHAPE, NAMES, RAYS
+from joints.hand import HAND, MEAN_SHAPE, NAMES, RAYS
 from joints.lengths_angles import lengths_and_angles
 
 
@@ -10,12 +10,12 @@ def test_lengths_and_angles_by_hand():
     for number, ray in enumerate(RAYS.values()):  # upright, the thumb on the right
         points[list(ray)] = [(100 - 20 * number, 200 - 30 * k) for k in range(len(ray))]
     points[24] += (30, 0)  # the index finger's tip bends by 45 degrees to the right, the thumb's side
-    measures = {measure.name: measure.value for measure in lengths_and_angles(points, np.ones(37))}
+    measures = {measure.name: measure.value for measure in lengths_and_angles(HAND, points, np.ones(37))}
     assert len(measures) == 5 * 3 + 4 + 4 * 3 + 2
     assert measures["middle metacarpal"] == 30 and measures["thumb distal phalanx"] == 30
     assert measures["index distal phalanx"] == pytest.approx(30 * 2**0.5)
     assert measures["index DIP"] == pytest.approx(45) and measures["index PIP"] == 0
-    mirrored = {measure.name: measure.value for measure in lengths_and_angles(points * (-1, 1), np.ones(37))}
+    mirrored = {measure.name: measure.value for measure in lengths_and_angles(HAND, points * (-1, 1), np.ones(37))}
     assert mirrored == pytest.approx(measures)
 
 
@@ -23,12 +23,12 @@ def test_no_landmark_within_its_radius_makes_more_than_plus_minus():
     """Landmarks anywhere within their circles and on their rims: lengths and angles stay within, and lengths get there."""
     rng = np.random.default_rng(0)
     points, radii = MEAN_SHAPE * 100, rng.uniform(0.5, 6, 37)
-    before = lengths_and_angles(points, radii)
+    before = lengths_and_angles(HAND, points, radii)
     worst = np.zeros(len(before))
     for k in range(4000):
         way = rng.uniform(0, 2 * np.pi, 37)
         far = radii * (1 if k % 2 else rng.uniform(0, 1, 37))
-        after = lengths_and_angles(points + far[:, None] * np.stack([np.cos(way), np.sin(way)], 1), radii)
+        after = lengths_and_angles(HAND, points + far[:, None] * np.stack([np.cos(way), np.sin(way)], 1), radii)
         change = np.array([b.value - a.value for a, b in zip(before, after)])
         angles = np.array([a.kind == "angle" for a in before])
         worst = np.maximum(worst, np.abs(np.where(angles, (change + 180) % 360 - 180, change)))
@@ -43,7 +43,7 @@ def test_plus_minus_by_hand():
     points[list(RAYS["index"])] = [(0, 30 * k) for k in range(5)]
     radii = np.zeros(37)
     radii[[21, 22, 23]] = 5, 10, 25
-    by_name = {measure.name: measure for measure in lengths_and_angles(points, radii)}
+    by_name = {measure.name: measure for measure in lengths_and_angles(HAND, points, radii)}
     assert by_name["index proximal phalanx"].plus_minus == 15 and by_name["index proximal phalanx"].landmarks == (21, 22)
     first, second = np.degrees(np.arcsin(5 / 30)), 30  # of the metacarpal and of the proximal phalanx
     assert by_name["index MCP"].plus_minus == pytest.approx(first + second) and by_name["index MCP"].landmarks == (16, 21, 22)

@@ -37,8 +37,9 @@ def alike(sets: list[RadiographDataset]) -> Iterator[str]:
     """Nearly equal pictures in two splits: the same radiograph saved twice, or the same patient."""
     coarse = []
     for data in sets:
-        factor = data.size // COARSE
-        blocks = data.pictures[:, : COARSE * factor, : COARSE * factor].reshape(len(data), COARSE, factor, COARSE, factor)
+        rows, columns = (max(1, side // COARSE) for side in data.frame)
+        blocks = data.pictures[:, : COARSE * rows, : COARSE * columns]
+        blocks = blocks.reshape(len(data), blocks.shape[1] // rows, rows, blocks.shape[2] // columns, columns)
         flat = blocks.mean((2, 4), dtype=np.float32).reshape(len(data), -1)
         flat -= flat.mean(1, keepdims=True)
         coarse.append(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9))
@@ -53,7 +54,7 @@ def outside(sets: list[RadiographDataset], limit: int | None) -> Iterator[str]:
     for data in sets:
         for i, (picture, points) in enumerate(zip(data.pictures[:limit], data.points_network_px)):
             near = binary_dilation(hand_outline(picture), iterations=max(1, int(REACH * data.size)))
-            x, y = points[np.isfinite(points).all(1)].round().astype(int).clip(0, data.size - 1).T
+            x, y = points[np.isfinite(points).all(1)].round().astype(int).clip(0, np.array(data.frame[::-1]) - 1).T
             beside = ~near[y, x]
             if beside.size and beside.mean() > OUTSIDE_SHARE:
                 yield f"{name(data, i)}: {beside.sum()} of {beside.size} landmarks lie beside the hand; are they of this picture?"
@@ -86,7 +87,7 @@ def misread(sets: list[RadiographDataset]) -> Iterator[str]:
 def apart(data: RadiographDataset, augment: Augment) -> Iterator[str]:
     """Dots drawn at the landmarks, warped as training warps: they must land where the warped points say."""
     points = torch.from_numpy(data.points_network_px[:4]).float()
-    dots = draw_heatmaps(points, data.size, data.size, 3.0)
+    dots = draw_heatmaps(points, *data.frame, 3.0)
     generator = torch.Generator().manual_seed(0)
     still = Augment(**{**vars(augment), "intensity_scale": 0.0, "intensity_shift": 0.0})
     warped, moved = still(dots, points, generator)

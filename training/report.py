@@ -11,7 +11,6 @@ import torch
 
 import metrics
 from dataloader import RadiographDataset
-from joints.hand import names_of
 from runtime.files import DataError, write_csv, write_whole
 from training import figures
 
@@ -42,7 +41,7 @@ def write_test(folder: Path, data: RadiographDataset, points_network_px: np.ndar
     points_network_px (N, L, 2) as (x, y), peaks (N, L); `more` is added to SPLIT.json.
     """
     unit_mm, source = metrics.millimetres_per_pixel(
-        data.sizes_px, data.spacings_mm, data.points_px, data.size, data.spacing_sources
+        data.sizes_px, data.spacings_mm, data.points_px, data.frame, data.spacing_sources, data.joint.scale
     )
     truth = data.points_network_px
     errors_px = metrics.point_errors(points_network_px, truth)
@@ -68,7 +67,7 @@ def write_test(folder: Path, data: RadiographDataset, points_network_px: np.ndar
         for i in range(truth.shape[1])
     ]
     write_csv(folder / f"{split}_landmarks.csv", rows)
-    write_csv(folder / f"{split}_by_landmark.csv", metrics.landmark_table(errors_px, errors_mm, names_of(data.points_px)))
+    write_csv(folder / f"{split}_by_landmark.csv", metrics.landmark_table(errors_px, errors_mm, data.joint.names))
     figures.draw_cumulative_errors(errors_px, folder / f"{split}_errors.png")
     ipe = metrics.ipe(errors_px)
     ranked = [n for n in np.argsort(ipe) if np.isfinite(ipe[n])]

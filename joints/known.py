@@ -1,0 +1,27 @@
+"""Which joint landmarks are of: the one that is described with them, else one that ships, else none with a name."""
+
+import numpy as np
+
+from joints.description import Description
+from joints.hand import HAND, is_hand
+
+SHIPPED = {HAND: is_hand}  # each with what tells it by the shape of annotations (N, L, 2)
+
+
+def shaped_as(points: np.ndarray) -> Description | None:
+    """The joint that ships whose landmarks annotations (N, L, 2) are by their shape, whatever they are called."""
+    return next((joint for joint, is_its in SHIPPED.items() if is_its(points)), None)
+
+
+def joint_of(points: np.ndarray, stored: dict | None, source: str = "joint") -> Description:
+    """The joint that annotations (N, L, 2) are of; `stored` is its description in prepared data or weights. Raises DataError."""
+    if stored:
+        return Description.of_file(stored, source)
+    return shaped_as(points) or Description.numbered(points.shape[-2])
+
+
+def joint_called(names: list[str], stored: dict | None, source: str = "joint") -> Description:
+    """The joint of a weights file: its description, else the one that ships with these names. Raises DataError."""
+    if stored:
+        return Description.of_file(stored, source)
+    return next((joint for joint in SHIPPED if joint.names == tuple(names)), Description(tuple(names)))
