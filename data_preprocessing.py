@@ -110,7 +110,7 @@ def prepare(job: Job) -> dict:
 
     radiograph = read_radiograph(job.path)
     height, width = radiograph.pixels.shape
-    for reader, given_px in {None: job.points_px, **job.readings}.items():
+    for reader, given_px in {**job.readings, None: job.points_px}.items():
         outside = (given_px < -0.5) | (given_px > (width - 0.5, height - 0.5))
         if outside.any():
             landmark = int(outside.any(1).argmax())
@@ -413,8 +413,8 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
     for row in rows:
         if not row.get("outlined", True):
             print(
-                f"{found[row['id']][1]}: found no outline that can be a hand's, so all of its histogram is matched; "
-                f"crop it to the hand, or cover plates and borders"
+                f"{found[row['id']][1]}: found no outline that can be a limb's, so all of its histogram is matched; "
+                f"crop it to the joint, or cover plates and borders"
             )
     if errors := errors + more_errors:
         errors.append(f"{len(errors)} problems: {out} stays incomplete; correct them and run again")

@@ -102,7 +102,9 @@ def judged(made: dict, valid: RadiographDataset, seed: int) -> tuple[dict, HeldO
     if "finder" not in made:
         return made, held_out
     few, found = len(valid) < FEWEST, ~held_out.lost
-    if few or held_out.swapped[found].mean() > MOST_SWAPPED:
+    if valid.joint.laterality == "none":
+        print("finder: mirrored radiographs are not looked for (the joint's description says that it has no sides)")
+    elif valid.joint.laterality != "either" and (few or held_out.swapped[found].mean() > MOST_SWAPPED):
         reason = "too few validation radiographs to tell" if few else f"sides confused in {percent(held_out.swapped[found])}"
         print(f"finder: mirrored radiographs are not looked for ({reason})")
         made["finder"]["reflections"] = [False]

@@ -26,6 +26,7 @@ from runtime.checkpoint import read_checkpoint, write_checkpoint
 from runtime.device import be_deterministic, choose_device, choose_precision
 from runtime.files import DataError, write_csv
 from training import figures, report
+from training.forecast import Forecast
 from training.runs import BEST, LAST, METRICS, PREVIOUS
 from training.schedule import progress_after_epochs, schedule_factor, stage_sizes
 
@@ -33,7 +34,7 @@ CHECK_EVERY = 10  # steps between two looks at whether the loss is finite, for w
 CURVES_EVERY_S = 60  # seconds at least between two drawings of the curves, which take half a second
 # settings that may differ between a run and its continuation
 MAY_DIFFER = {"data", "also", "result", "mode", "checkpoint", "test_on", "resume", "init", "debug", "device", "deterministic"}
-MAY_DIFFER |= {"allow_seen", "allow_missing"}
+MAY_DIFFER |= {"allow_seen", "allow_missing", "auto"}
 
 
 class Solver:
@@ -68,6 +69,8 @@ class Solver:
         self.optimizer = torch.optim.Adam(model.parameters(), settings.learning_rate, betas, fused=True)
         self.steps_at_size = 0
         self.curves_drawn = 0.0  # when, in seconds of time.perf_counter
+        validated = len(loaders["valid"].dataset) if "valid" in loaders else 0
+        self.forecast = Forecast(len(data), validated)
         self.history: list[dict] = []  # one row per epoch done, as in metrics.csv
         print(f"device {self.device}, {self.precision}, {sum(p.numel() for p in model.parameters()):,} parameters")
 
@@ -110,6 +113,8 @@ class Solver:
             losses.append(loss * count / distributed.WORLD)  # this process's part of the sum over radiographs
             errors += [errors_px] if share else []
             bar.update(step_progress)
+            if said := self.forecast.after_step(self.progress[epoch - 1] + (i + 1) * step_progress):
+                tqdm.write(said)
             bar.set_postfix_str(f", epoch {epoch}")
         errors_px = np.array(distributed.gather([row for batch in errors for row in batch.cpu().numpy()]))
         loss = sum(distributed.gather([sum(losses).item()])) / len(errors_px)

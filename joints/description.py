@@ -57,8 +57,8 @@ class Description:
     names: tuple[str, ...]
     joint: str = ""  # what it is called; blank: not said
     skeleton: tuple[tuple[int, int], ...] = ()  # lines of an overlay
-    # the side that training radiographs show; either: of both; none: mirrored pictures are never taken for it
-    laterality: str = "either"
+    # the side that training radiographs show; either: of both; none: mirrored pictures are never taken for it; blank: not said
+    laterality: str = ""
     mirror: tuple[tuple[int, int], ...] = ()  # landmarks that are each other's mirror image
     scale: Scale | None = None
     measures: tuple[Defined, ...] = ()
@@ -77,7 +77,9 @@ class Description:
     def to_file(self) -> dict:
         """What `joint.json` holds."""
         called = [list(map(self.names.__getitem__, pair)) for pair in self.skeleton]
-        stored = {"joint": self.joint, "landmarks": list(self.names), "skeleton": called, "laterality": self.laterality}
+        stored = {"joint": self.joint, "landmarks": list(self.names), "skeleton": called}
+        if self.laterality:
+            stored["laterality"] = self.laterality
         stored["mirror"] = [[self.names[a], self.names[b]] for a, b in self.mirror]
         if self.scale:
             ends = [self.names[i] for i in self.scale.landmarks]
@@ -141,8 +143,8 @@ class Reader:
         joint = stored.get("joint", "")
         if not isinstance(joint, str):
             raise self.wrong("joint to be its name", joint)
-        laterality = stored.get("laterality", "either")
-        if laterality not in LATERALITIES:
+        laterality = stored.get("laterality", "")
+        if "laterality" in stored and laterality not in LATERALITIES:
             raise self.wrong(f"laterality to be one of {', '.join(LATERALITIES)}", laterality)
         skeleton = tuple(self.landmarks("skeleton", pair, (2,)) for pair in self.listed("skeleton"))
         mirror = tuple(self.landmarks("mirror", pair, (2,)) for pair in self.listed("mirror"))

@@ -164,7 +164,7 @@ def likeness_in_batches(off_px: float) -> float:
     pictures = torch.stack([torch.from_numpy(dots(points, (size, size), 3.0)) for points in at])[:, None].clamp(0, 1)
     widths = torch.tensor([0.7, 1.0, 0.8, 0.9])
     frame = ((torch.from_numpy(at + off_px).float() + 0.5) / size - 0.5) * torch.stack([widths, torch.ones(4)], -1)[:, None]
-    pool, generator = Pool(pictures, frame, widths), torch.Generator().manual_seed(0)
+    pool, generator = Pool(pictures, frame, torch.stack([widths, torch.ones(4)], -1)), torch.Generator().manual_seed(0)
     for _ in range(12):
         images, heatmaps = make_batch(pool, generator)
         assert images.shape == (8, 1, SIDE, SIDE) and heatmaps.shape == (8, 3, SIDE, SIDE)

@@ -12,7 +12,7 @@ import torch
 import metrics
 from dataloader import RadiographDataset
 from runtime.files import DataError, write_csv, write_whole
-from training import figures
+from training import figures, readers
 
 OUTLIER_RADIUS_PX = 10  # of the Or of each epoch, in the network frame
 EPOCH_HEADER = """\
@@ -36,7 +36,7 @@ def epoch_line(row: dict) -> str:
 
 
 def write_test(folder: Path, data: RadiographDataset, points_network_px: np.ndarray, peaks: np.ndarray, more: dict) -> dict:
-    """Compare predictions with a data set; write SPLIT.json, two tables, three pictures; return the figures.
+    """Compare predictions with a data set; write SPLIT.json, two or three tables, three pictures; return the figures.
 
     points_network_px (N, L, 2) as (x, y), peaks (N, L); `more` is added to SPLIT.json.
     """
@@ -50,6 +50,9 @@ def write_test(folder: Path, data: RadiographDataset, points_network_px: np.ndar
 
     split = data.split
     folder.mkdir(parents=True, exist_ok=True)
+    if len(data.readers) > 1:
+        result["readers"], rows = readers.compare(data, points_network_px, unit_mm)
+        write_csv(folder / f"{split}_readers.csv", rows)
     write_whole(folder / f"{split}.json", (json.dumps(result, indent=2) + "\n").encode())
     rows = [
         {
