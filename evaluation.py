@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from dataloader import RadiographDataset, first_other, same_profile
-from heatmap import decode_heatmaps, draw_heatmaps, rescale
+from heatmap import draw_heatmaps, fit_peaks, rescale
 from joints.known import joint_called
 from loss import ridge_loss
 from model import SCN
@@ -52,16 +52,16 @@ def forward(model: nn.Module, images: Tensor, spatial_factor: int, precision: st
         return model(images.contiguous(memory_format=torch.channels_last), spatial_factor)
 
 
-def find_landmarks(model: SCN, images: Tensor, size: int, precision: str) -> tuple[Tensor, Tensor, Tensor]:
+def find_landmarks(model: SCN, images: Tensor, size: int, precision: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Images (B, 1, height, width) of the network frame, seen with a longer side of `size` px.
 
-    -> heatmaps (B, L, H, W) of that size, points (B, L, 2) as (x, y) network-frame px, and the heatmaps' fitted heights (B, L).
-    The spatial configuration keeps its grid at every resolution.
+    -> heatmaps (B, L, H, W) of that size, points (B, L, 2) as (x, y) network-frame px, and the heatmaps' fitted heights (B, L)
+    and covariances (B, L, 2, 2), network-frame px². The spatial configuration keeps its grid at every resolution.
     """
     network_size = max(images.shape[-2:])
     heatmaps, _, _ = forward(model, shrink(images, size), model.spatial_factor * size // network_size, precision)
-    points, peaks = decode_heatmaps(heatmaps)
-    return heatmaps, rescale(points, network_size / size), peaks
+    points, peaks, covariances = fit_peaks(heatmaps)
+    return heatmaps, rescale(points, network_size / size), peaks, covariances * (network_size / size) ** 2
 
 
 @torch.no_grad()
@@ -77,7 +77,7 @@ def evaluate(model: SCN, loader: DataLoader, size: int, precision: str) -> Evalu
     data = loader.dataset
     for batch in loader:
         images, truth = (batch[name].to(device, non_blocking=True) for name in ("image", "points"))
-        heatmaps, predicted, heights = find_landmarks(model, images, size, precision)
+        heatmaps, predicted, heights, _ = find_landmarks(model, images, size, precision)
         targets = draw_heatmaps(rescale(truth, size / data.size), *heatmaps.shape[-2:], data.sigma * size / data.size)
         loss, _ = ridge_loss(heatmaps, targets, truth, [], 0, area)
         losses.append(loss.item() * len(heatmaps))

@@ -3,10 +3,10 @@
     python export.py                                      the newest run's best network -> weights.pt in its folder
     python export.py --checkpoint FILE --data FOLDER --out weights/own.pt
 
-The weights are kept in half precision. A finder is trained, which says where in a picture the joint lies and how. The validation
-radiographs, as they came and changed as those of other places differ, tell how far it and each landmark can be trusted, the
-training ones what shapes are plausible. Where sides are confused, mirrored radiographs are not looked for later. Test radiographs
-are not looked at.
+The weights are kept in half precision. A finder is trained, which says where in a picture the joint lies and how. Held-out
+radiographs, those of validation or all of a cross-validation, as they came and changed as those of other places differ, tell how
+far it and each landmark can be trusted; the training ones tell what shapes are plausible. Where sides are confused, mirrored
+radiographs are not looked for later. Test radiographs are not looked at.
 """
 
 import argparse
@@ -21,14 +21,16 @@ import metrics
 from dataloader import RadiographDataset, make_loader
 from evaluation import evaluate, fits, network_of, seen_radiographs
 from finder.training import STEPS, train_finder
-from prediction.calibration import COVERAGE, Calibration, promised
-from prediction.held_out import COPIES, HeldOut, calibration_of, hold_out
+from prediction.calibration import Calibration
+from prediction.held_out import COPIES, HeldOut, calibration_of, hold_out, together
 from prediction.predictor import FITTED_HEIGHT, Predictor
+from prediction.regions import COVERAGE, promised, semi_axes
 from radiographs.prepared_folder import read_split
 from runtime.checkpoint import read_checkpoint, write_checkpoint
 from runtime.command import exit_status
 from runtime.device import choose_device
 from runtime.files import DataError
+from training.folds import folder_of, split_by
 from training.runs import BEST, WEIGHTS, newest_run
 
 BATCH_SIZE = 2
@@ -37,18 +39,22 @@ FEWEST = 5  # validation radiographs that tell whether sides are confused
 MOST_SWAPPED, MOST_LOST = 0.05, 0.2  # of pictures that are held out
 TAKEN_AS_THEY_COME = "predict.py takes every picture as upright and filled, as the training radiographs are"
 PLACES = ("data", "also", "split", "result", "checkpoint", "init")  # of the settings, which tell of one machine's folders
+Judge = tuple[dict[str, torch.Tensor], RadiographDataset]  # weights, and radiographs that they have not seen
 KEPT = ("network", "size", "network_size", "precision", "data", "provenance", "epoch", "valid_ipe_px", "seen")
 
 
-def coverage_line(radii_px: np.ndarray, seen: np.ndarray) -> str:
-    """What radii (L) at full confidence promise, of landmarks that `seen` (L) validation radiographs show."""
+def coverage_line(calibration: Calibration, held_out: HeldOut) -> str:
+    """How large regions are on the held-out radiographs as they came, and what they promise."""
+    came = held_out.came
+    seen = np.isfinite(held_out.residuals_px[came]).all(-1).sum(0)
+    long, short, _ = semi_axes(calibration.regions.of(held_out.covariances_px2[came], held_out.confidence[came]))
+    area = np.nanmedian(np.pi * long * short)
     never, fewest = (seen == 0).sum(), seen[seen > 0].min(initial=seen.max())
     promise = f"{100 * COVERAGE:g} %" if promised(fewest) == COVERAGE else f"{fewest}/{fewest + 1} (few show it)"
     return (
-        f"radii: median {np.nanmedian(radii_px):.2f} px of the network frame at full confidence; each landmark of radiographs "
-        f"exchangeable with the {seen.max()} of validation lies within its own with a probability of at least {promise}, "
-        "on average over radiographs and over such validation sets"
-        + (f"; {never} landmarks that none of them shows have none" if never else "")
+        f"regions: median area {area:.2f} px² of the network's view; each landmark of radiographs exchangeable with the "
+        f"{seen.max()} held-out ones lies within its own with a probability of at least {promise}, on average over radiographs "
+        "and over such sets" + (f"; {never} landmarks that none of them shows have none" if never else "")
     )
 
 
@@ -62,22 +68,15 @@ def export(checkpoint: Path, folder: Path | None, out: Path, seed: int, also: Se
     listed = read_split(Path(split)) if split else {}
     train, valid = (RadiographDataset(folder, split, listed.get(split), allow_missing=True) for split in ("train", "valid"))
     fits(checkpoint, state, valid)
-    if ids := seen_radiographs(state, valid).get("train"):
-        raise DataError(f"{checkpoint}: was trained on {len(ids)} radiographs of valid ({', '.join(ids[:5])}); take others")
-    loader = make_loader(valid, BATCH_SIZE)
-    weights = {name: weight.half() for name, weight in state["weights"].items()}
-    figures = {}
-    for kind, values in (("single", state["weights"]), ("half", weights)):
-        network = network_of(state | {"weights": values}, torch.device("cpu"))
-        evaluation = evaluate(network, loader, state["size"], state["precision"])
-        ipe = metrics.mean_of_present(metrics.point_errors(evaluation.points_network_px, valid.points_network_px))
-        figures[kind] = float(ipe)
-    print("validation IPE, px: " + ", ".join(f"{value:.4f} in {kind} precision" for kind, value in figures.items()))
+    judges = judges_of(checkpoint, state, train, valid)
+    figures = {kind: mean_ipe(state, judges, half=kind == "half") for kind in ("single", "half")}
+    print("held-out IPE, px: " + ", ".join(f"{value:.4f} in {kind} precision" for kind, value in figures.items()))
     made = {name: state[name] for name in KEPT if name in state} | {
-        "weights": weights,
+        "weights": halved(state["weights"]),
         "confidence": FITTED_HEIGHT,
         "names": list(train.joint.names),
-        "valid_ipe_px_half": figures["half"],
+        "held_out_ipe_px": figures["half"],
+        "held_out": {"radiographs": sum(len(data) for _, data in judges), "folds": state["settings"].get("folds", 0)},
         "settings": {name: value for name, value in state["settings"].items() if name not in PLACES},
     }
     if train.points_px.shape[1] < FEWEST_LANDMARKS:
@@ -85,38 +84,75 @@ def export(checkpoint: Path, folder: Path | None, out: Path, seed: int, also: Se
     else:
         sets = [train, *(RadiographDataset(path, "train") for path in also)]
         made["finder"] = train_finder(sets, steps, seed, choose_device("auto"), state["precision"]).to_file()
-    made, held_out = judged(made, valid, seed)
-    calibration = calibration_of(train.points_px, held_out)
-    print(coverage_line(calibration.score_px, np.isfinite(held_out.errors_px[held_out.came]).sum(0)))
+    made, held_out = judged(made, judges, seed)
+    calibration = calibration_of(train.points_px, held_out, state["data"]["sigma"] ** 2)
+    print(coverage_line(calibration, held_out))
     made["trust"] = {name: torch.from_numpy(value) for name, value in calibration.to_file().items()}
     out.parent.mkdir(parents=True, exist_ok=True)
     write_checkpoint(out, made)
     print(f"written to {out}: {out.stat().st_size / 1e6:.1f} MB")
 
 
-def judged(made: dict, valid: RadiographDataset, seed: int) -> tuple[dict, HeldOut]:
-    """Weights without what does not hold on validation radiographs, reflections or all of the finder; what then holds."""
+def judges_of(checkpoint: Path, state: dict, train: RadiographDataset, valid: RadiographDataset) -> list[Judge]:
+    """What a network is judged by: itself on the validation radiographs, or its folds on what each has not seen.
+
+    Raises DataError where a network has seen some of them.
+    """
+    if folds := state["settings"].get("folds", 0):
+        paths = [folder_of(checkpoint.parent, k) / BEST for k in range(1, folds + 1)]
+        parts = [held_out for _, held_out in split_by(train.with_more([valid]), folds)]
+        states = [read_checkpoint(path) for path in paths]
+    else:
+        paths, parts, states = [checkpoint], [valid], [state]
+    for path, data, judge in zip(paths, parts, states):
+        if ids := seen_radiographs(judge, data).get("train"):
+            raise DataError(f"{path}: was trained on {len(ids)} radiographs of {data.split} ({', '.join(ids[:5])}); take others")
+    return [(judge["weights"], data) for judge, data in zip(states, parts)]
+
+
+def mean_ipe(state: dict, judges: list[Judge], half: bool) -> float:
+    """Over all held-out radiographs, px, with weights in half or single precision."""
+    errors = []
+    for weights, data in judges:
+        network = network_of(state | {"weights": halved(weights) if half else weights}, torch.device("cpu"))
+        evaluation = evaluate(network, make_loader(data, BATCH_SIZE), state["size"], state["precision"])
+        errors.append(metrics.point_errors(evaluation.points_network_px, data.points_network_px))
+    return float(metrics.mean_of_present(metrics.ipe(np.concatenate(errors))))
+
+
+def halved(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: weight.half() for name, weight in weights.items()}
+
+
+def all_held_out(made: dict, judges: list[Judge], seed: int) -> HeldOut:
+    return together([hold_out(Predictor(made | {"weights": halved(weights)}), data, seed) for weights, data in judges])
+
+
+def judged(made: dict, judges: list[Judge], seed: int) -> tuple[dict, HeldOut]:
+    """Weights without what does not hold on held-out radiographs, reflections or all of the finder; what then holds."""
+    count = sum(len(data) for _, data in judges)
     untrusted = Calibration.unknown(len(made["names"]))
     made["trust"] = {name: torch.from_numpy(value) for name, value in untrusted.to_file().items()}
-    held_out = hold_out(Predictor(made), valid, seed)
+    held_out = all_held_out(made, judges, seed)
     if "finder" not in made:
         return made, held_out
-    few, found = len(valid) < FEWEST, ~held_out.lost
-    if valid.joint.laterality == "none":
+    few, found = count < FEWEST, ~held_out.lost
+    laterality = judges[0][1].joint.laterality
+    if laterality == "none":
         print("finder: mirrored radiographs are not looked for (the joint's description says that it has no sides)")
-    elif valid.joint.laterality != "either" and (few or held_out.swapped[found].mean() > MOST_SWAPPED):
-        reason = "too few validation radiographs to tell" if few else f"sides confused in {percent(held_out.swapped[found])}"
+    elif laterality != "either" and (few or (found.any() and held_out.swapped[found].mean() > MOST_SWAPPED)):
+        reason = "too few held-out radiographs to tell" if few else f"sides confused in {percent(held_out.swapped[found])}"
         print(f"finder: mirrored radiographs are not looked for ({reason})")
         made["finder"]["reflections"] = [False]
-        held_out = hold_out(Predictor(made), valid, seed)
+        held_out = all_held_out(made, judges, seed)
     print(
-        f"finder: of {len(held_out.lost)} pictures, {len(valid)} validation radiographs and {COPIES} changed copies of each, "
+        f"finder: of {len(held_out.lost)} pictures, {count} held-out radiographs and {COPIES} changed copies of each, "
         f"{int((~held_out.lost).sum())} found"
     )
     if held_out.lost.mean() > MOST_LOST:
         print(f"finder: left out, since it is lost in {percent(held_out.lost)}; {TAKEN_AS_THEY_COME}")
         del made["finder"]
-        held_out = hold_out(Predictor(made), valid, seed)
+        held_out = all_held_out(made, judges, seed)
     return made, held_out
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 WINDOW_RADIUS = 2  # pixels each side of the highest one that the decoder fits: 5 x 5
 MOST_ABOVE = 2.0  # a fitted peak over its highest pixel: that of a Gaussian of 0.7 px between four pixels is 1.67
+WIDEST = 5.0  # px, standard deviation that a fit to so small a window is believed
 SMALLEST_SIGMA = 0.7  # px, of heatmaps that can be learnt and decoded
 FLOOR = 1e-3  # of the peak: pixels below it say nothing about the centre, and have no logarithm worth fitting
 
@@ -35,14 +36,33 @@ def draw_heatmaps(points: Tensor, height: int, width: int, sigma: float) -> Tens
     return vertical[..., :, None] * horizontal[..., None, :]
 
 
-def decode_heatmaps(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
-    """The sub-pixel centre and the height of each heatmap's highest peak.
+def draw_ellipses(points: Tensor, height: int, width: int, covariances: Tensor) -> Tensor:
+    """As `draw_heatmaps`, with Gaussians of any width and tilt: covariances (L, 2, 2) px² of points (..., L, 2)."""
+    present = points.isfinite().all(-1)
+    x, y = points.where(present[..., None], 0).split(1, dim=-1)
+    dx = torch.arange(width, device=points.device, dtype=points.dtype) - x
+    dy = torch.arange(height, device=points.device, dtype=points.dtype) - y
+    precision = torch.linalg.inv(covariances)[:, :, :, None, None]
+    square = precision[:, 0, 0] * dx[..., None, :] ** 2 + precision[:, 1, 1] * dy[..., :, None] ** 2
+    square = square + 2 * precision[:, 0, 1] * dx[..., None, :] * dy[..., :, None]
+    return torch.exp(-0.5 * square) * present[..., None, None]
 
-    heatmaps (..., H, W) -> (points (..., 2) as (x, y) px, heights (...)), both float32. They are those of a Gaussian, of any
-    width and tilt, fitted to the logarithm of the pixels around the highest one by least squares weighted with their
-    squared values (Guo, IEEE Signal Processing Magazine 28(5), 2011). The fit is exact on a Gaussian wherever its centre lies
-    between the pixels, and takes only pixels that exist, so the border adds no bias. Where the fit is no peak, the highest pixel
-    itself is returned: every heatmap has an answer, and a height <= 0 tells an empty one.
+
+def decode_heatmaps(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
+    """The sub-pixel centre and the height of each heatmap's highest peak: `fit_peaks` without its covariances."""
+    points, heights, _ = fit_peaks(heatmaps)
+    return points, heights
+
+
+def fit_peaks(heatmaps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The sub-pixel centre, the height and the covariance of each heatmap's highest peak.
+
+    heatmaps (..., H, W) -> (points (..., 2) as (x, y) px, heights (...), covariances (..., 2, 2) px²), all float32. They are
+    those of a Gaussian, of any width and tilt, fitted to the logarithm of the pixels around the highest one by least squares
+    weighted with their squared values (Guo, IEEE Signal Processing Magazine 28(5), 2011). The fit is exact on a Gaussian wherever
+    its centre lies between the pixels, and takes only pixels that exist, so the border adds no bias. Where the fit is no peak,
+    the highest pixel itself is returned, as wide as is believed of any: every heatmap has an answer, and a height <= 0 tells an
+    empty one.
     """
     *lead, height, width = heatmaps.shape
     flat = heatmaps.reshape(-1, height * width).float()
@@ -74,4 +94,8 @@ def decode_heatmaps(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     points = torch.stack([top_x, top_y], -1) + offset
     above = (a + 0.5 * (b * offset[:, 0] + c * offset[:, 1])).exp().clamp(1, MOST_ABOVE)
     heights = torch.where(is_peak, peaks * above, peaks).float()
-    return points.float().reshape(*lead, 2), heights.reshape(lead)
+    widest = WIDEST**2 * torch.eye(2, dtype=fit.dtype, device=flat.device)
+    covariances = torch.stack([-2 * f, e, e, -2 * d], -1).reshape(-1, 2, 2) / determinant[:, None, None]
+    size = covariances.diagonal(dim1=-2, dim2=-1).sum(-1)  # never less than the longer variance
+    covariances = torch.where((is_peak & (size < 2 * WIDEST**2))[:, None, None], covariances, widest)
+    return points.float().reshape(*lead, 2), heights.reshape(lead), covariances.float().reshape(*lead, 2, 2)

@@ -8,7 +8,9 @@ from torch import Tensor
 def ridge_loss(
     heatmaps: Tensor, targets: Tensor, points: Tensor, weights: Iterable[Tensor], ridge: float, pixel_area: float = 1.0
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Eq. (2) of Payer et al. (2019) without its sigma term: sum ||heatmap - target||^2 + ridge * sum ||weights||^2.
+    """Eq. (2) of Payer et al. (2019): sum ||heatmap - target||^2 + ridge * sum ||weights||^2.
+
+    Its sigma term is in training/learned_widths.py.
 
     heatmaps, targets (B, L, H, W); points (B, L, 2), NaN where missing: such a landmark adds nothing. The heatmap sum is
     averaged over the radiographs of the batch, and each of its pixels counts `pixel_area` px, so that a loss at half the

@@ -61,7 +61,7 @@ class Settings:
     allow_missing: bool = False  # leave out radiographs that --split lists and that are not prepared
     resume: bool = False  # go on from the last.pt of the run
     folds: int = 0  # 5: five networks, each without a fifth of train and valid, then one of them all; 0: valid chooses the epoch
-    init: str = "auto"  # checkpoint whose weights training starts from; blank: random; auto: weights/scn_synthetic.pt for hands
+    init: str = "auto"  # file, or run of a cross-validation, to start from; blank: random weights; auto: by the landmarks
     debug: bool = False  # draw the heatmaps of both components after every epoch, into the folder's debug/
 
     # Network: the published one, but for dropout
@@ -81,6 +81,8 @@ class Settings:
     beta2: float = 0.99  # of Adam: a short memory, since gradients are tiny at first and then grow fast
     gradient_clip: float = 1.0  # norm that longer gradients are cut to: a product of two maps yields very long ones; 0: none
     ridge: float = 1e-4  # lambda of the loss, on the squared weights (weight decay)
+    learn_sigma: float = 0.0  # penalty on the squared widths, px², of heatmaps that learn their widths; 0: all as prepared
+    anisotropic: bool = False  # with it: their length, breadth and direction
     averaging: float = 0.99  # decay per step of the averaged weights (EMA), which are the ones validated and tested; 0: none
     seed: int = 0  # of weights, order, augmentation and dropout
     device: str = "auto"  # auto, cpu or cuda
@@ -116,7 +118,16 @@ RESUMED = (LAST, PREVIOUS, folder_of(Path(), 1) / LAST)  # any of which a folder
 NETWORK = ("channels", "levels", "spatial_kernel", "spatial_factor", "dropout")  # what SCN is built with
 POSITIVE = ("channels", "levels", "spatial_kernel", "spatial_factor", "batch_size", "learning_rate", "elastic_intervals")
 FRACTIONS = ("dropout", "beta1", "beta2", "averaging")
-NOT_NEGATIVE = ("folds", "processing", "warmup", "gradient_clip", "ridge", "seed", *(field.name for field in fields(Augment)))
+NOT_NEGATIVE = (
+    "folds",
+    "processing",
+    "warmup",
+    "gradient_clip",
+    "ridge",
+    "learn_sigma",
+    "seed",
+    *(field.name for field in fields(Augment)),
+)
 
 
 def read_settings(arguments: list[str] | None = None) -> Settings:
@@ -195,7 +206,8 @@ def train(settings: Settings, result: Path, data: RadiographDataset, valid: Radi
     if settings.resume:
         solver.resume()
     elif settings.init:
-        solver.start_from(Path(settings.init))
+        init = Path(settings.init)
+        solver.start_from(init / BEST if init.is_dir() else init)
     solver.train()
     return solver
 
@@ -212,7 +224,8 @@ def cross_validate(settings: Settings, result: Path, whole: RadiographDataset, m
     for k, (rest, held_out) in enumerate(split_by(whole, settings.folds), 1):
         folder = folder_of(result, k)
         print(f"fold {k} of {settings.folds}: {len(rest)} radiographs to train on, {len(held_out)} held out")
-        solver = train(as_far_as(settings, folder), folder, rest.with_more(more))
+        init = str(folder_of(Path(settings.init), k)) if Path(settings.init, BEST).exists() else settings.init
+        solver = train(as_far_as(replace(settings, init=init), folder), folder, rest.with_more(more))
         show_figures(solver.test(held_out), HELD_OUT, folder / BEST)
     figures = pool(result, whole, settings.folds)
     of_folds = np.array(figures["ipe_px_of_folds"])

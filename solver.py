@@ -27,6 +27,7 @@ from runtime.device import be_deterministic, choose_device, choose_precision
 from runtime.files import DataError, write_csv
 from training import figures, report
 from training.forecast import Forecast
+from training.learned_widths import LearnedWidths
 from training.runs import BEST, LAST, METRICS, PREVIOUS
 from training.schedule import progress_after_epochs, schedule_factor, stage_sizes
 
@@ -65,8 +66,13 @@ class Solver:
         self.parallel = distributed.wrap(self.model)  # the same, with gradients averaged over processes
         self.average = copy.deepcopy(model) if settings.averaging else model  # the network that is validated and kept
         self.kernels = [weight for weight in model.parameters() if weight.ndim == 4]  # of convolutions, which the ridge is on
-        betas = (settings.beta1, settings.beta2)
-        self.optimizer = torch.optim.Adam(model.parameters(), settings.learning_rate, betas, fused=True)
+        landmarks = network["num_landmarks"]
+        if settings.learn_sigma and distributed.WORLD > 1:
+            raise DataError(f"learn_sigma: expected one process, found {distributed.WORLD}; run without torchrun")
+        self.widths = LearnedWidths(landmarks, data.sigma, settings.anisotropic).to(self.device) if settings.learn_sigma else None
+        betas, learnt = (settings.beta1, settings.beta2), [*model.parameters()]
+        learnt += [value for value in self.widths.parameters() if value.requires_grad] if self.widths else []
+        self.optimizer = torch.optim.Adam(learnt, settings.learning_rate, betas, fused=True)
         self.steps_at_size = 0
         self.curves_drawn = 0.0  # when, in seconds of time.perf_counter
         validated = len(loaders["valid"].dataset) if "valid" in loaders else 0
@@ -135,9 +141,14 @@ class Solver:
         points = points.to(self.device, non_blocking=True)
         points_at_size = rescale(points, to_size)
         images = shrink(images, size)
-        targets = draw_heatmaps(points_at_size, *images.shape[-2:], self.sigma * to_size)
+        if self.widths:
+            targets = self.widths.draw(points_at_size, images.shape[-2:], to_size)
+        else:
+            targets = draw_heatmaps(points_at_size, *images.shape[-2:], self.sigma * to_size)
         heatmaps, _, _ = forward(self.parallel, images, self.spatial_factor(size), self.precision)
         loss, parts = ridge_loss(heatmaps, targets, points_at_size, self.kernels, self.settings.ridge, share * (1 / to_size) ** 2)
+        if self.widths:
+            loss = loss + share * self.settings.learn_sigma * self.widths.penalty()
         self.optimizer.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip or math.inf)
@@ -217,7 +228,7 @@ class Solver:
             "epoch": len(self.history),
             "valid_ipe_px": self.history[-1]["valid_ipe_px"],
             "seen": self.seen,
-        }
+        } | ({"sigmas_px": self.widths.deviations().tolist()} if self.widths else {})
 
     def training_state(self) -> dict:
         """What a run needs to go on."""
@@ -227,7 +238,7 @@ class Solver:
             "steps_at_size": self.steps_at_size,
             "history": self.history,
             "digests": self.digests,
-        }
+        } | ({"widths": self.widths.state_dict()} if self.widths else {})
 
     def start_from(self, path: Path) -> None:
         """Begin with the weights of a checkpoint; those made for another number of landmarks stay random. Raises DataError."""
@@ -238,7 +249,7 @@ class Solver:
         if len(fitting) <= len(own) / 2:
             raise DataError(f"{path}: is another network than the model settings ask for; use its settings, or a blank --init")
         for role, digests in state.get("seen", {}).items():
-            self.seen[role] += digests
+            self.seen[role] = self.seen.get(role, []) + digests
         self.model.load_state_dict(own | fitting)
         self.average.load_state_dict(own | fitting)
         print(f"starting from {path}" + (f"; random, because their shapes differ: {', '.join(anew)}" if anew else ""))
@@ -270,6 +281,8 @@ class Solver:
             raise DataError(f"{path}: made with other settings ({', '.join(changed)}); use the same, or another --result")
         self.average.load_state_dict(state["weights"])
         self.model.load_state_dict(state["model"])
+        if self.widths:
+            self.widths.load_state_dict(state["widths"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.steps_at_size, self.history = state["steps_at_size"], state["history"]
         self.precision, self.seen = state["precision"], state["seen"]

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle
+from matplotlib.patches import Ellipse
 from PIL import Image
 
 from dataloader import to_input
@@ -20,6 +20,7 @@ from evaluation import forward, shrink
 from joints.hand import NAMES, RAYS
 from phantom.drawing import draw_hand
 from prediction.predictor import Prediction, Predictor
+from prediction.regions import semi_axes
 from radiographs.network_frame import resize_to, to_8_bit
 from runtime.command import exit_status
 from runtime.files import write_whole
@@ -66,15 +67,16 @@ def over(picture: np.ndarray, heatmap: np.ndarray) -> np.ndarray:
 
 
 def draw_landmarks(axes: Axes, picture: np.ndarray, found: Prediction, px: float) -> None:
-    """Every landmark with its radius, and its name beside the radiograph on a line of its own; `px` of the radiograph a px."""
+    """Every landmark with its region, and its name beside the radiograph on a line of its own; `px` of the radiograph a px."""
     rows, columns = picture.shape
     axes.imshow(picture, cmap="gray", aspect="auto")
     axes.set(xlim=(-NAMES_LEFT * px, columns + NAMES_RIGHT * px), ylim=(rows - 0.5, -0.5))
     axes.axis("off")
     for ray in RAYS.values():
         axes.plot(*found.points_px[list(ray)].T, color=colour_of(ray[-1]), linewidth=0.9, alpha=0.7)
-    for landmark, (point, radius) in enumerate(zip(found.points_px, found.radius_px)):
-        axes.add_patch(Circle(tuple(point), radius, fill=False, color=colour_of(landmark), linewidth=1.1))
+    for landmark, (point, long, short, degrees) in enumerate(zip(found.points_px, *semi_axes(found.ellipse_px2))):
+        ellipse = Ellipse(tuple(point), 2 * long, 2 * short, angle=degrees, fill=False, color=colour_of(landmark), linewidth=1.1)
+        axes.add_patch(ellipse)
         axes.plot(*point, ".", color=colour_of(landmark), markersize=4)
     down = np.argsort(found.points_px[:, 1]).tolist()
     for on_left, x, align in ((True, -GAP * px, "right"), (False, columns + GAP * px, "left")):

@@ -1,4 +1,4 @@
-"""The figures of docs/prediction.md: error, coverage of the radii, orientations recognised, flags, and the speed of inference.
+"""The figures of docs/prediction.md: error, coverage of the regions, orientations recognised, flags, and the speed of inference.
 
 python -m experiments.prediction --raw dataset --data dataset/processed --weights weights/scn_hand.pt --split test
 """
@@ -20,6 +20,7 @@ from experiments.common import table
 from experiments.non_hands import non_hands
 from heatmap import rescale
 from prediction.predictor import Prediction, Predictor
+from prediction.regions import mahalanobis, semi_axes
 from radiographs.raw_folder import find_radiographs
 from radiographs.reading import read_radiograph
 from runtime.command import exit_status
@@ -56,18 +57,21 @@ def turned_back(points: np.ndarray, turns: int, mirrored: bool, shape: tuple[int
 
 
 def report_accuracy(upright: list[Prediction], data: RadiographDataset) -> None:
-    """The IPE, and how many landmarks lie within their radius."""
+    """The IPE, how many landmarks lie within their regions, over all and of each landmark, and how large the regions are."""
     scale = data.size / data.sizes_px[:, None]  # (N, 1, 2) network-frame px per px
     points = np.array([one.points_px for one in upright])
-    radii = np.array([one.radius_px for one in upright])
+    ellipses = np.array([one.ellipse_px2 for one in upright])
     errors = metrics.point_errors(rescale(points, scale), data.points_network_px)
     print(f"{len(upright)} radiographs of {data.split}: IPE {metrics.mean_of_present(metrics.ipe(errors)):.4f} px")
-    errors_own_px = metrics.point_errors(points, data.points_px)
-    present = ~np.isnan(errors_own_px)
-    coverage = 100 * np.mean((errors_own_px <= radii)[present])
-    low, median, high = np.percentile(radii * np.sqrt(scale.prod(-1)), (10, 50, 90))
-    print(f"coverage: {coverage:.1f} % of {present.sum()} landmarks lie within their radius; ", end="")
-    print(f"median radius {median:.2f} px of the network frame, tenth to ninetieth percentile {low:.2f} to {high:.2f}")
+    distance = mahalanobis(data.points_px - points, ellipses)
+    inside = metrics.sdr(distance, 1, 0)
+    worst = int(np.nanargmin(inside))
+    count = np.isfinite(distance).sum()
+    print(f"coverage: {metrics.sdr(distance, 1):.1f} % of {count} landmarks lie within their region, ", end="")
+    print(f"{inside[worst]:.0f} % of those of landmark {worst}, the fewest; ", end="")
+    long, short, _ = semi_axes(ellipses)
+    low, median, high = np.nanpercentile(np.pi * long * short * scale.prod(-1), (10, 50, 90))
+    print(f"median area {median:.2f} px² of the network frame, tenth to ninetieth percentile {low:.2f} to {high:.2f}")
 
 
 def report_orientations(predictor: Predictor, pictures: list[np.ndarray], upright: list[Prediction]) -> None:

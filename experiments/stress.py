@@ -25,6 +25,7 @@ import metrics
 from experiments.common import some_of, table
 from prediction.calibration import NO_HAND, OUTSIDE
 from prediction.predictor import Prediction, Predictor
+from prediction.regions import mahalanobis
 from radiographs.processing import skin_outline
 from radiographs.raw_folder import COORDINATES, find_radiographs, read_points
 from radiographs.reading import is_radiograph, read_radiograph
@@ -37,7 +38,7 @@ FAR = 10  # px there, from which on a landmark is an outlier
 SKIN = 0.3  # of the way from the background to Otsu's threshold, where a hand's skin begins
 COPIES = ((30, 1.0), (-75, 1.0), (160, 1.0), (0, 0.6), (20, 0.5))  # degrees and sizes, of radiographs without landmarks
 HEADER = ["radiographs", "IPE, px", f"beyond {FAR} px, %", "not a hand, %", "wrong and not flagged, a radiograph"]
-HEADER += ["within radius, %"]
+HEADER += ["within region, %"]
 
 Change = Callable[[np.ndarray, np.random.Generator], "Changed"]
 
@@ -248,7 +249,7 @@ class Result:
     """What became of the radiographs under one condition."""
 
     errors_px: np.ndarray  # (N, L) in the frame of the unchanged radiographs, NaN where a landmark is no longer in the picture
-    within: np.ndarray  # (N, L) whether a landmark lay within its radius
+    within: np.ndarray  # (N, L) whether a landmark lay within its region
     rejected: np.ndarray  # (N,) whether a radiograph was called no hand
     flags: np.ndarray  # (N, L) texts: the flags of the landmarks
     hands: np.ndarray  # (N,) how many were found in a radiograph of one
@@ -284,7 +285,7 @@ def try_out(predictor: Predictor, change: Change, radiographs: list[tuple[np.nda
         truth, extent = points @ changed.matrix.T + changed.shift, np.array(changed.picture.shape[::-1])
         inside = ((truth >= -0.5) & (truth <= extent - 0.5)).all(1)
         errors_px = np.where(inside, errors_of(found, changed, points, picture.shape), np.nan)
-        within = np.linalg.norm(found.points_px - truth, axis=1) <= found.radius_px
+        within = mahalanobis(truth - found.points_px, found.ellipse_px2) <= 1
         columns.append((errors_px, within, NO_HAND in found.flags, found.landmark_flags, hands, found.evidence))
     return Result(*(np.array(column) for column in zip(*columns)))
 

@@ -1,6 +1,6 @@
-"""How far a prediction can be believed: radii that hold the truth, plausible shapes, and whether there is a hand at all.
+"""How far a prediction can be believed: regions that hold the truth, plausible shapes, and whether there is a hand at all.
 
-All of it is measured once by `export.py`, on training annotations and validation radiographs, and stored with the weights.
+All of it is measured once by `export.py`, on training annotations and held-out radiographs, and stored with the weights.
 """
 
 import math
@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from joints.shape import normalise
+from prediction.regions import Regions
 
-COVERAGE = 0.95  # of the radii
-LEAST_CONFIDENCE = 1e-3  # that radii are computed with: an empty heatmap has none
 NEIGHBOURS = 3  # nearest landmarks that each one's distances are watched to
 LENGTH_LIMIT = 5.0  # standard deviations of a log length from which on it is implausible
 LEAST_SD = 0.01  # of a log length: few training radiographs may agree by chance
@@ -24,7 +23,6 @@ OUTSIDE, DOUBTFUL, MISPLACED = "outside the picture", "doubtful", "misplaced"  #
 OF_RADIOGRAPHS = ("joints outside the picture", "doubtful joints", "implausible shape")  # that have some landmark with one
 NO_OUTLINE = "outline not found"  # of a radiograph whose whole histogram had to be matched, with all that lies beside the hand
 ALIEN = NO_HAND, UNLIKE_TRAINING = "not a hand", "unlike the training radiographs"  # of which no landmark can be trusted
-FILED_AS = {"score_px": "radius"}  # names in weights files, which keep those of the first ones
 ALIEN_SHARE = 0.25  # of the landmarks doubtful or of the lengths implausible: not what the network was trained on
 
 
@@ -32,7 +30,7 @@ ALIEN_SHARE = 0.25  # of the landmarks doubtful or of the lengths implausible: n
 class Calibration:
     """What is known of a network's landmarks (L)."""
 
-    score_px: np.ndarray  # (L,) network-frame px: quantile of errors times confidence, NaN for landmarks never seen
+    regions: Regions  # that hold the truth
     doubtful: np.ndarray  # (L,) confidence below which a landmark is doubtful
     pairs: np.ndarray  # (P, 2) landmarks whose distance is watched
     log_mean: np.ndarray  # (P,) of the logarithm of their distance over the hand's size
@@ -43,28 +41,21 @@ class Calibration:
     def unknown(cls, landmarks: int) -> "Calibration":
         """That of a network of which nothing is known yet."""
         none = np.zeros((0, 2), int), np.zeros(0), np.zeros(0)
-        return cls(np.full(landmarks, np.nan), np.zeros(landmarks), *none)
+        return cls(Regions(np.full((landmarks, 2, 2), np.nan), 1.0), np.zeros(landmarks), *none)
 
     @classmethod
     def from_file(cls, stored: dict[str, np.ndarray]) -> "Calibration":
         """From what a weights file holds under "trust"."""
-        filed = {name: FILED_AS.get(name, name) for name in cls.__annotations__}
-        return cls(**{name: stored[entry] for name, entry in filed.items() if entry in stored})
+        if "radius" in stored:  # of the time before there were ellipses
+            regions = Regions(np.eye(2) * stored["radius"][:, None, None] ** 2, math.nan)
+        else:
+            regions = Regions(stored["region_shape"], float(stored["region_target_px2"]))
+        return cls(regions, **{name: stored[name] for name in cls.__annotations__ if name in stored})
 
     def to_file(self) -> dict[str, np.ndarray]:
         """What a weights file holds under "trust"."""
-        return {FILED_AS.get(name, name): np.asarray(value) for name, value in vars(self).items()}
-
-    def radii_px(self, confidence: np.ndarray) -> np.ndarray:
-        """Radii (..., L), network-frame px: larger where confidence (..., L) is low, NaN for landmarks without calibration.
-
-        What they promise, for each landmark by itself: if a radiograph and the n validation radiographs that show the landmark
-        are exchangeable, the truth lies within the radius with a probability of at least `promised(n)`. That holds whatever
-        errors and confidences are like, but only on average: over radiographs and over validation sets, not for every
-        confidence, every group of patients, this one validation set, or all landmarks of a radiograph at once. Choosing the
-        network's epoch by the same validation radiographs makes radii slightly too small, which is not accounted for.
-        """
-        return self.score_px / np.maximum(confidence, LEAST_CONFIDENCE)
+        regions = {"region_shape": self.regions.shape, "region_target_px2": np.asarray(self.regions.target_px2)}
+        return regions | {name: np.asarray(value) for name, value in vars(self).items() if name != "regions"}
 
     def flags(
         self, points_px: np.ndarray, confidence: np.ndarray, extent: tuple[float, float], frame_px: float
@@ -116,34 +107,12 @@ def nearest_pairs(points: np.ndarray) -> np.ndarray:
     return np.array(sorted(pairs), int).reshape(-1, 2)
 
 
-def promised(count: int) -> float:
-    """The coverage that scores of `count` radiographs can promise: COVERAGE from 19 on, count / (count + 1) with fewer."""
-    return min(COVERAGE, count / (count + 1))
-
-
-def conformal_quantile(scores: np.ndarray, coverage: float) -> float:
-    """The split-conformal quantile: a further score, exchangeable with these, lies at or below it with probability `coverage`.
-
-    That is the ceil((n + 1) coverage)-th smallest of n scores. With too few of them it is the largest, and the probability
-    n / (n + 1). Both are lower bounds, and averages over draws of all n + 1 scores.
-    """
-    n = len(scores)
-    return float(np.sort(scores)[min(math.ceil((n + 1) * coverage), n) - 1])
-
-
-def calibrate(annotations: np.ndarray, errors: np.ndarray, confidence: np.ndarray) -> Calibration:
-    """Learn from training annotations (N, L, 2), isotropic, and from errors (M, L) px and confidence (M, L) of validation ones.
-
-    Radii are split-conformal for each landmark, with error times confidence as the score: `Calibration.radii_px` says what
-    they promise.
-    """
+def calibrate(annotations: np.ndarray, residuals: np.ndarray, confidence: np.ndarray, regions: Regions) -> Calibration:
+    """Learn from training annotations (N, L, 2), isotropic, and from held-out residuals (M, L, 2) and confidence (M, L)."""
     pairs = nearest_pairs(annotations)
     lengths = log_lengths(annotations, pairs)
-    scores = errors * np.maximum(confidence, LEAST_CONFIDENCE)  # as `radii_px` takes it, or failed heatmaps count for nothing
-    known = [column[~np.isnan(column)] for column in scores.T]
-    score_px = np.array([conformal_quantile(column, COVERAGE) if len(column) else np.nan for column in known])
-    doubtful = doubtful_below(np.where(np.isnan(errors), np.nan, confidence))
-    return Calibration(score_px, doubtful, pairs, np.nanmean(lengths, 0), np.maximum(np.nanstd(lengths, 0), LEAST_SD))
+    doubtful = doubtful_below(np.where(np.isnan(residuals).any(-1), np.nan, confidence))
+    return Calibration(regions, doubtful, pairs, np.nanmean(lengths, 0), np.maximum(np.nanstd(lengths, 0), LEAST_SD))
 
 
 def doubtful_below(confidence: np.ndarray) -> np.ndarray:

@@ -1,16 +1,17 @@
-"""Validation radiographs through all of prediction, as they came and changed: what radii, flags and finding are judged by.
+"""Held-out radiographs through all of prediction, as they came and changed: what regions, flags and finding are judged by.
 
 They come as they were prepared. Their copies are changed as other places' radiographs differ: turned, smaller, mirrored,
 processed by other equipment.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from dataloader import RadiographDataset
 from prediction.calibration import Calibration, calibrate
 from prediction.predictor import Predictor
+from prediction.regions import calibrate_regions, enlarged
 from radiographs.processing import processed
 from radiographs.view import View, sample
 
@@ -25,7 +26,8 @@ LOST = 0.1  # of the network's frame: where half of the landmarks are further of
 class HeldOut:
     """What was predicted of M pictures with L landmarks: all radiographs as they came, then all changed, COPIES times."""
 
-    errors_px: np.ndarray  # (M, L) px of the network's frame, NaN where a landmark is missing or beside the picture
+    residuals_px: np.ndarray  # (M, L, 2) px of the network's view, NaN where a landmark is missing or beside the picture
+    covariances_px2: np.ndarray  # (M, L, 2, 2) of the heatmaps
     confidence: np.ndarray  # (M, L)
     evidence: np.ndarray  # (M,)
     swapped: np.ndarray  # (M,) bool: taken for mirrored though it was not, or the other way round
@@ -70,21 +72,30 @@ def hold_out(predictor: Predictor, data: RadiographDataset, seed: int) -> HeldOu
             (hands,) = predictor.predict([picture])
             hand = max(hands, key=lambda hand: hand.evidence)
             inside = ((points >= -0.5) & (points <= np.array(picture.shape[::-1]) - 0.5)).all(1)
-            errors_px = np.where(inside, np.linalg.norm(hand.points_px - points, axis=1) / hand.px_per_network_px, np.nan)
-            lost = bool(np.nanmedian(errors_px) > LOST * predictor.network_size)
-            columns.append((errors_px, hand.confidence, hand.evidence, hand.mirrored != mirrored, lost, not copy))
+            residuals = (points - hand.points_px) @ np.linalg.inv(hand.matrix).T
+            residuals[~inside] = np.nan
+            lost = bool(np.nanmedian(np.linalg.norm(residuals, axis=1)) > LOST * predictor.network_size)
+            of_hand = hand.covariances_view_px2, hand.confidence, hand.evidence, hand.mirrored != mirrored
+            columns.append((residuals, *of_hand, lost, not copy))
     return HeldOut(*(np.array(column) for column in zip(*columns)))
 
 
-def calibration_of(annotations: np.ndarray, held_out: HeldOut) -> Calibration:
+def together(parts: list[HeldOut]) -> HeldOut:
+    """What the networks of a cross-validation predicted, each of its own held-out radiographs."""
+    return HeldOut(*(np.concatenate([getattr(part, entry.name) for part in parts]) for entry in fields(HeldOut)))
+
+
+def calibration_of(annotations: np.ndarray, held_out: HeldOut, target_px2: float) -> Calibration:
     """What training annotations (N, L, 2), isotropic, and held-out pictures say of a network's landmarks.
 
-    Radii are the larger ones of those that radiographs as they came call for, and those that their changed copies do.
+    Regions have the shape that radiographs as they came call for, and the larger size of theirs and of their changed copies'.
+    `target_px2` is the variance of the heatmaps that the network was trained for.
     """
     came = held_out.came
-    calibration = calibrate(annotations, held_out.errors_px[came], held_out.confidence[came])
+    residuals, covariances = held_out.residuals_px, held_out.covariances_px2
+    regions = calibrate_regions(residuals[came], covariances[came], target_px2)
+    if not came.all():
+        regions = enlarged(regions, residuals[~came], covariances[~came])
     least = EVIDENCE_SHARE * float(np.quantile(held_out.evidence, EVIDENCE_QUANTILE))
-    if came.all():
-        return replace(calibration, least_evidence=least)
-    copies = calibrate(annotations, held_out.errors_px[~came], held_out.confidence[~came])
-    return replace(calibration, score_px=np.fmax(calibration.score_px, copies.score_px), least_evidence=least)
+    calibration = calibrate(annotations, residuals[came], held_out.confidence[came], regions)
+    return replace(calibration, least_evidence=least)

@@ -12,11 +12,12 @@ from joints.description import Description
 from joints.lengths_angles import lengths_and_angles
 from prediction.calibration import OUTSIDE, UNLIKE_TRAINING
 from prediction.predictor import Prediction
+from prediction.regions import conjugate, semi_axes
 from radiographs.reading import Radiograph
 from runtime.files import cell, write_whole
 
-COLUMNS = ["image", "hand", "side", "landmark", "name", "x", "y", "confidence", "radius", "x_mm", "y_mm", "radius_mm"]
-COLUMNS += ["landmark_flags", "flags", "orientation", "spacing_from"]
+COLUMNS = ["image", "hand", "side", "landmark", "name", "x", "y", "confidence", "semi_major", "semi_minor", "angle"]
+COLUMNS += ["x_mm", "y_mm", "semi_major_mm", "semi_minor_mm", "landmark_flags", "flags", "orientation", "spacing_from"]
 MEASURE_COLUMNS = ["image", "hand", "side", "measure", "kind", "value", "unit", "plus_minus", "flags"]
 
 
@@ -37,16 +38,20 @@ def alien(joint: Description, prediction: Prediction) -> list[str]:
 
 
 def landmark_rows(name: str, joint: Description, radiograph: Radiograph, prediction: Prediction) -> list[list]:
-    """Rows of COLUMNS: pixels of the radiograph, and where the spacing is known millimetres from its first pixel's centre."""
+    """Rows of COLUMNS: pixels of the radiograph, and where the spacing is known millimetres from its first pixel's centre.
+
+    The region of a landmark is an ellipse; its angle is that of the long axis in the picture, from x towards y.
+    """
     spacing = np.array(radiograph.spacing_mm or (np.nan, np.nan))
     points_mm = prediction.points_px * spacing
-    radius_mm = prediction.radius_px * np.sqrt(spacing.prod())
+    long, short, degrees = semi_axes(prediction.ellipse_px2)
+    long_mm, short_mm, _ = semi_axes(conjugate(np.diag(spacing), prediction.ellipse_px2))
     more = ["; ".join(prediction.flags), prediction.orientation, radiograph.spacing_from]
     hand = safe(name), prediction.hand, prediction.side
     return [
         [
-            *(*hand, i, safe(joint.names[i]), *prediction.points_px[i], prediction.confidence[i], prediction.radius_px[i]),
-            *(*points_mm[i], radius_mm[i], prediction.landmark_flags[i], *more),
+            *(*hand, i, safe(joint.names[i]), *prediction.points_px[i], prediction.confidence[i], long[i], short[i], degrees[i]),
+            *(*points_mm[i], long_mm[i], short_mm[i], prediction.landmark_flags[i], *more),
         ]
         for i in range(len(joint.names))
     ]
@@ -55,12 +60,12 @@ def landmark_rows(name: str, joint: Description, radiograph: Radiograph, predict
 def measure_rows(name: str, joint: Description, radiograph: Radiograph, prediction: Prediction) -> list[list]:
     """Rows of MEASURE_COLUMNS: lengths in mm where the spacing is known, else in px; angles in degrees.
 
-    `plus_minus` is as in `lengths_and_angles`, a circle of pixels that are not square taken for the larger circle around it.
+    `plus_minus` is as in `lengths_and_angles`.
     `flags` are those of the landmarks involved, and that of a radiograph none of whose landmarks can be trusted.
     """
     unit, spacing = ("px", (1.0, 1.0)) if radiograph.spacing_mm is None else ("mm", radiograph.spacing_mm)
     rows, hand = [], (safe(name), prediction.hand, prediction.side)
-    for measure in lengths_and_angles(joint, prediction.points_px * spacing, prediction.radius_px * max(spacing)):
+    for measure in lengths_and_angles(joint, prediction.points_px * spacing, conjugate(np.diag(spacing), prediction.ellipse_px2)):
         flagged = [(joint.names[i], prediction.landmark_flags[i].replace("; ", ", ")) for i in measure.landmarks]
         flags = "; ".join([f"{landmark}: {flags}" for landmark, flags in flagged if flags] + alien(joint, prediction))
         one_unit = unit if measure.kind == "length" else "degrees"
@@ -75,12 +80,12 @@ def write_slicer(path: Path, joint: Description, radiograph: Radiograph, predict
     also know "missing", but the schema does not, and older ones refuse the whole file for it.
     """
     positions = prediction.points_px @ np.array(radiograph.steps_mm) + np.array(radiograph.origin_mm)
+    long, short, degrees = semi_axes(prediction.ellipse_px2)
     points = []
     for i, flags in enumerate(prediction.landmark_flags):
-        radius = f"radius {prediction.radius_px[i]:.1f} px" if np.isfinite(prediction.radius_px[i]) else "radius unknown"
-        said = "; ".join(
-            [f"confidence {prediction.confidence[i]:.2f}, {radius}", *([flags] if flags else []), *alien(joint, prediction)]
-        )
+        region = f"{long[i]:.1f} x {short[i]:.1f} px at {degrees[i]:.0f} degrees" if np.isfinite(long[i]) else "unknown"
+        known = [f"confidence {prediction.confidence[i]:.2f}, region {region}", *([flags] if flags else [])]
+        said = "; ".join(known + alien(joint, prediction))
         point = {"id": str(i + 1), "label": joint.names[i], "description": said}
         if OUTSIDE not in flags:
             point["position"] = [round(float(value), 4) for value in positions[i]]
@@ -96,7 +101,8 @@ class Coco:
     Visibility is 2 for a landmark without a flag, and 1 for a doubtful or misplaced one and for all of a radiograph that is not
     of the network's kind: labelled, but not to be relied on. It is 0, with x = y = 0 as COCO wants it, for a landmark outside the
     picture: its point says only at which edge it was lost, and a 1 would hand it on as a position. Box and number of keypoints
-    are those of the landmarks with 1 or 2.
+    are those of the landmarks with 1 or 2. "regions", which COCO does not know, has the long and short semi-axis (px) and the
+    angle (degrees) of each landmark's ellipse.
     """
 
     def __init__(self, joint: Description):
@@ -126,8 +132,10 @@ def annotation(joint: Description, hand: Prediction) -> dict:
     there_px = hand.points_px[np.array(visible) > 0]
     low, high = (there_px.min(0), there_px.max(0)) if len(there_px) else (np.zeros(2), np.zeros(2))
     box = [round(float(value), 2) for value in (*low, *(high - low))]
+    regions = zip(*semi_axes(hand.ellipse_px2))
     return (
         {"category_id": 1, "iscrowd": 0, "num_keypoints": len(there_px), "keypoints": keypoints, "bbox": box}
+        | {"regions": [[None if np.isnan(part) else round(float(part), 2) for part in region] for region in regions]}
         | {"area": round(box[2] * box[3], 2), "score": round(float(hand.confidence.mean()), 4)}
         | ({"attributes": {"side": hand.side}} if hand.side else {})
     )

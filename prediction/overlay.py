@@ -13,10 +13,12 @@ from PIL import Image, ImageDraw
 from joints.description import Description
 from prediction.calibration import OUTSIDE
 from prediction.predictor import Prediction
+from prediction.regions import conjugate, semi_axes
 from runtime.files import whole_file
 
 HEIGHT, WIDTH = 720, 720  # px that an overlay fits in
 THUMBNAIL = 240
+RIM = 33  # points that an ellipse is drawn through
 HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Landmarks</title><style>
 body{font:14px system-ui,sans-serif;margin:2em;background:#fafafa} main{display:flex;flex-wrap:wrap;gap:12px}
 a{width:240px;padding:8px;background:#fff;border:2px solid #ccc;border-radius:6px;color:#222;text-decoration:none;
@@ -47,8 +49,8 @@ def draw(
 ) -> Image.Image:
     """Landmarks and bones of the hands in a picture of a radiograph of `extent` px, and their flags along the upper edge.
 
-    Around landmarks with a flag lie their radii; one outside the picture is a cross where it was lost. Of several hands each has
-    its number and side beside it.
+    Around landmarks with a flag lie their regions; one outside the picture is a cross where it was lost. Of several hands each
+    has its number and side beside it.
     """
     picture = base.copy()
     picture.putpalette(PALETTE)
@@ -63,8 +65,16 @@ def draw(
     return picture
 
 
+def rim(ellipse: np.ndarray, most: float = np.inf) -> np.ndarray:
+    """Steps (RIM, 2) from a point to the rim of its ellipse (2, 2), no semi-axis longer than `most`; none of an unknown one."""
+    long, short, degrees = (np.nan_to_num(part) for part in semi_axes(ellipse))
+    around, turn = np.linspace(0, 2 * np.pi, RIM), np.radians(degrees)
+    steps = np.stack([min(long, most) * np.cos(around), min(short, most) * np.sin(around)], -1)
+    return steps @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+
+
 def draw_hand(pen: ImageDraw.ImageDraw, hand: Prediction, factor: np.ndarray, joint: Description, with_names: bool, most: int):
-    """One hand, in a picture resized by `factor` (x, y); no radius is drawn larger than `most` px."""
+    """One hand, in a picture resized by `factor` (x, y); no region is drawn larger than `most` px."""
     points = (hand.points_px + 0.5) * factor - 0.5
     for a, b in joint.skeleton:
         pen.line([*points[a], *points[b]], fill=LINE, width=1)
@@ -76,8 +86,7 @@ def draw_hand(pen: ImageDraw.ImageDraw, hand: Prediction, factor: np.ndarray, jo
             continue
         pen.ellipse([x - 2, y - 2, x + 2, y + 2], fill=BAD if flags else GOOD)
         if flags:
-            radius = min(np.nan_to_num(hand.radius_px[i]) * factor.mean(), most)
-            pen.ellipse([x - radius, y - radius, x + radius, y + radius], outline=BAD)
+            pen.polygon([*map(tuple, points[i] + rim(conjugate(np.diag(factor), hand.ellipse_px2[i]), most))], outline=BAD)
         if with_names:
             pen.text((x + 4, y - 5), joint.names[i], fill=LETTERS, font_size=9)
 

@@ -17,6 +17,7 @@ from finder.network import Finder
 from finder.placement import support
 from joints.known import joint_called
 from prediction.calibration import NO_OUTLINE, UNLIKE_TRAINING, Calibration
+from prediction.regions import conjugate, semi_axes
 from radiographs.network_frame import at_size, hand_outline, outline_is_plausible, resize_to, to_8_bit
 from radiographs.reading import check_pixels, grey
 from radiographs.view import View, sample
@@ -38,7 +39,7 @@ class Prediction:
 
     points_px: np.ndarray  # (L, 2) as (x, y)
     confidence: np.ndarray  # (L,) height of the heatmap's peak, about 0 to 1
-    radius_px: np.ndarray  # (L,) of circles that hold the truth: `Calibration.radii_px` says how often
+    ellipse_px2: np.ndarray  # (L, 2, 2): the truth t is held to have (t - p)ᵀ ellipse⁻¹ (t - p) <= 1; `Regions.of` says how often
     flags: list[str]  # what is wrong with the radiograph
     landmark_flags: list[str]  # (L) what is wrong with each landmark
     orientation: str = "upright"  # how it lies in the radiograph
@@ -46,7 +47,13 @@ class Prediction:
     side: str = ""  # left or right; blank for other joints
     hand: int = 1  # its number in the radiograph, from left to right
     evidence: float = 1.0  # 0 to 1: how much there is of the joint
-    px_per_network_px: float = 1.0  # px of the radiograph a px of the network's frame
+    matrix: np.ndarray = field(default_factory=lambda: np.eye(2))  # takes steps in the network's view to steps in the radiograph
+    covariances_view_px2: np.ndarray = field(default_factory=lambda: np.empty(0))  # (L, 2, 2) of the heatmaps, in that view
+
+    @property
+    def radius_px(self) -> np.ndarray:
+        """(L,) of the circles around the ellipses: their long semi-axes."""
+        return semi_axes(self.ellipse_px2)[0]
 
 
 @dataclass
@@ -60,6 +67,7 @@ class Look:
     outlined: bool = True
     points_view_px: np.ndarray = field(default_factory=lambda: np.empty(0))  # (L, 2)
     confidence: np.ndarray = field(default_factory=lambda: np.empty(0))  # (L,)
+    covariances_view_px2: np.ndarray = field(default_factory=lambda: np.empty(0))  # (L, 2, 2)
     evidence: float = 0.0  # of the joint, once all looks are done
 
     @property
@@ -145,11 +153,12 @@ class Predictor:
         outlines = [None if self.profile is None else hand_outline(one) for one in frames]
         prepared = np.stack([to_8_bit(one, self.profile, outline) for one, outline in zip(frames, outlines)])
         images = to_input(prepared)[:, None].to(self.device)
-        heatmaps, points, heights = find_landmarks(self.model, images, self.size, self.precision)
+        heatmaps, points, heights, covariances = find_landmarks(self.model, images, self.size, self.precision)
         if not self.fitted_heights:
             heights = heatmaps.amax((-2, -1)).float()
-        for look, outline, found, confidence in zip(looks, outlines, points.cpu().double(), heights.cpu().double()):
-            look.points_view_px, look.confidence = found.numpy(), confidence.numpy()
+        parts = (part.cpu().double().numpy() for part in (points, heights, covariances))
+        for look, outline, *of_look in zip(looks, outlines, *parts):
+            look.points_view_px, look.confidence, look.covariances_view_px2 = of_look
             look.outlined = outline is None or outline_is_plausible(outline)
 
     def framed(self, pixels: np.ndarray, look: Look) -> np.ndarray:
@@ -211,7 +220,7 @@ class Predictor:
         return Prediction(
             look.points_px,
             look.confidence,
-            self.calibration.radii_px(look.confidence) * per_px,
+            conjugate(look.view.matrix, self.calibration.regions.of(look.covariances_view_px2, look.confidence)),
             flags,
             landmark_flags,
             orientation=look.orientation,
@@ -219,7 +228,8 @@ class Predictor:
             side=side,
             hand=number,
             evidence=look.evidence,
-            px_per_network_px=per_px,
+            matrix=look.view.matrix,
+            covariances_view_px2=look.covariances_view_px2,
         )
 
 

@@ -3,86 +3,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
-from conftest import ROOT
 
-from export import coverage_line
-from prediction.calibration import LENGTH_LIMIT, Calibration, calibrate, conformal_quantile, log_lengths, nearest_pairs, promised
-
-
-def test_conformal_quantile_by_hand():
-    """Of 21 scores the 95 % quantile is the ceil(22 * 0.95) = 21st, of 39 the 38th; of 5 there is none, so the largest."""
-    assert conformal_quantile(np.arange(1, 22.0), 0.95) == 21
-    assert conformal_quantile(np.arange(39, 0, -1.0), 0.95) == 38
-    assert conformal_quantile(np.arange(5.0), 0.95) == 4
+from prediction import calibration as of_calibration
+from prediction.calibration import LENGTH_LIMIT, Calibration, log_lengths, nearest_pairs
+from prediction.regions import Regions
 
 
-def make(kind: str, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Errors (count, 6) px and confidence (count, 6) of validation radiographs of some kind."""
-    confidence = rng.uniform(0.3, 1, (count, 6))
-    errors = rng.rayleigh(1, (count, 6))
-    if kind == "as assumed":
-        return errors / confidence, confidence
-    if kind == "confidence misleads":
-        return errors * confidence**3, confidence
-    if kind == "heavy tails":
-        return np.abs(rng.standard_cauchy((count, 6))), confidence
-    if kind == "missing landmarks":
-        return np.where(rng.random((count, 6)) < 0.3, np.nan, errors), confidence
-    if kind == "failed heatmaps":  # nothing in them, of a network that is off by a tenth of a pixel elsewhere
-        failed = np.arange(6) + 1, np.arange(6)
-        errors *= 0.03
-        errors[failed], confidence[failed] = rng.uniform(150, 250, 6), (0, 0, -0.01, -0.01, 1e-6, 1e-4)
-    return errors, confidence
-
-
-KINDS = ("as assumed", "confidence says nothing", "confidence misleads", "heavy tails", "missing landmarks", "failed heatmaps")
-SHAPES = np.random.default_rng(0).normal(size=(9, 6, 2))
-
-
-@pytest.mark.parametrize("count", [8, 22, 40, 60])
-@pytest.mark.parametrize("kind", KINDS)
-def test_each_radiograph_in_turn_against_the_others(kind, count):
-    """Exactly as many errors as promised lie within radii that the other radiographs give, for every landmark.
-
-    This is the split-conformal guarantee itself: a further radiograph is as likely to be any of these, whatever the errors
-    and confidences are. Of n, those up to rank ceil(0.95 n) lie within, but never the largest.
-    """
-    errors, confidence = make(kind, count, np.random.default_rng(count))
-    within = np.zeros(errors.shape, bool)
-    for i in range(count):
-        others = np.arange(count) != i
-        within[i] = errors[i] <= calibrate(SHAPES, errors[others], confidence[others]).radii_px(confidence[i])
-    for column, inside in zip(errors.T, within.T):
-        seen = np.isfinite(column).sum()
-        assert inside[np.isfinite(column)].sum() == min(-(-95 * seen // 100), seen - 1)
-
-
-@pytest.mark.parametrize("kind", ["as assumed", "confidence says nothing", "heavy tails"])
-def test_radii_cover_what_they_promise(kind):
-    """Over many calibrations with 21 radiographs, errors of a further one lie within in 21 of 22 cases, for every landmark."""
-    rng = np.random.default_rng(0)
-    within = []
-    for _ in range(1500):
-        errors, confidence = make(kind, 22, rng)
-        calibration = calibrate(SHAPES, errors[:21], confidence[:21])
-        within.append(errors[21] <= calibration.radii_px(confidence[21]))
-    assert np.mean(within, 0) == pytest.approx(21 / 22, abs=4 * (21 / 22 / 22 / 1500) ** 0.5)
-
-
-def test_promised_coverage():
-    """95 % from 19 radiographs on; before, what the largest of n errors can promise."""
-    assert [promised(count) for count in (0, 1, 2, 18)] == [0, 1 / 2, 2 / 3, 18 / 19]
-    assert promised(19) == promised(1000) == 0.95
-
-
-def test_export_says_what_radii_promise():
-    seen = np.array([21, 21, 19])
-    said = coverage_line(np.array([1.0, 2.0, 4.0]), seen)
-    assert "median 2.00 px" in said and "exchangeable with the 21 of validation" in said and "at least 95 %" in said
-    assert "at least 2/3 " in coverage_line(np.ones(3), np.full(3, 2))
-    said = coverage_line(np.array([1.0, 2.0, np.nan]), np.array([21, 5, 0]))
-    assert "at least 5/6 " in said and "1 landmarks that none of them shows have none" in said
+def calibrate(shapes: np.ndarray, errors: np.ndarray, confidence: np.ndarray) -> Calibration:
+    """With errors (M, L), of any direction, and regions that do not matter here."""
+    landmarks = errors.shape[1]
+    return of_calibration.calibrate(
+        shapes, np.stack([errors, 0 * errors], -1), confidence, Regions(np.ones((landmarks, 2, 2)), 1)
+    )
 
 
 def test_log_lengths_know_no_size_and_no_place():
@@ -188,18 +120,11 @@ def test_few_landmarks(count):
         assert not (calibrate(points, np.ones((4, count)), np.ones((4, count))).pairs == 0).any()
 
 
-def test_a_landmark_never_seen_in_validation_has_no_radius():
-    errors = np.ones((21, 6))
-    errors[:, 2] = np.nan
-    radii_px = calibrate(np.random.default_rng(0).normal(size=(9, 6, 2)), errors, np.ones((21, 6))).radii_px(np.ones(6))
-    assert np.isnan(radii_px[2]) and np.isfinite(np.delete(radii_px, 2)).all()
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "weights").glob("*.pt")), ids=lambda path: path.name)
-def test_weights_files_are_read_and_written_under_their_first_names(path):
-    stored = {name: value.numpy() for name, value in torch.load(path, weights_only=True)["trust"].items()}
-    calibration = Calibration.from_file(stored)
-    assert np.array_equal(calibration.score_px, stored["radius"])
-    assert calibration.to_file().keys() == {"radius", "doubtful", "pairs", "log_mean", "log_sd", "least_evidence"}
-    assert calibration.to_file().keys() - stored.keys() <= {"least_evidence"}  # which older files lack
-    assert calibration.radii_px(np.full(37, 0.5)) == pytest.approx(2 * stored["radius"])
+def test_a_calibration_comes_back_from_its_file():
+    rng = np.random.default_rng(0)
+    regions = Regions(rng.normal(size=(6, 2, 2)), 4.0)
+    first = of_calibration.calibrate(rng.normal(size=(9, 6, 2)), rng.normal(size=(21, 6, 2)), rng.random((21, 6)), regions)
+    again = Calibration.from_file(first.to_file())
+    assert np.array_equal(again.regions.shape, regions.shape) and again.regions.target_px2 == 4
+    for name in ("doubtful", "pairs", "log_mean", "log_sd", "least_evidence"):
+        assert np.array_equal(getattr(again, name), getattr(first, name)), name

@@ -278,13 +278,16 @@ def test_prediction(small, tmp_path, capsys):
 
     assert predict.main([str(small.raw / "test"), "--weights", str(small.weights), "--out", str(tmp_path)]) == 0
     rows = rows_of(tmp_path / "landmarks.csv")
-    x, y, radius = (np.array([float(row[name]) for row in rows]) for name in ("x", "y", "radius"))
+    names = "x", "y", "semi_major", "semi_minor", "angle"
+    x, y, long, short, degrees = (np.array([float(row[name]) for row in rows]) for name in names)
     truth = rows_of(small.data / "landmarks.csv")[-len(SPLITS["test"]) :]
     true_x, true_y = (np.array([float(row[f"{axis}{i}"]) for row in truth for i in range(LANDMARKS)]) for axis in "xy")
     assert number(r"2 radiographs of test: IPE ([\d.]+) px") == pytest.approx(
         np.hypot((x - true_x) * SIZE / 90, (y - true_y) * SIZE / 120).mean(), abs=1e-3
     )
-    covered = np.hypot(x - true_x, y - true_y) <= radius
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    along, across = cos * (true_x - x) + sin * (true_y - y), cos * (true_y - y) - sin * (true_x - x)
+    covered = np.hypot(along / long, across / short) <= 1
     assert number(r"coverage: ([\d.]+) % of 10 landmarks") == pytest.approx(100 * covered.mean(), abs=0.06)
     assert {row["orientation"] for row in rows} == {"upright"}  # as all are to a network without a finder
     assert number(r"orientations: (\d+) of \d+ sides recognised") == len(prediction.ORIENTATIONS)

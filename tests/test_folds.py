@@ -7,6 +7,7 @@ import pytest
 import torch
 from conftest import SMALL_RUN, SPLITS, rows_of
 
+import export
 from main import main
 from runtime.files import DataError
 from training.folds import parts
@@ -60,6 +61,17 @@ def test_every_radiograph_is_predicted_by_a_network_that_has_not_seen_it(data, t
     assert json.loads((run / "test.json").read_text())["images"] == len(SPLITS["test"])
     assert {row["valid_ipe_px"] for row in rows_of(run / "metrics.csv")} == {""}
 
+    export.export(run / "best.pt", None, run / "weights.pt", seed=0, steps=2)
+    made = torch.load(run / "weights.pt", weights_only=True)
+    assert made["held_out"] == {"radiographs": len(HELD), "folds": 3}
+    assert made["held_out_ipe_px"] == pytest.approx(figures["ipe_px"], abs=0.02)
+    assert f"exchangeable with the {len(HELD)} held-out ones" in capsys.readouterr().out
+    (run / "fold_1").rename(run / "other")
+    (run / "fold_2").rename(run / "fold_1")
+    (run / "other").rename(run / "fold_2")
+    with pytest.raises(DataError, match=r"fold_1/best\.pt: was trained on"):
+        export.export(run / "best.pt", None, run / "again.pt", seed=0, steps=2)
+
 
 def test_a_cross_validation_goes_on(data, tmp_path, capsys):
     """Without the last fold's end and the network of all, it comes to the same numbers; with other settings it does not go on."""
@@ -88,3 +100,17 @@ def test_a_cross_validation_goes_on(data, tmp_path, capsys):
     again = torch.load(cut / "best.pt", weights_only=True)["weights"]
     assert all(torch.equal(before[1][name], again[name]) for name in again)
     assert not (cut / "valid.json").exists()
+
+
+def test_folds_start_from_those_of_another_cross_validation(data, tmp_path, capsys):
+    """Each from its own, so that none has seen what it is measured on; and any run may start one."""
+    assert cross_validated(capsys, data, tmp_path / "plain", "--stages", "32x1")[0] == 0
+    first = ("--folds", 2, "--test_on", "valid", "--init", tmp_path / "plain" / "best.pt")
+    status, said = cross_validated(capsys, data, tmp_path / "leaky", *first)
+    assert status == 1 and "was trained on" in said  # the first run has seen what the folds hold out
+    still = ("--folds", 2, "--test_on", "valid", "--learning_rate", "1e-12", "--ridge", 0)
+    assert cross_validated(capsys, data, tmp_path / "one", *still[:4])[0] == 0
+    assert cross_validated(capsys, data, tmp_path / "two", *still, "--init", tmp_path / "one")[0] == 0
+    for name in ("fold_1/best.pt", "fold_2/best.pt", "best.pt"):
+        one, two = (torch.load(tmp_path / run / name, weights_only=True)["weights"] for run in ("one", "two"))
+        assert all(torch.allclose(one[key], two[key], atol=1e-6) for key in one), name

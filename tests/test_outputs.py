@@ -23,10 +23,12 @@ HAND = MEAN_SHAPE * 120 + (200, 260)
 
 
 def made(points_px: np.ndarray = HAND, flags: dict[int, str] | None = None, of_radiograph: list[str] | None = None) -> Prediction:
-    """A prediction of confidence 0.5 and radii of 3 px, with flags of some landmarks."""
+    """A prediction of confidence 0.5 and ellipses of 3 by 1 px that lie along y, with flags of some landmarks."""
     count = len(points_px)
     landmark_flags = [(flags or {}).get(i, "") for i in range(count)]
-    return Prediction(points_px, np.full(count, 0.5), np.full(count, 3.0), of_radiograph or [], landmark_flags)
+    return Prediction(
+        points_px, np.full(count, 0.5), np.tile(np.diag([1.0, 9.0]), (count, 1, 1)), of_radiograph or [], landmark_flags
+    )
 
 
 def radiograph(spacing_mm: tuple[float, float] | None = None) -> Radiograph:
@@ -56,6 +58,7 @@ def test_coco_tells_sure_doubtful_and_outside_landmarks_apart():
     there = np.delete(np.arange(37), (20, 24))
     assert np.stack([x, y], 1)[there] == pytest.approx(HAND[there], abs=0.01) and not x[[20, 24]].any() and not y[[20, 24]].any()
     assert annotation["num_keypoints"] == 35
+    assert annotation["regions"] == [[3, 1, 90]] * 37
     low, high = HAND[there].min(0), HAND[there].max(0)
     assert annotation["bbox"] == pytest.approx([*low, *(high - low)], abs=0.01)
 
@@ -78,25 +81,26 @@ def test_slicer_markups_place_no_landmark_that_is_outside(tmp_path):
     assert [i for i, point in enumerate(points) if point["positionStatus"] != "defined"] == [20, 24]
     assert {point["positionStatus"] for point in points} <= {"undefined", "preview", "defined"}  # the words of schema 1.0.3
     assert all(("position" in point) == (point["positionStatus"] == "defined") for point in points)
-    assert points[24]["description"] == f"confidence 0.50, radius 3.0 px; {OUTSIDE}; {MISPLACED}; {ALIEN[0]}"
-    assert points[0]["description"] == f"confidence 0.50, radius 3.0 px; {ALIEN[0]}"
+    assert points[24]["description"] == f"confidence 0.50, region 3.0 x 1.0 px at 90 degrees; {OUTSIDE}; {MISPLACED}; {ALIEN[0]}"
+    assert points[0]["description"] == f"confidence 0.50, region 3.0 x 1.0 px at 90 degrees; {ALIEN[0]}"
 
 
 def test_measures_name_flagged_landmarks_and_what_they_may_be_off():
     prediction = made(flags=FLAGGED)
-    prediction.radius_px[:] = np.arange(37)
+    prediction.ellipse_px2[:] = np.eye(2) * np.arange(37)[:, None, None] ** 2
     rows = {row["measure"]: row for row in table(MEASURE_COLUMNS, measure_rows("a.png", JOINT, radiograph(), prediction))}
     assert rows["middle metacarpal"]["flags"] == "" and rows["index DIP"]["flags"] == f"index tip: {OUTSIDE}, {MISPLACED}"
     assert rows["thumb distal phalanx"]["flags"] == f"thumb tip: {OUTSIDE}"
-    assert float(rows["middle distal phalanx"]["plus_minus"]) == 27 + 28 and rows["middle distal phalanx"]["unit"] == "px"
+    assert float(rows["middle distal phalanx"]["plus_minus"]) == pytest.approx(27 + 28, rel=1e-5)
+    assert rows["middle distal phalanx"]["unit"] == "px"
     in_mm = {
         row["measure"]: row for row in table(MEASURE_COLUMNS, measure_rows("a.png", JOINT, radiograph((0.1, 0.2)), prediction))
     }
-    row = in_mm["middle distal phalanx"]  # whichever way it lies, a pixel is at most 0.2 mm
-    assert float(row["plus_minus"]) == pytest.approx(0.2 * (27 + 28)) and row["unit"] == "mm"
+    row = in_mm["middle distal phalanx"]  # it lies nearly along y, where a pixel is 0.2 mm
+    assert float(row["plus_minus"]) == pytest.approx(0.2 * (27 + 28), rel=1e-3) and row["unit"] == "mm"
     assert float(row["value"]) == pytest.approx(np.hypot(*((HAND[28] - HAND[27]) * (0.1, 0.2))), rel=1e-6)
 
-    prediction.radius_px[28] = np.nan  # a landmark that calibration has never seen
+    prediction.ellipse_px2[28] = np.nan  # a landmark that calibration has never seen
     rows = {row["measure"]: row for row in table(MEASURE_COLUMNS, measure_rows("a.png", JOINT, radiograph(), prediction))}
     assert rows["middle distal phalanx"]["plus_minus"] == rows["middle DIP"]["plus_minus"] == ""
 

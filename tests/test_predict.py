@@ -42,7 +42,7 @@ def test_the_same_points_as_the_test_of_main(weights, trained, prepared, tmp_pat
     for one, other in zip(tested, found, strict=True):
         assert (float(other["x"]) + 0.5) * 64 / 90 - 0.5 == pytest.approx(float(one["x_px"]), abs=0.03)
         assert (float(other["y"]) + 0.5) * 64 / 120 - 0.5 == pytest.approx(float(one["y_px"]), abs=0.03)
-        assert float(other["radius"]) > 0 and other["x_mm"] == ""
+        assert float(other["semi_major"]) >= float(other["semi_minor"]) > 0 and other["x_mm"] == ""
 
 
 def test_outputs(weights, tmp_path):
@@ -56,7 +56,9 @@ def test_outputs(weights, tmp_path):
     assert list(rows[0])[:6] == ["image", "hand", "side", "landmark", "name", "x"]
     points = np.array([[float(row["x"]), float(row["y"])] for row in rows])
     assert float(rows[2]["x_mm"]) == pytest.approx(points[2, 0] * 0.2, rel=1e-5)
-    assert float(rows[2]["radius_mm"]) == pytest.approx(float(rows[2]["radius"]) * (0.2 * 0.25) ** 0.5, rel=1e-5)
+    px, mm = ([float(rows[2][f"semi_{axis}{unit}"]) for axis in ("major", "minor")] for unit in ("", "_mm"))
+    assert np.prod(mm) == pytest.approx(np.prod(px) * 0.2 * 0.25, rel=1e-5)  # an ellipse's area goes with that of the pixels
+    assert 0.2 * px[0] <= mm[0] <= 0.25 * px[0] and -90 < float(rows[2]["angle"]) <= 90
     markups = json.loads((out / "slicer" / "a.mha.mrk.json").read_text())["markups"][0]
     assert markups["coordinateSystem"] == "LPS" and len(markups["controlPoints"]) == LANDMARKS
     assert markups["controlPoints"][1]["position"] == pytest.approx(
@@ -88,8 +90,8 @@ def test_an_older_checkpoint_is_exported(trained, prepared, tmp_path, capsys):
     write_checkpoint(tmp_path / "old.pt", state)
     export.export(tmp_path / "old.pt", prepared, tmp_path / "weights.pt", seed=0, steps=1)
     said = capsys.readouterr().out
-    assert "exchangeable with the 2 of validation lies within its own with a probability of at least 2/3" in said
-    assert "mirrored radiographs are not looked for (too few validation radiographs to tell)" in said
+    assert "exchangeable with the 2 held-out ones lies within its own with a probability of at least 2/3" in said
+    assert "mirrored radiographs are not looked for (too few held-out radiographs to tell)" in said
     assert "finder: left out, since it is lost in" in said
     exported = torch.load(tmp_path / "weights.pt", weights_only=True)
     assert "finder" not in exported and exported["names"] == [str(i) for i in range(LANDMARKS)]
@@ -299,7 +301,7 @@ def predicted(read: dict, refused: dict, weights: Path, folder: Path, capfd) -> 
 
     rows = rows_of(folder / "out" / "landmarks.csv")
     assert len(rows) == LANDMARKS * len(read) and len({row["image"] for row in rows}) == len(read)
-    assert all(np.isfinite([float(row[name]) for name in ("x", "y", "confidence", "radius")]).all() for row in rows)
+    assert all(np.isfinite([float(row[name]) for name in ("x", "y", "confidence", "semi_major")]).all() for row in rows)
     assert len(list((folder / "out" / "overlays").iterdir())) == len(read)
     return rows
 

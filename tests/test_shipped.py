@@ -6,6 +6,7 @@ from conftest import ROOT
 
 from metrics import point_errors
 from prediction.predictor import Predictor
+from prediction.regions import mahalanobis
 from radiographs.raw_folder import COORDINATES, read_points
 from radiographs.reading import read_radiograph
 
@@ -18,8 +19,9 @@ def test_the_shipped_network_finds_the_landmarks_of_real_radiographs(atlas):
     errors, within = [], []
     for path in sorted((atlas / "valid").iterdir())[::3]:
         pixels = read_radiograph(path).pixels
-        points, _, radius = predictor(pixels)
-        errors.append(point_errors(points, table[path.stem], 256 / np.array(pixels.shape[::-1])))
-        within.append(point_errors(points, table[path.stem]) <= radius)
+        (hands,) = predictor.predict([pixels])
+        best = max(hands, key=lambda hand: hand.evidence)
+        errors.append(point_errors(best.points_px, table[path.stem], 256 / np.array(pixels.shape[::-1])))
+        within.append(mahalanobis(table[path.stem] - best.points_px, best.ellipse_px2) <= 1)
     assert np.mean(errors) == pytest.approx(IPE_PX, abs=0.005)
     assert np.max(errors) < 10 and np.mean(within) >= 0.95  # they are what it was calibrated on

@@ -1,0 +1,121 @@
+"""Ellipses that hold the truth: how they are shaped, and the conformal guarantee on how often they do.
+
+Landmarks are uncertain along the edge that they lie on more than across it. A heatmap says so itself, by being longer than its
+target where training radiographs disagreed; and a landmark's errors on radiographs that the network has not seen say what the
+heatmap leaves out. A region takes its shape from both, and its size from the ranks of these errors alone.
+
+Everything is in pixels of the network's view of the joint, upright, unless another frame is named.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+COVERAGE = 0.95  # of the regions
+CLEAR, FLOOR = 0.8, 0.05  # of the target's variance: what of a heatmap's is left out as its own, and what is kept at least
+LEAST_CONFIDENCE = 1e-3  # that circles are computed with: an empty heatmap has none
+PRIOR = 4.0  # radiographs that the errors of all landmarks together, taken as round, count for in the shape of each one's
+
+
+@dataclass
+class Regions:
+    """shape (L, 2, 2), in units of the excess of a heatmap; NaN for landmarks of which no error is known."""
+
+    shape: np.ndarray
+    target_px2: float  # variance of the Gaussians that the network was trained for
+
+    def of(self, covariances: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+        """Ellipses (..., L, 2, 2) px²: the truth t of a point p is held to have (t - p)ᵀ ellipse⁻¹ (t - p) <= 1.
+
+        covariances (..., L, 2, 2) px² are those of the Gaussians fitted to the heatmaps. Weights that were exported before there
+        were ellipses have circles, whose radii go with one over the confidence (..., L).
+
+        What they promise, for each landmark by itself: if a radiograph and the n held-out radiographs that show the landmark are
+        exchangeable, the truth lies within with a probability of at least `promised(n)`, on average over radiographs and over
+        sets of n; not for every group of patients, or for all landmarks of a radiograph at once. It is approximate in two
+        points. The shape is fitted to the same n, each time without the one that is ranked (a jackknife). And where the n were
+        predicted by the networks of a cross-validation, the network that predicts the new one must err as these do: without that
+        Barber et al. (Annals of Statistics 49(1), 2021) guarantee 2 COVERAGE - 1, for regions made of all these networks.
+        """
+        if math.isnan(self.target_px2):
+            return self.shape / np.maximum(confidence, LEAST_CONFIDENCE)[..., None, None] ** 2
+        return conjugate(root(excess(covariances, self.target_px2)), self.shape)
+
+
+def calibrate_regions(residuals: np.ndarray, covariances: np.ndarray, target_px2: float) -> Regions:
+    """From held-out residuals (M, L, 2), NaN where a landmark is missing, and the heatmaps' covariances (M, L, 2, 2)."""
+    whitened = whiten(residuals, covariances, target_px2)
+    present = np.isfinite(whitened).all(-1)
+    products = np.where(present[..., None, None], whitened[..., :, None] * whitened[..., None, :], 0)
+    prior = PRIOR * np.eye(2) * np.nanmean(np.where(present, (whitened**2).sum(-1), np.nan)) / 2
+    moments = products.sum(0) + prior
+    count = present.sum(0)
+    left_out = (moments - products) / (PRIOR + count - 1)[:, None, None].clip(1)  # without the radiograph that is measured
+    scores = np.sqrt(np.einsum("mli,mlij,mlj->ml", whitened, np.linalg.inv(left_out), whitened))
+    sizes = np.array([conformal_quantile(column[seen]) if seen.any() else np.nan for column, seen in zip(scores.T, present.T)])
+    return Regions(sizes[:, None, None] ** 2 * moments / (PRIOR + count)[:, None, None], target_px2)
+
+
+def enlarged(regions: Regions, residuals: np.ndarray, covariances: np.ndarray) -> Regions:
+    """Regions of the same shape, as large as other held-out pictures need them to be; none becomes smaller."""
+    scores = mahalanobis(residuals, regions.of(covariances, np.ones(covariances.shape[:-2])))
+    known = [column[np.isfinite(column)] for column in scores.T]
+    sizes = np.array([max(1.0, conformal_quantile(column)) if len(column) else 1.0 for column in known])
+    return Regions(regions.shape * sizes[:, None, None] ** 2, regions.target_px2)
+
+
+def mahalanobis(residuals: np.ndarray, ellipses: np.ndarray) -> np.ndarray:
+    """Distances (...) of residuals (..., 2) in units of ellipses (..., 2, 2); NaN where either is."""
+    known = np.isfinite(ellipses).all((-2, -1)) & np.isfinite(residuals).all(-1)
+    ellipses = np.where(known[..., None, None], ellipses, np.eye(2))
+    squares = np.einsum("...i,...ij,...j->...", residuals, np.linalg.inv(ellipses), residuals)
+    return np.where(known, np.sqrt(squares), np.nan)
+
+
+def excess(covariances: np.ndarray, target_px2: float) -> np.ndarray:
+    """What heatmaps are wider than their targets, (..., 2, 2) px², along their own axes."""
+    values, axes = np.linalg.eigh(covariances)
+    values = np.maximum(values - CLEAR * target_px2, FLOOR * target_px2)
+    return axes * values[..., None, :] @ axes.swapaxes(-1, -2)
+
+
+def root(matrices: np.ndarray) -> np.ndarray:
+    """Symmetric square roots of positive definite matrices (..., 2, 2)."""
+    values, axes = np.linalg.eigh(matrices)
+    return axes * np.sqrt(values)[..., None, :] @ axes.swapaxes(-1, -2)
+
+
+def whiten(residuals: np.ndarray, covariances: np.ndarray, target_px2: float) -> np.ndarray:
+    """Residuals (..., 2) in units of their heatmaps' excess."""
+    return (np.linalg.inv(root(excess(covariances, target_px2))) @ residuals[..., None])[..., 0]
+
+
+def conjugate(matrix: np.ndarray, ellipses: np.ndarray) -> np.ndarray:
+    """Ellipses (..., 2, 2) where a matrix (..., 2, 2) takes their points."""
+    return matrix @ ellipses @ matrix.swapaxes(-1, -2)
+
+
+def semi_axes(ellipses: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ellipses (..., 2, 2) -> long and short semi-axis, and the long one's angle from x towards y, in (-90, 90] degrees."""
+    known = np.isfinite(ellipses).all((-2, -1))
+    values, axes = np.linalg.eigh(np.where(known[..., None, None], ellipses, np.eye(2)))
+    x, y = axes[..., 0, 1], axes[..., 1, 1]
+    degrees = 90 - (90 - np.degrees(np.arctan2(y, x))) % 180
+    short, long = np.moveaxis(np.sqrt(values), -1, 0)
+    return tuple(np.where(known, part, np.nan) for part in (long, short, degrees))
+
+
+def promised(count: int) -> float:
+    """The coverage that `count` held-out radiographs can promise: COVERAGE from 19 on, count / (count + 1) with fewer."""
+    return min(COVERAGE, count / (count + 1))
+
+
+def conformal_quantile(scores: np.ndarray, coverage: float = COVERAGE) -> float:
+    """The split-conformal quantile: a further score, exchangeable with these, lies at or below it with probability `coverage`.
+
+    That is the ceil((n + 1) coverage)-th smallest of n scores. With too few of them it is the largest, and the probability
+    n / (n + 1). Both are lower bounds, and averages over draws of all n + 1 scores.
+    """
+    n = len(scores)
+    return float(np.sort(scores)[min(math.ceil((n + 1) * coverage), n) - 1])
