@@ -13,7 +13,7 @@ import data_preprocessing
 import main
 from runtime.command import cores
 from runtime.files import read_csv
-from training.runs import LAST
+from training.runs import LAST, POOLED
 
 
 def prepare(raw: Path, out: Path, sigma: float = 3.0, reference: str = "auto", size: int = 256) -> None:
@@ -29,6 +29,19 @@ def train(data: Path, result: Path, *flags: object) -> dict:
         resume = ["--resume"] if (result / LAST).exists() else []
         run_main("--data", data, "--result", result, *flags, *resume)
     return read_figures(result, split)
+
+
+def out_of_fold(data: Path, result: Path, folds: int, *flags: object) -> dict:
+    """Cross-validate into RESULT, going on with what is there; the figures of all radiographs of train and valid, out of fold."""
+    settings = settings_of(data, result, "--folds", folds, *flags)
+    sets = main.load_data(settings, ("train", "valid"))
+    main.cross_validate(settings, result, sets["train"].with_more([sets["valid"]]), main.load_more(settings))
+    return read_figures(result, POOLED)
+
+
+def settings_of(data: Path, result: Path, *flags: object) -> main.Settings:
+    """What main.py would run with, going on with what RESULT holds."""
+    return main.read_settings([str(flag) for flag in ("--data", data, "--result", result, "--resume", *flags)])
 
 
 def measure(checkpoint: Path, data: Path, split: str, result: Path) -> dict:
@@ -53,6 +66,13 @@ def read_errors(result: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     ids = list(dict.fromkeys(row["image"] for row in rows))
     px, mm = (np.array([float(row[name] or "nan") for row in rows]).reshape(len(ids), -1) for name in ("error_px", "error_mm"))
     return ids, px, mm
+
+
+def read_rows_as_errors(path: Path) -> np.ndarray:
+    """Errors (N, L, 2) px as (x, y), NaN where unknown, of a table that a test wrote."""
+    rows = read_csv(path)
+    points = np.array([[float(row[name] or "nan") for name in ("x_px", "y_px", "true_x_px", "true_y_px")] for row in rows])
+    return (points[:, :2] - points[:, 2:]).reshape(len({row["image"] for row in rows}), -1, 2)
 
 
 def table(header: list[str], rows: list[list[object]]) -> str:

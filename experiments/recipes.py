@@ -1,9 +1,9 @@
-"""The recipe study: one thing changed at a time in a short run of the default recipe, chosen by the validation radiographs.
+"""The recipe study: one thing changed at a time in a short run of the default recipe, chosen by cross-validation.
 
     python -m experiments.recipes --raw dataset
 
-trains every row with every seed and prints a table for docs/results.md; the held-out test radiographs stay unseen. Heatmaps
-are of 3 px, the default before this study, where a row does not say otherwise. Finished runs in --work are kept, so it may be
+trains every row on every fold of train and valid, and prints errors out of fold, mean and SD over folds, for docs/results.md; the
+test radiographs stay unseen. Heatmaps are of 3 px, the default before this study, where a row does not say otherwise. It may be
 stopped and goes on; --rows "sigma 2 px,no dropout" runs some rows alone. Flags of main.py for all rows may follow after --.
 """
 
@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.common import prepare, some_of, table, train
+from experiments.common import out_of_fold, prepare, some_of, table
 from runtime.command import exit_status
-from runtime.files import read_csv
 
 BASE = ("--stages", "128x2", "--warmup", "20")
 ROWS: dict[str, tuple[dict, tuple[str, ...]]] = {  # name: (changes of the preparation, flags)
@@ -43,6 +42,8 @@ ROWS: dict[str, tuple[dict, tuple[str, ...]]] = {  # name: (changes of the prepa
         {},
         tuple("--translation 0 --rotation 0 --scaling 0 --stretch 0 --elastic 0 --intensity_scale 0 --intensity_shift 0".split()),
     ),
+    "widths learnt": ({"sigma": 2.0}, ("--learn_sigma", "1")),
+    "widths learnt, along and across": ({"sigma": 2.0}, ("--learn_sigma", "1", "--anisotropic")),
     "at 64 px (4 epochs)": ({}, ("--stages", "64x4")),
 }
 
@@ -52,7 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--raw", type=Path, default=Path("dataset"), help="raw folder of real radiographs")
     parser.add_argument("--size", type=int, default=256, help="px of the network frame")
     parser.add_argument("--work", type=Path, default=Path("result/recipes"), help="folder for what is made on the way")
-    parser.add_argument("--seeds", type=int, default=2, help="runs of each row")
+    parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--rows", type=some_of(ROWS), default=list(ROWS), help="names of some rows, separated by commas")
     parser.add_argument("flags", nargs="*", help="of main.py")
     options = parser.parse_args(arguments)
@@ -62,15 +63,12 @@ def main(arguments: list[str] | None = None) -> None:
         data = options.work / ("data" + "".join(f"_{key}_{value}" for key, value in preparation.items()))
         if not (data / "landmarks.csv").exists():
             prepare(options.raw, data, **preparation, size=options.size)
-        ipe, seconds = [], []
-        for seed in range(options.seeds):
-            result = options.work / f"{name.replace(' ', '_')}_{seed}"
-            figures = train(data, result, "--seed", seed, "--test_on", "valid", *BASE, *flags, *options.flags)
-            ipe.append(figures["ipe_px"])
-            seconds.append(sum(float(row["seconds"]) for row in read_csv(result / "metrics.csv")))
-        spread = f" ± {np.std(ipe, ddof=1):.3f}" if len(ipe) > 1 else ""
-        rows.append([name, f"{np.mean(ipe):.3f}{spread}", f"{np.mean(seconds):.0f}"])
-        print(table(["changed", f"validation IPE, px ({options.seeds} seeds)", "seconds"], rows), flush=True)
+        result = options.work / name.replace(" ", "_")
+        figures = out_of_fold(data, result, options.folds, *BASE, *flags, *options.flags)
+        of_folds = figures["ipe_px_of_folds"]
+        spread = f"{np.mean(of_folds):.3f} ± {np.std(of_folds, ddof=1):.3f}"
+        rows.append([name, spread, *(f"{figures['or_px'][radius]:.2f}" for radius in ("4", "10"))])
+        print(table(["changed", f"IPE, px ({options.folds} folds)", "Or(4)", "Or(10)"], rows), flush=True)
 
 
 if __name__ == "__main__":

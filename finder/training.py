@@ -175,15 +175,12 @@ def canon_of(data: RadiographDataset) -> Canon:
     return replace(Canon.of_landmarks(points, np.nanmedian(margins, 0)), look=look, reflections=reflections)
 
 
-def train_finder(data: list[RadiographDataset], steps: int, seed: int, device: torch.device, precision: str, init=None) -> Finder:
+def train_finder(data: list[RadiographDataset], steps: int, seed: int, device: torch.device, precision: str) -> Finder:
     """A finder for the joint of the first of some data sets, all with the same landmarks."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     pool = make_pool(data, seed)
     network = make_network(pool.points.shape[1]).to(device, memory_format=torch.channels_last)
-    if init:
-        own = network.state_dict()
-        network.load_state_dict(own | {k: v.float() for k, v in init.items() if k in own and v.shape == own[k].shape})
     average = [weight.detach().clone() for weight in network.parameters()]
     optimizer = torch.optim.Adam(network.parameters(), RATE, betas=(0.9, 0.99), fused=True)
     with tqdm(range(steps), desc="finder", unit=" steps", disable=None) as bar:

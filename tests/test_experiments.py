@@ -15,6 +15,7 @@ from conftest import LANDMARKS, ROOT, SMALL_RUN, SPLITS, make_raw, rows_of
 import export
 import predict
 from experiments import (
+    annotation_noise,
     atlas_folds,
     averaging,
     common,
@@ -33,13 +34,15 @@ from experiments.non_hands import KINDS
 from heatmap import draw_heatmaps
 from joints.hand import NAMES
 from phantom.data_set import write_data_set
-from phantom.drawing import STEPS, draw_hand
+from phantom.drawing import SHAPE, STEPS, draw_hand
+from phantom.shape import build, load
 from prediction.predictor import Predictor
 from radiographs.raw_folder import read_points
 from runtime.checkpoint import read_checkpoint
 
 SIZE = 64  # px of the network frame
 TINY = ("--", *SMALL_RUN, "--stages", "32x1")  # flags of main.py: a small network, one short epoch
+NETWORK = ("--channels", 8, "--levels", 3, "--spatial_kernel", 5, "--precision", "float32")  # the same, to be trained otherwise
 HALF = 0.01  # px, by which half-precision weights may change an IPE
 
 
@@ -123,25 +126,51 @@ def test_a_mistake_of_main_ends_the_experiment(tmp_path, capsys):
 
 
 def test_recipes(small, tmp_path, capsys):
-    arguments = ("--raw", small.raw, "--size", SIZE, "--work", tmp_path, "--seeds", 2, "--rows", "sigma 2 px,no dropout", *TINY)
+    arguments = ("--raw", small.raw, "--size", SIZE, "--work", tmp_path, "--folds", 2, "--rows", "sigma 2 px,no dropout", *TINY)
     run(recipes, *arguments)
     printed = tables(capsys.readouterr().out)
     assert [len(table) - 1 for table in printed] == [1, 2]  # grows row by row
-    for (name, ipe, _), sigma in zip(printed[-1][1:], (2.0, 3.0)):
-        runs = [tmp_path / f"{name.replace(' ', '_')}_{seed}" for seed in (0, 1)]
-        figures = [common.read_figures(folder, "valid") for folder in runs]
-        values = [one["ipe_px"] for one in figures]
+    for (name, ipe, *_), sigma in zip(printed[-1][1:], (2.0, 3.0)):
+        folder = tmp_path / name.replace(" ", "_")
+        values = [common.read_figures(folder / f"fold_{k}", "held_out")["ipe_px"] for k in (1, 2)]
         assert ipe == f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}" and values[0] != values[1]
-        assert {one["split"] for one in figures} == {"valid"}
-        state = read_checkpoint(runs[1] / "best.pt")
-        assert state["data"]["sigma"] == sigma and state["settings"]["seed"] == 1
-        assert (state["settings"]["dropout"] == 0) == (name == "no dropout")
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.pt")}
+        images = {row["image"] for row in rows_of(folder / "out_of_fold_landmarks.csv")}
+        assert images == {*SPLITS["train"], *SPLITS["valid"]}
+        state = read_checkpoint(folder / "fold_2" / "best.pt")
+        assert state["data"]["sigma"] == sigma and (state["settings"]["dropout"] == 0) == (name == "no dropout")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("last.pt")}
     run(recipes, *arguments)  # finished runs are kept
     assert tables(capsys.readouterr().out) == printed
-    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.pt")}
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("last.pt")}
     with pytest.raises(SystemExit, match="2"):
         run(recipes, "--rows", "sigma 3 px")
+
+
+def test_annotation_noise(small, tmp_path, capsys):
+    common.run_main("--data", small.data, "--result", tmp_path / "run", "--folds", 2, *SMALL_RUN, "--stages", "32x1")
+    capsys.readouterr()
+    flags = ("--data", small.data, "--run", tmp_path / "run", "--work", tmp_path, "--sizes", "1", "--folds", 1, "--size", 32)
+    run(annotation_noise, *flags, "--", "--init", "", *NETWORK)
+    printed = capsys.readouterr().out
+    of_landmarks, *_, curve = tables(printed)
+    errors = [float(row["error_px"]) for row in rows_of(tmp_path / "run" / "out_of_fold_landmarks.csv")]
+    assert np.mean([float(row[2]) for row in of_landmarks[1:]]) == pytest.approx(np.mean(errors), rel=6e-3)
+    assert [row[0] for row in curve[1:]] == ["1", "4"]
+    of_all = read_checkpoint(tmp_path / "4_3_1" / "best.pt")
+    assert len(of_all["seen"]["train"]) == 4 and of_all["epoch"] == 3 * annotation_noise.EPOCHS
+    assert read_checkpoint(tmp_path / "1_1_1" / "best.pt")["epoch"] == 4 * annotation_noise.EPOCHS
+    assert float(curve[2][1]) == pytest.approx(common.read_figures(tmp_path / "4_1_1", "held_out")["ipe_px"], rel=6e-3)
+    seen = [set(read_checkpoint(tmp_path / f"half_{i}" / "best.pt")["seen"]["train"]) for i in (0, 1)]
+    assert len(seen[0]) == len(seen[1]) == 2 and not seen[0] & seen[1]
+    assert "halves of 2: IPE " in printed
+
+
+def test_errors_along_and_across_by_hand():
+    """Errors of 3 px along the diagonal and 1 px across it."""
+    errors = np.array([[3, 3], [-3, -3], [1, -1], [-1, 1.0]])[:, None] / np.sqrt(2)
+    ((number, name, mean, along, across, angle),) = annotation_noise.along_and_across(errors, ["a"])
+    assert (number, name, angle) == (0, "a", 45)
+    assert (mean, along, across) == (pytest.approx(2), pytest.approx(np.sqrt(4.5)), pytest.approx(np.sqrt(0.5)))
 
 
 def test_ten_radiographs(small, tmp_path, capsys):
@@ -227,13 +256,37 @@ def test_atlas_folds(hands, tmp_path, capsys):
     for fold, test in ((1, ids[2:]), (2, ids[3:])):
         (tmp_path / f"set{fold}_train.txt").write_text("\n".join(sorted(set(ids) - set(test))))
         (tmp_path / f"set{fold}_test.txt").write_text("\n".join(test))
-    run(atlas_folds, "--data", hands, "--lists", tmp_path, "--folds", 2, "--work", tmp_path / "folds", *TINY)
+    arguments = ("--data", hands, "--lists", tmp_path, "--folds", 2, "--work", tmp_path / "folds", "--size", SIZE)
+    run(atlas_folds, *arguments, *TINY)
     ((_, row),) = tables(capsys.readouterr().out)
     rows = [row for fold in "12" for row in rows_of(tmp_path / "folds" / fold / "test_landmarks.csv")]
     assert [row["image"] for row in rows[:: len(NAMES)]] == [ids[2], ids[3], ids[3]]
     mm = np.array([float(row["error_mm"]) for row in rows])
     assert row[:3] == ["3", f"{mm.mean():.2f} ± {mm.std():.2f}", f"{np.median(mm):.2f}"]
     assert row[3:5] == [f"{100 * np.mean(mm <= 2):.2f}", str((mm > 2).sum())]
+    with pytest.raises(SystemExit, match="2"):
+        run(atlas_folds, *arguments)  # from weights that may know the annotations
+
+
+def test_folds_of_the_atlas_know_nothing_of_their_test_annotations(hands, tmp_path, monkeypatch):
+    """Each starts from weights whose synthetic radiographs come from a shape model without them."""
+    ids = [f"synthetic_{number:05d}" for number in (1, 2, 3, 4)]
+    for name, some in (("train", ids[:3]), ("test", ids[3:])):
+        (tmp_path / f"set1_{name}.txt").write_text("\n".join(some))
+    annotations, mean = tmp_path / "annotations.csv", load(SHAPE).mean
+    shapes = 900 * (mean + np.random.default_rng(0).normal(0, 2e-3, (60, 37, 2)))
+    shapes[3] *= (1.04, 1)  # the test radiograph's
+    names = [*ids, *(f"other_{number}" for number in range(56))]
+    annotations.write_text("".join(",".join([i, *map(str, shape.ravel())]) + "\n" for i, shape in zip(names, shapes)))
+    monkeypatch.setattr(atlas_folds, "COUNTS", {"train": 2, "valid": 1, "test": 1})
+    work = ("--work", tmp_path / "folds", "--annotations", annotations, "--synthetic", 2, "--folds", 1, "--size", SIZE)
+    run(atlas_folds, "--data", hands, "--lists", tmp_path, *work, "--", *NETWORK, "--stages", "32x1", "--learning_rate", "1e-12")
+    expected, _ = build(np.delete(shapes, 3, 0))
+    folder = tmp_path / "folds" / "synthetic_1"
+    assert load(folder / "shape.npz").mean == pytest.approx(expected.mean, abs=1e-7)
+    assert len(rows_of(folder / "processed" / "landmarks.csv")) == 4
+    first, second = (read_checkpoint(path / "best.pt")["weights"] for path in (folder / "run", tmp_path / "folds" / "1"))
+    assert all(torch.allclose(first[name], second[name], atol=1e-4) for name in first)
 
 
 def test_averaging(small, capsys):
