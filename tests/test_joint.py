@@ -1,6 +1,7 @@
 """The description of a joint: what it may say, what is refused and how, and that it reaches every output."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from joints.lengths_angles import lengths_and_angles
 from joints.shape import of_the_other_side
 from radiographs.raw_folder import read_names
 from runtime.files import DataError
+from training.check import misread
 
 KNEE = {
     "joint": "knee",
@@ -163,3 +165,23 @@ def test_shapes_of_the_other_side():
     shapes[[1, 4, 5]] *= (-1, 1)
     assert of_the_other_side(shapes + 100).tolist() == [False, True, False, False, True, True, False, False, False]
     assert of_the_other_side(shapes * (-1, 1)).tolist() == of_the_other_side(shapes).tolist()
+
+
+def annotated(shapes: np.ndarray, joint: Description) -> SimpleNamespace:
+    """A data set as far as the check of shapes needs it."""
+    return type("Data", (SimpleNamespace,), {"__len__": lambda self: len(self.ids)})(
+        points_px=shapes, joint=joint, ids=[f"r{i}" for i in range(len(shapes))], split="train"
+    )
+
+
+def test_the_check_knows_sides_and_mirror_pairs():
+    """A mirrored radiograph is suspicious unless both sides are there; exchanged landmarks are, where pairs are named."""
+    names, rng = ("left", "right", "top", "spine"), np.random.default_rng(0)
+    pelvis = np.array([[0.0, 0], [10, 0], [5, -9], [6, 4]]) + rng.normal(0, 0.2, (9, 4, 2))
+    pelvis[3] = pelvis[3][[1, 0, 2, 3]]
+    found = list(misread([annotated(pelvis, Description(names, mirror=((0, 1),)))]))
+    assert found == ["train/r3: left and right landmarks may be exchanged: its points then lie like the others'"]
+    foot = np.array([[0.0, 0], [10, 1], [4, 9], [1, 6]]) + rng.normal(0, 0.2, (9, 4, 2))
+    foot[[1, 2, 5]] *= (-1, 1)
+    assert len(list(misread([annotated(foot, Description(names))]))) == 3
+    assert not list(misread([annotated(foot, Description(names, laterality="either"))]))

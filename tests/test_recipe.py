@@ -32,7 +32,7 @@ OTHERS = np.random.default_rng(0).normal(size=(3, 19, 2))
     [
         ("", data(91), "weights/scn_synthetic.pt", "128x8", 6e-4),  # the defaults of the hand
         ("", data(10), "weights/scn_synthetic.pt", "128x73", 6e-4),
-        ("", data(2000), "weights/scn_synthetic.pt", "128x4", 6e-4),
+        ("", data(2000), "weights/scn_synthetic.pt", "128x8", 6e-4),
         ("--channels 8", data(91), "", "128x32", 8e-4),  # at 64 px heatmaps of 2 px would be too narrow
         ("", data(90, OTHERS, sigma=3.0), "", "64x8 128x24", 8e-4),  # known to be good
         ("", data(20, OTHERS, sigma=3.0), "", "64x36 128x108", 8e-4),

@@ -17,7 +17,7 @@ RATE_OF_RANDOM, RATE_OF_PRETRAINED = 8e-4, 6e-4
 # How many radiographs a stage shows, each anew changed: as good with 40 radiographs seen often as with 90 seen less. Of many
 # radiographs each is seen LEAST times.
 COARSE, FINE, FINE_OF_PRETRAINED = 720, 2160, 728
-LEAST_COARSE, LEAST_FINE = 1, 4
+LEAST_COARSE, LEAST_FINE, LEAST_FINE_OF_PRETRAINED = 1, 4, 8
 
 
 def choose(settings, data: RadiographDataset):
@@ -61,8 +61,10 @@ def stages(settings, data: RadiographDataset) -> tuple[str, str]:
         if data.sigma * size / data.size >= SMALLEST_SIGMA
     ] or [data.size]
     quarter, half = (next((size for size in sizes if size >= data.size / part), sizes[-1]) for part in (4, 2))
-    fine = FINE_OF_PRETRAINED if settings.init else FINE if quarter < half else COARSE + FINE
-    epochs = max(LEAST_FINE, round(fine / len(data)))
+    fine, least = (FINE_OF_PRETRAINED, LEAST_FINE_OF_PRETRAINED) if settings.init else (FINE, LEAST_FINE)
+    if not settings.init and quarter == half:  # heatmaps too narrow for the quarter
+        fine += COARSE
+    epochs = max(least, round(fine / len(data)))
     parts, seen = [f"{half}x{epochs}"], epochs * len(data)
     if not settings.init and quarter < half:
         first = max(LEAST_COARSE, round(COARSE / len(data)))
