@@ -30,7 +30,8 @@ def of_the_other_side(shapes: np.ndarray) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of landmarks that are always missing, and shapes without any
         for _ in range(ROUNDS):
-            as_is, turned = (np.nanmean(((shapes * way - reference) ** 2).sum(-1), 1) for way in (1, flip))
+            alike = normalise(np.where(np.isfinite(shapes), reference, np.nan))  # with the same landmarks missing
+            as_is, turned = (np.nanmean(((shapes * way - alike) ** 2).sum(-1), 1) for way in (1, flip))
             mirrored = turned < OTHER_SIDE**2 * as_is
             reference = np.nanmean(np.where(mirrored[:, None, None], shapes * flip, shapes), 0)
     return mirrored if mirrored.mean() <= 0.5 else ~mirrored

@@ -24,7 +24,7 @@ KNEE = {
     "scale": {"name": "ball", "landmarks": ["fm", "fl"], "mm": 25},
     "measures": {
         "width": {"length": ["tm", "tl"]},
-        "corner": {"angle": ["fl", "fm", "tm"]},
+        "corner": {"angle": ["fl", "fm", "tl"]},
         "wedge": {"angle": ["fm", "fl", "tm", "tl"]},
         "turn": {"bend": ["fm", "tm", "tl"]},
         "less": {"difference": ["corner", "wedge"]},
@@ -136,15 +136,15 @@ def test_measures_by_hand():
         and values["width"].plus_minus == pytest.approx(3)
         and values["width"].kind == "length"
     )
-    assert values["corner"].value == pytest.approx(90)
+    assert values["corner"].value == pytest.approx(np.degrees(np.arctan2(20, 10)))
     assert values["wedge"].value == pytest.approx(45)
     # from straight down to down and right: 45 degrees, towards fl, which lies on the right of the line down
     assert values["turn"].value == pytest.approx(45) and values["turn"].kind == "angle"
-    assert values["less"].value == pytest.approx(45) and values["less"].landmarks == (1, 0, 2, 3)
-    first, second = np.degrees(np.arcsin(2 / 10)), np.degrees(np.arcsin(3 / 200**0.5))
-    assert values["corner"].plus_minus == pytest.approx(2 * first, abs=0.1)  # turns come in steps of a twentieth of a degree
+    assert values["less"].value == pytest.approx(values["corner"].value - 45) and values["less"].landmarks == (1, 0, 3, 2)
+    first, second, third = (np.degrees(np.arcsin(slack / length)) for slack, length in ((2, 10), (3, 200**0.5), (3, 500**0.5)))
+    assert values["corner"].plus_minus == pytest.approx(first + third, abs=0.1)  # turns come in steps of a twentieth of a degree
     assert values["wedge"].plus_minus == pytest.approx(first + second, abs=0.1)
-    assert values["less"].plus_minus == pytest.approx(3 * first + second, abs=0.2)
+    assert values["less"].plus_minus == pytest.approx(2 * first + second + third, abs=0.2)
     mirrored = {one.name: one.value for one in lengths_and_angles(Description.of_file(KNEE, ""), points * (-1, 1), ellipses)}
     assert mirrored == pytest.approx({name: one.value for name, one in values.items()})
 
@@ -165,6 +165,7 @@ def test_shapes_of_the_other_side():
     shapes[[1, 4, 5]] *= (-1, 1)
     assert of_the_other_side(shapes + 100).tolist() == [False, True, False, False, True, True, False, False, False]
     assert of_the_other_side(shapes * (-1, 1)).tolist() == of_the_other_side(shapes).tolist()
+    assert of_the_other_side(shapes[[1, 0, 2, 3]]).tolist() == [True, False, False, False]  # the first is not always right
 
 
 def annotated(shapes: np.ndarray, joint: Description) -> SimpleNamespace:

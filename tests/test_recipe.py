@@ -85,10 +85,10 @@ def test_auto_is_a_rate():
 
 
 def test_the_end_is_said_once():
-    """Ten steps of 2 s, 1 % of the run each: 87 % are left, and validation takes a third of a step for each radiograph."""
+    """Ten steps of 2 s, 1 % of the run each: 87 % are left, and validation takes a third of the time of all steps."""
     seconds = iter([10.0, 30.0])
-    forecast = Forecast(trained=30, validated=9, clock=lambda: next(seconds))
+    forecast = Forecast(trained=30, validated=30, clock=lambda: next(seconds))
     said = [forecast.after_step((i + 1) / 100) for i in range(20)]
     assert [i for i, line in enumerate(said) if line] == [12]
-    assert said[12].startswith("about 3 minutes to go, until about ")  # 87 x 2 s x 1.1 = 191 s
+    assert said[12].startswith("about 4 minutes to go, until about ")  # 87 x 2 s x 4 / 3 = 232 s
     assert [in_words(s) for s in (5, 70, 7000, 9000)] == ["a minute", "1 minutes", "117 minutes", "2.5 hours"]
