@@ -27,6 +27,7 @@ class Evaluation:
     loss: float  # mean over radiographs, without the ridge term
     points_network_px: np.ndarray  # (N, L, 2) as (x, y)
     peaks: np.ndarray  # (N, L) fitted heights of the heatmaps
+    covariances_px2: np.ndarray  # (N, L, 2, 2) of the Gaussians fitted to them, network-frame px²
 
 
 def network_of(state: dict, device: torch.device) -> SCN:
@@ -72,19 +73,20 @@ def evaluate(model: SCN, loader: DataLoader, size: int, precision: str) -> Evalu
     """
     device = next(model.parameters()).device
     area = (loader.dataset.size / size) ** 2
-    losses, points, peaks = [], [], []
+    losses, points, peaks, covariances = [], [], [], []
     model.eval()
     data = loader.dataset
     for batch in loader:
         images, truth = (batch[name].to(device, non_blocking=True) for name in ("image", "points"))
-        heatmaps, predicted, heights, _ = find_landmarks(model, images, size, precision)
+        heatmaps, predicted, heights, widths = find_landmarks(model, images, size, precision)
         targets = draw_heatmaps(rescale(truth, size / data.size), *heatmaps.shape[-2:], data.sigma * size / data.size)
         loss, _ = ridge_loss(heatmaps, targets, truth, [], 0, area)
         losses.append(loss.item() * len(heatmaps))
         points.extend(predicted.cpu().double().numpy())
         peaks.extend(heights.cpu().numpy())
-    losses, points, peaks = (distributed.gather(items) for items in (losses, points, peaks))
-    return Evaluation(sum(losses) / len(points), np.array(points), np.array(peaks))
+        covariances.extend(widths.cpu().double().numpy())
+    losses, *found = (distributed.gather(items) for items in (losses, points, peaks, covariances))
+    return Evaluation(sum(losses) / len(found[0]), *map(np.array, found))
 
 
 def fits(checkpoint: Path, state: dict, data: RadiographDataset) -> None:

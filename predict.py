@@ -2,11 +2,12 @@
 
     python predict.py FILE_OR_FOLDER ... --weights weights/scn_hand.pt --out result/predict
 
-writes landmarks.csv (pixels of the radiograph, confidence, radius, flags), index.html and overlays/ to look at; with --format
+writes landmarks.csv (pixels of the radiograph, confidence, region, flags), index.html and overlays/ to look at; with --format
 also 3D Slicer markups and COCO keypoints, with --measure also the lengths and angles that the joint's description names.
 
-radius: a landmark lies within it with a probability of 95 %, on average over radiographs like those that export.py measured
-radii on, if there were 19 of them or more; of n fewer ones, with n/(n + 1). It is no promise for radiographs of another kind.
+regions: a landmark lies within its ellipse (semi_major, semi_minor, angle from x towards y) with a probability of 95 %, on
+average over radiographs like those that export.py measured, if there were 19 of them or more; of n fewer ones, with n/(n + 1).
+It is no promise for radiographs of another kind.
 
 Hands, or other joints, are found anywhere in a radiograph, lying anyhow, left or right, bone bright or dark. The columns hand
 (1, 2, ... from left to right) and side say which one a row is of.
@@ -24,7 +25,7 @@ flags of radiographs:
                        knee, as the joint is called)
   outline not found    plates, borders or a light box: the histogram of all of the picture was matched, so look twice
 COCO keypoints have the visibility 0 outside the picture, and 1 with another flag. measures.csv has the flags of the landmarks
-involved, and in plus_minus how far off a length or an angle is at most if each of these lies within its radius.
+involved, and in plus_minus how far off a length or an angle is at most if each of these lies within its region.
 """
 
 import argparse

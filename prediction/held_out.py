@@ -92,10 +92,10 @@ def calibration_of(annotations: np.ndarray, held_out: HeldOut, target_px2: float
     `target_px2` is the variance of the heatmaps that the network was trained for.
     """
     came = held_out.came
-    residuals, covariances = held_out.residuals_px, held_out.covariances_px2
-    regions = calibrate_regions(residuals[came], covariances[came], target_px2)
+    found = held_out.residuals_px, held_out.covariances_px2, held_out.confidence
+    regions = calibrate_regions(*(part[came] for part in found), target_px2)
     if not came.all():
-        regions = enlarged(regions, residuals[~came], covariances[~came])
+        regions = enlarged(regions, *(part[~came] for part in found))
     least = EVIDENCE_SHARE * float(np.quantile(held_out.evidence, EVIDENCE_QUANTILE))
-    calibration = calibrate(annotations, residuals[came], held_out.confidence[came], regions)
+    calibration = calibrate(annotations, held_out.residuals_px[came], held_out.confidence[came], regions)
     return replace(calibration, least_evidence=least)

@@ -49,8 +49,8 @@ def draw(
 ) -> Image.Image:
     """Landmarks and bones of the hands in a picture of a radiograph of `extent` px, and their flags along the upper edge.
 
-    Around landmarks with a flag lie their regions; one outside the picture is a cross where it was lost. Of several hands each
-    has its number and side beside it.
+    Around landmarks lie their regions, red where there is a flag; one outside the picture is a cross where it was lost. Of
+    several hands each has its number and side beside it.
     """
     picture = base.copy()
     picture.putpalette(PALETTE)
@@ -84,9 +84,9 @@ def draw_hand(pen: ImageDraw.ImageDraw, hand: Prediction, factor: np.ndarray, jo
             pen.line([x - 4, y - 4, x + 4, y + 4], fill=BAD, width=2)
             pen.line([x - 4, y + 4, x + 4, y - 4], fill=BAD, width=2)
             continue
-        pen.ellipse([x - 2, y - 2, x + 2, y + 2], fill=BAD if flags else GOOD)
-        if flags:
-            pen.polygon([*map(tuple, points[i] + rim(conjugate(np.diag(factor), hand.ellipse_px2[i]), most))], outline=BAD)
+        colour = BAD if flags else GOOD
+        pen.ellipse([x - 1, y - 1, x + 1, y + 1], fill=colour)
+        pen.polygon([*map(tuple, points[i] + rim(conjugate(np.diag(factor), hand.ellipse_px2[i]), most))], outline=colour)
         if with_names:
             pen.text((x + 4, y - 5), joint.names[i], fill=LETTERS, font_size=9)
 

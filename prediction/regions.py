@@ -13,14 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 
 COVERAGE = 0.95  # of the regions
-CLEAR, FLOOR = 0.8, 0.05  # of the target's variance: what of a heatmap's is left out as its own, and what is kept at least
-LEAST_CONFIDENCE = 1e-3  # that circles are computed with: an empty heatmap has none
+CLEAR, FLOOR = 0.6, 0.1  # of the target's variance: what of a heatmap's is left out as its own, and what is kept at least
+LEAST_CONFIDENCE = 1e-3  # that regions are computed with: an empty heatmap has none
+FAR = 6.0  # times the median square of a landmark's errors: one that is further off shapes the region as if it were as far
 PRIOR = 4.0  # radiographs that the errors of all landmarks together, taken as round, count for in the shape of each one's
 
 
 @dataclass
 class Regions:
-    """shape (L, 2, 2), in units of the excess of a heatmap; NaN for landmarks of which no error is known."""
+    """shape (L, 2, 2), in the `units` that a heatmap gives; NaN for landmarks of which no error is known."""
 
     shape: np.ndarray
     target_px2: float  # variance of the Gaussians that the network was trained for
@@ -28,8 +29,7 @@ class Regions:
     def of(self, covariances: np.ndarray, confidence: np.ndarray) -> np.ndarray:
         """Ellipses (..., L, 2, 2) px²: the truth t of a point p is held to have (t - p)ᵀ ellipse⁻¹ (t - p) <= 1.
 
-        covariances (..., L, 2, 2) px² are those of the Gaussians fitted to the heatmaps. Weights that were exported before there
-        were ellipses have circles, whose radii go with one over the confidence (..., L).
+        covariances (..., L, 2, 2) px² and confidence (..., L) are those of the Gaussians fitted to the heatmaps.
 
         What they promise, for each landmark by itself: if a radiograph and the n held-out radiographs that show the landmark are
         exchangeable, the truth lies within with a probability of at least `promised(n)`, on average over radiographs and over
@@ -38,28 +38,28 @@ class Regions:
         predicted by the networks of a cross-validation, the network that predicts the new one must err as these do: without that
         Barber et al. (Annals of Statistics 49(1), 2021) guarantee 2 COVERAGE - 1, for regions made of all these networks.
         """
-        if math.isnan(self.target_px2):
-            return self.shape / np.maximum(confidence, LEAST_CONFIDENCE)[..., None, None] ** 2
-        return conjugate(root(excess(covariances, self.target_px2)), self.shape)
+        return conjugate(units(covariances, confidence, self.target_px2), self.shape)
 
 
-def calibrate_regions(residuals: np.ndarray, covariances: np.ndarray, target_px2: float) -> Regions:
-    """From held-out residuals (M, L, 2), NaN where a landmark is missing, and the heatmaps' covariances (M, L, 2, 2)."""
-    whitened = whiten(residuals, covariances, target_px2)
-    present = np.isfinite(whitened).all(-1)
-    products = np.where(present[..., None, None], whitened[..., :, None] * whitened[..., None, :], 0)
-    prior = PRIOR * np.eye(2) * np.nanmean(np.where(present, (whitened**2).sum(-1), np.nan)) / 2
-    moments = products.sum(0) + prior
+def calibrate_regions(residuals: np.ndarray, covariances: np.ndarray, confidence: np.ndarray, target_px2: float) -> Regions:
+    """From held-out residuals (M, L, 2), NaN where missing, covariances (M, L, 2, 2) and confidence (M, L) of heatmaps."""
+    errors = whiten(residuals, covariances, confidence, target_px2)
+    present = np.isfinite(errors).all(-1)
+    squares = np.where(present, (errors**2).sum(-1), np.nan)
+    usual = np.array([np.median(column[seen]) if seen.any() else np.nan for column, seen in zip(squares.T, present.T)])
+    share = np.minimum(1, FAR * usual / np.maximum(squares, 1e-12))
+    products = np.where(present[..., None, None], share[..., None, None] * errors[..., :, None] * errors[..., None, :], 0)
+    moments = products.sum(0) + PRIOR * np.nanmean(share * squares) / 2 * np.eye(2)
     count = present.sum(0)
-    left_out = (moments - products) / (PRIOR + count - 1)[:, None, None].clip(1)  # without the radiograph that is measured
-    scores = np.sqrt(np.einsum("mli,mlij,mlj->ml", whitened, np.linalg.inv(left_out), whitened))
+    left_out = (moments - products) / (PRIOR + count - 1)[:, None, None].clip(1)  # without the radiograph that is ranked
+    scores = np.sqrt(np.einsum("mli,mlij,mlj->ml", errors, np.linalg.inv(left_out), errors))
     sizes = np.array([conformal_quantile(column[seen]) if seen.any() else np.nan for column, seen in zip(scores.T, present.T)])
     return Regions(sizes[:, None, None] ** 2 * moments / (PRIOR + count)[:, None, None], target_px2)
 
 
-def enlarged(regions: Regions, residuals: np.ndarray, covariances: np.ndarray) -> Regions:
+def enlarged(regions: Regions, residuals: np.ndarray, covariances: np.ndarray, confidence: np.ndarray) -> Regions:
     """Regions of the same shape, as large as other held-out pictures need them to be; none becomes smaller."""
-    scores = mahalanobis(residuals, regions.of(covariances, np.ones(covariances.shape[:-2])))
+    scores = mahalanobis(residuals, regions.of(covariances, confidence))
     known = [column[np.isfinite(column)] for column in scores.T]
     sizes = np.array([max(1.0, conformal_quantile(column)) if len(column) else 1.0 for column in known])
     return Regions(regions.shape * sizes[:, None, None] ** 2, regions.target_px2)
@@ -80,15 +80,22 @@ def excess(covariances: np.ndarray, target_px2: float) -> np.ndarray:
     return axes * values[..., None, :] @ axes.swapaxes(-1, -2)
 
 
-def root(matrices: np.ndarray) -> np.ndarray:
-    """Symmetric square roots of positive definite matrices (..., 2, 2)."""
-    values, axes = np.linalg.eigh(matrices)
-    return axes * np.sqrt(values)[..., None, :] @ axes.swapaxes(-1, -2)
+def units(covariances: np.ndarray, confidence: np.ndarray, target_px2: float) -> np.ndarray:
+    """What errors are measured in, (..., 2, 2) px: the root of the excess, larger the lower the heatmap.
+
+    Weights that were exported before there were ellipses, whose `target_px2` is NaN, have circles.
+    """
+    if math.isnan(target_px2):
+        values, axes = np.ones(covariances.shape[:-1]), np.broadcast_to(np.eye(2), covariances.shape)
+    else:
+        values, axes = np.linalg.eigh(excess(covariances, target_px2))
+    scaled = np.sqrt(values) / np.maximum(confidence, LEAST_CONFIDENCE)[..., None]
+    return axes * scaled[..., None, :] @ axes.swapaxes(-1, -2)
 
 
-def whiten(residuals: np.ndarray, covariances: np.ndarray, target_px2: float) -> np.ndarray:
-    """Residuals (..., 2) in units of their heatmaps' excess."""
-    return (np.linalg.inv(root(excess(covariances, target_px2))) @ residuals[..., None])[..., 0]
+def whiten(residuals: np.ndarray, covariances: np.ndarray, confidence: np.ndarray, target_px2: float) -> np.ndarray:
+    """Residuals (..., 2) px -> in their units."""
+    return (np.linalg.inv(units(covariances, confidence, target_px2)) @ residuals[..., None])[..., 0]
 
 
 def conjugate(matrix: np.ndarray, ellipses: np.ndarray) -> np.ndarray:

@@ -26,6 +26,7 @@ from experiments import (
     ingredients,
     prediction,
     recipes,
+    regions,
     results,
     stress,
     ten_radiographs,
@@ -163,6 +164,34 @@ def test_annotation_noise(small, tmp_path, capsys):
     seen = [set(read_checkpoint(tmp_path / f"half_{i}" / "best.pt")["seen"]["train"]) for i in (0, 1)]
     assert len(seen[0]) == len(seen[1]) == 2 and not seen[0] & seen[1]
     assert "halves of 2: IPE " in printed
+
+
+def test_regions(small, tmp_path, capsys):
+    common.run_main("--data", small.data, "--result", tmp_path / "run", "--folds", 3, *SMALL_RUN, "--stages", "32x1")
+    capsys.readouterr()
+    run(regions, "--run", tmp_path / "run")
+    ((_, *rows),) = tables(capsys.readouterr().out)
+    assert [row[0] for row in rows] == list(regions.FORMS)
+    assert all(0 <= float(row[2]) <= float(row[1]) <= 100 and 0 < float(row[4]) for row in rows)
+
+
+def test_the_form_of_regions_that_fits_is_the_smallest():
+    """Errors along heatmaps that say so, or along one direction for each landmark, whatever heatmaps say."""
+    rng, fold_of = np.random.default_rng(0), np.repeat([1, 2, 3], 40)
+    turns = rng.uniform(0, np.pi, (120, 2))
+    along = np.stack([np.cos(turns), np.sin(turns)], -1)
+    told = 9 * along[..., :, None] * along[..., None, :] + 0.1 * np.eye(2)
+    residuals = np.einsum("mlij,mlj->mli", np.linalg.cholesky(told), rng.normal(size=(120, 2, 2)))
+    by_heatmap = regions.Found(residuals, told + regions.CLEAR * 4 * np.eye(2), np.ones((120, 2)), 4.0)
+    by_landmark = regions.Found(
+        rng.normal(size=(120, 2, 2)) * (3, 0.3), np.tile(4 * np.eye(2), (120, 2, 1, 1)), np.ones((120, 2)), 4.0
+    )
+    for found, smaller, larger in ((by_heatmap, "heatmaps", "errors"), (by_landmark, "errors", "heatmaps")):
+        cells = {name: regions.measured(form, found, fold_of) for name, form in regions.FORMS.items()}
+        area = {name: float(row[3]) for name, row in cells.items()}
+        assert area[f"ellipses from {smaller}"] < 0.6 * area[f"ellipses from {larger}"]
+        assert area["ellipses from both"] < 1.15 * area[f"ellipses from {smaller}"]
+        assert all(92 < float(row[0]) < 99.5 for row in cells.values())
 
 
 def test_errors_along_and_across_by_hand():

@@ -97,7 +97,7 @@ def test_regions_cover_what_they_promise(kind, count):
     within = []
     for _ in range(trials):
         residuals, covariances = made(count + 5, rng, kind)
-        regions = calibrate_regions(residuals[:count], covariances[:count], TARGET)
+        regions = calibrate_regions(residuals[:count], covariances[:count], np.ones((count, 3)), TARGET)
         within.append(mahalanobis(residuals[count:], regions.of(covariances[count:], np.ones((5, 3)))) <= 1)
     covered, spread = np.mean(within, (0, 1)), (share * (1 - share) / trials) ** 0.5  # of 5 with one calibration, as if one
     assert (covered > share - 3 * spread).all() and (covered < share + 0.025 + 3 * spread).all()
@@ -105,7 +105,7 @@ def test_regions_cover_what_they_promise(kind, count):
 
 def test_regions_lie_along_edges_and_are_smaller_than_circles():
     residuals, covariances = made(112, np.random.default_rng(0))
-    regions = calibrate_regions(residuals, covariances, TARGET)
+    regions = calibrate_regions(residuals, covariances, np.ones(residuals.shape[:2]), TARGET)
     ellipses = regions.of(covariances, np.ones((112, 3)))
     long, short, degrees = semi_axes(ellipses)
     told = long > 2 * short
@@ -120,8 +120,8 @@ def test_regions_lie_along_edges_and_are_smaller_than_circles():
 def test_landmarks_missing_and_never_seen():
     residuals, covariances = made(30, np.random.default_rng(1))
     residuals[::2, 0], residuals[:, 2] = np.nan, np.nan
-    whole = calibrate_regions(residuals, covariances, TARGET)
-    alone = calibrate_regions(residuals[1::2, :1], covariances[1::2, :1], TARGET)
+    whole = calibrate_regions(residuals, covariances, np.ones(residuals.shape[:2]), TARGET)
+    alone = calibrate_regions(residuals[1::2, :1], covariances[1::2, :1], np.ones((15, 1)), TARGET)
     assert np.isnan(whole.shape[2]).all() and np.isfinite(whole.shape[:2]).all()
     assert np.isfinite(alone.shape).all()
     assert np.isnan(whole.of(covariances, np.ones((30, 3)))[:, 2]).all()
@@ -129,9 +129,23 @@ def test_landmarks_missing_and_never_seen():
 
 def test_regions_grow_for_pictures_that_need_it_and_never_shrink():
     residuals, covariances = made(200, np.random.default_rng(2))
-    regions = calibrate_regions(residuals, covariances, TARGET)
-    assert enlarged(regions, 0.5 * residuals, covariances).shape == pytest.approx(regions.shape)
-    assert enlarged(regions, 3 * residuals, covariances).shape == pytest.approx(9 * regions.shape, rel=0.1)
+    regions = calibrate_regions(residuals, covariances, np.ones(residuals.shape[:2]), TARGET)
+    assert enlarged(regions, 0.5 * residuals, covariances, np.ones((200, 3))).shape == pytest.approx(regions.shape)
+    assert enlarged(regions, 3 * residuals, covariances, np.ones((200, 3))).shape == pytest.approx(9 * regions.shape, rel=0.1)
+
+
+def test_regions_grow_as_heatmaps_fall_and_an_outlier_shapes_none():
+    """Half the confidence, twice the size; one of fifty that is a hundred times as far off changes the region but little."""
+    residuals, covariances = made(50, np.random.default_rng(3))
+    regions = calibrate_regions(residuals, covariances, np.full((50, 3), 0.8), TARGET)
+    first, second = (regions.of(covariances, np.full((50, 3), confidence)) for confidence in (0.8, 0.4))
+    assert second == pytest.approx(4 * first)
+    unscaled = calibrate_regions(residuals, covariances, np.ones((50, 3)), TARGET).of(covariances, np.ones((50, 3)))
+    assert first == pytest.approx(unscaled)
+    residuals[7] *= 100
+    slipped = calibrate_regions(residuals, covariances, np.full((50, 3), 0.8), TARGET)
+    areas = [np.sqrt(np.linalg.det(one.shape)) for one in (regions, slipped)]
+    assert (areas[1] < 2 * areas[0]).all()
 
 
 def test_weights_of_before_have_circles():

@@ -9,7 +9,7 @@ import time
 import imageio.v3 as iio
 import pytest
 import torch
-from conftest import ROOT, SMALL_RUN, rows_of, train, train_here, weights_of
+from conftest import LANDMARKS, ROOT, SMALL_RUN, rows_of, train, train_here, weights_of
 
 from main import main
 from runtime.files import write_csv
@@ -86,3 +86,14 @@ def test_a_damaged_last_state_falls_back_to_the_one_before(data, tmp_path, capsy
         assert "last.pt: cannot be read as a checkpoint" in said and "going on after epoch 3 of 4" in said
         whole, again = weights_of(tmp_path / "whole" / "last.pt"), weights_of(last)
         assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_learnt_widths_go_on_too(data, tmp_path, capsys):
+    flags = ("--stages", "32x3", "--learn_sigma", 1, "--anisotropic", "--warmup", 0, "--learning_rate", 1e-3)
+    assert train_here(capsys, data, tmp_path / "run", *flags)[0] == 0
+    state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
+    whole, prepared = state["sigmas_px"], state["data"]["sigma"]
+    assert len(whole) == LANDMARKS and all(abs(value / prepared - 1) > 1e-3 for pair in whole for value in pair)
+    (tmp_path / "run" / "previous.pt").replace(tmp_path / "run" / "last.pt")
+    assert train_here(capsys, data, tmp_path / "run", *flags, "--resume")[0] == 0
+    assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["sigmas_px"] == whole
