@@ -113,7 +113,7 @@ CHOICES = {
 
 
 CHOSEN = "auto"  # the field that is no flag
-CHECKED = 50  # radiographs of each split whose landmarks are looked for beside it before every training
+CHECKED = 50  # radiographs of each split that are searched for landmarks beside the body part before every training
 RESUMED = (LAST, PREVIOUS, folder_of(Path(), 1) / LAST)  # any of which a folder that can be gone on with holds
 NETWORK = ("channels", "levels", "spatial_kernel", "spatial_factor", "dropout")  # what SCN is built with
 POSITIVE = ("channels", "levels", "spatial_kernel", "spatial_factor", "batch_size", "learning_rate", "elastic_intervals")
@@ -291,14 +291,13 @@ def show_runs(results: Path) -> int:
 
 
 def show_figures(figures: dict, split: str, checkpoint: Path) -> None:
-    readers = figures.pop("readers", None)
     print(f"{split} of {checkpoint}: {listed(figures)}")
-    if readers:
-        print(in_words(readers))
 
 
 def listed(figures: dict) -> str:
-    return ", ".join(f"{name} {value}" for name, value in figures.items())
+    """Figures on one line; those of several readers on a second one."""
+    plain = ", ".join(f"{name} {value}" for name, value in figures.items() if name != "readers")
+    return f"{plain}\n{in_words(figures['readers'])}" if "readers" in figures else plain
 
 
 def show_settings(settings: Settings) -> None:
