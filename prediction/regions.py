@@ -15,7 +15,7 @@ import numpy as np
 COVERAGE = 0.95  # of the regions
 CLEAR, FLOOR = 0.6, 0.1  # of the target's variance: what of a heatmap's is left out as its own, and what is kept at least
 LEAST_CONFIDENCE = 1e-3  # that regions are computed with: an empty heatmap has none
-FAR = 6.0  # times the median square of a landmark's errors: one that is further off shapes the region as if it were as far
+FAR = 3.0  # times the median square of a landmark's errors: one that is further off shapes the region as if it were as far
 PRIOR = 4.0  # radiographs that the errors of all landmarks together, taken as round, count for in the shape of each one's
 
 

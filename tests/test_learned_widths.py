@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from heatmap import draw_ellipses, draw_heatmaps
-from training.learned_widths import LearnedWidths
+from training.learned_widths import SPEED, LearnedWidths
 
 POINTS = torch.tensor([[[20.3, 31.0], [33.5, 12.25], [math.nan, 3.0]]])
 
@@ -29,8 +29,8 @@ def test_targets_begin_as_prepared_and_keep_their_volume(anisotropic):
     assert widths.penalty().item() == pytest.approx(3 * 16)
     volume = widths.draw(POINTS, (64, 64), 0.5).sum((2, 3))
     with torch.no_grad():
-        widths.logs += 0.05
-        widths.turns += 0.1 * anisotropic
+        widths.logs += 0.25 / SPEED
+        widths.turns += 0.5 / SPEED * anisotropic
     assert torch.allclose(widths.draw(POINTS, (64, 64), 0.5).sum((2, 3)), volume, rtol=1e-3)
     assert widths.draw(POINTS, (64, 64), 0.5)[0, 2].eq(0).all()
 
@@ -39,7 +39,7 @@ def test_widths_grow_along_an_uncertain_direction():
     """The first landmark's points scatter along (1, 1), and its target comes to lie along it; the second's stays round."""
     torch.manual_seed(0)
     widths = LearnedWidths(2, sigma=2.0, anisotropic=True)
-    optimizer = torch.optim.Adam(widths.parameters(), 5e-3)
+    optimizer = torch.optim.Adam(widths.parameters(), 0.025 / SPEED)
     scatter = 2.5 * torch.randn(300, 1) * torch.tensor([[1.0, 1.0]]) / math.sqrt(2)
     points = torch.stack([scatter + 16, torch.full((300, 2), 16.0)], 1)
     for _ in range(150):
