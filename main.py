@@ -172,8 +172,7 @@ def run(settings: Settings) -> int:
     print("".join(f"check: {finding}\n" for finding in findings) or "check: nothing found\n", end="")
     if settings.mode == "check":
         return 1 if findings else 0
-    settings, choices = choose(settings, data["train"])
-    print("".join(f"{line}\n" for line in choices), end="")
+    settings = decided(settings, data["train"])
     result = run_folder(settings)
     with working_in(result) if distributed.FIRST else nullcontext():
         if settings.folds:
@@ -189,6 +188,13 @@ def run(settings: Settings) -> int:
     return 0
 
 
+def decided(settings: Settings, data: RadiographDataset) -> Settings:
+    """The settings without "auto", each choice told with its reason."""
+    settings, lines = choose(settings, data)
+    print("".join(f"{line}\n" for line in lines), end="")
+    return settings
+
+
 def show_next(result: Path) -> str:
     """The commands that make a trained network ready and use it."""
     checkpoint, weights = result / BEST, result / WEIGHTS
@@ -197,6 +203,7 @@ def show_next(result: Path) -> str:
 
 def train(settings: Settings, result: Path, data: RadiographDataset, valid: RadiographDataset | None = None) -> Solver:
     """Train in a folder; `valid` chooses the epoch, without it the last one stays."""
+    settings = decided(settings, data)
     loaders = {"train": make_loader(data, settings.batch_size, shuffle=True)}
     if valid:
         loaders["valid"] = make_loader(valid, settings.batch_size, share=True)
