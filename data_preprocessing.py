@@ -31,8 +31,8 @@ from tqdm import tqdm
 
 from finder.canon import Canon
 from heatmap import draw_heatmaps, rescale
-from joints.description import DESCRIPTION, Description, read_description
-from joints.known import joint_called, shaped_as
+from joints.description import DESCRIPTION, Description
+from joints.known import described, shaped_as
 from phantom.data_set import COUNTS, all_synthetic, files_of_others, write_data_set
 from radiographs.network_frame import (
     Frame,
@@ -300,17 +300,12 @@ def choose_reference(settings: Settings, found: dict[str, tuple[str, Path]]) -> 
 def describe(raw: Path, annotations: Annotations) -> Description | None:
     """What RAW says of the joint, in a file or in the table's header; None where it says nothing. Raises DataError."""
     points = np.stack(list(annotations.points.values()))
-    shipped = shaped_as(points)
-    joint = read_description(raw / DESCRIPTION, annotations.names)
-    if joint is None:
-        return None
-    if len(joint.names) != points.shape[1]:
+    joint = described(raw / DESCRIPTION, points, annotations.names)
+    if joint and len(joint.names) != points.shape[1]:
         raise DataError(
             f"{raw / DESCRIPTION}: expected the {points.shape[1]} landmarks of {raw / COORDINATES}, found {len(joint.names)}; "
             "name every landmark, in the order of the columns"
         )
-    if not (raw / DESCRIPTION).exists():  # names alone
-        return replace(shipped, names=joint.names) if shipped else joint_called(list(joint.names), None)
     return joint
 
 

@@ -79,7 +79,9 @@ def export(checkpoint: Path, folder: Path | None, out: Path, seed: int, also: Se
         "held_out": {"radiographs": sum(len(data) for _, data in judges), "folds": state["settings"].get("folds", 0)},
         "settings": {name: value for name, value in state["settings"].items() if name not in PLACES},
     }
-    if train.points_px.shape[1] < FEWEST_LANDMARKS:
+    if not steps:
+        print(f"finder: none; {TAKEN_AS_THEY_COME}")
+    elif train.points_px.shape[1] < FEWEST_LANDMARKS:
         print(f"finder: none, since less than {FEWEST_LANDMARKS} landmarks do not say how they lie; {TAKEN_AS_THEY_COME}")
     else:
         sets = [train, *(RadiographDataset(path, "train") for path in also)]
@@ -166,7 +168,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, help="prepared data that it was trained on; none: the folder that the run had")
     parser.add_argument("--out", type=Path, help=f"file to write; none: {WEIGHTS} beside the checkpoint")
     parser.add_argument("--also", type=Path, nargs="+", default=[], help="more prepared data, that the finder learns from too")
-    parser.add_argument("--finder_steps", type=int, default=STEPS, help="of the finder's training; 2000 take two minutes")
+    parser.add_argument("--finder_steps", type=int, default=STEPS, help="of the finder; 2000 take two minutes, 0: no finder")
     parser.add_argument("--seed", type=int, default=0, help="of the finder's training")
     options = parser.parse_args(arguments)
 

@@ -78,6 +78,22 @@ def upsample_bicubic(x: Tensor, factor: int) -> Tensor:
     return torch.matmul(columns, x).permute(0, 3, 1, 2)
 
 
+class Dropout(nn.Dropout):
+    """Dropout that draws sixteen random bits an element on a CPU, where PyTorch's own takes three times as long.
+
+    The probability is met to 1/65,536. The numbers are those of torch.manual_seed, but others than PyTorch's dropout draws.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        dense = x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
+        if not (self.training and 0 < self.p < 1 and x.device.type == "cpu" and dense):
+            return super().forward(x)
+        bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+        dropped = min(round(self.p * 2**16), 2**16 - 1) - 2**15
+        keep = bits[: x.numel()].as_strided(x.shape, x.stride()) >= dropped
+        return (x * keep).mul_(1 / (1 - self.p))
+
+
 class Level(nn.Module):
     """One resolution of the local appearance: three convolutions, dropout after the first."""
 
@@ -86,7 +102,7 @@ class Level(nn.Module):
         self.first = convolution(in_channels, channels, kernel)
         self.second = convolution(channels, channels, kernel)
         self.third = convolution(channels, channels, kernel)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Features (B, in_channels, H, W) -> (what the level below pools, the skip), both (B, channels, H, W)."""

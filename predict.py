@@ -3,7 +3,12 @@
     python predict.py FILE_OR_FOLDER ... --weights weights/scn_hand.pt --out result/predict
 
 writes landmarks.csv (pixels of the radiograph, confidence, region, flags), index.html and overlays/ to look at; with --format
-also 3D Slicer markups and COCO keypoints, with --measure also the lengths and angles that the joint's description names.
+also 3D Slicer markups, COCO keypoints and Parquet, with --measure also the lengths and angles that the joint's description names.
+
+An input may also be - (a list of files on standard input, one a line), @LIST.txt (such a list) or @TABLE.csv, a table with the
+column "path" and others, which are carried into the outputs. The journal in the folder of results has each radiograph that is
+done: after an interruption the same command goes on, and ends with the same outputs. Processes under torchrun, or jobs with
+--shard 3/64, share the radiographs without talking; --merge then makes one set of outputs.
 
 regions: a landmark lies within its ellipse (semi_major, semi_minor, angle from x towards y) with a probability of 95 %, on
 average over radiographs like those that export.py measured, if there were 19 of them or more; of n fewer ones, with n/(n + 1).
@@ -29,200 +34,65 @@ involved, and in plus_minus how far off a length or an angle is at most if each 
 """
 
 import argparse
+import hashlib
 import os
-import shutil
 import sys
-from collections import Counter, deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from tqdm import tqdm
 
-from joints.description import Description
+from prediction.folder import FILES, JOURNAL, begin, check_call, check_folder, empty_folder, list_inputs, read_call
+from prediction.journal import Index, Journal, Shard
+from prediction.listing import Item, Listing
 from prediction.onnx_export import export_onnx
-from prediction.outputs import COLUMNS, MEASURE_COLUMNS, Coco, csv_lines, landmark_rows, measure_rows, write_slicer
-from prediction.overlay import Page, base_picture, draw
-from prediction.predictor import Prediction, Predictor
-from radiographs.reading import Radiograph, is_radiograph, read_radiograph
-from runtime.command import LOCK, alone_in, cores, exit_status
+from prediction.outputs import COLUMNS, safe
+from prediction.parquet import check_pyarrow
+from prediction.predictor import Predictor
+from prediction.results import PAGE, Summary, are_written, check_unchanged, write_results
+from prediction.worker import Worker
+from radiographs.header import check_keywords
+from runtime import distributed
+from runtime.command import alone_in, cores, exit_status
 from runtime.device import PRECISIONS
-from runtime.files import DataError, whole_file
+from runtime.files import DataError
 from training.runs import WEIGHTS, newest_with
 
 __all__ = ["Predictor"]
 SHIPPED = Path(__file__).with_name("weights") / "scn_hand.pt"
-FORMATS = ("csv", "slicer", "coco")
-OUTPUTS = ("landmarks.csv", "measures.csv", "coco.json", "index.html")
-FOLDERS = ("overlays", "slicer")
+FORMATS = ("csv", "slicer", "coco", "parquet")
+SLURM = "slurm"  # of --shard: what the job array says
 MAX_WORKERS = 8  # each holds some 100 MB of feature maps
 GPU_BATCH = 4  # radiographs a step of the network
 
 
-@dataclass
-class Read:
-    """A radiograph as far as outputs need it."""
+def shard_of(options: argparse.Namespace) -> Shard:
+    """Which radiographs are this process's: those of --shard, divided further among the processes of torchrun.
 
-    name: str  # as the outputs call it
-    extent: tuple[int, int]  # width, height px
-    radiograph: Radiograph  # its pixels are let go once they are predicted
-    base: Image.Image
-
-
-def read(path: Path, name: str) -> Read:
-    radiograph = read_radiograph(path)
-    height, width = radiograph.pixels.shape
-    return Read(name, (width, height), radiograph, base_picture(radiograph.pixels))
-
-
-def printable(name: str) -> str:
-    """A file's name as text: bytes that are no UTF-8 are shown as question marks in a diamond."""
-    return os.fsencode(name).decode("utf-8", "replace")
-
-
-def find_files(inputs: list[Path], out: Path) -> tuple[list[tuple[Path, str]], list[str]]:
-    """(path, name) of every radiograph, names relative to the folder given, and what is wrong. Files in `out` are no input."""
-    files, errors = [], []
-    for given in inputs:
-        if given.is_dir():
-            inside = files_below(given, out)
-            taken = [path for path in inside if is_radiograph(path)]
-            if len(taken) < len(inside):
-                endings = sorted({printable(path.suffix) for path in inside} - {printable(path.suffix) for path in taken})
-                print(f"{given}: left out {len(inside) - len(taken)} files that are no radiographs ({', '.join(endings)})")
-            if not taken:
-                errors.append(f"{given}: expected radiographs in this folder, found none")
-            files += [(path, printable(path.relative_to(given).as_posix())) for path in taken]
-        elif given.exists():
-            files.append((given, printable(given.name)))
-        else:
-            errors.append(f"{given}: no such file or folder")
-    taken_twice = {name for name, count in Counter(name for _, name in files).items() if count > 1}
-    files = [(path, printable(str(path)) if name in taken_twice else name) for path, name in files]
-    return files, [printable(error) for error in errors]
-
-
-def files_below(folder: Path, out: Path) -> list[Path]:
-    """The visible files anywhere below a folder but for those in `out`, sorted; links to folders are not followed."""
-    root, out = folder.resolve(), out.resolve()
-    if out == root or out in root.parents:
-        return []
-    inner = out.relative_to(root).parts if root in out.parents else ()
-    found = []
-    for place, folders, names in os.walk(folder):
-        parts = Path(place).relative_to(folder).parts
-        folders[:] = [name for name in folders if not name.startswith(".") and (*parts, name) != inner]
-        found += [Path(place, name) for name in names if not name.startswith(".")]
-    return sorted(found)
-
-
-def read_and_predict(
-    files: list[tuple[Path, str]], predictor: Predictor
-) -> tuple[list[tuple[Read, list[Prediction]]], list[DataError]]:
-    """What is found in some files, and which cannot be read."""
-    items, errors = [], []
-    for path, name in files:
-        try:
-            items.append(read(path, name))
-        except DataError as error:
-            errors.append(error)
-    found = predictor.predict([item.radiograph.pixels for item in items]) if items else []
-    for item, hands in zip(items, found):
-        item.radiograph.pixels = np.empty(0)
-        for hand in hands:
-            hand.flags[:0] = item.radiograph.notes
-    return list(zip(items, found)), errors
-
-
-def predict_all(
-    files: list[tuple[Path, str]], predictor: Predictor, errors: list[str]
-) -> Iterator[tuple[Read, list[Prediction]]]:
-    """All radiographs in their order, with the hands in each; those that cannot be read go to `errors`, and are told at once.
-
-    Each worker takes whole radiographs, read and predicted on one core (of few): no core ever waits for another one.
+    Raises DataError.
     """
-    batch = GPU_BATCH if predictor.device.type == "cuda" else 1
-    workers = max(1, min(cores(), MAX_WORKERS, len(files) // batch))
-    batches = iter([files[i : i + batch] for i in range(0, len(files), batch)])
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(max(1, cores() // workers),)) as pool:
-        waiting = deque(pool.submit(read_and_predict, files, predictor) for files in islice(batches, 2 * workers))
-        while waiting:
-            found, unread = waiting.popleft().result()
-            waiting.extend(pool.submit(read_and_predict, files, predictor) for files in islice(batches, 1))
-            for error in unread:
-                errors.append(printable(str(error)))
-                tqdm.write(errors[-1], file=sys.stderr)
-            yield from found
-
-
-class Writer:
-    """The files of one run of predict.py, in a folder of their own."""
-
-    def __init__(self, out: Path, formats: set[str], measure: bool, with_names: bool, joint: Description, stack: ExitStack):
-        self.out, self.formats, self.with_names, self.joint = out, formats, with_names, joint
-        (out / "overlays").mkdir(parents=True, exist_ok=True)
-        self.taken: set[str] = set()
-        self.table = stack.enter_context(whole_file(out / "landmarks.csv"))
-        self.table.write(csv_lines([COLUMNS]))
-        self.measures = stack.enter_context(whole_file(out / "measures.csv")) if measure else None
-        if self.measures:
-            self.measures.write(csv_lines([MEASURE_COLUMNS]))
-        if "slicer" in formats:
-            (out / "slicer").mkdir(exist_ok=True)
-        self.coco = Coco(joint) if "coco" in formats else None
-        self.page = Page(out / "index.html")
-
-    def plain_name(self, name: str) -> str:
-        """A file name without folders, not given twice, and short enough to get endings."""
-        plain = base = name.replace("/", "_").replace("\\", "_").encode()[-200:].decode(errors="ignore")
-        number = 1
-        while plain.lower() in self.taken:
-            number += 1
-            plain = f"{base}_{number}"
-        self.taken.add(plain.lower())
-        return plain
-
-    def add(self, item: Read, hands: list[Prediction]) -> None:
-        plain = self.plain_name(item.name)
-        for hand in hands:
-            self.table.write(csv_lines(landmark_rows(item.name, self.joint, item.radiograph, hand)))
-            if self.measures:
-                self.measures.write(csv_lines(measure_rows(item.name, self.joint, item.radiograph, hand)))
-            if "slicer" in self.formats:
-                ending = f"_hand_{hand.hand}" if len(hands) > 1 else ""
-                write_slicer(self.out / "slicer" / f"{plain}{ending}.mrk.json", self.joint, item.radiograph, hand)
-        if self.coco:
-            self.coco.add(item.name, item.extent, hands)
-        picture = draw(item.base, hands, item.extent, self.joint, self.with_names)
-        overlay = self.out / "overlays" / f"{plain}.png"
+    given, world = options.shard, distributed.WORLD
+    if given == SLURM:
         try:
-            picture.save(overlay, compress_level=1)
-        except OSError as error:  # a full disk, which has no name
-            error.filename = str(overlay)
-            raise
-        self.page.add(item.name, f"{plain}.png", picture, hands)
-
-    def close(self, errors: list[str]) -> None:
-        self.page.write(errors)
-        if self.coco:
-            with whole_file(self.out / "coco.json") as file:
-                self.coco.write(file)
+            number, first, of = (int(os.environ[f"SLURM_ARRAY_TASK_{name}"]) for name in ("ID", "MIN", "COUNT"))
+        except (KeyError, ValueError):
+            raise DataError("--shard slurm: expected a job of an array, found none; start it by sbatch --array=1-64") from None
+        if number - first >= of:
+            raise DataError(
+                f"--shard slurm: expected an array without gaps, found job {number} of {of} from {first}; use --array=1-{of}"
+            )
+        given = Shard(number - first + 1, of)
+    return Shard((given.number - 1) * world + distributed.RANK + 1, given.of * world)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Predict all files; returns the exit status. Raises DataError where nothing can be done at all."""
-    there = {path.name.removesuffix(".part") for path in options.out.iterdir()} - {LOCK}
-    if there and not options.overwrite:
-        raise DataError(f"{options.out}: is not empty; choose another --out, or give --overwrite to replace what is there")
-    if strange := there - {*OUTPUTS, *FOLDERS}:
-        raise DataError(f"{options.out}: holds {sorted(strange)[0]}, which predict.py did not write; choose another --out")
-    predictor = Predictor(options.weights, options.device, options.orientation, options.precision)
+def load(options: argparse.Namespace) -> Predictor:
+    """The network, after a word about what it cannot do. Raises DataError."""
+    device = "cpu" if options.engine else options.device
+    if distributed.WORLD > 1 and device != "cpu" and torch.cuda.is_available():
+        device = f"cuda:{distributed.LOCAL_RANK % torch.cuda.device_count()}"
+    predictor = Predictor(options.weights, device, options.orientation, options.precision, options.engine)
     if options.measure and not predictor.joint.measures:
         raise DataError(
             f"--measure: {options.weights} has nothing to measure; describe it in joint.json, and prepare and train with that"
@@ -231,26 +101,128 @@ def run(options: argparse.Namespace) -> int:
         print(f"{options.weights}: has no finder; every radiograph is taken as upright and filled by one joint")
     elif predictor.finder and not any(predictor.finder.canon.reflections):
         print(f"{options.weights}: not made to recognise mirrored radiographs; such ones are taken as they come")
-    files, errors = find_files(options.inputs, options.out)
-    for error in errors:
+    return predictor
+
+
+def describe(options: argparse.Namespace, predictor: Predictor) -> dict:
+    """The settings that outputs depend on: a folder is gone on with only by a call with the same ones."""
+    return {
+        "weights": hashlib.sha256(options.weights.read_bytes()).hexdigest()[:16],
+        "engine": hashlib.sha256(options.engine.read_bytes()).hexdigest()[:16] if options.engine else "",
+        "inputs": [absolute(given) for given in options.inputs],
+        "formats": sorted(options.format),
+        "measure": options.measure,
+        "with_names": options.names,
+        "dicom": list(options.dicom),
+        "orientation": options.orientation,
+        "device": predictor.device.type,
+        "precision": predictor.precision,
+        "torch": torch.__version__,
+        "joint": predictor.joint.to_file(),
+    }
+
+
+def absolute(given: str) -> str:
+    if given == "-":
+        return given
+    return f"@{os.path.abspath(given[1:])}" if given.startswith("@") else os.path.abspath(given)
+
+
+def with_columns(call: dict, listing: Listing, inputs: list[str]) -> dict:
+    """The settings with the names of the columns that tables get in addition. Raises DataError where one is taken."""
+    columns = [safe(name) for name in (*listing.columns, *call["dicom"])]
+    if taken := [name for name in columns if name in COLUMNS or columns.count(name) > 1]:
+        raise DataError(f"{inputs[0]}: its column {taken[0]} is also one of landmarks.csv; give it another name")
+    return call | {"columns": columns}
+
+
+def run(options: argparse.Namespace) -> int:
+    """Predict this process's radiographs; returns the exit status. Raises DataError where nothing can be done at all."""
+    out, shard = options.out, shard_of(options)
+    check_folder(out, options.overwrite, options.resume)
+    predictor = load(options)
+    call = describe(options, predictor)
+    if not options.overwrite:
+        check_call(out, call)
+    listing = list_inputs(options.inputs, out, shard)
+    for error in listing.errors:
         print(error, file=sys.stderr)
-    if not files:
+    if not listing.count:
+        listing.path.unlink()
         return 1
-    for old in OUTPUTS:
-        (options.out / old).unlink(missing_ok=True)
-    for old in FOLDERS:
-        shutil.rmtree(options.out / old, ignore_errors=True)
-    flagged = done = 0
+    call = with_columns(call, listing, options.inputs)
+    if options.overwrite:
+        empty_folder(out)
+    listing = begin(out, call, listing, shard)
+    with alone_in(out / JOURNAL, f".lock-{shard}"):
+        if shard.of == 1:
+            check_unchanged(out, out / JOURNAL)
+        now, before, unread = predict(out, call, predictor, listing, shard)
+        if shard.of > 1:
+            said = f"shard {shard}: {now} radiographs predicted, {before} before, {unread} problems"
+            print(f"{said}; when all shards are done: python predict.py --merge --out {out}")
+            return 1 if unread + len(listing.errors) else 0
+        if not now + unread and are_written(out, out / JOURNAL, listing, before):
+            print(f"all {before} radiographs were predicted before; see {out / PAGE}")
+            return 1 if listing.errors else 0
+        return tell(out, write_results(out, out / JOURNAL, listing, call), f", {before} of them before" if before else "")
+
+
+def predict(out: Path, call: dict, predictor: Predictor, listing: Listing, shard: Shard) -> tuple[int, int, int]:
+    """Predict what is not done yet: numbers of radiographs predicted now and before, and of files that could not be read."""
+    now, before, unread = 0, [0], 0
+    on_gpu = predictor.device.type == "cuda"
+    batch, share = GPU_BATCH if on_gpu else 1, -(-listing.count // shard.of)
+    own_cores = max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+    workers = max(1, min(own_cores, MAX_WORKERS, share // batch))
     with ExitStack() as stack:
-        bar = stack.enter_context(tqdm(total=len(files), unit=" radiographs", disable=None))
-        writer = Writer(options.out, options.format, options.measure, options.names, predictor.joint, stack)
-        for item, hands in predict_all(files, predictor, errors):
-            writer.add(item, hands)
-            flagged, done = flagged + any(hand.flags for hand in hands), done + 1
-            bar.update(done + len(errors) - bar.n)
-        writer.close(errors)
-    print(f"{done} radiographs predicted, {flagged} flagged, {len(errors)} problems; see {options.out / 'index.html'}")
-    return 1 if errors else 0
+        journal, index = Journal(out / JOURNAL, shard), Index(out / JOURNAL)
+        stack.callback(journal.close)
+        if len(index):
+            print(f"{out}: going on; {len(index)} radiographs are in its journal")
+        worker = Worker(out, call, predictor, journal, index, listing.count)
+        bar = stack.enter_context(tqdm(total=share, unit=" radiographs", disable=None if shard.number == 1 else True))
+        for error in worker.work_off(pending(listing, shard, index, before), workers, batch, max(1, own_cores // workers)):
+            if error:
+                unread += 1
+                tqdm.write(error, file=sys.stderr)
+            else:
+                now += 1
+            bar.update(now + unread + before[0] - bar.n)
+    return now, before[0], unread
+
+
+def pending(listing: Listing, shard: Shard, index: Index, done: list[int]) -> Iterator[Item]:
+    """The radiographs of a shard that are still to be predicted; the others are counted in `done`."""
+    for place, item in enumerate(listing):
+        if not shard.has(place):
+            continue
+        if len(index) and index.is_done(item):
+            done[0] += 1
+        else:
+            yield item
+
+
+def merge(out: Path) -> int:
+    """Make one set of outputs of what all shards predicted; returns the exit status. Raises DataError."""
+    call = read_call(out)
+    listing = Listing(out / JOURNAL / FILES)
+    for error in listing.errors:
+        print(error, file=sys.stderr)
+    return tell(out, write_results(out, out / JOURNAL, listing, call, say=lambda error: print(error, file=sys.stderr)))
+
+
+def tell(out: Path, summary: Summary, more: str = "") -> int:
+    """Say what the outputs hold; returns the exit status."""
+    if summary.missing:
+        named = ", ".join(summary.some_missing) + (", ..." if summary.missing > len(summary.some_missing) else "")
+        print(
+            f"{out}: {summary.missing} radiographs are missing ({named}); start their shards again, then --merge", file=sys.stderr
+        )
+    print(
+        f"{summary.predicted} radiographs predicted{more}, {summary.flagged} flagged, {summary.unread} problems; see {out / PAGE}"
+    )
+    return 1 if summary.unread or summary.missing else 0
 
 
 def default_weights() -> Path:
@@ -268,28 +240,54 @@ def formats(text: str) -> set[str]:
     return chosen
 
 
-def main(arguments: list[str] | None = None) -> int:
+def keywords(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text.split(",")))
+
+
+def part(text: str) -> Shard | str:
+    if text == SLURM:
+        return text
+    number, slash, of = text.partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise argparse.ArgumentTypeError(f"expected a part and their number, such as 3/64, found {text!r}")
+    return Shard(int(number), int(of))
+
+
+def read_options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("inputs", type=Path, nargs="*", metavar="FILE_OR_FOLDER", help="radiographs, or folders to walk through")
+    parser.add_argument(
+        "inputs", nargs="*", metavar="FILE_OR_FOLDER", help="radiographs, folders to walk through, @LIST.txt, @TABLE.csv or -"
+    )
     parser.add_argument("--weights", type=Path, help="from export.py; none: of the newest run, else the hand's that come along")
     parser.add_argument("--out", type=Path, default=Path("result/predict"), help="folder to write")
     parser.add_argument(
         "--format",
         type=formats,
         default={"csv"},
-        help="slicer, coco or both, separated by commas; landmarks.csv is always written",
+        help="slicer, coco, parquet or several, separated by commas; landmarks.csv is always written",
     )
     parser.add_argument("--measure", action="store_true", help="also write measures.csv: bone lengths and joint angles")
     parser.add_argument("--names", action="store_true", help="write the landmarks' names into the overlays")
+    parser.add_argument(
+        "--dicom",
+        type=keywords,
+        default=(),
+        help="keywords of DICOM headers that become columns, such as AccessionNumber,SeriesInstanceUID,SOPInstanceUID",
+    )
     parser.add_argument(
         "--orientation",
         choices=("auto", "keep"),
         default="auto",
         help="keep: every picture is one upright joint that fills it, bone bright",
     )
+    parser.add_argument("--resume", action="store_true", help="go on; also done without it where --out holds the same call")
     parser.add_argument("--overwrite", action="store_true", help="write into a folder that is not empty")
+    parser.add_argument(
+        "--shard", type=part, default=Shard(), help="3/64: every 64th radiograph, from the third on; slurm: by the job array"
+    )
+    parser.add_argument("--merge", action="store_true", help="make the outputs of all shards in --out, and predict nothing")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument(
         "--precision",
@@ -298,19 +296,50 @@ def main(arguments: list[str] | None = None) -> int:
         help="auto: that of the training, where the hardware has it, else float32",
     )
     parser.add_argument("--export", type=Path, help="write the network as an ONNX file, and predict nothing")
+    parser.add_argument(
+        "--int8",
+        type=Path,
+        help="with --export: in whole numbers of 8 bits, scaled on the training radiographs of this prepared folder",
+    )
+    parser.add_argument(
+        "--engine", type=Path, help="such an ONNX file of the same weights, which ONNX Runtime computes on the CPU"
+    )
     options = parser.parse_args(arguments)
-    if not options.inputs and not options.export:
-        parser.error("expected a file or a folder")
+    several = options.shard != Shard() or distributed.WORLD > 1
+    for wrong, expected in (
+        (not (options.inputs or options.export or options.merge), "expected a file or a folder"),
+        (options.merge and options.inputs, "--merge takes no files: it makes the outputs of those that --out knows"),
+        (options.merge and several, "--merge is for one process"),
+        (options.int8 and not options.export, "--int8 says how --export writes the network; give both"),
+        (options.engine and options.device == "cuda", "--engine computes on the CPU; leave out --device"),
+        (options.resume and options.overwrite, "expected --resume or --overwrite, found both"),
+        (several and options.overwrite, "--overwrite is for one process: others may be writing; choose another --out"),
+        (several and "-" in options.inputs, "- is for one process: the others would not see the list; write it to a file"),
+    ):
+        if wrong:
+            parser.error(expected)
+    return options
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = read_options(arguments)
 
     def work() -> int:
+        if options.merge:
+            read_call(options.out)
+            with alone_in(options.out):
+                return merge(options.out)
         options.weights = options.weights or default_weights()
         if options.export:
-            export_onnx(Predictor(options.weights, "cpu"), options.export)
+            export_onnx(Predictor(options.weights, "cpu"), options.export, options.int8)
             return 0
-        with alone_in(options.out):
+        check_keywords(options.dicom)
+        if "parquet" in options.format:
+            check_pyarrow()
+        with alone_in(options.out, shared=shard_of(options).of > 1):
             return run(options)
 
-    return exit_status(work, f"interrupted; what is in {options.out} is incomplete")
+    return exit_status(work, f"interrupted; the same command goes on with {options.out}")
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from itertools import accumulate
 from pathlib import Path
 
 from benchmarks.machine import measure_command, name
-from experiments.common import read_rows
 from runtime.command import exit_status
+from runtime.files import read_csv
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"{prepared.seconds:7.1f} s of preparation", flush=True)
         trained = measure_command("main.py", "--data", data, "--result", result, *options.flags)
         print(f"{trained.seconds:7.1f} s of training and test", flush=True)
-        epochs = read_rows(result / "metrics.csv")
+        epochs = read_csv(result / "metrics.csv")
     for row, seconds in zip(epochs, accumulate(float(row["seconds"]) for row in epochs)):
         if float(row["valid_ipe_px"]) <= options.target:
             print(f"validation IPE {float(row['valid_ipe_px']):.3f} px after epoch {row['epoch']}: ", end="")

@@ -1,8 +1,11 @@
 """Which joint landmarks are of: the one that is described with them, else one that ships, else none with a name."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 
-from joints.description import Description
+from joints.description import Description, read_description
 from joints.hand import HAND, is_hand
 
 SHIPPED = {HAND: is_hand}  # each with what tells it by the shape of annotations (N, L, 2)
@@ -18,6 +21,18 @@ def joint_of(points: np.ndarray, stored: dict | None, source: str = "joint") -> 
     if stored:
         return Description.of_file(stored, source)
     return shaped_as(points) or Description.numbered(points.shape[-2])
+
+
+def described(path: Path, points: np.ndarray, names: tuple[str, ...] | None) -> Description | None:
+    """The joint of annotations (N, L, 2) by the file `path` and the `names` in their table's header, either of which may miss.
+
+    None where neither is there. Raises DataError.
+    """
+    joint = read_description(path, names)
+    if joint is None or path.exists():
+        return joint
+    shipped = shaped_as(points)
+    return replace(shipped, names=joint.names) if shipped else joint_called(list(joint.names), None)
 
 
 def joint_called(names: list[str], stored: dict | None, source: str = "joint") -> Description:

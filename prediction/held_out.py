@@ -11,7 +11,7 @@ import numpy as np
 from dataloader import RadiographDataset
 from prediction.calibration import Calibration, calibrate
 from prediction.predictor import Predictor
-from prediction.regions import calibrate_regions, enlarged
+from prediction.regions import calibrate_regions
 from radiographs.processing import processed
 from radiographs.view import View, sample
 
@@ -88,14 +88,12 @@ def together(parts: list[HeldOut]) -> HeldOut:
 def calibration_of(annotations: np.ndarray, held_out: HeldOut, target_px2: float) -> Calibration:
     """What training annotations (N, L, 2), isotropic, and held-out pictures say of a network's landmarks.
 
-    Regions have the shape that radiographs as they came call for, and the larger size of theirs and of their changed copies'.
-    `target_px2` is the variance of the heatmaps that the network was trained for.
+    Regions, shapes and flags are those that radiographs as they came call for; their changed copies count for what is no joint
+    at all. `target_px2` is the variance of the heatmaps that the network was trained for.
     """
     came = held_out.came
-    found = held_out.residuals_px, held_out.covariances_px2, held_out.confidence
-    regions = calibrate_regions(*(part[came] for part in found), target_px2)
-    if not came.all():
-        regions = enlarged(regions, *(part[~came] for part in found))
+    residuals, confidence = held_out.residuals_px[came], held_out.confidence[came]
+    regions = calibrate_regions(residuals, held_out.covariances_px2[came], confidence, target_px2)
     least = EVIDENCE_SHARE * float(np.quantile(held_out.evidence, EVIDENCE_QUANTILE))
-    calibration = calibrate(annotations, held_out.residuals_px[came], held_out.confidence[came], regions)
+    calibration = calibrate(annotations, residuals, confidence, regions)
     return replace(calibration, least_evidence=least)

@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import BinaryIO
 
 import numpy as np
@@ -105,21 +107,35 @@ class Coco:
     angle (degrees) of each landmark's ellipse.
     """
 
-    def __init__(self, joint: Description):
-        self.joint, self.images, self.annotations = joint, [], []
+    def __init__(self, file: BinaryIO):
+        """`file` is written to as radiographs come; annotations wait in a temporary file."""
+        self.file, self.annotations = file, TemporaryFile()
+        self.images = self.hands = 0
+        file.write(b'{"images": [')
 
-    def add(self, name: str, extent: tuple[int, int], hands: list[Prediction]) -> None:
-        image = len(self.images) + 1
-        self.images.append({"id": image, "file_name": name, "width": extent[0], "height": extent[1]})
+    def add(self, image: dict, hands: list[dict]) -> None:
+        """A radiograph by `image_of`, and its hands by `annotation`."""
+        self.images += 1
+        self.file.write(b", " * (self.images > 1) + json.dumps({"id": self.images} | image).encode())
         for hand in hands:
-            self.annotations.append({"id": len(self.annotations) + 1, "image_id": image} | annotation(self.joint, hand))
+            self.hands += 1
+            line = json.dumps({"id": self.hands, "image_id": self.images} | hand)
+            self.annotations.write(b", " * (self.hands > 1) + line.encode())
 
-    def write(self, file: BinaryIO) -> None:
-        skeleton = [[a + 1, b + 1] for a, b in self.joint.skeleton]
-        named = {"name": self.joint.joint or "landmarks", "keypoints": list(self.joint.names), "skeleton": skeleton}
-        category = {"id": 1} | named
-        content = {"images": self.images, "annotations": self.annotations, "categories": [category]}
-        file.write(json.dumps(content).encode())
+    def close(self, joint: Description) -> None:
+        """Write what comes last. The file is the caller's to close."""
+        skeleton = [[a + 1, b + 1] for a, b in joint.skeleton]
+        category = {"id": 1, "name": joint.joint or "landmarks", "keypoints": list(joint.names), "skeleton": skeleton}
+        self.file.write(b'], "annotations": [')
+        self.annotations.seek(0)
+        shutil.copyfileobj(self.annotations, self.file)
+        self.annotations.close()
+        self.file.write(f'], "categories": {json.dumps([category])}}}'.encode())
+
+
+def image_of(name: str, extent: tuple[int, int], ids: dict[str, str]) -> dict:
+    """A radiograph of `extent` (width, height) px as COCO has it, but for its number."""
+    return {"file_name": name, "width": extent[0], "height": extent[1]} | ({"ids": ids} if ids else {})
 
 
 def annotation(joint: Description, hand: Prediction) -> dict:

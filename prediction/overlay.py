@@ -1,11 +1,4 @@
-"""Pictures of predictions: landmarks over a radiograph, and a page that shows all of them, the most doubtful first."""
-
-import base64
-import html
-import io
-from pathlib import Path
-from tempfile import TemporaryFile
-from urllib.parse import quote
+"""Pictures of predictions: landmarks over a radiograph."""
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -14,18 +7,9 @@ from joints.description import Description
 from prediction.calibration import OUTSIDE
 from prediction.predictor import Prediction
 from prediction.regions import conjugate, semi_axes
-from runtime.files import whole_file
 
 HEIGHT, WIDTH = 720, 720  # px that an overlay fits in
-THUMBNAIL = 240
 RIM = 33  # points that an ellipse is drawn through
-HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Landmarks</title><style>
-body{font:14px system-ui,sans-serif;margin:2em;background:#fafafa} main{display:flex;flex-wrap:wrap;gap:12px}
-a{width:240px;padding:8px;background:#fff;border:2px solid #ccc;border-radius:6px;color:#222;text-decoration:none;
-overflow-wrap:anywhere} a.bad{border-color:#d33} img{display:block;margin:0 auto 6px;max-width:240px}
-</style><h1>Landmarks</h1>
-<p>The most doubtful radiographs come first; a click opens the overlay. Not a medical device.</p>
-"""
 GREYS = 252  # an overlay has a palette of so many greys and four colours: a third of the bytes of full colour
 GOOD, BAD, LINE, LETTERS = range(GREYS, 256)
 COLOURS = ((90, 220, 90), (255, 70, 60), (80, 150, 255), (255, 230, 120))
@@ -97,39 +81,3 @@ def flags_of(hands: list[Prediction]) -> list[str]:
     if len(hands) == 1:
         return flags
     return [f"{flag} (hand {', '.join(str(hand.hand) for hand in hands if flag in hand.flags)})" for flag in flags]
-
-
-class Page:
-    """index.html: one card a radiograph, the most doubtful first. Cards wait in a temporary file, not in memory."""
-
-    def __init__(self, path: Path):
-        self.path, self.file, self.places = path, TemporaryFile(), []
-
-    def add(self, name: str, overlay_name: str, picture: Image.Image, hands: list[Prediction]) -> None:
-        small = picture.convert("RGB")
-        small.thumbnail((THUMBNAIL, THUMBNAIL))
-        content = io.BytesIO()
-        small.save(content, "JPEG", quality=75)
-        flags = flags_of(hands)
-        least = min(float(hand.confidence.min()) for hand in hands)
-        orientations = "; ".join(" ".join([hand.side, hand.orientation]).strip() for hand in hands)
-        card = (
-            f'<a class="{"bad" if flags else "good"}" href="overlays/{quote(overlay_name)}">'
-            f'<img src="data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}" alt="">'
-            f"<b>{html.escape(name)}</b><br>{html.escape(', '.join(flags) or 'nothing flagged')}<br>"
-            f"least confidence {least:.2f}; {html.escape(orientations)}</a>\n"
-        )
-        self.places.append((not flags, least, self.file.tell(), len(card.encode())))
-        self.file.write(card.encode())
-
-    def write(self, errors: list[str]) -> None:
-        flagged = sum(not fine for fine, *_ in self.places)
-        items = "".join(f"<li>{html.escape(error)}</li>" for error in errors)
-        with whole_file(self.path) as page:
-            page.write(HEAD.encode())
-            page.write(f"<p>{len(self.places)} radiographs, {flagged} flagged, {len(errors)} files not read.</p>".encode())
-            page.write(f"<ul>{items}</ul><main>\n".encode())
-            for _, _, start, length in sorted(self.places):
-                self.file.seek(start)
-                page.write(self.file.read(length))
-            page.write(b"</main></html>\n")

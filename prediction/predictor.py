@@ -17,6 +17,7 @@ from finder.network import Finder
 from finder.placement import support
 from joints.known import joint_called
 from prediction.calibration import NO_OUTLINE, UNLIKE_TRAINING, Calibration
+from prediction.engine import OnnxNetwork
 from prediction.regions import conjugate, semi_axes
 from radiographs.network_frame import at_size, hand_outline, outline_is_plausible, resize_to, to_8_bit
 from radiographs.reading import check_pixels, grey
@@ -94,8 +95,18 @@ class Predictor:
     `orientation` "keep" every picture is taken as one upright hand, bone bright, that fills it.
     """
 
-    def __init__(self, weights: Path | str | dict, device: str = "auto", orientation: str = "auto", precision: str = "auto"):
-        """`weights`: a file that export.py wrote, or what it holds. Raises DataError where it is another."""
+    def __init__(
+        self,
+        weights: Path | str | dict,
+        device: str = "auto",
+        orientation: str = "auto",
+        precision: str = "auto",
+        engine: Path | None = None,
+    ):
+        """`weights`: a file that export.py wrote, or what it holds; `engine`: an ONNX file of the same network, that computes.
+
+        Raises DataError where they are others.
+        """
         self.device = choose_device(device)
         state = weights if isinstance(weights, dict) else read_checkpoint(Path(weights), self.device)
         if not {"trust", "network"} <= state.keys():
@@ -107,7 +118,8 @@ class Predictor:
         self.input_frame = at_size(self.frame, self.size)
         profile = state["data"]["profile"]
         self.profile = None if profile is None else np.array(profile)
-        self.model = network_of(state, self.device)
+        network = network_of(state, self.device)
+        self.model = OnnxNetwork(engine, network) if engine else network
         self.spatial_factor = self.model.spatial_factor * self.size // self.network_size
         source = "weights" if isinstance(weights, dict) else str(weights)
         self.joint = joint_called(state["names"], state["data"].get("joint"), source)

@@ -57,14 +57,6 @@ def calibrate_regions(residuals: np.ndarray, covariances: np.ndarray, confidence
     return Regions(sizes[:, None, None] ** 2 * moments / (PRIOR + count)[:, None, None], target_px2)
 
 
-def enlarged(regions: Regions, residuals: np.ndarray, covariances: np.ndarray, confidence: np.ndarray) -> Regions:
-    """Regions of the same shape, as large as other held-out pictures need them to be; none becomes smaller."""
-    scores = mahalanobis(residuals, regions.of(covariances, confidence))
-    known = [column[np.isfinite(column)] for column in scores.T]
-    sizes = np.array([max(1.0, conformal_quantile(column)) if len(column) else 1.0 for column in known])
-    return Regions(regions.shape * sizes[:, None, None] ** 2, regions.target_px2)
-
-
 def mahalanobis(residuals: np.ndarray, ellipses: np.ndarray) -> np.ndarray:
     """Distances (...) of residuals (..., 2) in units of ellipses (..., 2, 2); NaN where either is."""
     known = np.isfinite(ellipses).all((-2, -1)) & np.isfinite(residuals).all(-1)

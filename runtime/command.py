@@ -108,8 +108,11 @@ def wants_memory(error: Exception) -> bool:
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Make a folder and keep other runs of this program out of it. The lock goes with the process, however that ends."""
+def alone_in(folder: Path, name: str = LOCK, shared: bool = False) -> Iterator[None]:
+    """Make a folder and keep other runs of this program out of it. The lock goes with the process, however that ends.
+
+    `shared`: out of it are only those that want it for themselves. Locks of several names know nothing of each other.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
@@ -117,10 +120,10 @@ def alone_in(folder: Path) -> Iterator[None]:
     if fcntl is None:
         yield
         return
-    lock = folder / LOCK
+    lock = folder / name
     with open(lock, "w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             if os.fstat(file.fileno()).st_nlink == 0:  # the run that held it has just removed it
                 raise BlockingIOError
         except BlockingIOError:
@@ -132,4 +135,5 @@ def alone_in(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            lock.unlink(missing_ok=True)
+            if not shared:  # else another one may still hold it
+                lock.unlink(missing_ok=True)

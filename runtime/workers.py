@@ -1,7 +1,6 @@
 """Jobs in worker processes; a job that makes its process die is found out, and the others go on."""
 
 import multiprocessing
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -9,6 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 from typing import TypeVar
 
+from runtime.apart import how_it_died
 from runtime.command import NO_MEMORY, start_worker
 from runtime.files import DataError
 
@@ -92,10 +92,3 @@ def answer_to(sender: Connection, function: Callable[[Job], Result], job: Job) -
     except Exception as error:
         answer = None, error
     sender.send(answer)
-
-
-def how_it_died(code: int) -> str:
-    if hasattr(signal, "SIGKILL") and code == -signal.SIGKILL:
-        return "its process was killed, most likely for want of memory; close other programs, or make the file smaller"
-    how = signal.strsignal(-code) if code < 0 else f"status {code}"
-    return f"its process died ({how}), most likely of a damaged file; replace or remove it"

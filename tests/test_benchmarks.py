@@ -8,11 +8,24 @@ import torch
 from conftest import LANDMARKS, ROOT, SMALL_RUN, SPLITS, make_raw
 
 import model
-from benchmarks import drawing, growth, inference, loader, machine, preprocessing, step, time_to_accuracy
+from benchmarks import (
+    archive,
+    compiled,
+    drawing,
+    engines,
+    growth,
+    inference,
+    loader,
+    machine,
+    preprocessing,
+    step,
+    time_to_accuracy,
+)
 from benchmarks.step import make_step
 from experiments import common
 from main import read_settings
 from model import SCN
+from prediction.predictor import Predictor
 from radiographs.raw_folder import find_radiographs, read_points
 from runtime.checkpoint import read_checkpoint, write_checkpoint
 from runtime.command import cores
@@ -174,3 +187,43 @@ def test_time_to_accuracy(raw, capsys):
     whole = re.match(r"in all (\d+) s; test of .*ipe_px ([\d.]+).*landmarks (\d+)", lines[4])
     assert float(whole[1]) == pytest.approx(prepared + trained, abs=0.7)
     assert float(whole[2]) > 1 and int(whole[3]) == 2 * LANDMARKS
+
+
+def test_archive(capsys, monkeypatch):
+    """The memory of a real run; killing it and sharing it are tests of their own."""
+    monkeypatch.setattr(archive, "LOOK_EVERY_S", 0.001)
+    said = run(archive, capsys, "--memory", 40)
+    assert said.startswith("40 files in ") and " bytes each; " in said
+    count, _, first, last, *_, highest = numbers(said)
+    assert count == 40 and 100 < first <= last <= highest < 2000
+
+
+def test_a_kill_that_costs_a_line_is_seen(tmp_path, monkeypatch):
+    """What the benchmark says is not said of anything: a process that loses or repeats lines makes it stop."""
+    lines = [b"%08x %016x +\n" % (0, number) for number in range(3)]
+    (tmp_path / "out" / "journal").mkdir(parents=True)
+    (tmp_path / "out" / "journal" / "1-of-1.jsonl").write_bytes(b"".join([*lines, lines[0][:12]]))
+    assert archive.keys(tmp_path / "out") == [b"%016x" % number for number in range(3)]
+
+
+def test_compiled(capsys, monkeypatch):
+    tried = []
+    monkeypatch.setattr(torch, "compile", lambda network, mode: tried.append(mode) or network)
+    monkeypatch.setattr(compiled, "DEVICE", torch.device("cpu"))
+    lines = run(compiled, capsys, "--sizes", 64, "--batches", "1,2", "--channels", 4, "--repeats", 1).splitlines()
+    assert [line.split()[:3] for line in lines[2:]] == [["64", b, kind] for b in "12" for kind in ("forward", "training")]
+    assert all(len(line.split()) == 5 for line in lines[2:]) and tried == ["default"] * 4
+
+
+def test_engines(prepared_small, weights, capsys, monkeypatch):
+    """The errors of each engine are those of its own heatmaps: one that sees nothing is far off."""
+    predictor = Predictor(weights)
+    blank = torch.zeros(1, LANDMARKS, predictor.size, predictor.size)
+    made = {
+        "by torch": lambda picture: predictor.model(picture, predictor.spatial_factor)[0].detach(),
+        "blind": lambda picture: blank,
+    }
+    monkeypatch.setattr(engines, "engines_of", lambda *_: made)
+    lines = run(engines, capsys, "--data", prepared_small, "--weights", weights).splitlines()
+    (_, sees, _, still), (_, blind, _, moved) = (numbers(line) for line in lines[-2:])
+    assert still == 0 and sees < blind / 3 and moved > 5

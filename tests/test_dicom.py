@@ -22,8 +22,8 @@ from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, c
 from pydicom.sequence import Sequence
 
 import metrics
-import predict
 from dataloader import RadiographDataset
+from prediction.listing import write_listing
 from radiographs import reading
 from radiographs.raw_folder import find_radiographs
 from radiographs.reading import LUMINANCE, is_radiograph, read_radiograph
@@ -667,9 +667,9 @@ def test_names_that_are_uids(tmp_path):
     assert list(found) == ["1.2.840.113619.2.5", "1.2.840.113619.2.6", "IM0001", "a.b", "c", "d.v2", "e", "f"] and not errors
     for name, content in (("DICOMDIR", whole), ("README", b"not a picture"), ("notes.txt", b"none"), ("1.2.3", b"1.2.3")):
         (tmp_path / "train" / name).write_bytes(content)
-    files, errors = predict.find_files([tmp_path / "train"], tmp_path / "out")
-    assert {name for _, name in files} == {path.name for _, path in found.values() if path.parent.name == "train"}
-    assert not errors and not is_radiograph(tmp_path / "nothing") and not is_radiograph(tmp_path / "train")
+    listing = write_listing([str(tmp_path / "train")], tmp_path / "out", tmp_path / ".list")
+    assert {item.name for item in listing} == {path.name for _, path in found.values() if path.parent.name == "train"}
+    assert not listing.errors and not is_radiograph(tmp_path / "nothing") and not is_radiograph(tmp_path / "train")
 
 
 def test_notes_are_among_the_flags(weights, tmp_path):

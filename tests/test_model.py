@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from model import SCN, LargeKernelConv2d, upsample_bicubic
+from model import SCN, Dropout, LargeKernelConv2d, upsample_bicubic
 
 
 def described_network(weights: list[tuple[torch.Tensor, torch.Tensor]], image: torch.Tensor) -> torch.Tensor:
@@ -130,3 +130,30 @@ def test_large_kernel_has_the_gradients_of_the_plain_convolution():
         gradients = torch.autograd.grad((half.float() * weights).sum(), [x, layer.weight])
     for one, other in zip(gradients, expected, strict=False):
         assert one.dtype == torch.float32 and (one - other).norm() < 0.02 * other.norm()
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_dropout_drops_as_often_as_it_says_and_scales_the_rest(layout):
+    """Of 150,000 elements a tenth, within five standard deviations; gradients pass where values do; each element by itself."""
+    x = torch.ones(2, 3, 125, 200).contiguous(memory_format=layout).requires_grad_()
+    dropout = Dropout(0.1)
+    torch.manual_seed(0)
+    y = dropout(x)
+    dropped = (y == 0).float().mean().item()
+    assert abs(dropped - 0.1) < 5 * (0.1 * 0.9 / x.numel()) ** 0.5
+    assert y[y != 0].unique().tolist() == pytest.approx([1 / 0.9]) and y.stride() == x.stride()
+    y.sum().backward()
+    assert torch.equal(x.grad, y.detach())
+    kept = (y != 0).flatten().float()
+    for apart in (1, 4, 200):  # neighbours in a draw of 64 bits, and beyond
+        assert abs(torch.corrcoef(torch.stack([kept[:-apart], kept[apart:]]))[0, 1]) < 5 / x.numel() ** 0.5
+    torch.manual_seed(0)
+    assert torch.equal(dropout(x), y) and not torch.equal(dropout(x), y)
+    part = x[:, :, ::2]  # of a layout with gaps
+    assert dropout(part).shape == part.shape and 0.08 < (dropout(part) == 0).float().mean() < 0.12
+
+
+def test_dropout_without_effect():
+    x = torch.ones(1, 1, 3, 3)  # not a multiple of four
+    assert torch.equal(Dropout(0.5).eval()(x), x) and torch.equal(Dropout(0.0)(x), x)
+    assert not Dropout(1.0)(x).any() and set(Dropout(0.5)(x).unique().tolist()) <= {0, 2}

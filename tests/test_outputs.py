@@ -13,8 +13,19 @@ from joints.hand import HAND as JOINT
 from joints.hand import MEAN_SHAPE, NAMES
 from joints.known import joint_called
 from prediction.calibration import ALIEN, DOUBTFUL, MISPLACED, NO_OUTLINE, OF_RADIOGRAPHS, OUTSIDE
-from prediction.outputs import COLUMNS, MEASURE_COLUMNS, Coco, csv_lines, landmark_rows, measure_rows, write_slicer
-from prediction.overlay import COLOURS, Page, base_picture, draw
+from prediction.outputs import (
+    COLUMNS,
+    MEASURE_COLUMNS,
+    Coco,
+    annotation,
+    csv_lines,
+    image_of,
+    landmark_rows,
+    measure_rows,
+    write_slicer,
+)
+from prediction.overlay import COLOURS, base_picture, draw
+from prediction.page import card
 from prediction.predictor import Prediction
 from radiographs.reading import Radiograph
 
@@ -42,9 +53,10 @@ def table(columns: list[str], rows: list[list]) -> list[dict[str, str]]:
 
 def coco_of(prediction: Prediction) -> dict:
     """The annotation that a COCO file has of it."""
-    coco, file = Coco(JOINT), io.BytesIO()
-    coco.add("a.png", EXTENT, [prediction])
-    coco.write(file)
+    file = io.BytesIO()
+    coco = Coco(file)
+    coco.add(image_of("a.png", EXTENT, {}), [annotation(JOINT, prediction)])
+    coco.close(JOINT)
     return json.loads(file.getvalue())["annotations"][0]
 
 
@@ -109,16 +121,13 @@ def test_measures_name_flagged_landmarks_and_what_they_may_be_off():
         assert row["flags"] == ALIEN[0]
 
 
-def test_tables_pages_and_overlays_say_outside(tmp_path):
+def test_tables_pages_and_overlays_say_outside():
     prediction = made(flags=FLAGGED, of_radiograph=[OF_RADIOGRAPHS[0]])
     rows = table(COLUMNS, landmark_rows("a.png", JOINT, radiograph(), prediction))
     assert rows[20]["landmark_flags"] == OUTSIDE == "outside the picture" and OUTSIDE in rows[0]["flags"]
     base = base_picture(np.full(EXTENT[::-1], 100, np.float32) + np.arange(EXTENT[0]))
     picture = draw(base, [prediction], EXTENT, JOINT, with_names=False)
-    page = Page(tmp_path / "index.html")
-    page.add("a.png", "a.png", picture, [prediction])
-    page.write([])
-    assert "joints outside the picture" in (tmp_path / "index.html").read_text()
+    assert "joints outside the picture" in card("a.png", "a.png", picture, [prediction])["card"]
     pictures = [picture, *(draw(base, [made(flags=flags)], EXTENT, JOINT, with_names=False) for flags in (FLAGGED, None))]
     letters = [(np.array(one.convert("RGB"))[:20] == COLOURS[3]).all(-1).sum() for one in pictures]
     assert letters[0] > letters[1] + 100 > 200 and letters[2] == 0  # flags of the radiograph, and what a cross means

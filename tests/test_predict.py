@@ -19,11 +19,16 @@ from PIL import Image
 import export
 import predict
 from predict import Predictor
+from prediction.listing import Listing, write_listing
 from prediction.overlay import COLOURS
 from runtime.checkpoint import write_checkpoint
 from runtime.files import DataError
 
 GREY = made_radiograph(0)[0]
+
+
+def list_files(inputs: list[Path], out: Path, path: Path) -> Listing:
+    return write_listing([str(given) for given in inputs], out, path)
 
 
 def run(*arguments: object) -> int:
@@ -131,16 +136,16 @@ def test_files_are_found_whatever_lies_between_them(tmp_path, monkeypatch, capsy
     expected = ["a/b.PNG", "a/c.dcm", "b.png", "no_ending"]
     for out in (tmp_path / "out", Path("out")):
         monkeypatch.chdir(tmp_path)
-        files, errors = predict.find_files([tmp_path], out)
-        assert [name for _, name in files] == expected and errors == []
-        assert [path for path, _ in files] == [tmp_path / name for name in expected]
+        listing = list_files([tmp_path], out, tmp_path / ".list")
+        assert [item.name for item in listing] == expected and listing.errors == []
+        assert [item.path for item in listing] == [str(tmp_path / name) for name in expected]
         assert "left out 1 files that are no radiographs (.txt)" in capsys.readouterr().out
     for inside in (tmp_path / "out", tmp_path / "out" / "overlays"):
-        nothing = [f"{inside}: expected radiographs in this folder, found none"]
-        assert predict.find_files([inside], tmp_path / "out") == ([], nothing)
-    files, _ = predict.find_files([tmp_path / "a", tmp_path / "b.png", tmp_path], tmp_path / "out")
+        listing = list_files([inside], tmp_path / "out", tmp_path / ".list")
+        assert listing.count == 0 and listing.errors == [f"{inside}: expected radiographs in this folder, found none"]
+    listing = list_files([tmp_path / "a", tmp_path / "b.png", tmp_path], tmp_path / "out", tmp_path / ".list")
     twice = str(tmp_path / "b.png")
-    assert [name for _, name in files if name.lower().endswith("b.png")] == ["b.PNG", twice, "a/b.PNG", twice]
+    assert [item.name for item in listing if item.name.lower().endswith("b.png")] == ["b.PNG", twice, "a/b.PNG", twice]
 
 
 def test_finding_files_takes_time_in_proportion_to_their_number(tmp_path):
@@ -154,9 +159,9 @@ def test_finding_files_takes_time_in_proportion_to_their_number(tmp_path):
         (folder / "notes.txt").touch()
         counted: Counter[str] = Counter()
         sys.setprofile(lambda frame, event, called, counted=counted: counted.update([count_as(event, called)]))
-        files, _ = predict.find_files([folder], tmp_path / "out")
+        listing = list_files([folder], tmp_path / "out", tmp_path / ".list")
         sys.setprofile(None)
-        assert len(files) == count
+        assert listing.count == count
         calls.append(counted)
     assert calls[1]["call"] < 2.2 * calls[0]["call"]
     assert calls[1]["stat"] == calls[0]["stat"] < 50
@@ -326,7 +331,7 @@ def test_odd_files(weights, tmp_path, capfd):
     assert {"'=1+1.png", "sub/folder/plain.png"} <= {row["image"] for row in rows}
 
 
-def test_onnx_gives_the_same_heatmaps(weights, tmp_path):
+def test_onnx_gives_the_same_heatmaps_and_is_an_engine(weights, prepared, tmp_path, capsys):
     onnxruntime = pytest.importorskip("onnxruntime")
     assert run("--weights", weights, "--export", tmp_path / "scn.onnx") == 0
     session = onnxruntime.InferenceSession(tmp_path / "scn.onnx")
@@ -337,6 +342,32 @@ def test_onnx_gives_the_same_heatmaps(weights, tmp_path):
     (found,) = session.run(None, {"pictures": pictures.numpy()})
     assert found == pytest.approx(expected, abs=1e-4)
     assert run("--weights", weights, "--export", tmp_path / "scn.onnx") == 1
+    assert run("--weights", weights, "--export", tmp_path / "int8.onnx", "--int8", prepared) == 0
+    assert (tmp_path / "int8.onnx").read_bytes().count(b"QuantizeLinear") > (tmp_path / "scn.onnx").read_bytes().count(
+        b"Quantize"
+    )
+
+    raw = prepared.parent / "raw" / "test"
+    for name, engine, within in (("torch", (), 0), ("float", ("scn.onnx",), 0.01), ("int8", ("int8.onnx",), 1.0)):
+        given = [part for file in engine for part in ("--engine", tmp_path / file)]
+        assert run(raw, "--weights", weights, "--out", tmp_path / name, *given) == 0
+        rows = [rows_of(tmp_path / folder / "landmarks.csv") for folder in ("torch", name)]
+        expected, found = (np.array([[float(row[axis]) for axis in "xy"] for row in one]) for one in rows)
+        assert found == pytest.approx(expected, abs=within) and (name == "torch" or (found != expected).any())
+
+    capsys.readouterr()
+    other = torch.load(weights, weights_only=True)
+    other["weights"] = {name: weight * 1.001 for name, weight in other["weights"].items()}
+    write_checkpoint(tmp_path / "other.pt", other)
+    (tmp_path / "text.onnx").write_text("no network")
+    for arguments, expected in (
+        (("--weights", tmp_path / "other.pt", "--engine", tmp_path / "int8.onnx"), "was not made of these weights"),
+        (("--weights", weights, "--engine", tmp_path / "text.onnx"), "cannot be read as an ONNX file"),
+        (("--weights", weights, "--engine", tmp_path / "none.onnx"), "no such file"),
+    ):
+        assert run(raw, *arguments, "--out", tmp_path / "none") == 1
+        said = capsys.readouterr().err
+        assert expected in said and said.count("\n") == 1, said
 
 
 def test_as_a_command(weights, tmp_path):

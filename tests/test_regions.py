@@ -17,7 +17,6 @@ from prediction.regions import (
     calibrate_regions,
     conformal_quantile,
     conjugate,
-    enlarged,
     excess,
     mahalanobis,
     promised,
@@ -125,13 +124,6 @@ def test_landmarks_missing_and_never_seen():
     assert np.isnan(whole.shape[2]).all() and np.isfinite(whole.shape[:2]).all()
     assert np.isfinite(alone.shape).all()
     assert np.isnan(whole.of(covariances, np.ones((30, 3)))[:, 2]).all()
-
-
-def test_regions_grow_for_pictures_that_need_it_and_never_shrink():
-    residuals, covariances = made(200, np.random.default_rng(2))
-    regions = calibrate_regions(residuals, covariances, np.ones(residuals.shape[:2]), TARGET)
-    assert enlarged(regions, 0.5 * residuals, covariances, np.ones((200, 3))).shape == pytest.approx(regions.shape)
-    assert enlarged(regions, 3 * residuals, covariances, np.ones((200, 3))).shape == pytest.approx(9 * regions.shape, rel=0.1)
 
 
 def test_regions_grow_as_heatmaps_fall_and_an_outlier_shapes_none():

@@ -1,0 +1,164 @@
+"""Places and corrects landmarks in the browser, with a network in the loop.
+
+    python label.py --raw dataset --landmarks hand     radiographs without landmarks: prints and opens an address
+    python label.py --raw dataset --propose weights/scn_hand.pt
+                                                       the network proposes, a person accepts or corrects
+    python label.py --raw dataset --reader anna        a second reader, blind to the others
+    python label.py --raw dataset --review result/predict
+                                                       what predict.py found, least certain first
+    python label.py --raw dataset --export landmarks.csv
+                                                       the table of what is done, as data_preprocessing.py reads it
+
+All that is placed stands in RAW/labels: journal.jsonl holds every action, readers/NAME.csv the points. RAW/all_coordinates.csv
+is never written: its points are where the reader without a name starts from.
+"""
+
+import argparse
+import os
+import re
+import shlex
+import signal
+import sys
+import threading
+import webbrowser
+from pathlib import Path
+
+from labelling.collection import Collection, names_from, open_collection, radiographs_of
+from labelling.proposals import Proposal, read_predictions
+from labelling.rounds import FEWEST, Flags
+from labelling.server import Server
+from labelling.session import MAIN, SETTLED, Options, Session
+from runtime.files import DataError, write_csv
+
+PORT = 8765
+LOCAL = "127.0.0.1"
+WARNING = """\
+{host}: other machines can reach this server, and whoever sees the token sees the radiographs and writes labels; the connection is
+not encrypted. Safer, over ssh: leave --host out there, and run here: ssh -L {port}:127.0.0.1:{port} USER@MACHINE
+Behind a proxy that encrypts, leave --host out too. What browsers ask for must be named: --served-as NAME or NAME:PORT"""
+
+
+def review(folder: Path, raw: Path) -> tuple[dict[str, Proposal], list[str]]:
+    """Proposals and names of landmarks of a folder of predict.py. Raises DataError."""
+    paths, _ = radiographs_of(raw)
+    found, names, unknown = read_predictions(folder, set(paths))
+    if not found:
+        raise DataError(f"{folder}: none of its {unknown} radiographs is in {raw}; name their folder with --raw")
+    if unknown:
+        print(f"{folder}: {unknown} of its radiographs are not in {raw}, and are left out")
+    return found, names
+
+
+def export(collection: Collection, session: Session, out: Path) -> None:
+    """Write the reader's radiographs that are done as a new table. Raises DataError."""
+    if out.exists():
+        raise DataError(f"{out}: is there already, and labels are not overwritten; choose another --export")
+    done = set(session.store.done())
+    rows = [row for row in session.store.table_rows() if row["id"] in done]
+    if not rows:
+        raise DataError(f"{collection.labels}: {session.options.reader} has done no radiograph yet; nothing to export")
+    write_csv(out, rows)
+    print(f"written to {out}: {len(rows)} radiographs of {len(collection.paths)}")
+
+
+def has_screen() -> bool:
+    """Whether a browser can be opened that does not take over the terminal."""
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def serve(session: Session, options: argparse.Namespace) -> None:
+    try:
+        server = Server((options.host, options.port), session, options.served_as)
+    except OSError as error:
+        raise DataError(f"--port {options.port}: cannot be opened ({error.strerror}); choose another") from None
+    if options.host != LOCAL:
+        print(WARNING.format(host=options.host, port=options.port), file=sys.stderr)
+    print(f"{server.link}\n{len(session.collection.paths)} radiographs, reader {session.options.reader}; Ctrl-C ends", flush=True)
+    session.begin()
+    if options.browser and has_screen():
+        threading.Thread(target=webbrowser.open, args=(server.link,), daemon=True).start()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        server.serve_forever(poll_interval=0.2)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.server_close()
+        session.close()
+
+
+def run(options: argparse.Namespace) -> None:
+    names = names_from(options.landmarks, options.names)
+    if not re.fullmatch(r"\w[\w-]{0,39}", options.reader) or options.reader == SETTLED:
+        raise DataError(f"--reader: expected a name of letters and digits other than {SETTLED}, found {options.reader!r}")
+    if options.propose and not options.propose.is_file():
+        raise DataError(f"{options.propose}: no such file; --propose takes weights that export.py wrote")
+    reviewed = None
+    if options.review:
+        reviewed, of_review = review(options.review, options.raw)
+        names = names or of_review
+    collection = open_collection(options.raw, names, options.labels)
+    flags = Flags(options.prepare_flags, options.train_flags, options.export_flags)
+    chosen = Options(options.reader, options.propose, flags, options.folds, options.again, not options.all_proposals)
+    session = Session(collection, chosen, reviewed)
+    if options.export:
+        export(collection, session, options.export)
+        session.close()
+        return
+    serve(session, options)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--raw", type=Path, default=Path("dataset"), help="folder of radiographs, or of train, valid and test")
+    parser.add_argument("--landmarks", help="of a set without a table: hand, or how many")
+    parser.add_argument("--names", help="of the landmarks, separated by commas, instead of --landmarks")
+    parser.add_argument("--labels", type=Path, metavar="FOLDER", help="where everything is kept; none: RAW/labels")
+    parser.add_argument("--reader", default=MAIN, help="who works; readers do not see each other's points")
+    parser.add_argument("--propose", type=Path, metavar="WEIGHTS", help="weights from export.py that propose landmarks")
+    parser.add_argument("--review", type=Path, metavar="FOLDER", help="predictions of predict.py to look through")
+    parser.add_argument("--export", type=Path, metavar="TABLE", help="write what the reader has done into a new table, and end")
+    parser.add_argument("--port", type=int, default=PORT)
+    parser.add_argument("--no-browser", dest="browser", action="store_false", help="only print the address")
+    parser.add_argument("--host", default=LOCAL, help="address to listen at; other than 127.0.0.1, other machines can reach it")
+    parser.add_argument(
+        "--served-as", action="append", default=[], metavar="NAME:PORT", help="what browsers ask for, where a proxy leads here"
+    )
+    parser.add_argument("--no-again", dest="again", action="store_false", help="no radiograph comes a second time")
+    parser.add_argument(
+        "--all-proposals", action="store_true", help="show them on every radiograph, also where their pull is measured"
+    )
+    parser.add_argument("--train-flags", type=shlex.split, default=[], help="of main.py, for training from the page")
+    parser.add_argument(
+        "--prepare-flags", type=shlex.split, default=[], help="of data_preprocessing.py, for training from the page"
+    )
+    parser.add_argument("--export-flags", type=shlex.split, default=[], help="of export.py, for training from the page")
+    parser.add_argument("--folds", type=int, default=3, help="of a round's cross-validation, each a training; 0: none")
+    options = parser.parse_args(arguments)
+    if not 0 <= options.port <= 65535:
+        parser.error("expected --port from 0 to 65535")
+    if options.folds != 0 and not 2 <= options.folds < FEWEST:
+        parser.error(f"expected --folds from 2 to {FEWEST - 1}, or 0 for no cross-validation")
+    try:
+        run(options)
+    except (DataError, OSError, MemoryError) as error:
+        return report(error)
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def report(error: Exception) -> int:
+    """The exit status after a mistake, told as the other commands tell it."""
+    from runtime.command import exit_status  # here, since it loads torch, which takes longer than all else at start-up
+
+    def raise_again() -> None:
+        raise error
+
+    return exit_status(raise_again)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,301 @@
+"""What the page asks and does: every address of the server's /api, from checked values to checked values."""
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+
+from joints.hand import MEAN_SHAPE
+from labelling.marks import DECIDED, DONE, PARTLY, PLACED, PROPOSED, Mark, mark_from
+from labelling.session import SETTLED, Session
+from labelling.store import AGAIN, FIRST, Conflict, Item, Store, as_json
+from labelling.trust import differences, pull, repeatability
+from runtime.files import DataError
+
+PAGE = 200  # most rows of a list in one answer
+STATES = ("none", PROPOSED, PARTLY, DONE)
+FILTERS = ("all", *STATES, "second look", "unsure")
+
+
+class Refused(Exception):
+    """An answer other than 200: its status, and why."""
+
+    def __init__(self, status: int, why: str):
+        super().__init__(why)
+        self.status = status
+
+
+def text_in(body: dict, name: str, most: int = 400) -> str:
+    value = body.get(name)
+    if not isinstance(value, str) or not value or len(value) > most:
+        raise Refused(400, f"expected {name} as a text")
+    return value
+
+
+def number_in(body: dict, name: str, low: int, high: int) -> int:
+    value = body.get(name)
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise Refused(400, f"expected {name} as a number from {low} to {high}")
+    return value
+
+
+class Api:
+    def __init__(self, session: Session):
+        self.session = session
+        self.gets: dict[str, Callable[[dict], object]] = {
+            "session": self.about,
+            "list": self.radiographs,
+            "item": self.item,
+            "next": self.next,
+            "progress": self.progress,
+            "compare": self.compare,
+        }
+        self.posts: dict[str, Callable[[dict], object]] = {
+            "act": self.act,
+            "open": self.open,
+            "leave": self.leave,
+            "train": lambda body: self.job("train"),
+            "propose": lambda body: self.job("propose"),
+            "stop": self.stop,
+        }
+
+    def key(self, body: dict) -> tuple[str, int]:
+        id = text_in(body, "id")
+        if id not in self.session.collection.paths:
+            raise Refused(404, "no such radiograph")
+        return id, number_in({"reading": body.get("reading", FIRST)}, "reading", FIRST, AGAIN)
+
+    # Asking
+
+    def about(self, _: dict) -> dict:
+        session, collection = self.session, self.session.collection
+        return {
+            "reader": session.options.reader,
+            "name": session.name,
+            "names": collection.names,
+            "skeleton": collection.joint.skeleton,
+            "shape": self.shape(),
+            "reviewing": session.reviewing,
+            "can_propose": session.options.propose is not None,
+            "readers": session.readers(),
+        }
+
+    def shape(self) -> list[list[float]] | None:
+        """Landmarks (L, 2) for the drawing beside a name: a hand's mean, else those of the first annotated radiograph."""
+        if self.session.collection.is_hand:
+            return MEAN_SHAPE.tolist()
+        source = self.session.guide_source()
+        return None if source is None or not np.isfinite(source[1]).all() else source[1].tolist()
+
+    def radiographs(self, query: dict) -> dict:
+        """A part of the list, filtered; counts are those of the whole set."""
+        session, items = self.session, self.session.store.items
+        shown, search = query.get("filter", "all"), query.get("search", "").lower()
+        if shown not in FILTERS:
+            raise Refused(400, f"expected a filter of {', '.join(FILTERS)}")
+        offset = number_in({"offset": query.get("offset", 0)}, "offset", 0, 10**9)
+        limit = number_in({"limit": query.get("limit", PAGE)}, "limit", 1, PAGE)
+        rows, counts = [], Counter()
+        with session.store.lock:
+            for id in session.collection.paths:
+                state, item = session.state(id), items.get((id, FIRST))
+                unsure = 0 if item is None else item.unsure
+                counts[state] += 1
+                kinds = {"all", state} | ({"second look"} if item and item.second_look else set())
+                kinds |= {"unsure"} if unsure else set()
+                if shown in kinds and search in id.lower():
+                    rows.append((id, state, unsure, bool(item and item.second_look)))
+        if query.get("sort") == "doubt":
+            rows.sort(key=lambda row: -self.doubt(row[0]))
+        page = [
+            {"id": id, "state": state, "unsure": unsure, "second_look": second, "split": session.collection.splits[id]}
+            | {"doubt": None if (doubt := self.doubt(id)) < 0 else doubt}
+            for id, state, unsure, second in rows[offset : offset + limit]
+        ]
+        return {"rows": page, "found": len(rows), "counts": {state: counts[state] for state in STATES}}
+
+    def doubt(self, id: str) -> float:
+        """How unsure the network is of a radiograph, so far as the reader may know; -1: not known."""
+        proposal = self.session.shown_proposal((id, FIRST))
+        return -1.0 if proposal is None or math.isnan(proposal.doubt) else round(proposal.doubt, 3)
+
+    def item(self, query: dict) -> dict:
+        """One reading of a radiograph: its picture's size and kind, marks and proposals."""
+        session, key = self.session, self.key(query)
+        settle = query.get("settle") == "1"
+        picture = session.pictures.get(key[0])
+        store = session.store_of(settle)
+        with store.lock:
+            item = store.item(key)
+            answer = {
+                "id": key[0],
+                "reading": key[1],
+                "picture": picture.about(),
+                "version": item.version,
+                "marks": [as_json(mark) for mark in item.marks],
+                "second_look": item.second_look,
+                "proposal": None,
+                "others": [],
+            }
+        if settle:
+            answer["others"] = self.others(query, key[0])
+        elif proposal := session.shown_proposal(key):
+            outside = ((proposal.points_px < -0.5) | (proposal.points_px > (picture.width - 0.5, picture.height - 0.5))).any(1)
+            points = np.column_stack([proposal.points_px, proposal.regions])
+            points[outside] = np.nan  # no position: the network lost it at the edge
+            points = [rounded(row) for row in points.tolist()]
+            answer["proposal"] = {"by": proposal.by, "points": points}
+        session.pictures.ahead(session.upcoming(key[0]))
+        return answer
+
+    def others(self, query: dict, id: str) -> list[dict]:
+        """The marks of the two readers that a third look settles between; both must have done the radiograph."""
+        found = []
+        for name in ("one", "two"):
+            reader = text_in(query, name)
+            item = self.session.other_store(reader).item((id, FIRST))
+            if item.state != DONE:
+                raise Refused(409, f"{reader} has not done {id}")
+            found.append({"reader": reader, "marks": [as_json(mark) for mark in item.marks]})
+        return found
+
+    def next(self, query: dict) -> dict:
+        after = query.get("after") or None
+        key = self.session.next(after)
+        return {"id": None} if key is None else {"id": key[0], "reading": key[1]}
+
+    def progress(self, _: dict) -> dict:
+        session, store = self.session, self.session.store
+        with store.lock:
+            counts = Counter(map(session.state, session.collection.paths))
+            pace = statistics.median(store.pace) if store.pace else None
+            second = sum(item.second_look for (_, reading), item in store.items.items() if reading == FIRST)
+        left = len(session.collection.paths) - counts[DONE]
+        return {
+            "counts": {state: counts[state] for state in STATES},
+            "total": len(session.collection.paths),
+            "second_look": second,
+            "pace_s": pace,
+            "left_s": None if pace is None else pace * left,
+            "again": repeatability(store, self.session.collection.joint.scale),
+            "pull": pull(store),
+            "rounds": session.rounds(),
+            "job": session.job.about() if session.job else None,
+        }
+
+    def compare(self, query: dict) -> dict:
+        """Where two readers differ, worst first, and what the third look said of it."""
+        session = self.session
+        one, two = (session.other_store(text_in(query, name)) for name in ("one", "two"))
+        if one is two or query["one"] == query["two"]:
+            raise Refused(400, "expected two readers")
+        rows = differences(one, two, self.session.collection.joint.scale)
+        offset = number_in({"offset": query.get("offset", 0)}, "offset", 0, 10**9)
+        settled = session.settled or session.read_store(SETTLED)
+        page = rows[offset : offset + PAGE]
+        for row in page:
+            mark = settled.item((row["id"], FIRST)).marks[row["landmark"]]
+            row["settled"] = mark is not None and mark.state in DECIDED
+        lengths = {name: [row[name] for row in rows if row[name] is not None] for name in ("px", "frame_px", "mm")}
+        middle = {name: round(statistics.median(values), 3) if values else None for name, values in lengths.items()}
+        radiographs = len({row["id"] for row in rows})
+        return {"rows": page, "found": len(rows), "radiographs": radiographs, "median": middle}
+
+    # Doing
+
+    def place(self, body: dict) -> tuple[tuple[str, int], Store, tuple]:
+        """Key, marks and name of what a window works on.
+
+        A window that was opened by another server at this address, of another set or reader, keeps its actions to itself.
+        """
+        if body.get("set", self.session.name) != self.session.name:
+            raise Refused(412, "this server is another set's or reader's; start label.py as this window was opened")
+        key, settle = self.key(body), body.get("settle") is True
+        return key, self.session.store_of(settle), (*key, settle)
+
+    def open(self, body: dict) -> dict:
+        """Say that a window shows a radiograph; it may write where no other one does."""
+        key, store, what = self.place(body)
+        mine = self.session.windows.claim(what, text_in(body, "window", 80), body.get("take") is True)
+        return {"mine": mine, "version": store.item(key).version}
+
+    def leave(self, body: dict) -> dict:
+        self.session.windows.leave(text_in(body, "window", 80))
+        return {}
+
+    def act(self, body: dict) -> dict:
+        """Do a reader's action: one or several marks of one radiograph at once, or its second look."""
+        key, store, what = self.place(body)
+        session, window = self.session, text_in(body, "window", 80)
+        action, base = text_in(body, "action", 80), number_in(body, "base", 0, 10**9)
+        picture = session.pictures.get(key[0])
+        item = store.item(key)
+        changes = self.changes(body, key, item, (picture.width, picture.height), proposals=store is session.store)
+        second = body.get("second_look")
+        if not changes and not isinstance(second, bool):
+            raise Refused(400, "expected changes or a second look")
+        # what a window sends once more, after the server was away, counts where nothing else has happened since
+        late = body.get("late") is True and base == item.version
+        may = session.windows.claim(what, window) or late
+        try:
+            version = store.act(
+                key,
+                base,
+                action,
+                text_in(body, "what", 40),
+                changes,
+                may,
+                size=[picture.width, picture.height],
+                spacing=picture.spacing_mm and list(picture.spacing_mm),
+                second_look=second if isinstance(second, bool) else None,
+                window=window,
+            )
+        except Conflict as conflict:
+            raise Refused(409 if may else 423, str(conflict)) from None
+        return {"version": version, "state": store.item(key).state}
+
+    def changes(
+        self, body: dict, key: tuple[str, int], item: Item, size: tuple[int, int], proposals: bool
+    ) -> list[tuple[int, Mark | None]]:
+        """The marks of an action. Raises Refused where one is no landmark's, or lies outside the radiograph."""
+        given = body.get("changes", [])
+        if not isinstance(given, list) or len(given) > self.session.landmarks:
+            raise Refused(400, "expected at most one change a landmark")
+        changes = []
+        for change in given:
+            if not isinstance(change, dict):
+                raise Refused(400, "expected changes of landmarks")
+            k = number_in(change, "landmark", 0, self.session.landmarks - 1)
+            try:
+                mark = mark_from(change.get("to"))
+            except DataError as error:
+                raise Refused(400, str(error)) from None
+            if mark is not None and mark.state in PLACED:
+                if not (-0.5 <= mark.x <= size[0] - 0.5 and -0.5 <= mark.y <= size[1] - 0.5):
+                    raise Refused(400, "expected points inside the radiograph")
+            if proposals:
+                mark = self.session.with_proposal(key, k, mark, item.marks[k])
+            changes.append((k, mark))
+        if len({k for k, _ in changes}) < len(changes):
+            raise Refused(400, "expected at most one change a landmark")
+        return changes
+
+    def job(self, what: str) -> dict:
+        try:
+            self.session.start_job(what)
+        except DataError as error:
+            raise Refused(409, str(error)) from None
+        return {}
+
+    def stop(self, _: dict) -> dict:
+        if self.session.job:
+            self.session.job.stop()
+        return {}
+
+
+def rounded(values: list[float]) -> list[float | None]:
+    return [None if math.isnan(value) else round(value, 3) for value in values]

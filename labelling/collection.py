@@ -1,0 +1,127 @@
+"""The set to label: which radiographs there are, what its landmarks are called, and where labels are kept."""
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from joints.description import DESCRIPTION, Description, read_description
+from joints.hand import HAND
+from joints.known import described, joint_called, joint_of
+from radiographs.raw_folder import COORDINATES, SPLITS, find_radiographs, read_names, read_points, same_form
+from radiographs.reading import is_radiograph, without_ending
+from runtime.files import DataError, write_whole
+
+LABELS = "labels"  # inside RAW, where no other folder is named
+SETTINGS = "set.json"  # in it: the names of the landmarks
+MAX_LANDMARKS = 1000
+
+
+@dataclass
+class Collection:
+    raw: Path
+    paths: dict[str, Path]  # of every radiograph, by its ID
+    splits: dict[str, str]  # train, valid or test; blank where the folder has no such folders
+    joint: Description  # of the landmarks (L)
+    labels: Path  # the folder with all that is made here
+    table: dict[str, np.ndarray] = field(default_factory=dict)  # points (L, 2) px of all_coordinates.csv, NaN where missing
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.joint.names)
+
+    @property
+    def is_hand(self) -> bool:
+        """Whether the landmarks are those of the hand that ships, whatever they are called."""
+        return self.joint.names == HAND.names or self.joint == replace(HAND, names=self.joint.names)
+
+
+def open_collection(raw: Path, names: list[str] | None, labels: Path | None = None) -> Collection:
+    """`names`: as the user gave them; none: those of the set's earlier labels or of its table. Raises DataError."""
+    labels = labels or raw / LABELS
+    paths, splits = radiographs_of(raw)
+    table = read_points(raw / COORDINATES) if (raw / COORDINATES).exists() else {}
+    known = stored_names(labels / SETTINGS)
+    of_raw = joint_in(raw, table)
+    chosen = known or names or (list(of_raw.names) if of_raw else None)
+    if chosen is None:
+        raise DataError(
+            f"{raw}: has no {COORDINATES} that tells the landmarks; give --landmarks hand, --landmarks NUMBER or --names a,b,c"
+        )
+    of_table = next(iter(table.values()), None)
+    for source, others in (("the command", names), (COORDINATES, of_table), (DESCRIPTION, of_raw.names if of_raw else None)):
+        if others is not None and len(others) != len(chosen):
+            raise DataError(
+                f"{raw}: expected {len(chosen)} landmarks as in {SETTINGS if known else 'the command'}, found {len(others)} in"
+                f" {source}; take another --raw, or move {labels} away"
+            )
+    if names is not None and known is not None and names != known:
+        raise DataError(f"{labels / SETTINGS}: has other names of landmarks; leave --names and --landmarks out")
+    if known is None:
+        labels.mkdir(parents=True, exist_ok=True)
+        write_whole(labels / SETTINGS, (json.dumps({"names": chosen}, indent=1, ensure_ascii=False) + "\n").encode())
+    joint = of_raw if of_raw and list(of_raw.names) == chosen else joint_called(chosen, None)
+    return Collection(raw, paths, splits, joint, labels, {id: points for id, points in table.items() if id in paths})
+
+
+def joint_in(raw: Path, table: dict[str, np.ndarray]) -> Description | None:
+    """What a folder says of its joint: joint.json, the header of its table, the shape of its annotations. Raises DataError."""
+    if not table:
+        return read_description(raw / DESCRIPTION)
+    points = np.stack(list(table.values()))
+    return described(raw / DESCRIPTION, points, read_names(raw / COORDINATES)) or joint_of(points, None)
+
+
+def radiographs_of(raw: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """Path and split by ID: of RAW/{train,valid,test}, or where none of them is there, of RAW itself. Raises DataError."""
+    if not raw.is_dir():
+        raise DataError(f"{raw}: expected a folder with radiographs, found none; name it with --raw")
+    if any((raw / split).is_dir() for split in SPLITS):
+        found, errors = find_radiographs(raw)
+        errors = [error for error in errors if "found none" not in error]
+    else:
+        found, errors = {}, []
+        for path in sorted(raw.iterdir()):
+            if path.name.startswith(".") or not is_radiograph(path):
+                continue
+            id = same_form(without_ending(path.name))
+            if id in found:
+                errors.append(f"{path}: the ID {id} is also that of {found[id][1]}; rename or remove one")
+            found[id] = ("", path)
+    if errors:
+        raise DataError("\n".join(errors))
+    if not found:
+        raise DataError(
+            f"{raw}: expected radiographs there or in its folders {', '.join(SPLITS)}, found none; dataset/README.md says how to"
+            " place them, `python -m phantom --out FOLDER` makes synthetic ones to try"
+        )
+    return {id: path for id, (_, path) in found.items()}, {id: split for id, (split, _) in found.items()}
+
+
+def stored_names(path: Path) -> list[str] | None:
+    try:
+        names = json.loads(path.read_text())["names"]
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: expected the names of the landmarks, found something else ({error}); remove it") from None
+    if not isinstance(names, list) or not names:
+        raise DataError(f"{path}: expected a list of names; remove it")
+    return [str(name) for name in names]
+
+
+def names_from(landmarks: str | None, names: str | None) -> list[str] | None:
+    """What --landmarks and --names say; None where neither is given. Raises DataError."""
+    if names is not None:
+        chosen = [name.strip() for name in names.split(",")]
+        if not all(chosen) or len(set(chosen)) < len(chosen):
+            raise DataError(f"--names: expected different names, separated by commas, found {names!r}")
+        return chosen
+    if landmarks is None:
+        return None
+    if landmarks == "hand":
+        return list(HAND.names)
+    if landmarks.isdecimal() and 0 < int(landmarks) <= MAX_LANDMARKS:
+        return [str(i) for i in range(int(landmarks))]
+    raise DataError(f"--landmarks: expected hand or a number from 1 to {MAX_LANDMARKS}, found {landmarks!r}")

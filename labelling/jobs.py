@@ -1,0 +1,100 @@
+"""Commands in the background, one after the other, with their progress: training and proposing are the project's own commands."""
+
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+GENTLY = ("nice", "-n", "10") if shutil.which("nice") else ()  # so that the page stays quick
+TAIL = 12  # lines of output that the page shows
+
+
+@dataclass
+class Step:
+    title: str  # as the page says it
+    arguments: list[object]  # of Python
+    input: str = ""
+    on_line: Callable[[str], None] = lambda line: None
+    after: Callable[[], None] = lambda: None  # once it has ended well
+
+
+@dataclass
+class Job:
+    """Steps run by a thread; the first that fails ends it."""
+
+    name: str
+    steps: list[Step]
+    at: int = 0
+    lines: deque = field(default_factory=lambda: deque(maxlen=TAIL))
+    state: str = "running"  # then done, failed or stopped
+    begun: float = field(default_factory=time.time)
+    fraction: float | None = None  # of the step
+    process: subprocess.Popen | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    thread: threading.Thread | None = None
+
+    def start(self) -> "Job":
+        self.thread = threading.Thread(target=self.run, daemon=True, name="job")
+        self.thread.start()
+        return self
+
+    def run(self) -> None:
+        try:
+            for number, step in enumerate(self.steps):
+                self.at, self.fraction = number, None
+                if status := self.run_step(step):
+                    if self.state == "running":
+                        self.lines.append(f"{step.title}: ended with status {status}")
+                        self.state = "failed"
+                    return
+                step.after()
+            self.state = "done"
+        except Exception as error:  # the page says why, and labelling goes on
+            self.lines.append(str(error))
+            self.state = "failed"
+
+    def run_step(self, step: Step) -> int:
+        command = [*GENTLY, sys.executable, *map(str, step.arguments)]
+        with self.lock:
+            if self.state != "running":
+                return 130
+            streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+            self.process = subprocess.Popen(command, cwd=ROOT, text=True, errors="replace", **streams)
+        with suppress(BrokenPipeError), self.process.stdin as stream:  # ended before it read: what it printed says why
+            stream.write(step.input)
+        for line in self.process.stdout:
+            line = line.rstrip().rsplit("\r", 1)[-1]
+            if line:
+                self.lines.append(line[:300])
+                if counted := re.search(r"(\d+)/(\d+)", line):
+                    done, total = map(int, counted.groups())
+                    self.fraction = done / total if total else None
+                step.on_line(line)
+        return self.process.wait()
+
+    def stop(self) -> None:
+        with self.lock:
+            if self.state == "running":
+                self.state = "stopped"
+            if self.process is not None and self.process.poll() is None:
+                self.process.terminate()
+
+    def about(self) -> dict:
+        return {
+            "name": self.name,
+            "state": self.state,
+            "step": self.at + 1,
+            "steps": len(self.steps),
+            "title": self.steps[self.at].title,
+            "fraction": self.fraction,
+            "seconds": round(time.time() - self.begun),
+            "lines": list(self.lines),
+        }

@@ -1,0 +1,113 @@
+"""Which radiograph is worth the reader's time next, which come again, and which are shown without proposals."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from heapq import nsmallest
+
+import numpy as np
+
+from labelling.marks import DONE
+from labelling.proposals import Proposal
+from labelling.store import AGAIN, FIRST, Key, Store
+
+BLIND_SHARE = 0.1  # of the radiographs are shown without proposals, to measure whether proposals pull
+AGAIN_SHARE = 0.1  # of the radiographs come again
+AGAIN_AFTER = 5  # radiographs that must have been done in between
+EARLY = 20  # radiographs done, below which doubt is no guide: those that represent the set teach more than the oddest ones
+MOST = 1000  # radiographs that are compared with each other
+SIDE = 16  # px of the small picture that radiographs are compared by
+
+
+def chance(*words: object) -> float:
+    """A number from 0 to 1 that is always the same for the same words."""
+    digest = hashlib.sha256("\0".join(map(str, words)).encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
+
+
+def is_blind(reader: str, id: str) -> bool:
+    """Whether a reader does not get to see proposals on a radiograph."""
+    return chance("blind", reader, id) < BLIND_SHARE
+
+
+def small_picture(pixels: np.ndarray) -> np.ndarray:
+    """(rows, columns) -> (SIDE²,) with mean 0 and length 1: what radiographs are compared by."""
+    rows, columns = (np.linspace(0, side, SIDE + 1).astype(int) for side in pixels.shape)
+    sums = np.add.reduceat(np.add.reduceat(pixels.astype(np.float64), rows[:-1], 0), columns[:-1], 1)
+    means = (sums / np.outer(np.diff(rows), np.diff(columns))).ravel()
+    centred = means - means.mean()
+    return (centred / (np.linalg.norm(centred) or 1)).astype(np.float32)
+
+
+def representatives(features: np.ndarray) -> Iterator[int]:
+    """Numbers of the rows of features (N, D) in the order in which they represent all best.
+
+    Each one is that which brings most rows nearer to a chosen one: the first is the most typical, the next of another kind.
+    """
+    distance = 1 - features @ features.T
+    nearest = np.full(len(features), distance.max() + 1)
+    left = set(range(len(features)))
+    while left:
+        candidates = np.array(sorted(left))
+        gain = np.maximum(nearest[:, None] - distance[:, candidates], 0).sum(0)
+        best = int(candidates[gain.argmax()])
+        left.remove(best)
+        nearest = np.minimum(nearest, distance[:, best])
+        yield best
+
+
+@dataclass
+class Order:
+    """What to do next, for one reader."""
+
+    store: Store
+    ids: list[str]
+    ranked: list[str] = field(default_factory=list)  # the first of `ids` to do while there are no proposals
+    reading_again: bool = True
+    passed: dict[str, int] = field(default_factory=dict)  # left undone for another one, and when: those come last
+
+    def __post_init__(self):
+        self.rank_of = {id: number for number, id in enumerate(self.ids)}
+
+    def next(self, proposals: dict[str, Proposal], after: str | None = None) -> Key | None:
+        """The radiograph that helps most, `after` left aside; None where all are done."""
+        with self.store.lock:
+            if after in self.rank_of:
+                self.passed.pop(after, None)
+                self.passed[after] = max(self.passed.values(), default=0) + 1
+            if again := self.due_again(after):
+                return again, AGAIN
+            queue = [id for id in self.queue(proposals, 2) if id != after]
+            if queue:
+                return queue[0], FIRST
+        return None
+
+    def queue(self, proposals: dict[str, Proposal], most: int | None = None) -> list[str]:
+        """What is not done: while little is, by how well they represent the set; then least sure first, then the others."""
+        items = self.store.items
+        rank = {id: number for number, id in enumerate(self.ranked)}
+        left = [id for id in self.ids if (item := items.get((id, FIRST))) is None or item.state != DONE]
+
+        early = self.ranked and len(self.ids) - len(left) < EARLY
+
+        def worth(id: str) -> tuple:
+            doubt = proposals[id].doubt if id in proposals and not early else float("nan")
+            known = doubt == doubt
+            return (self.passed.get(id, 0), not known, -doubt if known else 0.0, rank.get(id, len(rank)), self.rank_of[id])
+
+        return sorted(left, key=worth) if most is None else nsmallest(most, left, key=worth)
+
+    def due_again(self, after: str | None) -> str | None:
+        """A radiograph to read a second time, now and then, long enough after the first time."""
+        if not self.reading_again:
+            return None
+        done = {id: self.store.items[id, FIRST].finished for id in self.store.done() if self.store.items[id, FIRST].by_person}
+        begun = [id for (id, reading) in self.store.items if reading == AGAIN]
+        for id in begun:
+            if self.store.items[id, AGAIN].state != DONE and id != after:
+                return id
+        if len(begun) >= AGAIN_SHARE * len(done) or len(done) <= AGAIN_AFTER:
+            return None
+        old = sorted(done, key=done.__getitem__)[:-AGAIN_AFTER]
+        fresh = [id for id in old if id not in begun and id != after]
+        return min(fresh, key=lambda id: chance("again", self.store.reader, id), default=None)

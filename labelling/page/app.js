@@ -1,0 +1,25 @@
+// What all parts of the page share: its state, and how it speaks to the reader.
+
+import { unique } from "./api.js";
+import { Viewport } from "./viewport.js";
+
+export const $ = (id) => document.getElementById(id);
+
+export const app = {
+  window: unique(), view: new Viewport(), raster: null, marks: null, active: -1, selected: new Set(), cursor: null, aim: null, box: null,
+  showNames: true, showLines: true, crosshair: true, inverted: false, widths: 1, shift: 0, all: false, dragging: null, visited: [], others: [],
+  guideVersion: 0, ahead: null, last: 0,
+};
+
+export const say = (text) => { $("live").textContent = text; };
+
+export function banner(text, actions = []) {
+  $("banner").hidden = !text;
+  $("banner-text").textContent = text ?? "";
+  $("banner-actions").replaceChildren(...actions.map(([label, act]) => {
+    const button = document.createElement("button");
+    button.textContent = label;
+    button.addEventListener("click", act);
+    return button;
+  }));
+}

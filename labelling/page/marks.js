@@ -1,0 +1,99 @@
+// The marks of the radiograph on the stage: what the reader said, over what is proposed; changes, undo and redo.
+
+export const same = (a, b) => JSON.stringify(a ?? null) === JSON.stringify(b ?? null);
+const KEPT = 2000; // changes kept over a reload of the page; within a page there is no limit
+
+export class Marks {
+  // `save(body)` sends an action; `changed(landmarks)` is called after every change
+  constructor(set, names, save, changed) {
+    this.kept = `landmarks-history-${set}`;
+    Object.assign(this, { names, save, changed, own: [], proposal: null, version: 0, key: null, second: false, readonly: false });
+    this.undone = [];
+    this.history = [];
+    try { this.history = JSON.parse(sessionStorage.getItem(this.kept)) ?? []; } catch { /* none */ }
+  }
+
+  open(item, key) {
+    Object.assign(this, { key, own: item.marks, proposal: item.proposal, version: item.version, second: item.second_look });
+  }
+
+  // what is shown of landmark k: {state, x, y, unsure, region}; null for nothing
+  at(k) {
+    const own = this.own[k], proposed = this.proposal?.points[k];
+    const region = proposed && proposed[2] !== null ? proposed.slice(2) : null; // semi-axes in px, angle in degrees
+    if (own) return own.state === "removed" ? null : { ...own, region: own.state === "proposed" ? region : null };
+    if (proposed && proposed[0] !== null) return { state: "proposed", x: proposed[0], y: proposed[1], region };
+    return null;
+  }
+
+  state(k) { return this.at(k)?.state ?? "open"; }
+  placed(k) { return ["confirmed", "proposed"].includes(this.state(k)); }
+  decided(k) { return ["confirmed", "absent"].includes(this.state(k)); }
+
+  // the first landmark from `from` on, going round, that is not decided; -1 for none
+  nextOpen(from) {
+    const count = this.names.length;
+    for (let i = 0; i < count; i++) if (!this.decided((from + i) % count)) return (from + i) % count;
+    return -1;
+  }
+
+  // to: [[landmark, mark or null], ...], as one action
+  change(what, to, second) {
+    if (this.readonly) return false;
+    const changes = to.filter(([k, mark]) => !same(this.own[k], mark)).map(([k, mark]) => ({ landmark: k, from: this.own[k] ?? null, to: mark }));
+    const looks = second !== undefined && second !== this.second;
+    if (!changes.length && !looks) return false;
+    const entry = { key: { ...this.key }, what, changes };
+    if (looks) entry.second = [this.second, second];
+    this.apply(entry, what);
+    this.history.push(entry);
+    this.undone = [];
+    this.remember();
+    return true;
+  }
+
+  apply(entry, what) {
+    for (const { landmark, to } of entry.changes) this.own[landmark] = to;
+    const body = { ...this.key, what, base: this.version, changes: entry.changes.map(({ landmark, to }) => ({ landmark, to })) };
+    if (entry.second) body.second_look = this.second = entry.second[1];
+    this.version++;
+    this.save(body);
+    this.changed(entry.changes.map(({ landmark }) => landmark));
+  }
+
+  remember() {
+    try { sessionStorage.setItem(this.kept, JSON.stringify(this.history.slice(-KEPT))); } catch { /* full: undo ends with the page */ }
+  }
+
+  // `open(key)` brings the radiograph of the change on the stage first
+  async undo(open) { return this.step(this.history, this.undone, "undo", open); }
+  async redo(open) { return this.step(this.undone, this.history, "redo", open); }
+
+  async step(from, to, what, open) {
+    const entry = from.at(-1);
+    if (!entry) return null;
+    if (!same(entry.key, this.key) && !(await open(entry.key))) return null;
+    if (this.readonly) return null;
+    from.pop();
+    const back = what === "undo";
+    const looksLike = (mark) => mark && [mark.state, mark.x, mark.y, !!mark.unsure];
+    if (entry.changes.some((c) => !same(looksLike(this.own[c.landmark]), looksLike(back ? c.to : c.from)))) {
+      this.remember(); // another window has changed it since, and that stays
+      return { ...entry, passed: true };
+    }
+    const changes = entry.changes.map((c) => ({ landmark: c.landmark, from: back ? c.to : c.from, to: back ? c.from : c.to }));
+    const second = entry.second && (back ? [...entry.second].reverse() : entry.second);
+    this.apply({ changes, second }, what);
+    to.push(entry);
+    this.remember();
+    return entry;
+  }
+}
+
+// whole thousandths of a pixel: finer than anyone can place, and short in the journal
+const exact = (value) => Math.round(value * 1000) / 1000;
+export const confirmed = (x, y, unsure) => ({ state: "confirmed", x: exact(x), y: exact(y), ...(unsure ? { unsure: true } : {}) });
+export const moved = (mark, dx, dy) => {
+  const kept = { state: mark.state, x: exact(mark.x + dx), y: exact(mark.y + dy) };
+  return mark.unsure ? { ...kept, unsure: true } : kept;
+};

@@ -1,0 +1,102 @@
+// Points, regions, bones, names and crosshair over the radiograph, as SVG in the stage's own pixels.
+
+const SPACE = "http://www.w3.org/2000/svg";
+
+export function element(name, attributes = {}, parent = null) {
+  const made = document.createElementNS(SPACE, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (parent) parent.append(made);
+  return made;
+}
+
+export class Overlay {
+  constructor(svg, names, skeleton) {
+    Object.assign(this, { svg, names, skeleton });
+    this.bones = skeleton.map(() => element("line", { class: "bone" }, svg));
+    this.others = element("g", {}, svg);
+    this.regions = names.map(() => element("ellipse", { class: "region" }, svg));
+    this.points = names.map((name) => {
+      const group = element("g", { class: "point" }, svg);
+      element("circle", { class: "halo", r: 6 }, group);
+      element("circle", { class: "ring", r: 6 }, group);
+      element("circle", { class: "dot", r: 1.2 }, group);
+      element("path", { class: "cross", d: "M-5 0H-2M2 0H5M0 -5V-2M0 2V5" }, group);
+      const text = element("text", { x: 9, y: -7 }, group);
+      text.textContent = name;
+      return { group, text };
+    });
+    this.hairs = [element("line", { class: "hair" }, svg), element("line", { class: "hair" }, svg)];
+    this.aim = element("path", { class: "aim", d: "M-12 0H-3M3 0H12M0 -12V-3M0 3V12" }, svg);
+    this.box = element("rect", { class: "box" }, svg);
+  }
+
+  // view: viewport; marks; active, selected, names, lines, cursor [u, v], aim [x, y], box [u, v, u2, v2], others
+  draw({ view, marks, active, selected, showNames, showLines, cursor, aim, box, others, crosshair }) {
+    const at = this.names.map((_, k) => marks.at(k));
+    const on = at.map((mark) => (mark && mark.x !== undefined ? view.toStage(mark.x, mark.y) : null));
+    this.points.forEach(({ group, text }, k) => {
+      const place = on[k];
+      group.setAttribute("visibility", place ? "visible" : "hidden");
+      if (!place) return;
+      group.setAttribute("transform", `translate(${place[0]} ${place[1]})`);
+      const kind = ["point", at[k].state, at[k].unsure && "unsure", k === active && "active", selected.has(k) && "selected"];
+      group.setAttribute("class", kind.filter(Boolean).join(" "));
+      text.textContent = this.names[k] + (at[k].unsure ? " ?" : "");
+    });
+    this.drawNames(on, showNames, active);
+    this.regions.forEach((ellipse, k) => {
+      const seen = on[k] && at[k].state === "proposed" && at[k].region;
+      ellipse.setAttribute("visibility", seen ? "visible" : "hidden");
+      if (!seen) return;
+      const [long, short, degrees] = at[k].region;
+      ellipse.setAttribute("rx", long * view.zoom);
+      ellipse.setAttribute("ry", short * view.zoom);
+      ellipse.setAttribute("transform", `translate(${on[k][0]} ${on[k][1]}) rotate(${view.mirrored ? -degrees : degrees})`);
+    });
+    this.bones.forEach((line, n) => {
+      const [a, b] = this.skeleton[n].map((k) => on[k]);
+      line.setAttribute("visibility", a && b && showLines ? "visible" : "hidden");
+      if (!a || !b || !showLines) return;
+      line.setAttribute("x1", a[0]); line.setAttribute("y1", a[1]);
+      line.setAttribute("x2", b[0]); line.setAttribute("y2", b[1]);
+    });
+    this.hairs.forEach((line, axis) => {
+      line.setAttribute("visibility", cursor && crosshair ? "visible" : "hidden");
+      if (!cursor) return;
+      line.setAttribute("x1", axis ? cursor[0] : 0); line.setAttribute("x2", axis ? cursor[0] : view.stageWidth);
+      line.setAttribute("y1", axis ? 0 : cursor[1]); line.setAttribute("y2", axis ? view.stageHeight : cursor[1]);
+    });
+    this.aim.setAttribute("visibility", aim ? "visible" : "hidden");
+    if (aim) this.aim.setAttribute("transform", `translate(${view.toStage(...aim)})`);
+    this.box.setAttribute("visibility", box ? "visible" : "hidden");
+    if (box) {
+      this.box.setAttribute("x", Math.min(box[0], box[2])); this.box.setAttribute("y", Math.min(box[1], box[3]));
+      this.box.setAttribute("width", Math.abs(box[2] - box[0])); this.box.setAttribute("height", Math.abs(box[3] - box[1]));
+    }
+    this.drawOthers(others, view, active);
+  }
+
+  // names that do not lie over each other, the active one first
+  drawNames(on, shown, active) {
+    const taken = [], order = on.map((_, k) => k).sort((a, b) => (b === active) - (a === active));
+    for (const k of order) {
+      const { text } = this.points[k];
+      if (!on[k] || !shown) { text.setAttribute("visibility", "hidden"); continue; }
+      const [u, v] = on[k], box = [u + 8, v - 20, u + 14 + 6.6 * text.textContent.length, v - 2];
+      const free = taken.every((other) => box[0] > other[2] || box[2] < other[0] || box[1] > other[3] || box[3] < other[1]);
+      text.setAttribute("visibility", free ? "inherit" : "hidden");
+      if (free) taken.push(box);
+    }
+  }
+
+  // the two readers that a third look settles between: a diamond and a square
+  drawOthers(others, view, active) {
+    this.others.replaceChildren();
+    others.forEach(({ marks }, n) => {
+      const mark = marks[active];
+      if (!mark || mark.x === undefined) return;
+      const [u, v] = view.toStage(mark.x, mark.y);
+      element("path", { class: n ? "two" : "one", d: n ? "M-7 -7H7V7H-7Z" : "M0 -9L9 0L0 9L-9 0Z", transform: `translate(${u} ${v})` }, this.others);
+    });
+  }
+}

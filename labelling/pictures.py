@@ -1,0 +1,109 @@
+"""Radiographs at full depth for the page: read as for training, prepared ahead, with a limit on the memory."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from radiographs.reading import read_radiograph
+
+BUDGET = 192 << 20  # bytes of pictures held, those asked for last; the newest one is held in any case
+LEVELS = 65535  # that 16 bits tell apart, beside 0
+READERS = 2  # threads: what is asked for does not wait for what is prepared ahead
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a pixel says is low + step * stored, in the units of `read_radiograph`."""
+
+    width: int
+    height: int
+    bits: int  # 8 or 16, unsigned, little endian
+    low: float
+    step: float
+    spacing_mm: tuple[float, float] | None  # (x, y)
+    notes: tuple[str, ...]
+    window: tuple[float, float]  # stored values, darkest and brightest, that show most of it
+    stored: bytes
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """Stored values (rows, columns)."""
+        return np.frombuffer(self.stored, "<u2" if self.bits == 16 else np.uint8).reshape(self.height, self.width)
+
+    def about(self) -> dict:
+        names = ("width", "height", "bits", "low", "step", "spacing_mm", "notes", "window")
+        return {name: getattr(self, name) for name in names}
+
+
+def make_picture(path: Path) -> Picture:
+    """Read a radiograph; whole numbers are kept exactly, others are brought to 16 bits. Raises DataError."""
+    radiograph = read_radiograph(path)
+    pixels = radiograph.pixels
+    low, high = float(pixels.min()), float(pixels.max())
+    whole = high - low <= LEVELS and bool((pixels == np.rint(pixels)).all())
+    step = 1.0 if whole else (high - low) / LEVELS
+    bits = 8 if whole and high - low <= 255 else 16
+    scaled = pixels - np.float32(low)
+    if step != 1:
+        scaled /= np.float32(step)
+        np.rint(scaled, out=scaled)
+        np.clip(scaled, 0, LEVELS, out=scaled)
+    stored = scaled.astype("<u2" if bits == 16 else np.uint8)
+    sample = stored[:: max(1, stored.shape[0] // 256), :: max(1, stored.shape[1] // 256)]
+    dark, bright = (float(value) for value in np.percentile(sample, (0.5, 99.8)))
+    window = (dark, bright) if bright > dark else (0.0, (high - low) / step)
+    height, width = stored.shape
+    spacing = None if radiograph.spacing_mm is None else tuple(map(float, radiograph.spacing_mm))
+    return Picture(width, height, bits, low, step, spacing, tuple(radiograph.notes), window, stored.tobytes())
+
+
+class Pictures:
+    """Pictures by ID; each is read once, by whoever asks first."""
+
+    def __init__(self, paths: dict[str, Path], budget: int = BUDGET):
+        self.paths, self.budget = paths, budget
+        self.held: OrderedDict[str, Picture] = OrderedDict()
+        self.coming: dict[str, Future] = {}
+        self.lock = threading.Lock()
+        self.pool = ThreadPoolExecutor(READERS, thread_name_prefix="pictures")
+
+    def get(self, id: str) -> Picture:
+        """Raises DataError where the file is no radiograph, KeyError for an unknown ID."""
+        return self.order(id).result()
+
+    def ahead(self, ids: Iterable[str]) -> None:
+        """Prepare some that will be asked for next."""
+        for id in ids:
+            self.order(id)
+
+    def order(self, id: str) -> Future:
+        path = self.paths[id]
+        with self.lock:
+            if id in self.held:
+                self.held.move_to_end(id)
+                ready: Future = Future()
+                ready.set_result(self.held[id])
+                return ready
+            if id not in self.coming:
+                self.coming[id] = self.pool.submit(self.read, id, path)
+            return self.coming[id]
+
+    def read(self, id: str, path: Path) -> Picture:
+        try:
+            picture = make_picture(path)
+            with self.lock:
+                self.held[id] = picture
+                while len(self.held) > 1 and sum(len(one.stored) for one in self.held.values()) > self.budget:
+                    self.held.popitem(last=False)
+            return picture
+        finally:
+            with self.lock:
+                self.coming.pop(id, None)
+
+    def close(self) -> None:
+        self.pool.shutdown(cancel_futures=True)

@@ -1,0 +1,94 @@
+"""Points that a network or a prediction folder proposes. They lie apart from what persons placed, and change none of it."""
+
+import csv
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from prediction.calibration import OUTSIDE
+from radiographs.reading import without_ending
+from runtime.files import DataError, read_csv
+
+FOLDER = "proposals"  # inside the labels, a folder a reader: one file of JSON lines a run of propose.py, in their order
+FRAME = 256  # px of the square frame that errors are told in
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Points of one radiograph (L)."""
+
+    points_px: np.ndarray  # (L, 2) float32 as (x, y), NaN where nothing is proposed
+    regions: np.ndarray  # (L, 3) calibrated ellipses: semi-axes px, angle of the longer one in degrees; NaN where unknown
+    by: str  # which weights
+    doubt: float  # how unsure the network is: 256-frame px, larger is less sure
+
+
+def to_json(id: str, proposal: Proposal) -> dict:
+    rounded = np.round(np.column_stack([proposal.points_px, proposal.regions]).astype(float), 3).tolist()
+    points = [[None if math.isnan(value) else value for value in row] for row in rounded]
+    doubt = None if math.isnan(proposal.doubt) else round(proposal.doubt, 4)
+    return {"id": id, "by": proposal.by, "doubt": doubt, "points": points}
+
+
+def from_json(line: dict, landmarks: int) -> tuple[str, Proposal]:
+    values = np.array([[math.nan if v is None else v for v in row] for row in line["points"]], np.float32)
+    if values.shape != (landmarks, 5):
+        raise ValueError(f"expected {landmarks} points, found {values.shape[0]}")
+    doubt = math.nan if line.get("doubt") is None else float(line["doubt"])
+    return str(line["id"]), Proposal(values[:, :2], values[:, 2:], str(line["by"])[:200], doubt)
+
+
+def read_proposals(folder: Path, landmarks: int) -> dict[str, Proposal]:
+    """The newest proposal of every radiograph; of an unfinished run, as far as it came."""
+    found: dict[str, Proposal] = {}
+    for path in sorted(folder.glob("*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                id, proposal = from_json(json.loads(line), landmarks)
+            except (ValueError, KeyError, TypeError):
+                continue  # the last line of a run that was killed, or of a set with other landmarks
+            found[id] = proposal
+    return found
+
+
+def read_predictions(folder: Path, ids: set[str]) -> tuple[dict[str, Proposal], list[str], int]:
+    """What predict.py wrote: proposals by ID, the landmarks' names, and how many pictures have no radiograph in the set.
+
+    Of several hands in a picture it is the surest one. Raises DataError.
+    """
+    path = folder / "landmarks.csv"
+    try:
+        hands: dict[str, dict[str, list[dict]]] = {}
+        for row in read_csv(path):
+            hands.setdefault(row["image"], {}).setdefault(row["hand"], []).append(row)
+        if not hands:
+            raise DataError(f"{path}: expected predictions, found none; run predict.py again")
+        names = [row["name"] for row in next(iter(next(iter(hands.values())).values()))]
+        found, unknown = {}, 0
+        for image, of_image in hands.items():
+            id = without_ending(Path(image.removeprefix("'")).name)
+            if id not in ids:
+                unknown += 1
+                continue
+            proposals = [proposal_of(rows, str(folder)) for rows in of_image.values()]
+            if any(len(one.points_px) != len(names) for one in proposals):
+                raise DataError(f"{path}: expected {len(names)} landmarks of {image}, found another number; run predict.py again")
+            found[id] = min(proposals, key=lambda one: one.doubt)
+    except FileNotFoundError:
+        raise DataError(f"{path}: not found; --review names a folder that predict.py wrote") from None
+    except (KeyError, ValueError, csv.Error) as error:
+        raise DataError(f"{path}: not as predict.py writes it ({error}); run it again") from error
+    return found, names, unknown
+
+
+def proposal_of(rows: list[dict[str, str]], by: str) -> Proposal:
+    """The landmarks of one hand; one that lies outside the picture is not proposed, since its numbers are no position."""
+    columns = ("confidence", "x", "y", "semi_major", "semi_minor", "angle")
+    confidence, *numbers = np.array([[float(row[name] or "nan") for row in rows] for name in columns], np.float32)
+    place = np.stack(numbers, 1)
+    place[[OUTSIDE in row["landmark_flags"] for row in rows]] = math.nan
+    least_sure = np.sort(confidence)[: max(1, len(rows) // 4)]
+    return Proposal(place[:, :2], place[:, 2:], by, 1 - float(np.nanmean(least_sure)))

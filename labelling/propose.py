@@ -1,0 +1,90 @@
+"""Proposes landmarks with trained weights, as a process of its own; the server of label.py starts it and reads what it writes.
+
+    python -m labelling.propose --raw dataset --weights weights/own.pt --out dataset/labels/proposals/main/0001.jsonl
+
+Every radiograph is predicted twice, whole and cut by a little at its edges: how far the copies disagree, and the calibrated
+regions, tell which one the network is least sure of. IDs come one a line on standard input; none: all radiographs.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from labelling.collection import radiographs_of
+from labelling.proposals import FRAME, Proposal, to_json
+from prediction.predictor import Predictor
+from prediction.regions import semi_axes
+from radiographs.reading import read_radiograph
+from runtime.command import exit_status
+from runtime.files import DataError
+
+CUT = 0.02  # of each side, that the copy lacks at each edge
+AGREE = 3.0  # px of the 256 frame, up to which the two copies mean the same place
+
+
+def propose(predictor: Predictor, pixels: np.ndarray, by: str) -> Proposal:
+    """What is proposed for a radiograph, of several hands the surest one; its doubt is in px of the 256 frame.
+
+    Where both copies agree, the point is between the two, which is nearer to the truth than either.
+    """
+    rows, columns = (max(1, round(CUT * side)) for side in pixels.shape)
+    both = predictor.predict([pixels, np.ascontiguousarray(pixels[rows:-rows, columns:-columns])])
+    hand, of_copy = (max(hands, key=lambda hand: hand.evidence) for hands in both)
+    points, others = hand.points_px, of_copy.points_px + np.array([columns, rows])
+    scale = FRAME / np.array(pixels.shape[::-1], float)
+    apart = np.linalg.norm((points - others) * scale, axis=1)
+    points = np.where((apart < AGREE)[:, None], (points + others) / 2, points)
+    regions = np.stack(semi_axes(hand.ellipse_px2), 1)
+    unsure = np.fmax(apart, np.sqrt(regions[:, :2].prod(1) * scale.prod()))
+    worst = np.sort(unsure[np.isfinite(unsure)])[-max(1, len(unsure) // 4) :]
+    return Proposal(points.astype(np.float32), regions.astype(np.float32), by, float(worst.mean()) if worst.size else math.nan)
+
+
+def name_of(weights: Path) -> str:
+    """What marks call the weights: their file, and the beginning of its digest."""
+    return f"{weights.name} {hashlib.sha256(weights.read_bytes()).hexdigest()[:8]}"
+
+
+def run(raw: Path, weights: Path, out: Path, ids: list[str], landmarks: int | None) -> int:
+    """Append a line to `out` for every radiograph that can be read. Raises DataError."""
+    predictor = Predictor(weights)
+    by = name_of(weights)
+    if landmarks is not None and len(predictor.names) != landmarks:
+        raise DataError(f"{weights}: expected {landmarks} landmarks as in the set, found {len(predictor.names)}; use another")
+    paths, _ = radiographs_of(raw)
+    wanted = [id for id in ids or paths if id in paths]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    problems = 0
+    with open(out, "a", encoding="utf-8") as file:
+        for number, id in enumerate(wanted, 1):
+            try:
+                proposal = propose(predictor, read_radiograph(paths[id]).pixels, by)
+            except DataError as error:
+                problems += 1
+                print(error, flush=True)
+                continue
+            file.write(json.dumps(to_json(id, proposal)) + "\n")
+            file.flush()
+            print(f"proposed {number}/{len(wanted)}", flush=True)
+    print(f"proposed {len(wanted) - problems} radiographs, {problems} problems", flush=True)
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--raw", type=Path, required=True, help="folder of the radiographs")
+    parser.add_argument("--weights", type=Path, required=True, help="file that export.py wrote")
+    parser.add_argument("--out", type=Path, required=True, help="file of JSON lines to append to")
+    parser.add_argument("--landmarks", type=int, help="how many landmarks the set has")
+    options = parser.parse_args()
+    ids = [] if sys.stdin is None or sys.stdin.isatty() else [line.strip() for line in sys.stdin if line.strip()]
+    return exit_status(lambda: run(options.raw, options.weights, options.out, ids, options.landmarks))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""A round of training on what is confirmed: its data set, its commands, and its cross-validated error."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from joints.description import DESCRIPTION, Description
+from labelling.collection import Collection
+from labelling.jobs import Step
+from labelling.order import chance
+from labelling.proposals import FRAME
+from radiographs.raw_folder import COORDINATES, SPLITS
+from runtime.files import DataError, write_csv, write_whole
+
+ROUNDS, FIGURES = "rounds", "round.json"  # inside the labels, with a folder a reader; inside a round
+FEWEST = 6  # radiographs done, to train on
+NETWORK = "network"  # inside a round: the run of its training
+START = "weights/scn_synthetic.pt"  # of a hand's networks
+VALID_SHARE = 4  # every so-manieth radiograph validates
+USUAL = 91  # radiographs that the recipe was chosen with: with fewer, more epochs make as many steps
+MOST = 5  # times as many epochs at most
+
+
+class Flags(NamedTuple):
+    """What the user adds to the commands of a round."""
+
+    prepare: Sequence[str] = ()  # of data_preprocessing.py
+    train: Sequence[str] = ()  # of main.py
+    export: Sequence[str] = ()  # of export.py
+
+
+@dataclass
+class Round:
+    folder: Path
+    collection: Collection
+    points: dict[str, np.ndarray]  # (L, 2) px of the radiographs done, NaN where absent
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / "weights.pt"
+
+    @property
+    def number(self) -> int:
+        return int(self.folder.name)
+
+
+def new_round(collection: Collection, reader: str, points: dict[str, np.ndarray]) -> Round:
+    """Write the data set of a new round on what a reader has done. Raises DataError where too little is done."""
+    usable = {id: values for id, values in points.items() if np.isfinite(values).any()}
+    if len(usable) < FEWEST:
+        raise DataError(f"training needs {FEWEST} radiographs that are done, found {len(usable)}")
+    rounds = collection.labels / ROUNDS / reader  # readers are blind to each other: their networks, too
+    rounds.mkdir(parents=True, exist_ok=True)
+    number = 1 + max((int(path.name) for path in rounds.iterdir() if path.name.isdecimal()), default=0)
+    one = Round(rounds / f"{number:03d}", collection, usable)
+    one.folder.mkdir()
+    write_raw(one)
+    return one
+
+
+def write_raw(one: Round) -> None:
+    """The round's raw folder: links to the radiographs, and their table; test radiographs of the set stay out of training.
+
+    Where none of those is done, one other is called test, since data_preprocessing.py wants some there.
+    """
+    test, pool = split_of(one)
+    places = {id: "test" for id in test}
+    places |= {id: "train" if number % VALID_SHARE else "valid" for number, id in enumerate(pool)}
+    if not test:
+        places[pool[-1]] = "test"
+    raw = one.folder / "raw"
+    for split in SPLITS:
+        (raw / split).mkdir(parents=True)
+    for id, split in places.items():
+        path = one.collection.paths[id].resolve()
+        link = raw / split / path.name
+        try:
+            os.symlink(path, link)
+        except OSError:  # file systems and users without links
+            shutil.copy2(path, link)
+    cells = {id: {f"{a}{k}": v for k, point in enumerate(one.points[id].tolist()) for a, v in zip("xy", point)} for id in places}
+    write_csv(raw / COORDINATES, [{"id": id, **cells[id]} for id in places])
+    if (joint := one.collection.joint) != Description.numbered(len(joint.names)):
+        write_whole(raw / DESCRIPTION, (json.dumps(joint.to_file(), indent=2) + "\n").encode())
+
+
+def split_of(one: Round) -> tuple[list[str], list[str]]:
+    """IDs of the set's own test radiographs, and the others, shuffled always alike."""
+    test = [id for id in one.points if one.collection.splits[id] == "test"]
+    pool = sorted((id for id in one.points if id not in test), key=lambda id: chance("round", id))
+    if len(pool) < FEWEST:
+        raise DataError(f"training needs {FEWEST} radiographs that are done and not in test, found {len(pool)}")
+    return test, pool
+
+
+def recipe(count: int, random: bool) -> tuple[list[str], list[str]]:
+    """Flags of data_preprocessing.py and of main.py: as many steps as with the usual number of radiographs.
+
+    `count`: of radiographs. `random`: from random weights, since there are none to start from. The frame is the square one in
+    which all errors of the page are told.
+    """
+    more = min(MOST, max(1.0, USUAL / count))
+    if not random:
+        return ["--size", str(FRAME), "--sigma", "2"], ["--init", START, "--stages", f"128x{round(8 * more)}"]
+    stages = f"64x{round(8 * more)} 128x{round(24 * more)}"
+    return ["--size", str(FRAME), "--sigma", "3"], ["--init", "", "--stages", stages, "--learning_rate", "8e-4"]
+
+
+def steps_of(one: Round, flags: Flags, propose: Callable[[Path], Step], folds: int) -> list[Step]:
+    """Prepare, train, export, propose.
+
+    With `folds`, networks without a part of the radiographs each tell the error, and how far proposals can be trusted, before one
+    of all is trained; without them, a share of the radiographs is kept back for that.
+    """
+    random = not one.collection.is_hand or ("--init", "") in pairwise(flags.train)
+    prepare, train = recipe(len(one.points), random)
+    crossed = ["--folds", folds] if folds else []
+    folder = one.folder.resolve()  # the commands run elsewhere
+    raw, data, network = (folder / name for name in ("raw", "data", NETWORK))
+    training = ["main.py", "--data", data, "--result", network, "--test_on", "valid", *crossed, *train, *flags.train]
+    export = ["export.py", "--checkpoint", network / "best.pt", "--data", data, "--out", folder / one.weights.name, *flags.export]
+    return [
+        Step("preparing", ["data_preprocessing.py", "--raw", raw, "--out", data, *prepare, *flags.prepare]),
+        Step("training", training),
+        Step("calibrating", export, after=lambda: write_figures(one)),
+        propose(one.weights),
+    ]
+
+
+def write_figures(one: Round) -> None:
+    """round.json: what the page shows of a round. What was prepared can be made again, and is removed."""
+    figures = {"round": one.number, "radiographs": len(one.points), "time": time.strftime("%Y-%m-%d %H:%M")}
+    crossed = one.folder / NETWORK / "out_of_fold.json"
+    if crossed.exists():
+        measured = json.loads(crossed.read_text())
+        figures |= {"error_px": round(measured["ipe_px"], 4), "of": measured["images"]}
+    write_whole(one.folder / FIGURES, (json.dumps(figures) + "\n").encode())
+    shutil.rmtree(one.folder / "data", ignore_errors=True)
+
+
+def rounds_of(folder: Path) -> list[dict]:
+    """What a reader's earlier rounds came to, in their order."""
+    found = []
+    for path in sorted(folder.glob(f"*/{FIGURES}")):
+        try:
+            found.append(json.loads(path.read_text()))
+        except ValueError:
+            continue
+    return found
+
+
+def proposals_file(folder: Path) -> Path:
+    """The file of the next run of proposals."""
+    folder.mkdir(parents=True, exist_ok=True)
+    number = 1 + max((int(path.stem) for path in folder.glob("*.jsonl") if path.stem.isdecimal()), default=0)
+    return folder / f"{number:04d}.jsonl"

@@ -1,0 +1,286 @@
+"""Everything that a running label.py holds: the set, the reader's marks, pictures, proposals, windows and the job."""
+
+import hashlib
+import json
+import secrets
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from labelling.collection import Collection
+from labelling.guide import crop
+from labelling.jobs import Job, Step
+from labelling.journal import Journal, hold
+from labelling.marks import DONE, NONE, PROPOSED, Mark
+from labelling.order import MOST, Order, chance, is_blind, representatives, small_picture
+from labelling.pictures import Pictures, make_picture
+from labelling.proposals import FOLDER, Proposal, from_json, read_proposals
+from labelling.rounds import ROUNDS, Flags, new_round, proposals_file, rounds_of, steps_of
+from labelling.store import FIRST, Key, Store, TableWriter
+from radiographs.raw_folder import COORDINATES
+from runtime.files import DataError, write_whole
+
+MAIN, SETTLED = "main", "settled"  # the reader without a name, who goes on from the table; the third look at two readers
+JOURNAL, READERS = "journal.jsonl", "readers"
+WINDOW_S = 12.0  # s after which a window that says nothing has left its radiograph
+AHEAD = 2  # radiographs that are prepared ahead
+
+
+@dataclass
+class Options:
+    """What the command line says of a session."""
+
+    reader: str = MAIN
+    propose: Path | None = None
+    flags: Flags = field(default_factory=Flags)
+    folds: int = 3
+    reading_again: bool = True  # some radiographs come a second time
+    without_proposals: bool = True  # a share is shown without
+
+
+class Windows:
+    """Which window works on which reading of a radiograph: one at a time."""
+
+    def __init__(self):
+        self.held: dict[tuple, tuple[str, float]] = {}
+        self.lock = threading.Lock()
+
+    def claim(self, what: tuple, window: str, take: bool = False) -> bool:
+        """Whether the window has it now; `take` takes it from another one."""
+        now = time.monotonic()
+        with self.lock:
+            self.held = {key: kept for key, kept in self.held.items() if now - kept[1] < WINDOW_S}
+            holder = self.held.get(what, (window, now))[0]
+            if holder != window and not take:
+                return False
+            self.held = {key: kept for key, kept in self.held.items() if kept[0] != window}  # a window shows one radiograph
+            self.held[what] = (window, now)
+            return True
+
+    def leave(self, window: str) -> None:
+        with self.lock:
+            self.held = {key: kept for key, kept in self.held.items() if kept[0] != window}
+
+
+class Session:
+    def __init__(self, collection: Collection, options: Options, reviewed: dict[str, Proposal] | None = None):
+        """`reviewed`: the predictions of a folder to review, which are proposed before any others. Raises DataError."""
+        self.collection, self.options = collection, options
+        self.labels, self.landmarks = collection.labels, len(collection.names)
+        self.locks = [self.hold_reader(options.reader)]
+        self.journal = Journal(self.labels / JOURNAL)
+        self.store = self.read_store(options.reader)
+        if options.reader == MAIN and collection.table:
+            self.store.take_over(collection.table, COORDINATES)
+        self.tables = [TableWriter(self.store, self.table_of(options.reader))]
+        self.settled: Store | None = None
+        self.pictures = Pictures(collection.paths)
+        self.proposals = read_proposals(self.labels / FOLDER / options.reader, self.landmarks)
+        self.reviewing = bool(reviewed)
+        self.proposals |= reviewed or {}
+        self.order = Order(self.store, list(collection.paths), reading_again=options.reading_again)
+        self.windows = Windows()
+        self.job: Job | None = None
+        self.job_lock = threading.Lock()
+        self.guides: dict[tuple[str, int], bytes] = {}
+        self.ending = threading.Event()
+        self.token = secrets.token_urlsafe(24)
+        place = f"{self.labels.resolve()}\0{options.reader}"  # what windows send their actions to, and to nothing else
+        self.name = hashlib.sha256(place.encode()).hexdigest()[:16]
+
+    def hold_reader(self, reader: str):
+        lock = hold(self.labels / READERS / f".{reader}.lock")
+        if lock is None:
+            raise DataError(f"{self.labels}: another label.py works there as {reader}; use its window, or give another --reader")
+        return lock
+
+    def table_of(self, reader: str) -> Path:
+        return self.labels / READERS / f"{reader}.csv"
+
+    def begin(self) -> None:
+        """What goes on in the background."""
+        threading.Thread(target=self.compare_radiographs, daemon=True, name="compare").start()
+        if self.options.propose:
+            self.start_job("propose")
+
+    def close(self) -> None:
+        self.ending.set()
+        if self.job:
+            self.job.stop()
+        for table in self.tables:
+            table.close()
+        self.pictures.close()
+
+    # Stores
+
+    def store_of(self, settle: bool) -> Store:
+        """The reader's marks, or those of the third look, which are anyone's, one server at a time."""
+        if not settle:
+            return self.store
+        with self.job_lock:
+            if self.settled is None:
+                self.locks.append(self.hold_reader(SETTLED))
+                self.settled = self.read_store(SETTLED)
+                self.tables.append(TableWriter(self.settled, self.table_of(SETTLED)))
+        return self.settled
+
+    def readers(self) -> list[str]:
+        """Everyone with a table, but for the third look."""
+        names = {path.stem for path in (self.labels / READERS).glob("*.csv")} | {self.options.reader}
+        return sorted(names - {SETTLED})
+
+    def other_store(self, reader: str) -> Store:
+        """The marks of any reader as the journal has them now."""
+        if reader == self.options.reader:
+            return self.store
+        if reader not in self.readers():
+            raise DataError(f"no reader is called {reader[:60]!r}")
+        return self.read_store(reader)
+
+    def read_store(self, reader: str) -> Store:
+        store = Store(self.journal, reader, self.landmarks)
+        store.load()
+        return store
+
+    # Proposals
+
+    def shown_proposal(self, key: Key) -> Proposal | None:
+        """The proposal that the reader sees on a radiograph: none on a second reading, nor on the share without."""
+        id, reading = key
+        proposal = self.proposals.get(id)
+        if proposal is None or reading != FIRST:
+            return None
+        item = self.store.items.get(key)
+        hidden = self.options.without_proposals and not self.reviewing and is_blind(self.store.reader, id)
+        if hidden and (item is None or item.state != DONE):
+            return None
+        return proposal
+
+    def with_proposal(self, key: Key, k: int, mark: Mark | None, before: Mark | None) -> Mark | None:
+        """A person's mark, and beside it what was proposed there, which the window has no say in."""
+        if mark is None:
+            return None
+        if before is not None and before.by:
+            return mark._replace(by=before.by, proposal=before.proposal, shown=before.shown)
+        proposal = self.proposals.get(key[0])
+        if proposal is None or key[1] != FIRST or not np.isfinite(proposal.points_px[k]).all():
+            return mark._replace(by="", proposal=None, shown=False)
+        point = tuple(round(float(value), 3) for value in proposal.points_px[k])
+        return mark._replace(by=proposal.by, proposal=point, shown=self.shown_proposal(key) is not None)
+
+    def state(self, id: str) -> str:
+        """Of the first reading."""
+        item = self.store.items.get((id, FIRST))
+        if item is not None and item.state != NONE:
+            return item.state
+        return NONE if self.shown_proposal((id, FIRST)) is None else PROPOSED
+
+    # Order
+
+    def next(self, after: str | None) -> Key | None:
+        key = self.order.next(self.proposals, after)
+        if key:
+            self.pictures.ahead([key[0]])
+        return key
+
+    def upcoming(self, id: str) -> list[str]:
+        """What is prepared while the reader works on `id`."""
+        return [other for other in self.order.queue(self.proposals, AHEAD + 1) if other != id][:AHEAD]
+
+    def compare_radiographs(self) -> None:
+        """Find out which radiographs represent the set; of many, a share drawn once. In a review the least certain come first."""
+        if self.reviewing:
+            return
+        ids = sorted(self.collection.paths, key=lambda id: chance("share", id))[:MOST]
+        stored = self.labels / "representatives.json"
+        try:
+            known = json.loads(stored.read_text())
+            if set(known) == set(ids):
+                self.order.ranked = known
+                return
+        except (FileNotFoundError, ValueError, TypeError):
+            pass
+        if len(ids) < 3 or self.ending.wait(3.0):  # the first picture comes first
+            return
+        features, kept = [], []
+        for id in ids:
+            if self.ending.is_set():
+                return
+            try:
+                picture = make_picture(self.collection.paths[id])
+            except (DataError, OSError, MemoryError):
+                continue
+            features.append(small_picture(picture.pixels))
+            kept.append(id)
+            time.sleep(0.02)  # leaves room for the reader
+        if len(kept) > 2:
+            self.order.ranked = [kept[number] for number in representatives(np.stack(features))]
+            write_whole(stored, json.dumps(self.order.ranked).encode())
+
+    # Guide
+
+    def guide_source(self) -> tuple[str, np.ndarray] | None:
+        """ID and points (L, 2) px of the first annotated radiograph of this reader."""
+        with self.store.lock:
+            for (id, reading), item in self.store.items.items():
+                if reading == FIRST and item.state == DONE and id in self.collection.paths:
+                    return id, self.store.points_of((id, FIRST))
+        return None
+
+    def guide(self, k: int) -> bytes | None:
+        source = self.guide_source()
+        if source is None or not np.isfinite(source[1][k]).all():
+            return None
+        id, points = source
+        place = (f"{id} {points[k]}", k)
+        if place not in self.guides:
+            self.guides = {key: value for key, value in self.guides.items() if key[1] != k}
+            self.guides[place] = crop(self.pictures.get(id), points[k])
+        return self.guides[place]
+
+    # Jobs
+
+    def start_job(self, what: str) -> None:
+        """Start to "train" (and propose) or to "propose" with given weights. Raises DataError."""
+        with self.job_lock:
+            if self.job and self.job.state == "running":
+                raise DataError("a job is running; stop it first")
+            if what == "propose":
+                weights = self.options.propose
+                if weights is None:
+                    raise DataError("there are no weights to propose with; train, or start with --propose WEIGHTS")
+                steps = [self.propose_step(weights)]
+            else:
+                points = {id: self.store.points_of((id, FIRST)) for id in self.store.done() if id in self.collection.paths}
+                one = new_round(self.collection, self.options.reader, points)
+                steps = steps_of(one, self.options.flags, self.propose_step, self.options.folds)
+            self.job = Job("train and propose" if what == "train" else "propose", steps).start()
+
+    def propose_step(self, weights: Path) -> Step:
+        out = proposals_file(self.labels / FOLDER / self.options.reader)
+        left = self.order.queue(self.proposals)
+        read = 0
+
+        def take(line: str) -> None:
+            """Show what is written so far."""
+            nonlocal read
+            if not line.startswith("proposed"):
+                return
+            with open(out, encoding="utf-8") as file:
+                file.seek(read)
+                while (text := file.readline()).endswith("\n"):
+                    id, proposal = from_json(json.loads(text), self.landmarks)
+                    self.proposals[id] = proposal
+                    read = file.tell()
+
+        arguments = ["-m", "labelling.propose", "--raw", self.collection.raw.resolve(), "--weights", weights.resolve()]
+        arguments += ["--out", out.resolve(), "--landmarks", self.landmarks]
+        return Step("proposing", arguments, input="".join(f"{id}\n" for id in left), on_line=take)
+
+    # Figures
+
+    def rounds(self) -> list[dict]:
+        return rounds_of(self.labels / ROUNDS / self.options.reader)

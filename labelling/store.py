@@ -1,0 +1,229 @@
+"""The marks of one reader: held in memory, written to the journal before anyone is told, and rebuilt from it."""
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from labelling.journal import Journal, entries_of
+from labelling.marks import ABSENT, CONFIRMED, DONE, NONE, Mark, mark_from, state_of
+from runtime.files import DataError, write_csv
+
+FIRST, AGAIN = 0, 1  # readings of a radiograph by the same reader; the second one measures repeatability
+REMEMBERED = 20_000  # newest actions whose repetition is noticed
+PAUSE = 60.0  # s without an action from which on the reader is taken to be away
+RECENT = 20  # radiographs that the pace is measured over
+IMPORT = "import"  # what an entry is called that takes over the table; a person's has the name of the action
+
+Key = tuple[str, int]  # (ID, reading)
+
+
+class Conflict(Exception):
+    """An action is based on a state that is no longer the newest."""
+
+
+@dataclass
+class Item:
+    """One reading of one radiograph."""
+
+    marks: list[Mark | None]
+    version: int = 0  # actions so far
+    second_look: bool = False
+    by_person: bool = False  # whether a person changed something
+    state: str = NONE  # proposals not considered
+    size: tuple[int, int] | None = None  # width, height px
+    spacing: tuple[float, float] | None = None  # mm per px
+    seconds: float = 0.0  # that the reader worked on it
+    finished: int = 0  # number of the entry by which it was done
+    unsure: int = 0  # marks that the reader doubts
+    measured: tuple = ()  # version, and what `trust.pull` measured of it then
+
+
+@dataclass
+class Store:
+    journal: Journal
+    reader: str
+    landmarks: int
+    items: dict[Key, Item] = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    actions: dict[str, int] = field(default_factory=dict)  # action: the version that it led to
+    order: deque = field(default_factory=deque)  # of these actions
+    entries: int = 0
+    last_time: float = 0.0
+    pace: deque = field(default_factory=lambda: deque(maxlen=RECENT))  # s a radiograph took
+    changed: threading.Event = field(default_factory=threading.Event)  # the table is behind the journal
+
+    def load(self) -> None:
+        """Take over what the journal says of this reader."""
+        for entry in entries_of(self.journal.path):
+            if entry.get("reader") == self.reader and "refused" not in entry:
+                try:
+                    self.apply(entry)
+                except (DataError, KeyError, TypeError, ValueError, IndexError):
+                    continue  # not of this program
+        self.changed.set()
+
+    def item(self, key: Key) -> Item:
+        return self.items.get(key) or Item([None] * self.landmarks)
+
+    def act(
+        self, key: Key, base: int, action: str, what: str, changes: list[tuple[int, Mark | None]], may: bool = True, **more
+    ) -> int:
+        """Do an action of a person; returns the new version.
+
+        Raises Conflict where `base` is not the item's version, or the window `may` not write; the journal keeps that action
+        too. One that was done before is not done again. `more` goes into the entry: size, spacing, second_look, window.
+        """
+        with self.lock:
+            if action in self.actions:
+                self.journal.sync(self.journal.written)  # its first time may have failed on the way to the disk
+                return self.actions[action]
+            item = self.item(key)
+            entry = {
+                "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+                "reader": self.reader,
+                "id": key[0],
+                "reading": key[1],
+                "what": what,
+                "action": action,
+                "changes": [{"landmark": k, "from": as_json(item.marks[k]), "to": as_json(mark)} for k, mark in changes],
+                **{name: value for name, value in more.items() if value is not None},
+            }
+            if base != item.version or not may:
+                why = f"{key[0]} was changed elsewhere" if may else "another window works on this radiograph"
+                self.journal.sync(self.journal.write(entry | {"refused": f"{why}: version {base} of {item.version}"}))
+                raise Conflict(why)
+            ticket = self.journal.write(entry)
+            self.apply(entry)
+            version = self.items[key].version
+        self.journal.sync(ticket)
+        self.changed.set()
+        return version
+
+    def take_over(self, points: dict[str, np.ndarray], source: str) -> int:
+        """Take the points of a table for confirmed ones, where no person changed the radiograph here; returns how many rows."""
+        ticket = taken = 0
+        with self.lock:
+            for id, values in points.items():
+                item = self.item((id, FIRST))
+                marks = [
+                    Mark(ABSENT, by=source) if np.isnan(point).any() else Mark(CONFIRMED, *map(float, point), by=source)
+                    for point in values
+                ]
+                if item.by_person or str(item.marks) == str(marks):  # as texts, since NaN is not equal to itself
+                    continue
+                changes = [{"landmark": k, "from": as_json(item.marks[k]), "to": as_json(m)} for k, m in enumerate(marks)]
+                time_now = datetime.now(UTC).isoformat(timespec="milliseconds")
+                entry = {"time": time_now, "reader": self.reader, "id": id, "reading": FIRST, "what": IMPORT}
+                entry |= {"changes": changes}
+                ticket = self.journal.write(entry)
+                self.apply(entry)
+                taken += 1
+        if ticket:
+            self.journal.sync(ticket)
+            self.changed.set()
+        return taken
+
+    def apply(self, entry: dict) -> None:
+        """Change the state as an entry of the journal says."""
+        key = (str(entry["id"]), int(entry.get("reading", FIRST)))
+        changes = [(int(change["landmark"]), mark_from(change["to"])) for change in entry["changes"]]
+        if any(not 0 <= k < self.landmarks for k, _ in changes):
+            raise DataError("no such landmark")
+        item = self.items.setdefault(key, Item([None] * self.landmarks))
+        for k, mark in changes:
+            item.marks[k] = mark
+        self.entries += 1
+        item.version += 1
+        item.second_look = bool(entry.get("second_look", item.second_look))
+        if entry.get("size"):
+            item.size = tuple(entry["size"])
+        if entry.get("spacing"):
+            item.spacing = tuple(entry["spacing"])
+        before, item.state = item.state, state_of(item.marks, proposed=False)
+        item.unsure = sum(mark is not None and mark.unsure for mark in item.marks)
+        if entry["what"] == IMPORT:
+            return
+        item.by_person = True
+        now = datetime.fromisoformat(entry["time"]).timestamp()
+        item.seconds += min(max(0.0, now - self.last_time), PAUSE)
+        self.last_time = now
+        if item.state == DONE and before != DONE:
+            if not item.finished:
+                self.pace.append(item.seconds)
+            item.finished = self.entries
+        if action := entry.get("action"):
+            self.actions[action] = item.version
+            self.order.append(action)
+            if len(self.order) > REMEMBERED:
+                self.actions.pop(self.order.popleft(), None)
+
+    def points_of(self, key: Key) -> np.ndarray:
+        """Confirmed points (L, 2) px, NaN elsewhere."""
+        return points_of(self.item(key).marks)
+
+    def done(self, reading: int = FIRST) -> list[str]:
+        """IDs whose landmarks are all decided."""
+        with self.lock:
+            return [id for (id, which), item in self.items.items() if which == reading and item.state == DONE]
+
+    def table_rows(self, reading: int = FIRST) -> list[dict]:
+        """Rows ID, x0, y0, ... of all radiographs with a confirmed point, sorted by their ID."""
+        with self.lock:
+            keys = sorted(key for key in self.items if key[1] == reading)
+            rows = []
+            for key in keys:
+                points = self.points_of(key)
+                if np.isfinite(points).any():
+                    cells = {f"{axis}{k}": value for k, point in enumerate(points.tolist()) for axis, value in zip("xy", point)}
+                    rows.append({"id": key[0], **cells})
+        return rows
+
+
+def as_json(mark: Mark | None) -> dict | None:
+    return None if mark is None else mark.to_json()
+
+
+def points_of(marks: Iterable[Mark | None]) -> np.ndarray:
+    return np.array([(m.x, m.y) if m is not None and m.state == CONFIRMED else (math.nan, math.nan) for m in marks])
+
+
+class TableWriter:
+    """Keeps readers/NAME.csv up to date from a thread of its own, so that no click waits for it; the journal is the truth."""
+
+    def __init__(self, store: Store, path: Path, every: float = 1.0):
+        self.store, self.path, self.every = store, path, every
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.ending = threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True, name="table")
+        self.thread.start()
+
+    def run(self) -> None:
+        while not self.ending.is_set():
+            self.store.changed.wait()
+            took = self.write()
+            self.ending.wait(max(self.every, 20 * took))  # a table of 10,000 rows takes a second
+
+    def write(self) -> float:
+        start = time.monotonic()
+        self.store.changed.clear()
+        if rows := self.store.table_rows():
+            try:
+                write_csv(self.path, rows)
+            except OSError as error:  # a full disk: the journal says so to the reader, the next change tries again
+                print(f"{self.path}: {error.strerror}", flush=True)
+        else:
+            self.path.unlink(missing_ok=True)
+        return time.monotonic() - start
+
+    def close(self) -> None:
+        self.ending.set()
+        self.store.changed.set()
+        self.thread.join()
+        self.write()

@@ -1,0 +1,82 @@
+"""The folder of results: what of it belongs to predict.py, and whether it goes on with what is there or begins anew.
+
+journal/ in it keeps the settings of the call (CALL), the list of its radiographs (FILES), and a file of results of each process.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from joints.known import joint_called
+from prediction.journal import Shard
+from prediction.listing import Listing, write_listing
+from prediction.results import COCO, MEASURES, PAGE, PARQUET, TABLE
+from runtime.command import LOCK
+from runtime.files import DataError, write_whole
+
+JOURNAL, CALL, FILES = "journal", "call.json", "files.jsonl"
+OUTPUTS = (TABLE, MEASURES, COCO, PARQUET, PAGE)
+FOLDERS = ("overlays", "slicer", "pages", JOURNAL)
+LISTING = ".files-"  # begins the names of lists that are being made
+ANEW = "choose another --out, or give --overwrite to begin anew"
+
+
+def check_folder(out: Path, overwrite: bool, resume: bool) -> None:
+    """Raises DataError where a folder can neither be begun, nor gone on with, nor overwritten."""
+    there = {path.name.removesuffix(".part") for path in out.iterdir() if not path.name.startswith((LOCK, LISTING))}
+    begun = (out / JOURNAL / CALL).exists()
+    if not begun and not overwrite and there - {JOURNAL}:
+        raise DataError(f"{out}: is not empty; choose another --out, or give --overwrite to replace what is there")
+    if strange := there - {*OUTPUTS, *FOLDERS}:
+        raise DataError(f"{out}: holds {sorted(strange)[0]}, which predict.py did not write; choose another --out")
+    if resume and not begun:
+        raise DataError(f"{out}: expected predictions to go on with, found none; leave out --resume to begin")
+
+
+def empty_folder(out: Path) -> None:
+    """Remove what predict.py wrote, the journal first: what is left of an interruption is then never gone on with."""
+    for old in reversed(FOLDERS):
+        shutil.rmtree(out / old, ignore_errors=True)
+    for old in OUTPUTS:
+        (out / old).unlink(missing_ok=True)
+
+
+def read_call(out: Path) -> dict:
+    """The settings of the predictions in a folder. Raises DataError where there are none."""
+    try:
+        call = json.loads((out / JOURNAL / CALL).read_bytes())
+    except FileNotFoundError:
+        raise DataError(f"{out}: expected predictions, found none; choose the --out of a call of predict.py") from None
+    if "joint" not in call:  # folders of earlier versions
+        call["joint"] = joint_called(call["names"], None).to_file()
+    return call
+
+
+def check_call(out: Path, call: dict) -> None:
+    """Raises DataError where the folder holds predictions of other settings."""
+    if not (out / JOURNAL / CALL).exists():
+        return
+    before = read_call(out)
+    for name, value in call.items():
+        if (there := before.get(name)) != value:
+            raise DataError(f"{out}: holds predictions of another call ({name}: {there} there, {value} now); {ANEW}")
+
+
+def list_inputs(inputs: list[str], out: Path, shard: Shard) -> Listing:
+    """The radiographs that inputs name, for this process alone until `begin` gives them to all."""
+    quiet = {} if shard.number == 1 else {"say": lambda _: None}
+    return write_listing(inputs, out, out / f"{LISTING}{shard}", **quiet)
+
+
+def begin(out: Path, call: dict, listing: Listing, shard: Shard) -> Listing:
+    """Keep the settings and the list in the journal. Other processes may do the same at the same time."""
+    journal = out / JOURNAL
+    journal.mkdir(exist_ok=True)
+    if not (journal / CALL).exists():
+        own = journal / f"call-{shard}.json"
+        write_whole(own, json.dumps(call, indent=1).encode())
+        os.replace(own, journal / CALL)
+    check_call(out, call)  # of two that begin at once, one sees the other's
+    os.replace(listing.path, journal / FILES)
+    return Listing(journal / FILES)

@@ -1,0 +1,151 @@
+"""What has been predicted so far, in the folder of results: one line a radiograph, appended when all of it is known.
+
+A process that is killed leaves whole lines and at most one cut one, which is dropped. Several processes have a file each. The
+final outputs are made of these files alone, in the order of the listing, whatever the order in which the lines came.
+
+A line is a checksum, the radiograph's key, the state of its file when it was read, a turn, a kind, and JSON. Of several lines
+with one key that of the highest turn counts: a radiograph whose file has changed, or could not be read, is predicted once more.
+"""
+
+import json
+import os
+import re
+import threading
+import zlib
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from prediction.listing import Item, digest
+from runtime.files import DataError
+
+FOUND, FAILED = b"+", b"-"  # kinds of lines
+HEAD = re.compile(rb"([0-9a-f]{8}) ([0-9a-f]{16}) ([0-9a-f]{16}) ([0-9a-f]{4}) ([+-]) \{")
+ENDING = ".jsonl"  # of a process's file
+LAST_TURN = 0xFFFF
+MOST_OPEN = 200  # files at a time
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several processes that share the radiographs without talking: every `of`-th is its own."""
+
+    number: int = 1  # 1 to `of`
+    of: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.number}-of-{self.of}"
+
+    def has(self, place: int) -> bool:
+        return place % self.of == self.number - 1
+
+
+def state_of(path: str) -> int:
+    """64 bits that change when a file does: its size, and when it was last written. 0 where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return 0
+    return digest([status.st_size, status.st_mtime_ns])
+
+
+class Journal:
+    """The file of one process, to append to."""
+
+    def __init__(self, folder: Path, shard: Shard):
+        self.path, self.lock = folder / f"{shard}{ENDING}", threading.Lock()
+        self.file = open(self.path, "ab+", buffering=0)
+        self.file.truncate(whole_bytes(self.path))
+
+    def append(self, item: Item, state: int, turn: int, content: dict) -> None:
+        """One radiograph, at once and as a whole. `content` with "error" says that it could not be read. Threads may share it."""
+        kind = FAILED if "error" in content else FOUND
+        body = b"%016x %016x %04x %s %s" % (item.key(), state, min(turn, LAST_TURN), kind, json.dumps(content).encode())
+        line = b"%08x %s\n" % (zlib.crc32(body), body)
+        with self.lock:
+            try:
+                if self.file.write(line) < len(line):
+                    raise OSError(28, os.strerror(28))
+            except OSError as error:  # a full disk, which has no name
+                error.filename = str(self.path)
+                raise
+
+    def close(self) -> None:
+        self.file.close()
+
+
+def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """(where it begins, line) for every line whose checksum is right."""
+    with open(path, "rb") as file:
+        start = 0
+        for line in file:
+            if HEAD.match(line) and line.endswith(b"\n") and int(line[:8], 16) == zlib.crc32(line[9:-1]):
+                yield start, line
+            start += len(line)
+
+
+def whole_bytes(path: Path) -> int:
+    """How much of a file is up to its last whole line: the rest was cut by the end of its process."""
+    return max((start + len(line) for start, line in whole_lines(path)), default=0)
+
+
+class Index:
+    """Where the journals of a folder have each radiograph: 33 bytes held for each."""
+
+    def __init__(self, folder: Path):
+        self.paths = sorted(folder.glob(f"*-of-*{ENDING}"))
+        keys, states, turns, failed, files, starts = (array(kind) for kind in "QQHBHQ")
+        for number, path in enumerate(self.paths):
+            for start, line in whole_lines(path):
+                _, key, state, turn, kind = HEAD.match(line).groups()
+                keys.append(int(key, 16)), states.append(int(state, 16)), turns.append(int(turn, 16))
+                failed.append(kind == FAILED), files.append(number), starts.append(start)
+        order = np.lexsort([np.asarray(part) for part in (starts, files, turns, keys)])
+        keys = np.asarray(keys, np.uint64)[order]
+        last = np.append(keys[1:] != keys[:-1], True)[: len(keys)]  # of each key
+        self.keys = keys[last]
+        self.states, self.turns, self.failed, self.files, self.starts = (
+            np.asarray(part)[order][last] for part in (states, turns, failed, files, starts)
+        )
+        self.open_files: dict[int, BinaryIO] = {}
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def place(self, item: Item) -> int | None:
+        """The number of a radiograph's line; none where there is no line."""
+        key = np.uint64(item.key())
+        place = int(np.searchsorted(self.keys, key))
+        return place if place < len(self.keys) and self.keys[place] == key else None
+
+    def is_done(self, item: Item) -> bool:
+        """Whether a radiograph was predicted, and its file is still as it was read."""
+        place = self.place(item)
+        return place is not None and not self.failed[place] and int(self.states[place]) == state_of(item.path)
+
+    def next_turn(self, item: Item) -> int:
+        place = self.place(item)
+        return 0 if place is None else int(self.turns[place]) + 1
+
+    def content(self, place: int) -> dict:
+        """What was appended. Raises DataError where the journal has changed since."""
+        number = int(self.files[place])
+        if number not in self.open_files:
+            if len(self.open_files) == MOST_OPEN:
+                self.close()
+            self.open_files[number] = open(self.paths[number], "rb")
+        file = self.open_files[number]
+        file.seek(int(self.starts[place]))
+        line = file.readline()
+        if not (head := HEAD.match(line)):
+            raise DataError(f"{self.paths[number]}: has changed while it was read; start the command again")
+        return json.loads(line[head.end() - 1 :])
+
+    def close(self) -> None:
+        for file in self.open_files.values():
+            file.close()
+        self.open_files.clear()

@@ -1,0 +1,122 @@
+"""The outputs of a whole call, made of the journal as a stream, in the order of the listing."""
+
+import json
+from array import array
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from joints.description import Description
+from prediction.journal import Index
+from prediction.listing import Item, Listing
+from prediction.outputs import COLUMNS, MEASURE_COLUMNS, Coco, csv_lines
+from prediction.page import ERRORS, worst_first, write_pages
+from prediction.parquet import write_parquet
+from runtime.files import DataError, whole_file, write_whole
+
+TABLE, MEASURES, COCO, PARQUET, PAGE = "landmarks.csv", "measures.csv", "coco.json", "landmarks.parquet", "index.html"
+WRITTEN = "written.json"  # in the journal: what the outputs were like when they were written
+FLAGS = 100  # that can be chosen on the pages, the most frequent
+
+
+@dataclass
+class Summary:
+    predicted: int = 0
+    flagged: int = 0
+    unread: int = 0  # files, and what is wrong with the inputs
+    missing: int = 0  # neither predicted nor known to be unreadable
+    some_missing: list[str] = field(default_factory=list)
+
+
+def write_results(out: Path, journal: Path, listing: Listing, call: dict, say=None) -> Summary:
+    """Write all outputs of a call but for the pictures. `say` is told of every file that could not be read.
+
+    Raises DataError where an output was changed by somebody since it was written.
+    """
+    check_unchanged(out, journal)
+    (journal / WRITTEN).unlink(missing_ok=True)
+    summary, index = Summary(unread=len(listing.errors)), Index(journal)
+    errors, flags = listing.errors[:ERRORS], Counter()
+    places, flagged, least = (array(kind) for kind in "QBd")
+    with ExitStack() as stack:
+        files = {name: stack.enter_context(whole_file(out / name)) for name in streamed(call)}
+        files[TABLE].write(csv_lines([COLUMNS + call["columns"]]))
+        if MEASURES in files:
+            files[MEASURES].write(csv_lines([MEASURE_COLUMNS]))
+        coco = Coco(files[COCO]) if COCO in files else None
+        for item in listing:
+            content = content_of(item, index)
+            if content is None:
+                summary.missing += 1
+                summary.some_missing += [item.name] if len(summary.some_missing) < 5 else []
+            elif error := content.get("error"):
+                summary.unread += 1
+                errors += [error] if len(errors) < ERRORS else []
+                if say:
+                    say(error)
+            else:
+                files[TABLE].write(content["landmarks"].encode())
+                if MEASURES in files:
+                    files[MEASURES].write(content["measures"].encode())
+                if coco:
+                    coco.add(content["image"], content["hands"])
+                flags.update(content["flags"])
+                places.append(index.place(item)), flagged.append(bool(content["flags"])), least.append(content["least"])
+        if coco:
+            coco.close(Description.of_file(call["joint"], journal))
+    summary.predicted, summary.flagged = len(places), sum(flagged)
+    if "parquet" in call["formats"]:
+        write_parquet(out / TABLE, COLUMNS + call["columns"], call["columns"], out / PARQUET)
+    order = np.asarray(places)[worst_first(np.asarray(flagged), np.asarray(least))]
+    choices = [flag for flag, _ in sorted(flags.items(), key=lambda flag: (-flag[1], flag[0]))[:FLAGS]]
+    write_pages(out, order, index.content, choices, summary.flagged, errors, summary.unread)
+    index.close()
+    written = {name: state(out / name) for name in outputs(call)}
+    known = {"listing": listing.digest(), "predicted": summary.predicted, "outputs": written}
+    write_whole(journal / WRITTEN, json.dumps(known).encode())
+    return summary
+
+
+def streamed(call: dict) -> list[str]:
+    return [TABLE, *([MEASURES] if call["measure"] else []), *([COCO] if "coco" in call["formats"] else [])]
+
+
+def outputs(call: dict) -> list[str]:
+    return [*streamed(call), PAGE, *([PARQUET] if "parquet" in call["formats"] else [])]
+
+
+def content_of(item: Item, index: Index) -> dict | None:
+    """What the journal says of a radiograph; none where it does not know it."""
+    place = index.place(item)
+    content = None if place is None else index.content(place)
+    return content if content and content["name"] == item.name else None
+
+
+def state(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def check_unchanged(out: Path, journal: Path) -> None:
+    """Raises DataError where an output is not as it was written: somebody's corrections may be in it."""
+    for name, written in known_outputs(journal).get("outputs", {}).items():
+        if (out / name).exists() and state(out / name) != written:
+            raise DataError(f"{out / name}: was changed since predict.py wrote it; move it elsewhere, and start again")
+
+
+def are_written(out: Path, journal: Path, listing: Listing, predicted: int) -> bool:
+    """Whether the outputs of a listing with so many predicted radiographs stand as they were written."""
+    known = known_outputs(journal)
+    return (
+        known.get("predicted") == predicted
+        and known["listing"] == listing.digest()
+        and all((out / name).exists() and state(out / name) == written for name, written in known["outputs"].items())
+    )
+
+
+def known_outputs(journal: Path) -> dict:
+    path = journal / WRITTEN
+    return json.loads(path.read_bytes()) if path.exists() else {}

@@ -1,0 +1,134 @@
+"""From radiographs to lines of the journal: reading in processes of their own, predicting and drawing in threads."""
+
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from queue import SimpleQueue
+
+import numpy as np
+import torch
+from PIL import Image
+
+from prediction.journal import Index, Journal, state_of
+from prediction.listing import Item, digest, printable
+from prediction.outputs import annotation, csv_lines, image_of, landmark_rows, measure_rows, safe, write_slicer
+from prediction.overlay import base_picture, draw
+from prediction.page import card
+from prediction.predictor import Prediction, Predictor
+from radiographs.reading import Radiograph
+from runtime.apart import Apart
+from runtime.files import DataError
+
+MANY = 10_000  # radiographs, from which on pictures lie in 256 folders: file systems are slow with very many in one
+
+
+@dataclass
+class Read:
+    """A radiograph as far as outputs need it."""
+
+    item: Item
+    extent: tuple[int, int]  # width, height px
+    radiograph: Radiograph  # its pixels are let go once they are predicted
+    base: Image.Image
+    ids: list[str]  # what goes into the table beside the predictions
+    state: int  # of its file before it was read
+
+
+class Worker:
+    """Predicts radiographs and writes what is found of each: overlay and markups first, then its line in the journal.
+
+    `call` is what `predict.py` keeps of its settings: formats, measure, with_names, dicom and columns.
+    """
+
+    def __init__(self, out: Path, call: dict, predictor: Predictor, journal: Journal, index: Index, count: int):
+        """`count` is the number of radiographs of the whole call."""
+        self.out, self.call, self.predictor, self.journal, self.index = out, call, predictor, journal, index
+        self.many = count > MANY
+        self.readers: SimpleQueue[Apart] = SimpleQueue()
+        self.made_readers: list[Apart] = []
+        (out / "overlays").mkdir(parents=True, exist_ok=True)
+        if "slicer" in call["formats"]:
+            (out / "slicer").mkdir(exist_ok=True)
+
+    def work_off(self, items: Iterator[Item], workers: int, batch: int, threads: int) -> Iterator[str | None]:
+        """Predict all radiographs, in any order; yields of each what is wrong with its file, or none.
+
+        Each worker takes whole radiographs, `batch` at a time, and computes with `threads`: no core ever waits for another.
+        """
+        batches = iter(lambda: list(islice(items, batch)), [])
+        try:
+            for _ in range(workers):
+                self.made_readers.append(Apart("radiographs.header", "read_with_header"))
+                self.readers.put(self.made_readers[-1])
+            with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
+                pending: set[Future] = {pool.submit(self.process, some) for some in islice(batches, 2 * workers)}
+                while pending:
+                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                    pending |= {pool.submit(self.process, some) for some in islice(batches, len(done))}
+                    for future in done:
+                        yield from future.result()
+        finally:
+            for reader in self.made_readers:
+                reader.close()
+
+    def process(self, items: list[Item]) -> list[str | None]:
+        """Predict some radiographs together, and write what is found."""
+        reader = self.readers.get()
+        try:
+            read = [self.read(item, reader) for item in items]
+        finally:
+            self.readers.put(reader)
+        good = [one for one in read if isinstance(one, Read)]
+        found = self.predictor.predict([one.radiograph.pixels for one in good]) if good else []
+        for one, hands in zip(good, found):
+            one.radiograph.pixels = np.empty(0)
+            for hand in hands:
+                hand.flags[:0] = one.radiograph.notes
+            content = self.write(one, hands)
+            self.journal.append(one.item, one.state, self.index.next_turn(one.item), content)
+        return [one if isinstance(one, str) else None for one in read]
+
+    def read(self, item: Item, reader: Apart) -> Read | str:
+        """A radiograph, or what is wrong with its file, which the journal is told of at once."""
+        state = state_of(item.path)
+        try:
+            radiograph, texts = reader(Path(item.path), tuple(self.call["dicom"]))
+        except DataError as error:
+            content = {"name": item.name, "error": printable(str(error))}
+            self.journal.append(item, state, self.index.next_turn(item), content)
+            return content["error"]
+        height, width = radiograph.pixels.shape
+        return Read(item, (width, height), radiograph, base_picture(radiograph.pixels), [*item.ids, *texts], state)
+
+    def write(self, read: Read, hands: list[Prediction]) -> dict:
+        """Write the pictures of a radiograph; returns what the journal gets to know of it."""
+        name, joint, ids = read.item.name, self.predictor.joint, [safe(text) for text in read.ids]
+        rows = [[*row, *ids] for hand in hands for row in landmark_rows(name, joint, read.radiograph, hand)]
+        content = {"name": name, "landmarks": csv_lines(rows).decode()}
+        if self.call["measure"]:
+            rows = [row for hand in hands for row in measure_rows(name, joint, read.radiograph, hand)]
+            content["measures"] = csv_lines(rows).decode()
+        if "coco" in self.call["formats"]:
+            content["image"] = image_of(name, read.extent, dict(zip(self.call["columns"], read.ids)))
+            content["hands"] = [annotation(joint, hand) for hand in hands]
+        if "slicer" in self.call["formats"]:
+            for hand in hands:
+                ending = f"_hand_{hand.hand}" if len(hands) > 1 else ""
+                write_slicer(self.place("slicer", f"{read.item.plain}{ending}.mrk.json"), joint, read.radiograph, hand)
+        picture = draw(read.base, hands, read.extent, joint, self.call["with_names"])
+        overlay = self.place("overlays", f"{read.item.plain}.png")
+        try:
+            picture.save(overlay, compress_level=1)
+        except OSError as error:  # a full disk, which has no name
+            error.filename = str(overlay)
+            raise
+        return content | card(name, overlay.relative_to(self.out / "overlays").as_posix(), picture, hands)
+
+    def place(self, folder: str, name: str) -> Path:
+        """Where a picture goes."""
+        inner = self.out / folder / (f"{digest(name) & 0xFF:02x}" if self.many else "")
+        if self.many:
+            inner.mkdir(exist_ok=True)
+        return inner / name

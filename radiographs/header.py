@@ -1,0 +1,41 @@
+"""Texts of a DICOM header that are asked for by name. Nothing of a header goes into a table unasked."""
+
+import os
+from pathlib import Path
+
+from radiographs.reading import DICOM, Radiograph, is_dicom, read_radiograph
+from runtime.files import DataError
+
+
+def read_with_header(path: Path, keywords: tuple[str, ...]) -> tuple[Radiograph, list[str]]:
+    """A radiograph, and one text for each DICOM keyword, blank where the file has none. Raises DataError."""
+    if not os.path.lexists(path):
+        raise DataError(f"{path}: no such file; correct the list, or copy the file there")
+    return read_radiograph(path), header_texts(path, keywords) if keywords else []
+
+
+def header_texts(path: Path, keywords: tuple[str, ...]) -> list[str]:
+    """Values of a file's header in one line each, several of one element separated by a backslash as in DICOM."""
+    if path.suffix.lower() not in DICOM and not is_dicom(path):
+        return [""] * len(keywords)
+    from pydicom import dcmread  # here, since it takes 0.05 s to load, and most files need it not
+    from pydicom.multival import MultiValue
+
+    from radiographs.dicom_pixels import in_one_line
+
+    header = dcmread(path, force=True, stop_before_pixels=True, specific_tags=list(keywords))
+    values = (header.get(keyword) for keyword in keywords)
+    several = ("\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value or "") for value in values)
+    return [in_one_line(text) for text in several]
+
+
+def check_keywords(keywords: tuple[str, ...]) -> None:
+    """Raises DataError for a word that is no DICOM keyword, or one of no text."""
+    from pydicom.datadict import dictionary_VR, tag_for_keyword
+
+    for keyword in keywords:
+        tag = tag_for_keyword(keyword)
+        if not keyword or tag is None:
+            raise DataError(f"--dicom: expected DICOM keywords such as AccessionNumber or SeriesInstanceUID, found {keyword!r}")
+        if (kind := dictionary_VR(tag)).startswith(("O", "UN", "SQ")):
+            raise DataError(f"--dicom: expected keywords of texts and numbers, found {keyword}, which is of kind {kind}")

@@ -1,0 +1,420 @@
+"""Predictions of very many files: they go on, are shared among processes, come from lists, and are read apart."""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from conftest import LANDMARKS, ROOT, made_radiograph, rows_of
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+
+import predict
+from benchmarks.archive import write_weights
+from prediction import listing, page, worker
+from prediction.journal import Index, Journal, Shard, state_of
+from prediction.listing import Item, in_order, write_listing
+from prediction.page import worst_first, write_pages
+from runtime.apart import Apart
+from runtime.files import DataError
+
+
+def run(*arguments: object) -> int:
+    return predict.main([str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    """A tiny network of random weights: what it finds is not the matter here."""
+    path = tmp_path_factory.mktemp("weights") / "tiny.pt"
+    write_weights(path)
+    return path
+
+
+@pytest.fixture
+def pictures(tmp_path) -> Path:
+    """A folder of five radiographs, and one file that is none."""
+    for number, name in enumerate(("a.png", "b/c.png", "b/d.png", "e.png", "f.png")):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        iio.imwrite(tmp_path / "in" / name, made_radiograph(number)[0])
+    (tmp_path / "in" / "broken.png").write_text("no picture")
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def whole(pictures, weights, tmp_path) -> Path:
+    """What one uninterrupted process makes of them."""
+    assert run(pictures, "--weights", weights, "--out", tmp_path / "whole", "--format", "coco,slicer") == 1
+    return tmp_path / "whole"
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    """All files but those of the journal."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock" and path.parent.name != "journal"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def journal_lines(out: Path) -> list[bytes]:
+    return [line for path in sorted((out / "journal").glob("*-of-*.jsonl")) for line in path.read_bytes().splitlines(True)]
+
+
+# ---- the journal
+
+
+def content(number: int) -> dict:
+    return {"name": f"{number}.png", "least": number / 7}
+
+
+def test_a_journal_knows_whole_lines_alone(tmp_path):
+    """Whatever a killed process leaves of its last line, and a damaged one in the middle, costs these lines alone."""
+    items = [Item(f"{number}.png", f"{number}.png", f"{number}.png") for number in range(4)]
+    journal = Journal(tmp_path, Shard())
+    for number, item in enumerate(items):
+        journal.append(item, 5, 0, content(number))
+    journal.close()
+    path = tmp_path / "1-of-1.jsonl"
+    whole = path.read_bytes()
+    last = whole[:-1].rindex(b"\n") + 1
+    for cut in range(last, len(whole)):
+        path.write_bytes(whole[:cut])
+        index = Index(tmp_path)
+        assert len(index) == 3 and index.place(items[3]) is None
+        Journal(tmp_path, Shard()).close()  # drops the cut line
+        assert path.read_bytes() == whole[:last]
+    damaged = bytearray(whole)
+    damaged[whole.index(b"1.png")] ^= 1
+    path.write_bytes(damaged)
+    index = Index(tmp_path)
+    known = [index.place(item) for item in items]
+    assert known[1] is None and [index.content(known[number]) for number in (0, 2, 3)] == [content(n) for n in (0, 2, 3)]
+
+
+def test_of_several_lines_the_last_turn_counts(tmp_path):
+    item, other = Item("a.png", "a.png"), Item("b.png", "b.png")
+    for shard, turn in ((Shard(1, 2), 1), (Shard(2, 2), 0)):
+        journal = Journal(tmp_path, shard)
+        journal.append(item, 1, turn, {"name": "a.png", "turn": turn})
+        journal.close()
+    index = Index(tmp_path)
+    assert index.content(index.place(item))["turn"] == 1 and index.next_turn(item) == 2 and index.next_turn(other) == 0
+    assert len(Index(tmp_path / "nothing")) == 0 and Index(tmp_path / "nothing").place(item) is None
+
+
+def test_what_is_done_is_done_while_the_file_stays_as_it_was(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_text("one")
+    item, failed = Item(str(path), "a.png"), Item(str(path), "b.png")
+    journal = Journal(tmp_path, Shard())
+    journal.append(item, state_of(str(path)), 0, {"name": "a.png"})
+    journal.append(failed, state_of(str(path)), 0, {"name": "b.png", "error": "broken"})
+    journal.close()
+    assert Index(tmp_path).is_done(item) and not Index(tmp_path).is_done(failed)
+    path.write_text("two, and longer")
+    assert not Index(tmp_path).is_done(item)
+    path.unlink()
+    assert not Index(tmp_path).is_done(item)
+
+
+@pytest.mark.parametrize("of", [1, 3, 8])
+def test_shards_have_every_radiograph_once(of):
+    owners = [[shard for shard in range(1, of + 1) if Shard(shard, of).has(place)] for place in range(20)]
+    assert owners == [[place % of + 1] for place in range(20)]
+
+
+# ---- going on
+
+
+def test_it_goes_on_where_it_was_cut(pictures, weights, whole, tmp_path, capsys):
+    """From any part of the journal, in any order, its last line cut: the same bytes, and no line that stood is made again."""
+    lines = [line for line in journal_lines(whole) if b"error" not in line]
+    for kept, cut in (([], 0), ([3, 0], 0), ([4, 2, 1], 40), ([0, 1, 2, 3, 4], 0)):
+        out = tmp_path / f"cut {len(kept)}"
+        (out / "journal").mkdir(parents=True)
+        shutil.copy(whole / "journal" / "call.json", out / "journal")
+        shutil.copytree(whole / "overlays", out / "overlays")
+        shutil.copytree(whole / "slicer", out / "slicer")
+        (out / "journal" / "1-of-1.jsonl").write_bytes(b"".join(lines[number] for number in kept) + lines[0][:cut])
+        arguments = (pictures, "--weights", weights, "--out", out, "--format", "coco,slicer")
+        assert run(*arguments, *(["--resume"] if kept else [])) == 1
+        said = capsys.readouterr()
+        assert f"5 radiographs predicted, {len(kept)} of them before," in said.out or not kept
+        assert "broken.png: cannot be read" in said.err  # once more, since somebody may have mended it
+        assert outputs(out) == outputs(whole)
+        assert sorted(line for line in journal_lines(out) if b"error" not in line) == sorted(lines)
+    (pictures / "broken.png").unlink()
+    assert run(*arguments) == 0 and "5 radiographs predicted, 5 of them before" in capsys.readouterr().out
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.*") if path.parent.name != "journal"}
+    assert run(*arguments) == 0 and "all 5 radiographs were predicted before" in capsys.readouterr().out
+    assert before == {path: path.stat().st_mtime_ns for path in out.rglob("*.*") if path.parent.name != "journal"}
+
+
+def test_a_changed_file_is_predicted_again_and_a_new_one_too(pictures, weights, whole, tmp_path, capsys):
+    arguments = (pictures, "--weights", weights, "--format", "coco,slicer", "--out")
+    iio.imwrite(pictures / "b" / "c.png", made_radiograph(7)[0])
+    iio.imwrite(pictures / "g.png", made_radiograph(8)[0])
+    (pictures / "e.png").unlink()
+    assert run(*arguments, whole) == 1
+    assert "5 radiographs predicted, 3 of them before" in capsys.readouterr().out
+    assert run(*arguments, tmp_path / "anew") == 1
+    tables = [(folder / name).read_bytes() for name in ("landmarks.csv", "coco.json") for folder in (whole, tmp_path / "anew")]
+    assert tables[0] == tables[1] and tables[2] == tables[3]
+
+
+def test_another_call_does_not_go_on(pictures, weights, whole, tmp_path, capsys):
+    usual = (pictures, "--weights", weights, "--out", whole, "--format", "coco,slicer")
+    other = tmp_path / "other.pt"
+    other.write_bytes(weights.read_bytes() + b" ")
+    for arguments, name in (
+        ((*usual, "--names"), "with_names: False there, True now"),
+        ((*usual, "--precision", "bfloat16"), "precision: float32 there, bfloat16 now"),
+        ((pictures / "a.png", *usual[1:]), "inputs: "),
+        ((*usual, "--weights", other), "weights: "),
+        ((*usual[:-1], "coco"), "formats: "),
+    ):
+        assert run(*arguments) == 1
+        said = capsys.readouterr().err
+        assert f"{whole}: holds predictions of another call ({name}" in said and said.count("\n") == 1, said
+    assert run(*usual[:4], tmp_path / "none", "--resume") == 1
+    assert "expected predictions to go on with, found none" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run(*usual, "--resume", "--overwrite")
+    (pictures / "broken.png").unlink()
+    with open(whole / "landmarks.csv", "a") as table:
+        table.write("a correction\n")
+    assert run(*usual) == 1 and "landmarks.csv: was changed since predict.py wrote it" in capsys.readouterr().err
+    assert (whole / "landmarks.csv").read_text().endswith("a correction\n")
+
+
+# ---- several processes
+
+
+def test_shards_and_torchrun_make_the_bytes_of_one_process(pictures, weights, whole, tmp_path, capsys, monkeypatch):
+    arguments = (pictures, "--weights", weights, "--format", "coco,slicer", "--out")
+    assert run(*arguments, tmp_path / "three", "--shard", "2/3") == 0  # the broken file is another's
+    assert run("--merge", "--out", tmp_path / "three") == 1
+    assert (
+        f"{tmp_path / 'three'}: 4 radiographs are missing (a.png, b/d.png, broken.png, f.png); start" in capsys.readouterr().err
+    )
+    for shard in ("3/3", "1/3"):
+        run(*arguments, tmp_path / "three", "--shard", shard)
+    assert run("--merge", "--out", tmp_path / "three") == 1  # for the broken file
+    said = capsys.readouterr()
+    assert "broken.png: cannot be read" in said.err and "5 radiographs predicted, " in said.out
+    assert outputs(tmp_path / "three") == outputs(whole)
+    assert run(*arguments, tmp_path / "three") == 1 and "5 of them before" in capsys.readouterr().out  # one process goes on
+
+    for rank in (1, 0):
+        with monkeypatch.context() as patch:  # as torchrun says it
+            patch.setattr(predict.distributed, "RANK", rank)
+            patch.setattr(predict.distributed, "WORLD", 2)
+            patch.setenv("LOCAL_WORLD_SIZE", "2")
+            for part in ("1/2", "2/2"):
+                run(*arguments, tmp_path / "two", "--shard", part)
+    assert {path.name for path in (tmp_path / "two" / "journal").glob("*-of-*")} == {f"{k}-of-4.jsonl" for k in (1, 2, 3, 4)}
+    assert run("--merge", "--out", tmp_path / "two") == 1
+    assert outputs(tmp_path / "two") == outputs(whole)
+
+
+def test_a_job_array_says_which_part_is_a_jobs(monkeypatch):
+    options = predict.read_options(["a.png", "--shard", "slurm"])
+    with pytest.raises(DataError, match="expected a job of an array"):
+        predict.shard_of(options)
+    for number, first, count, expected in ((5, 1, 64, Shard(5, 64)), (0, 0, 2, Shard(1, 2)), (9, 9, 1, Shard())):
+        for name, value in (("ID", number), ("MIN", first), ("COUNT", count)):
+            monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", str(value))
+        assert predict.shard_of(options) == expected
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "10")
+    with pytest.raises(DataError, match="without gaps"):
+        predict.shard_of(options)
+
+
+def test_calls_that_several_processes_cannot_share(pictures, weights, tmp_path, capsys):
+    for arguments, expected in (
+        ((pictures, "--shard", "0/3"), "expected a part and their number"),
+        ((pictures, "--shard", "4/3"), "expected a part and their number"),
+        ((pictures, "--shard", "1/2", "--overwrite"), "others may be writing"),
+        (("-", "--shard", "1/2"), "the others would not see the list"),
+        (("--merge", pictures), "--merge takes no files"),
+    ):
+        with pytest.raises(SystemExit):
+            run(*arguments, "--out", tmp_path / "out")
+        assert expected in capsys.readouterr().err
+    assert run("--merge", "--out", tmp_path / "out") == 1
+    assert "expected predictions, found none" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+# ---- reading apart
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGSEGV to send")
+def test_a_file_that_kills_its_reader_costs_itself_alone(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
+    reader = Apart("dying_reader", "read_or_die")
+    assert reader(Path("a")) == "a"
+    for name, expected in (("dies", "its process died (Segmentation fault)"), ("leaves", "status 3"), ("wrong", "wrong")):
+        with pytest.raises(DataError, match=f"{name}: ") as error:
+            reader(Path(name))
+        assert expected in str(error.value)
+        assert reader(Path("b")) == "b"
+    reader.close()
+    assert reader.process.returncode == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGSEGV to send")
+def test_predictions_go_on_after_a_file_that_kills_its_reader(pictures, weights, tmp_path, monkeypatch, capsys):
+    """A site's own start-up file makes Pillow die of one file."""
+    fault = "import os, signal\nfrom PIL import Image\ntrue = Image.open\n"
+    fault += "Image.open = lambda path: os.kill(os.getpid(), signal.SIGSEGV) if 'd.png' in str(path) else true(path)\n"
+    (tmp_path / "site" / "sitecustomize.py").parent.mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(fault)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    assert run(pictures, "--weights", weights, "--out", tmp_path / "out") == 1
+    said = capsys.readouterr()
+    assert f"{pictures / 'b' / 'd.png'}: its process died (Segmentation fault)" in said.err
+    assert "4 radiographs predicted" in said.out and "2 problems" in said.out
+    assert {row["image"] for row in rows_of(tmp_path / "out" / "landmarks.csv")} == {"a.png", "b/c.png", "e.png", "f.png"}
+
+
+# ---- input
+
+
+def names_of(inputs: list[object], folder: Path) -> list[str]:
+    return [item.name for item in write_listing([str(given) for given in inputs], folder / "out", folder / ".list")]
+
+
+def test_lists_of_files(pictures, tmp_path, monkeypatch):
+    (tmp_path / "list.txt").write_bytes(b"in/f.png\r\n\nin/b/c.png\nin/not there.png\n")
+    monkeypatch.chdir(tmp_path)
+    assert names_of(["@list.txt"], tmp_path) == ["in/f.png", "in/b/c.png", "in/not there.png"]
+    with open(tmp_path / "list.txt") as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        assert names_of(["-"], tmp_path) == ["in/f.png", "in/b/c.png", "in/not there.png"]
+    found = write_listing(["@none.txt", "in/a.png"], tmp_path / "out", tmp_path / ".list")
+    assert found.errors == ["none.txt: no such list of files"] and found.count == 1
+
+
+def test_a_table_of_files_carries_its_columns_into_the_outputs(pictures, weights, tmp_path, capsys):
+    (tmp_path / "cases.csv").write_text(f"case,path,=visit\n7,{pictures / 'f.png'},2\n\n=1+1,{pictures / 'a.png'},\n")
+    out = tmp_path / "out"
+    assert run(f"@{tmp_path / 'cases.csv'}", "--weights", weights, "--out", out, "--format", "coco") == 0
+    rows = rows_of(out / "landmarks.csv")
+    assert list(rows[0])[-2:] == ["case", "'=visit"]
+    assert [(row["image"], row["case"]) for row in rows[::LANDMARKS]] == [
+        (str(pictures / "f.png"), "7"),
+        (str(pictures / "a.png"), "'=1+1"),
+    ]
+    images = json.loads((out / "coco.json").read_text())["images"]
+    assert [image["ids"] for image in images] == [{"case": "7", "'=visit": "2"}, {"case": "=1+1", "'=visit": ""}]
+    for text, expected in (
+        ("case,file\n1,a\n", "expected a header with the column path"),
+        ("path,case\na\n", "line 2: expected 2 cells, found 1"),
+        ("path,flags\na.png,1\n", "its column flags is also one of landmarks.csv"),
+    ):
+        (tmp_path / "wrong.csv").write_text(text)
+        assert run(f"@{tmp_path / 'wrong.csv'}", "--weights", weights, "--out", tmp_path / "none") == 1
+        assert expected in capsys.readouterr().err
+
+
+def test_texts_of_dicom_headers_are_columns_if_asked(pictures, weights, tmp_path, capsys):
+    dataset = dcmread(get_testdata_file("CT_small.dcm"))
+    dataset.AccessionNumber, dataset.PatientName, dataset.PatientID = "A 17", "Secret^Name", "secret"
+    dataset.save_as(tmp_path / "ct.dcm")
+    files = (tmp_path / "ct.dcm", pictures / "a.png", "--weights", weights, "--format", "coco")
+    assert run(*files, "--out", tmp_path / "plain") == 0
+    assert run(*files, "--out", tmp_path / "asked", "--dicom", "AccessionNumber,SeriesInstanceUID,ImageType") == 0
+    first, *_, last = rows_of(tmp_path / "asked" / "landmarks.csv")
+    asked = ("AccessionNumber", "SeriesInstanceUID", "ImageType")
+    assert [first[name] for name in asked] == ["A 17", dataset.SeriesInstanceUID, "\\".join(dataset.ImageType)]
+    assert [last[name] for name in asked] == ["", "", ""]
+    for folder in ("plain", "asked"):
+        for path in (tmp_path / folder).rglob("*"):
+            assert path.is_dir() or b"ecret" not in path.read_bytes(), path
+    assert set(asked) & set(rows_of(tmp_path / "plain" / "landmarks.csv")[0]) == set()
+    for word in ("AccesionNumber", "PixelData", ""):
+        assert run(*files, "--out", tmp_path / "wrong", "--dicom", word) == 1
+        assert "--dicom: expected" in capsys.readouterr().err
+
+
+def test_large_folders_are_sorted_in_pieces(monkeypatch):
+    monkeypatch.setattr(listing, "CHUNK", 3)
+    entries = [(f"{number * 7 % 11:02d} \udcff", number % 2 == 0) for number in range(11)]
+    assert list(in_order(entries)) == sorted(entries)
+
+
+@pytest.mark.parametrize(
+    ("names", "plain"),
+    [
+        (["a/b.png", "a_b.png", "A_B.png", "a_b.png_2"], ["a_b.png", "a_b.png_3", "A_B.png_4", "a_b.png_2"]),
+        (["a.png", "b.png"], ["a.png", "b.png"]),
+    ],
+)
+def test_plain_names_are_given_once(tmp_path, names, plain):
+    (tmp_path / "list.txt").write_text("\n".join(names))
+    found = write_listing([f"@{tmp_path / 'list.txt'}"], tmp_path / "out", tmp_path / ".list")
+    assert [item.plain for item in found] == plain
+
+
+# ---- pages and Parquet
+
+
+def test_pages_are_worst_first_over_all_of_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "CARDS", 2)
+    monkeypatch.setattr(page, "ENTRIES", 3)
+    least, flagged = np.array([0.5, 0.1, 0.9, 0.3, 0.3]), np.array([0, 0, 1, 0, 1], np.uint8)
+    order = worst_first(flagged, least)
+    assert order.tolist() == [4, 2, 1, 3, 0]
+
+    def content(place: int) -> dict:
+        flags = ["doubtful joints"] if flagged[place] else []
+        return {
+            "card": f"<a>{place}</a>",
+            "name": f"</script>{place}",
+            "overlay": f"{place}.png",
+            "flags": flags,
+            "least": least[place],
+        }
+
+    write_pages(tmp_path, order, content, ["doubtful joints"], 2, ["<b>: broken"], 3)
+    texts = [(tmp_path / name).read_text() for name in ("index.html", "pages/2.html", "pages/3.html")]
+    assert "<b>" not in texts[0]
+    for text, shown, others in zip(texts, ("42", "13", "0"), ("<a>1", "<a>4", "<a>3")):
+        assert text.index(f"<a>{shown[0]}</a>") < text.index(f"<a>{shown[-1]}</a>") + 1 and others not in text
+        assert "5 radiographs, 2 flagged, 3 files not read" in text and 'data-parts="2"' in text
+    assert "and 2 more" in texts[0] and '<base href="../">' in texts[1] and 'href="pages/3.html">next' in texts[1]
+    assert not (tmp_path / "pages" / "4.html").exists() and (tmp_path / "pages" / "search.js").exists()
+    parts = [(tmp_path / "pages" / f"entries-{part}.js").read_text() for part in (1, 2)]
+    lines = [json.loads(line.rstrip(",")) for part in parts for line in part.splitlines() if line.startswith("[")]
+    assert [line[1:] for line in lines] == [[f"{n}.png", [0] if flagged[n] else [], least[n]] for n in order]
+    write_pages(tmp_path, order[:2], content, ["doubtful joints"], 2, [], 0)  # and none of the older pages is left
+    assert sorted(path.name for path in (tmp_path / "pages").iterdir()) == ["entries-1.js", "search.js"]
+    assert parts[0].startswith("entries(0, [\n") and parts[1].startswith("entries(1, [\n")
+
+
+def test_pictures_of_many_radiographs_lie_in_several_folders(pictures, weights, tmp_path, monkeypatch):
+    monkeypatch.setattr(worker, "MANY", 2)
+    assert run(pictures, "--weights", weights, "--out", tmp_path / "out") == 1
+    paths = sorted(path.relative_to(tmp_path / "out") for path in (tmp_path / "out" / "overlays").rglob("*.png"))
+    assert len(paths) == 5 and all(len(path.parts) == 3 for path in paths)
+    assert all(f'href="{path.as_posix()}"' in (tmp_path / "out" / "index.html").read_text() for path in paths)
+
+
+def test_parquet_has_the_rows_of_the_table(pictures, weights, tmp_path, capsys, monkeypatch):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    (tmp_path / "cases.csv").write_text(f'path,case\n{pictures / "a.png"},007\n{pictures / "f.png"},"two\nlines"\n')
+    assert run(f"@{tmp_path / 'cases.csv'}", "--weights", weights, "--out", tmp_path / "out", "--format", "parquet") == 0
+    table = parquet.read_table(tmp_path / "out" / "landmarks.parquet").to_pylist()
+    rows = rows_of(tmp_path / "out" / "landmarks.csv")
+    assert len(table) == len(rows) == 2 * LANDMARKS and list(table[0]) == list(rows[0])
+    for one, other in zip(table, rows):
+        assert one["case"] == other["case"] and one["x"] == float(other["x"]) and one["landmark"] == int(other["landmark"])
+        assert one["x_mm"] is None and other["x_mm"] == "" and one["flags"] == other["flags"]
+
+
+def test_parquet_without_its_package_is_one_line(pictures, weights, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert run(pictures, "--weights", weights, "--out", tmp_path / "out", "--format", "parquet") == 1
+    assert capsys.readouterr().err == "--format parquet: needs the package pyarrow, which is not installed; pip install pyarrow\n"

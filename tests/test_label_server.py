@@ -1,0 +1,397 @@
+"""label.py's server: who may ask and write, what it answers to nonsense, that nothing is lost however it ends."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from conftest import ROOT, command, made_radiograph, make_raw
+
+import label
+from benchmarks.labelling import start
+from labelling.collection import open_collection
+from labelling.journal import entries_of
+from labelling.server import HEADERS, MAX_BODY, Server
+from labelling.session import Options, Session
+
+KILLS = int(os.environ.get("LABEL_KILLS", 12))  # of the server in one driven session
+
+
+def make_pictures(raw: Path, count: int = 4, splits: bool = False) -> Path:
+    """A folder of made radiographs without any table."""
+    folder = raw / "train" if splits else raw
+    folder.mkdir(parents=True)
+    for number in range(count):
+        iio.imwrite(folder / f"p{number}.png", made_radiograph(seed=number)[0])
+    return raw
+
+
+class Running:
+    """A server in this process, and a client that has its cookie."""
+
+    def __init__(self, raw: Path, names: list[str] | None = None, reviewed=None, **options):
+        self.session = Session(open_collection(raw, names), Options(**options), reviewed)
+        self.server = Server(("127.0.0.1", 0), self.session, [])
+        self.session.begin()
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
+        self.thread.start()
+        self.port, self.link = self.server.server_address[1], self.server.link
+        self.host = f"127.0.0.1:{self.port}"
+        self.cookie = f"label_{self.port}={self.session.token}"
+
+    def ask(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, dict, bytes]:
+        """Status, headers and content; a header given as an empty text is left out."""
+        return ask(self.port, method, path, body, {"Cookie": self.cookie} | headers)
+
+    def get(self, path: str):
+        status, _, content = self.ask("GET", path)
+        assert status == 200, content
+        return json.loads(content)
+
+    def post(self, path: str, body: dict):
+        status, _, content = self.ask("POST", path, body)
+        assert status == 200, content
+        return json.loads(content)
+
+    def place(self, id: str, k: int, x: float, y: float, **more) -> dict:
+        version = self.get(f"/api/item?id={id}&reading={more.get('reading', 0)}")["version"]
+        return self.post("/api/act", action_of(id, k, x, y, version) | more)
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.session.close()
+        self.session.journal.close()
+        for lock in self.session.locks:
+            lock.close()
+
+
+def ask(port: int, method: str, path: str, body: object, headers: dict[str, str]) -> tuple[int, dict, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    given = {"Host": f"127.0.0.1:{port}"}
+    if method == "POST":
+        given |= {"Origin": f"http://127.0.0.1:{port}", "Content-Type": "application/json"}
+    given |= {name.replace("_", "-"): value for name, value in headers.items()}
+    content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+    try:
+        connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+        given.setdefault("Content-Length", str(len(content)))
+        for name, value in given.items():
+            if value:
+                connection.putheader(name, value)
+        connection.endheaders(content or None)
+        answer = connection.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read()
+    finally:
+        connection.close()
+
+
+def action_of(id: str, k: int, x: float, y: float, base: int, action: str = "") -> dict:
+    mark = {"state": "confirmed", "x": x, "y": y}
+    action = action or os.urandom(8).hex()
+    return {"id": id, "reading": 0, "window": "w", "action": action, "base": base, "what": "place"} | {
+        "changes": [{"landmark": k, "to": mark}]
+    }
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    server = Running(make_pictures(tmp_path_factory.mktemp("set") / "raw"), ["a", "b", "c"])
+    yield server
+    server.close()
+
+
+SECRETS = ("/", "/page/main.js", "/api/session", "/api/item?id=p0", "/picture?id=p0", "/guide/0")
+
+
+@pytest.mark.parametrize("path", SECRETS)
+def test_nothing_without_the_cookie(running, path):
+    for cookie in ("", "label_1=x", f"label_{running.port}=", f"label_{running.port}={'x' * 32}", "=;\0"):
+        status, headers, content = running.ask("GET", path, Cookie=cookie)
+        assert status == 401 and b"label.py printed" in content and "Set-Cookie" not in headers
+    assert running.ask("GET", path)[0] in (200, 204)
+
+
+FOREIGN = ["", "evil.example", "127.0.0.1", "127.0.0.1:80", "evil.example:{port}", "127.0.0.1:{port}.evil", "[::1]:{port}"]
+
+
+@pytest.mark.parametrize("host", FOREIGN)
+def test_a_foreign_name_is_refused_even_with_the_cookie(running, host):
+    """DNS rebinding: a foreign site's name leads to this machine; its Origin then equals its Host."""
+    host = host.format(port=running.port)
+    for method, path in (("GET", "/api/session"), ("POST", "/api/leave"), ("GET", f"/?token={running.session.token}")):
+        status, headers, _ = running.ask(method, path, {"window": "w"}, Host=host, Origin=f"http://{host}")
+        assert status in (400, 421) and "Set-Cookie" not in headers
+
+
+def test_the_token_becomes_a_cookie_that_scripts_cannot_read(running):
+    status, headers, _ = running.ask("GET", running.link.split(running.host)[1], Cookie="")
+    assert status == 303 and headers["Location"] == "/"
+    assert headers["Set-Cookie"] == f"{running.cookie}; HttpOnly; SameSite=Strict; Path=/"
+    assert running.ask("GET", "/?token=wrong", Cookie="")[0] == 401
+    assert running.ask("GET", "/?token=%ff%00%e9", Cookie="")[0] == 401
+
+
+def test_only_this_page_may_write(running):
+    foreign = ("", "null", "http://evil.example", f"http://127.0.0.1:{running.port + 1}", f"http://{running.host}.evil")
+    for origin in (*foreign, f"http://evil@{running.host}", f"extension://{running.host}", running.host):
+        assert running.ask("POST", "/api/leave", {"window": "w"}, Origin=origin)[0] == 403
+    assert running.ask("POST", "/api/leave", {"window": "w"}, Cookie="")[0] == 401
+    assert running.ask("POST", "/api/leave", {"window": "w"})[0] == 200
+
+
+@pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
+def test_only_json_is_taken(running, kind):
+    """What a form of a foreign site can send without asking first."""
+    assert running.ask("POST", "/api/leave", b'{"window": "w"}', Content_Type=kind)[0] == 415
+
+
+def test_bodies_have_a_limit(running):
+    assert running.ask("POST", "/api/leave", None, Content_Length=str(MAX_BODY + 1))[0] == 413
+    assert running.ask("POST", "/api/leave", None, Content_Length="-1")[0] == 411
+    assert running.ask("POST", "/api/leave", None, Content_Length="9" * 30)[0] == 413
+    assert running.ask("POST", "/api/leave", b"0\r\n\r\n", Transfer_Encoding="chunked", Content_Length="")[0] == 411
+    assert running.ask("POST", "/api/leave", b"[" * 100_000)[0] == 400
+    assert running.ask("POST", "/api/leave", b"[]")[0] == 400
+
+
+def test_every_answer_has_the_headers(running):
+    answers = [running.ask("GET", path) for path in (*SECRETS, "/nothing", "/api/item?id=none")]
+    answers += [running.ask("GET", "/", Host="evil"), running.ask("PUT", "/"), running.ask("GET", "/", Cookie="")]
+    for status, headers, _ in answers:
+        assert {name: headers.get(name) for name in HEADERS} == HEADERS, status
+    policy = HEADERS["Content-Security-Policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
+    page = running.ask("GET", "/")[2].decode()
+    assert not re.search(r"<script(?![^>]* src=)|\son\w+=|\sstyle=|javascript:|https?://", page)  # nothing inline or from the net
+
+
+NO_FILES = ["/page/../../label.py", "/page/..%2f..%2flabel.py", "/page/%2e%2e/server.py", "//etc/passwd", "/page/"]
+NO_FILES += ["/page/__init__.py", "/picture?id=../p0.png", "/picture?id=/etc/passwd", "/picture?id=p0.png", "/picture"]
+NO_FILES += ["/picture/p0?id=p0", "/guide/99", "/guide/%C2%B2"]
+
+
+@pytest.mark.parametrize("path", NO_FILES)
+def test_files_are_addressed_by_id_alone(running, path):
+    status, _, content = running.ask("GET", path)
+    assert status in (400, 404) and set(json.loads(content)) == {"error"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"landmark": 3}, {"landmark": -1}, {"landmark": "x"}, {"landmark": True}, {"to": 1}, {"to": {"state": "other"}}, 5, None]
+    + [{"to": {"state": "confirmed", "x": x, "y": 1}} for x in ("1", None, 1e9, -0.6, 89.6, True)],
+)
+def test_nonsense_is_refused_in_one_line_and_changes_nothing(running, change):
+    body = action_of("p3", 0, 1, 1, 0)
+    body["changes"] = [body["changes"][0] | change if isinstance(change, dict) else change]
+    status, _, content = running.ask("POST", "/api/act", body)
+    assert status == 400 and "\n" not in json.loads(content)["error"]
+    assert running.ask("POST", "/api/act", json.dumps(body).replace("1", "NaN").encode())[0] == 400
+    assert not running.session.store.item(("p3", 0)).version
+
+
+def test_other_methods_and_broken_requests(running):
+    for method in ("PUT", "DELETE", "OPTIONS", "TRACE", "HEAD"):
+        status, headers, _ = running.ask(method, "/")
+        assert status == 501 and "Access-Control-Allow-Origin" not in headers
+    with socket.create_connection(("127.0.0.1", running.port), 5) as line:
+        line.sendall(b"nonsense\r\n\r\n")
+        assert b"Bad request" in line.recv(1000)
+
+
+def test_a_second_action_on_an_old_state_is_refused_and_kept_in_the_journal(running):
+    running.place("p1", 0, 5, 6)
+    late = action_of("p1", 0, 50, 60, 0)
+    status, _, content = running.ask("POST", "/api/act", late)
+    assert status == 409 and b"elsewhere" in content
+    assert running.get("/api/item?id=p1")["marks"][0] == {"state": "confirmed", "x": 5.0, "y": 6.0}
+    kept = [json.loads(line) for line in running.session.journal.path.read_text().splitlines()]
+    assert [entry["changes"][0]["to"]["x"] for entry in kept if "refused" in entry] == [50.0]
+
+
+def test_the_same_action_twice_counts_once(running):
+    body = action_of("p2", 0, 7, 8, 0, "once")
+    assert running.post("/api/act", body) == running.post("/api/act", body)
+    assert running.session.store.item(("p2", 0)).version == 1
+
+
+def test_a_second_window_is_told_and_cannot_write(running):
+    claim = {"id": "p0", "reading": 0}
+    assert running.post("/api/open", claim | {"window": "first"})["mine"]
+    assert not running.post("/api/open", claim | {"window": "second"})["mine"]
+    body = action_of("p0", 0, 1, 1, 0) | {"window": "second"}
+    assert running.ask("POST", "/api/act", body)[0] == 423
+    assert running.post("/api/open", claim | {"window": "second", "take": True})["mine"]
+    assert not running.post("/api/open", claim | {"window": "first"})["mine"]
+    running.post("/api/leave", {"window": "second"})
+    assert running.post("/api/open", claim | {"window": "first"})["mine"]
+
+
+def test_a_window_of_another_set_keeps_its_actions(running):
+    """A server of another set was started at the same address: IDs may be the same there, radiographs are not."""
+    body = action_of("p0", 0, 1, 1, 0)
+    assert running.ask("POST", "/api/act", body | {"set": "another"})[0] == 412
+    assert running.ask("POST", "/api/open", {"id": "p0", "window": "w", "set": "another"})[0] == 412
+    running.session.windows.held.clear()
+    assert running.post("/api/act", body | {"set": running.get("/api/session")["name"]})["version"] == 1
+
+
+def test_behind_a_proxy_its_name_is_taken_and_no_other(running):
+    server = Server(("127.0.0.1", 0), running.session, ["labels.example.org"])
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    port = server.server_address[1]
+    cookie = f"other=1; label_{port}={running.session.token}"
+    for host, status in (("labels.example.org", 200), ("LABELS.example.org", 200), ("example.org", 421)):
+        headers = {"Host": host, "Origin": f"https://{host}", "Cookie": cookie}
+        assert ask(port, "POST", "/api/leave", {"window": "w"}, headers)[0] == status
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_file_that_is_no_radiograph_is_told(tmp_path):
+    raw = make_pictures(tmp_path / "raw")
+    (raw / "broken.png").write_bytes(b"nothing")
+    server = Running(raw, ["a"])
+    status, _, content = server.ask("GET", "/api/item?id=broken")
+    assert status == 422 and "broken.png" in json.loads(content)["error"]
+    server.close()
+
+
+def test_no_confirmed_point_is_lost_or_doubled_when_the_server_is_killed(tmp_path):
+    """A driven session, the server killed at random moments; what was confirmed to the client is there, once."""
+    raw = make_pictures(tmp_path / "raw", 3)
+    random = np.random.default_rng(0)
+    landmarks, told, versions = 40, {}, {}
+    kills = 0
+    pending = None  # an action without an answer, which is sent again as the page does
+    process, port, token = start(raw, "--landmarks", landmarks)
+    limit = random.uniform(0, 0.12)
+    begun = time.monotonic()
+    while kills < KILLS:
+        killer = threading.Timer(max(0, limit - (time.monotonic() - begun)), process.kill)
+        killer.start()
+        try:
+            while True:
+                if pending is None:
+                    id, k = f"p{random.integers(3)}", int(random.integers(landmarks))
+                    x, y = (round(value, 3) for value in random.uniform(0, 80, 2).tolist())
+                    pending = action_of(id, k, x, y, versions.get(id, 0))
+                status, _, content = ask(port, "POST", "/api/act", pending, {"Cookie": f"label_{port}={token}"})
+                assert status == 200, content
+                mark = pending["changes"][0]["to"]
+                told[pending["id"], pending["changes"][0]["landmark"]] = (mark["x"], mark["y"])
+                versions[pending["id"]] = json.loads(content)["version"]
+                pending = None
+        except (ConnectionError, http.client.HTTPException):
+            killer.join()
+            process.wait()
+            process.stdout.close()
+            process.stderr.close()
+            kills += 1
+        process, port, token = start(raw)
+        limit, begun = random.uniform(0, 0.12), time.monotonic()
+    cookie = {"Cookie": f"label_{port}={token}"}
+    items = {f"p{n}": json.loads(ask(port, "GET", f"/api/item?id=p{n}", None, cookie)[2]) for n in range(3)}
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    process.stdout.close()
+    process.stderr.close()
+    unanswered = pending and (pending["id"], pending["changes"][0]["landmark"])
+    marks = {(id, k): items[id]["marks"][k] for id, k in told}
+    lost = [key for key, point in told.items() if key != unanswered and (marks[key]["x"], marks[key]["y"]) != point]
+    actions = [entry["action"] for entry in entries_of(raw / "labels" / "journal.jsonl")]
+    doubled = len(actions) - len(set(actions))
+    print(f"\n{kills} kills, {len(actions)} points confirmed: {len(lost)} lost, {doubled} doubled")
+    assert not lost and not doubled and len(actions) >= len(told) and kills == KILLS
+    for id, version in versions.items():
+        assert items[id]["version"] - version in (0, 1)  # one more where the last answer did not come
+    table = (raw / "labels" / "readers" / "main.csv").read_text().splitlines()
+    assert len(table) == 1 + sum(any(items[id]["marks"]) for id in items)
+
+
+def test_labels_can_lie_elsewhere(tmp_path, capsys):
+    raw = make_pictures(tmp_path / "raw", 1)
+    words = ["--raw", raw, "--labels", tmp_path / "mine", "--names", "a", "--export", tmp_path / "x"]
+    assert label.main([str(word) for word in words]) == 1
+    assert "has done no radiograph yet" in capsys.readouterr().err
+    assert (tmp_path / "mine" / "set.json").exists() and not (raw / "labels").exists()
+
+
+MISTAKES = [
+    (["--raw", "{tmp}/none"], "expected a folder"),
+    (["--raw", "{tmp}/empty"], "expected radiographs there"),
+    (["--raw", "{tmp}/raw"], "--landmarks hand"),
+    (["--raw", "{tmp}/raw", "--landmarks", "many"], "--landmarks: expected hand or a number"),
+    (["--raw", "{tmp}/raw", "--names", "a,,b"], "--names: expected different names"),
+    (["--raw", "{tmp}/raw", "--landmarks", "5", "--reader", "../x"], "--reader: expected a name"),
+    (["--raw", "{tmp}/raw", "--landmarks", "5", "--reader", "settled"], "--reader: expected a name"),
+    (["--raw", "{tmp}/raw", "--landmarks", "5", "--propose", "{tmp}/no.pt"], "no.pt: no such file"),
+    (["--raw", "{tmp}/raw", "--review", "{tmp}/empty"], "--review names a folder"),
+    (["--raw", "{tmp}/made", "--landmarks", "6"], "expected 6 landmarks"),
+]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> Path:
+    tmp = tmp_path_factory.mktemp("mistakes")
+    (tmp / "empty").mkdir()
+    make_pictures(tmp / "raw", 1)
+    make_raw(tmp / "made")
+    return tmp
+
+
+@pytest.mark.parametrize("arguments, said", MISTAKES, ids=lambda value: value if isinstance(value, str) else None)
+def test_a_mistake_is_one_line(folders, arguments, said, capsys):
+    assert label.main([*(word.format(tmp=folders) for word in arguments), "--no-browser", "--port", "0"]) == 1
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+
+
+def test_other_machines_cannot_reach_it_unless_told(tmp_path):
+    """127.0.0.2 is this machine too, at an address that the server does not listen at; --host says what it means."""
+    raw = make_pictures(tmp_path / "raw", 1)
+    for more, reached in (((), False), (("--host", "0.0.0.0", "--served-as", "here:1"), True)):
+        process, port, token = start(raw, "--landmarks", 2, *more)
+        try:
+            with socket.create_connection(("127.0.0.2", port), 5):
+                assert reached
+        except ConnectionError:
+            assert not reached
+        cookie = f"label_{port}={token}"
+        for host, status in ((f"127.0.0.2:{port}", 421), (f"127.0.0.1:{port}", 200), ("here:1", 200 if reached else 421)):
+            assert ask(port, "GET", "/api/session", None, {"Host": host, "Cookie": cookie})[0] == status
+        process.terminate()
+        said = process.communicate(timeout=20)[1]
+        assert ("other machines can reach this server" in said and "ssh -L" in said and "proxy" in said) == reached
+
+
+def test_two_servers_of_one_reader_or_port(folders):
+    process, port, _ = start(folders / "raw", "--landmarks", 2)
+    try:
+        again = command("label.py", "--raw", folders / "raw", "--no-browser", "--port", 0)
+        assert again.returncode == 1 and "another label.py works there as main" in again.stderr and again.stderr.count("\n") == 1
+        status = label.main(["--raw", str(folders / "raw"), "--reader", "anna", "--no-browser", "--port", str(port)])
+        assert status == 1
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
+        process.stdout.close()
+        process.stderr.close()
+
+
+def test_start_loads_no_torch():
+    """It takes longer than the three seconds to the first picture."""
+    lines = "import sys, label; print('torch' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", lines], cwd=ROOT, capture_output=True, text=True)
+    assert ran.stdout == "False\n", ran.stderr

@@ -1,0 +1,333 @@
+"""What label.py keeps and says without a browser: journal, tables, order of work, trust, review."""
+
+import json
+import math
+import threading
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from conftest import made_radiograph, make_raw
+from test_label_server import Running, make_pictures
+
+import label
+from joints.hand import HAND, MEAN_SHAPE, NAMES
+from labelling import order
+from labelling.api import Api
+from labelling.collection import open_collection
+from labelling.jobs import Step
+from labelling.journal import Journal, entries_of
+from labelling.marks import ABSENT, CONFIRMED, DONE, NONE, PARTLY, PROPOSED, REMOVED, Mark, mark_from, state_of
+from labelling.order import Order, representatives
+from labelling.pictures import Pictures, make_picture
+from labelling.proposals import Proposal
+from labelling.rounds import Flags, new_round, rounds_of, steps_of, write_figures
+from labelling.session import Options, Session
+from labelling.store import AGAIN, FIRST, Conflict, Store
+from labelling.trust import differences, pull
+from prediction.outputs import COLUMNS, csv_lines
+from radiographs.raw_folder import read_points
+from runtime.files import DataError
+
+
+def open_store(folder: Path, reader: str = "main", landmarks: int = 3) -> Store:
+    store = Store(Journal(folder / "journal.jsonl"), reader, landmarks)
+    store.load()
+    return store
+
+
+def place(store: Store, id: str, k: int, x: float, y: float, reading: int = FIRST, **more) -> int:
+    version = store.item((id, reading)).version
+    mark = Mark(CONFIRMED, x, y, **more)
+    return store.act((id, reading), version, f"{id} {reading} {k} {version}", "place", [(k, mark)], size=[512, 256])
+
+
+def test_states():
+    done, absent, moved, removed = Mark(CONFIRMED, 1.0, 2.0), Mark(ABSENT), Mark(PROPOSED, 1.0, 2.0), Mark(REMOVED)
+    assert state_of([None, None], False) == NONE and state_of([None, None], True) == PROPOSED
+    assert state_of([moved, None], False) == PROPOSED and state_of([done, moved], True) == PARTLY
+    assert state_of([removed, None], True) == PARTLY and state_of([done, absent], False) == DONE
+    for mark in (done, absent, moved, removed, Mark(CONFIRMED, 1.5, 2.0, True, "w", (3.0, 4.0), True)):
+        assert str(mark_from(json.loads(json.dumps(mark.to_json())))) == str(mark)
+
+
+def test_a_cut_line_is_left_out_and_the_next_one_is_whole(tmp_path):
+    store = open_store(tmp_path)
+    place(store, "a", 0, 1, 2)
+    with open(store.journal.path, "ab") as file:
+        file.write(b'{"reader":"main","id":"a","what":"pl')  # a server was killed here
+    place(store, "a", 1, 3, 4)
+    again = open_store(tmp_path)
+    assert again.item(("a", FIRST)) == store.item(("a", FIRST)) and again.item(("a", FIRST)).version == 2
+
+
+def test_threads_and_servers_share_a_journal(tmp_path):
+    """Four threads of two journals on one file: every line whole, each waits for the disk only as long as it must."""
+    journals = [Journal(tmp_path / "journal.jsonl") for _ in range(2)]
+
+    def write(number: int) -> None:
+        for i in range(50):
+            journals[number % 2].sync(journals[number % 2].write({"thread": number, "i": i}))
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    entries = [(entry["thread"], entry["i"]) for entry in entries_of(tmp_path / "journal.jsonl")]
+    assert len(set(entries)) == len(entries) == 200
+
+
+def test_a_full_disk_leaves_the_journal_whole(tmp_path, monkeypatch):
+    store = open_store(tmp_path)
+    place(store, "a", 0, 1, 2)
+    before = store.journal.path.read_bytes()
+
+    class Full:
+        def __init__(self, file):
+            self.file = file
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+        def write(self, line):
+            self.file.write(line[:10])
+            raise OSError(28, "No space left on device")
+
+    store.journal.file = Full(store.journal.file)
+    with pytest.raises(OSError, match="No space"):
+        place(store, "a", 1, 3, 4)
+    assert store.journal.path.read_bytes() == before and store.item(("a", FIRST)).marks[1] is None
+
+
+def test_an_old_state_is_refused(tmp_path):
+    store = open_store(tmp_path)
+    place(store, "a", 0, 1, 2)
+    with pytest.raises(Conflict):
+        store.act(("a", FIRST), 0, "late", "place", [(0, Mark(CONFIRMED, 9, 9))])
+    assert open_store(tmp_path).item(("a", FIRST)).marks[0] == Mark(CONFIRMED, 1, 2)
+
+
+def test_the_table_of_the_set_is_where_the_nameless_reader_starts_and_is_never_written(tmp_path):
+    raw = make_raw(tmp_path / "raw")
+    table = (raw / "all_coordinates.csv").read_bytes()
+    truth = read_points(raw / "all_coordinates.csv")
+    server = Running(raw, reading_again=False)
+    assert server.get("/api/list")["counts"]["done"] == 8
+    server.place("a1", 0, 5.5, 6.5)
+    server.close()
+    again = Running(raw, reading_again=False)  # what a person changed stays as it is
+    assert again.session.store.points_of(("a1", FIRST))[0].tolist() == [5.5, 6.5]
+    assert np.allclose(again.session.store.points_of(("a2", FIRST)), truth["a2"])
+    again.close()
+    blind = Running(raw, reader="anna", reading_again=False)
+    assert blind.get("/api/list")["counts"]["none"] == 8
+    blind.close()
+    assert (raw / "all_coordinates.csv").read_bytes() == table
+    written = read_points(raw / "labels" / "readers" / "main.csv")
+    assert set(written) == set(truth) and written["a1"][0].tolist() == [5.5, 6.5]
+
+
+def test_export_writes_what_is_done_and_overwrites_nothing(tmp_path, capsys):
+    raw = make_pictures(tmp_path / "raw", 2)
+    server = Running(raw, ["a", "b"], reading_again=False)
+    server.place("p0", 0, 1, 2)
+    server.place("p0", 1, 3, 4)
+    server.place("p1", 0, 5, 6)
+    server.close()
+    assert label.main(["--raw", str(raw), "--export", str(tmp_path / "out.csv")]) == 0
+    assert {id: points.tolist() for id, points in read_points(tmp_path / "out.csv").items()} == {"p0": [[1, 2], [3, 4]]}
+    assert label.main(["--raw", str(raw), "--export", str(tmp_path / "out.csv")]) == 1
+    assert "not overwritten" in capsys.readouterr().err
+
+
+def test_the_first_radiographs_represent_the_set():
+    """Three kinds, nine, four and two of them: the first three chosen are one of each, the most common first."""
+    random = np.random.default_rng(0)
+    kinds = np.eye(6)[[0] * 9 + [1] * 4 + [2] * 2] + random.normal(0, 0.05, (15, 6))
+    features = (kinds / np.linalg.norm(kinds, axis=1, keepdims=True)).astype(np.float32)
+    chosen = list(representatives(features))
+    assert sorted(chosen) == list(range(15))
+    assert chosen[0] < 9 and 9 <= chosen[1] < 13 and chosen[2] >= 13
+
+
+def test_what_represents_the_set_comes_first_then_the_least_certain_and_what_was_left_comes_last(tmp_path, monkeypatch):
+    store = open_store(tmp_path, landmarks=1)
+    monkeypatch.setattr(order, "EARLY", 1)
+    work = Order(store, list("abcdef"), ranked=["c", "f"], reading_again=False)
+    points, regions = np.zeros((1, 2), np.float32), np.ones((1, 3), np.float32)
+    proposals = {id: Proposal(points, regions, "w", doubt) for id, doubt in zip("abc", (1.0, 5.0, 3.0))}
+    assert work.queue(proposals) == ["c", "f", "a", "b", "d", "e"] and work.next({}) == ("c", FIRST)
+    place(store, "f", 0, 1, 1)
+    assert work.queue(proposals) == ["b", "c", "a", "d", "e"]
+    assert work.next(proposals, after="b") == ("c", FIRST) and work.next(proposals, after="c") == ("a", FIRST)
+    place(store, "a", 0, 1, 1)
+    assert work.next(proposals, after="a") == ("d", FIRST) and work.next(proposals, after="d") == ("e", FIRST)
+    assert work.next(proposals, after="e") == ("b", FIRST)
+    assert Order(store, list("abcdef")).queue(proposals)[0] == "b"  # as in a review: nothing is known of the set
+
+
+def test_some_come_again_unannounced_and_without_what_was_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(order, "BLIND_SHARE", 0.0)
+    raw = make_pictures(tmp_path / "raw", 9)
+    server = Running(raw, ["a"])
+    points = np.array([[30, 40]], np.float32)
+    server.session.proposals |= {f"p{n}": Proposal(points, np.ones((1, 3), np.float32), "w", 1.0) for n in range(9)}
+    for number in range(7):
+        server.place(f"p{number}", 0, 30.0, 40.0 + (number == 3))
+    key = server.get("/api/next?after=p6")
+    assert key["reading"] == AGAIN and key["id"] in {"p0", "p1"}  # five others lie between
+    item = server.get(f"/api/item?id={key['id']}&reading=1")
+    assert item["marks"] == [None] and item["proposal"] is None
+    server.place(key["id"], 0, 33.0, 44.0, reading=AGAIN)
+    assert server.get("/api/next?after=p6")["reading"] == FIRST  # a tenth of them is enough
+    again = server.get("/api/progress")["again"]
+    off = float(np.hypot(3 * 256 / 90, 4 * 256 / 120))
+    assert again == {"radiographs": 1, "px": {"n": 1, "mean": round(off, 4), "median": round(off, 4)}, "mm": None}
+    assert server.session.store.points_of((key["id"], FIRST)).tolist() == [[30, 40]]
+    server.close()
+
+
+def test_a_share_is_shown_without_proposals_to_measure_their_pull(tmp_path, monkeypatch):
+    raw = make_pictures(tmp_path / "raw", 4)
+    monkeypatch.setattr("labelling.session.is_blind", lambda reader, id: id in ("p0", "p1"))
+    monkeypatch.setattr("labelling.trust.is_blind", lambda reader, id: id in ("p0", "p1"))
+    points = np.array([[45, 60]], np.float32)
+    reviewed = {}
+    server = Running(raw, ["a"], reviewed, reading_again=False)
+    server.session.proposals |= {f"p{n}": Proposal(points, np.ones((1, 3), np.float32), "w", 1.0) for n in range(4)}
+    assert [row["state"] for row in server.get("/api/list")["rows"]] == [NONE, NONE, PROPOSED, PROPOSED]
+    assert server.get("/api/item?id=p0")["proposal"] is None and server.get("/api/item?id=p2")["proposal"]["by"] == "w"
+    for id, x in (("p0", 45 + 90 / 256), ("p2", 45.0)):
+        server.place(id, 0, x, 60.0)
+    measured = pull(server.session.store)
+    assert measured["shown"] == {"n": 1, "mean": 0.0, "median": 0.0} and measured["hidden"]["mean"] == pytest.approx(1)
+    mark = server.session.store.item(("p0", FIRST)).marks[0]
+    assert mark.proposal == (45, 60) and not mark.shown and mark.by == "w"
+    server.close()
+
+
+def test_two_readers_differ_in_px_and_mm(tmp_path):
+    """A hand's wrist, points 1 and 5, is 50 mm."""
+    one, two = (open_store(tmp_path, reader, len(NAMES)) for reader in ("anna", "ben"))
+    shape = MEAN_SHAPE * 100 + 200
+    for store, away in ((one, 0.0), (two, 3.0)):
+        marks = [(k, Mark(CONFIRMED, x + away * (k == 7), y)) for k, (x, y) in enumerate(shape.tolist())]
+        marks[9] = (9, Mark(ABSENT) if away else marks[9][1])
+        store.act(("a", FIRST), 0, store.reader, "place", marks, size=[512, 1024])
+    rows = differences(one, two, HAND.scale)
+    assert rows[0]["absent"] and rows[0]["landmark"] == 9 and len(rows) == len(NAMES)
+    wrist = np.linalg.norm(shape[1] - shape[5])
+    assert rows[1] == {"id": "a", "landmark": 7, "px": 3.0, "frame_px": 1.5, "mm": round(150 / wrist, 3), "absent": False}
+    assert rows[2]["px"] == 0
+
+
+def test_pace_leaves_out_pauses(tmp_path, monkeypatch):
+    store = open_store(tmp_path, landmarks=2)
+    entry = {"reader": "main", "id": "a", "what": "place", "changes": []}
+    for id, seconds in (("a", 0), ("a", 20), ("b", 3600), ("b", 3630)):
+        k = sum(mark is not None for mark in store.item((id, FIRST)).marks)
+        changes = [{"landmark": k, "to": {"state": "absent"}}]
+        at = f"2026-01-01T{seconds // 3600:02d}:{seconds % 3600 // 60:02d}:{seconds % 60:02d}+00:00"
+        store.apply(entry | {"id": id, "time": at, "changes": changes})
+    assert list(store.pace) == [80.0, 90.0]  # the pause before the first and the second counts for a minute
+
+
+def test_pictures_keep_whole_numbers_and_a_limit(tmp_path):
+    random = np.random.default_rng(0)
+    wide = random.integers(0, 65536, (40, 30)).astype(np.uint16)
+    iio.imwrite(tmp_path / "wide.png", wide)
+    iio.imwrite(tmp_path / "narrow.png", made_radiograph(1)[0])
+    iio.imwrite(tmp_path / "real.tif", (wide / 7).astype(np.float32))
+    picture = make_picture(tmp_path / "wide.png")
+    assert picture.bits == 16 and (picture.low, picture.step) == (wide.min(), 1)
+    assert (np.frombuffer(picture.stored, "<u2").reshape(40, 30) + picture.low == wide).all()
+    assert make_picture(tmp_path / "narrow.png").bits == 8
+    real = make_picture(tmp_path / "real.tif")
+    back = np.frombuffer(real.stored, "<u2").reshape(40, 30) * real.step + real.low
+    assert np.abs(back - wide / 7).max() <= real.step / 2 + 1e-3
+    pictures = Pictures({name: tmp_path / f"{name}.png" for name in ("wide", "narrow")}, budget=2500)
+    for name in ("wide", "narrow", "wide"):
+        pictures.get(name)
+    assert list(pictures.held) == ["wide"]
+    pictures.close()
+
+
+def test_a_round_leaves_test_radiographs_out_and_links_the_others(tmp_path):
+    raw = make_raw(tmp_path / "raw")
+    collection = open_collection(raw, None)
+    truth = read_points(raw / "all_coordinates.csv")
+    with pytest.raises(DataError, match="training needs 6"):
+        new_round(collection, "main", {id: truth[id] for id in ("a1", "a2", "c1")})
+    one = new_round(collection, "main", truth)
+    places = {path.name: path.parent.name for path in (one.folder / "raw").glob("*/*.png")}
+    assert {name for name, split in places.items() if split == "test"} == {"c1.png", "c2.png"}
+    assert sorted(places.values()).count("valid") == 2 and len(places) == 8
+    steps = steps_of(one, Flags(train=["--dropout", "0.2"]), lambda weights: Step("proposing", [weights]), 2)
+    assert [step.title for step in steps] == ["preparing", "training", "calibrating", "proposing"]
+    training = list(map(str, steps[1].arguments))
+    assert training[-2:] == ["--dropout", "0.2"] and training[training.index("--folds") + 1] == "2"
+    write_figures(one)
+    (figures,) = rounds_of(collection.labels / "rounds" / "main")
+    assert figures["radiographs"] == 8 and "error_px" not in figures
+    (one.folder / "network").mkdir()
+    (one.folder / "network" / "out_of_fold.json").write_text(json.dumps({"ipe_px": 2.5, "images": 4}))
+    write_figures(one)
+    (figures,) = rounds_of(collection.labels / "rounds" / "main")
+    assert figures["error_px"] == 2.5 and figures["of"] == 4 and figures["radiographs"] == 8
+
+
+def write_predictions(out: Path, hands: list[tuple[str, int, float, float]], landmarks: int) -> None:
+    """A table as predict.py writes it; `hands`: picture, number of the hand, its confidence, x of its first landmark."""
+    out.mkdir()
+    lines = []
+    for image, hand, confidence, left in hands:
+        for k in range(landmarks):
+            line = {
+                "image": image,
+                "hand": hand,
+                "name": str(k),
+                "x": left + k,
+                "y": 30.5,
+                "semi_major": 2.5,
+                "semi_minor": 1.5,
+                "angle": 30,
+            }
+            line |= {"confidence": confidence, "landmark_flags": "outside the picture" if k == 4 else ""}
+            lines.append([line.get(name, "") for name in COLUMNS])
+    (out / "landmarks.csv").write_bytes(csv_lines([COLUMNS, *lines]))
+
+
+def test_review_of_a_prediction_folder(tmp_path, capsys):
+    """What predict.py wrote, least certain first; names of files as it writes them, and nothing of it confirmed by itself."""
+    raw = make_raw(tmp_path / "raw")
+    (raw / "all_coordinates.csv").unlink()
+    out = tmp_path / "predicted"
+    two = [("train/a1.png", 1, 0.4, 40), ("train/a1.png", 2, 0.9, 20)]
+    write_predictions(out, [*two, ("valid/b1.png", 1, 0.2, 20), ("other/x.png", 1, 0.1, 20)], 5)
+    found, names = label.review(out, raw)
+    assert set(found) == {"a1", "b1"} and names == list("01234") and "1 of its radiographs are not in" in capsys.readouterr().out
+    assert found["a1"].points_px[2].tolist() == [22, 30.5]  # of the surer of two hands
+    assert found["a1"].regions[2].tolist() == [2.5, 1.5, 30]
+    assert np.isnan(found["a1"].points_px[4]).all()  # outside the picture: no position
+    server = Running(raw, names, found, reading_again=False)
+    first = server.get("/api/next?after=")["id"]
+    assert first == "b1" and server.get("/api/list")["counts"]["proposed"] == 2
+    server.place(first, 0, 10.0, 10.0)
+    mark = server.session.store.item((first, FIRST)).marks[0]
+    assert mark.by == str(out) and mark.shown
+    server.close()
+
+
+def test_ten_thousand_radiographs(tmp_path, monkeypatch):
+    """Lists are paged and quick, and what is held for a radiograph without marks is next to nothing."""
+    paths = {f"id{n:05d}": tmp_path / f"id{n:05d}.png" for n in range(10_000)}
+    monkeypatch.setattr("labelling.collection.radiographs_of", lambda raw: (paths, dict.fromkeys(paths, "")))
+    session = Session(open_collection(tmp_path, list(NAMES)), Options())
+    api = Api(session)
+    answer = api.radiographs({"filter": "none", "offset": "9900"})
+    assert len(answer["rows"]) == 100 and answer["found"] == 10_000 and not session.store.items
+    assert api.radiographs({"search": "ID0012"})["found"] == 10
+    assert api.next({})["id"] == "id00000" and math.isfinite(api.progress({})["total"])
+    session.close()
