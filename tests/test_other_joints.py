@@ -149,7 +149,7 @@ def test_sides_are_looked_for_where_there_are_any(tmp_path, monkeypatch, lateral
 
 
 @pytest.mark.parametrize(("width", "height", "frame"), [(40, 120, (384, 128)), (120, 40, (128, 384))])
-def test_a_frame_that_is_not_square(tmp_path, width, height, frame):
+def test_a_frame_that_is_not_square(tmp_path, capsys, width, height, frame):
     """Chosen by the pictures' form; and what main.py tests is what predict.py finds, in the pixels of the file."""
     raw = made(tmp_path / "raw", KNEE, width, height)
     result, weights = trained(raw, tmp_path, size=AUTO, stages="96x1", sigma=AUTO)
@@ -167,6 +167,18 @@ def test_a_frame_that_is_not_square(tmp_path, width, height, frame):
     assert predict.main(["--weights", str(weights), "--export", str(tmp_path / "scn.onnx")]) == 0
     (picture,) = onnx.load(tmp_path / "scn.onnx").graph.input
     assert [side.dim_value for side in picture.type.tensor_type.shape.dim[1:]] == [1, frame[0] // 4, frame[1] // 4]
+    pytest.importorskip("onnxruntime")
+    assert predict.main(["--weights", str(weights), "--export", str(tmp_path / "i.onnx"), "--int8", str(tmp_path / "data")]) == 0
+    keep = ("--orientation", "keep", "--engine")
+    by_engine = predicted(raw, weights, tmp_path / "float", *keep, str(tmp_path / "scn.onnx"))
+    for one, other in zip(found, by_engine, strict=True):
+        assert [float(other[axis]) for axis in "xy"] == pytest.approx([float(one[axis]) for axis in "xy"], abs=0.05)
+    assert len(predicted(raw, weights, tmp_path / "int8", *keep, str(tmp_path / "i.onnx"))) == len(found)
+    made(tmp_path / "square", KNEE)
+    (tmp_path / "other").mkdir()
+    run(tmp_path / "square", tmp_path / "other", Settings(384, 3.0, AUTO), workers=1)
+    assert predict.main(["--weights", str(weights), "--export", str(tmp_path / "j.onnx"), "--int8", str(tmp_path / "other")]) == 1
+    assert f"expected radiographs prepared at {frame[0]}x{frame[1]} px, found 384" in capsys.readouterr().err
 
 
 def test_dots_in_a_frame_that_is_not_square():
