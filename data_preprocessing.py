@@ -2,12 +2,14 @@
 
     python data_preprocessing.py --raw dataset --out dataset/processed
 
-reads RAW/{train,valid,test}/ID.* and RAW/all_coordinates.csv, and writes
+reads RAW/{train,valid,test}/ID.* and RAW/all_coordinates.csv, where they are given also the joint's description RAW/joint.json
+and the tables of several readers RAW/readers/NAME.csv, and writes
 
-    OUT/{train,valid,test}/ID.png   the radiograph, size x size, histogram matched to a reference, 8 bit
-    OUT/{train,valid,test}/ID.npz   its Gaussian heatmaps, float16 (landmarks, size, size), and what they were made from
+    OUT/{train,valid,test}/ID.png   the radiograph in the network's frame, histogram matched to a reference, 8 bit
+    OUT/{train,valid,test}/ID.npz   its Gaussian heatmaps, float16 (landmarks, height, width), and what they were made from
     OUT/landmarks.csv               one row per radiograph: size, spacing, and the points in both frames
-    OUT/settings.json               the settings that all of it was made with, and the histogram that was matched to
+    OUT/readers/NAME.csv            where there are readers, what each of them gave, in the radiograph's frame
+    OUT/settings.json               the settings that all of it was made with, the histogram that was matched to, the description
 
 The table is written last, and only when every radiograph is in order: where it stands, the data set is whole.
 """
@@ -18,7 +20,8 @@ import io
 import json
 import sys
 import zipfile
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -28,10 +31,23 @@ from tqdm import tqdm
 
 from finder.canon import Canon
 from heatmap import draw_heatmaps, rescale
+from joints.description import DESCRIPTION, Description
+from joints.known import described, shaped_as
 from phantom.data_set import COUNTS, all_synthetic, files_of_others, write_data_set
-from radiographs.network_frame import hand_outline, intensity_profile, outline_is_plausible, resize_square, to_8_bit
+from radiographs.network_frame import (
+    Frame,
+    frame_of,
+    hand_outline,
+    intensity_profile,
+    outline_is_plausible,
+    resize_to,
+    size_in_settings,
+    suitable_frame,
+    to_8_bit,
+)
 from radiographs.prepared_folder import FORMAT, SETTINGS, TABLE
-from radiographs.raw_folder import COORDINATES, SPLITS, find_radiographs, read_points
+from radiographs.raw_folder import COORDINATES, SPLITS, find_radiographs
+from radiographs.readers import READERS, Annotations, read_annotations
 from radiographs.reading import read_radiograph
 from radiographs.view import sample
 from runtime.checkpoint import read_checkpoint
@@ -43,13 +59,16 @@ RAW = Path("dataset")  # the only folder that synthetic radiographs are made in
 COMPRESSION = 1  # of pictures and heatmaps: a fifth larger than by 6, and three times faster
 CHECKPOINT = ".pt"  # how the file names of checkpoints end
 MARGIN = 0.06  # of the landmarks' extent, that --crop leaves at each side, as the atlas does on average
+AUTO = "auto"
+LOOKED_AT = 15  # training radiographs, for the form of the frame
+FINE, WIDE = 2.0, 3.0  # px, of heatmaps for a network that starts from weights of its joint, and from random ones
 USUAL_REFERENCE = "3209"  # the radiograph of the Digital Hand Atlas that the reference matches to
 
 
 @dataclass(frozen=True)
 class Settings:
-    size: int  # px, of the square network frame
-    sigma: float  # px of the network frame, of the heatmaps on disk and in training
+    size: int | str  # px, of the network frame: its side, or HEIGHTxWIDTH; "auto": by the form of the radiographs
+    sigma: float | str  # px of the network frame, of the heatmaps on disk and in training; "auto": by the joint
     reference: str  # ID of the training radiograph that lends its histogram, a checkpoint that lends its own, "none", or "auto"
     crop: bool = False  # to the landmarks, upright: as a finder would show them
 
@@ -66,6 +85,7 @@ class Job:
     reference: np.ndarray | None  # the intensity profile to match
     out: Path
     canon: Canon | None = None  # what is shown of a radiograph; none: all
+    readings: dict[str, np.ndarray] = field(default_factory=dict)  # reader: as points_px
 
 
 def prepare(job: Job) -> dict:
@@ -81,6 +101,8 @@ def prepare(job: Job) -> dict:
         made_from.update(job.canon.shape.tobytes())
     if job.reference is not None:
         made_from.update(job.reference.tobytes())
+    for reader, points_px in job.readings.items():
+        made_from.update(reader.encode() + points_px.tobytes())
     digest = made_from.hexdigest()
     stored = stored_row(picture_path, heatmaps_path)
     if stored and stored["digest"] == digest:
@@ -88,15 +110,16 @@ def prepare(job: Job) -> dict:
 
     radiograph = read_radiograph(job.path)
     height, width = radiograph.pixels.shape
-    outside = (job.points_px < -0.5) | (job.points_px > (width - 0.5, height - 0.5))
-    if outside.any():
-        landmark = int(outside.any(1).argmax())
-        x, y = job.points_px[landmark]
-        raise DataError(
-            f"{job.path}: landmark {landmark} at ({x:g}, {y:g}) lies outside the {width} x {height} picture; "
-            f"correct its row in {COORDINATES} or leave it blank"
-        )
-    size, pixels, points_px = job.settings.size, radiograph.pixels, job.points_px
+    for reader, given_px in {**job.readings, None: job.points_px}.items():
+        outside = (given_px < -0.5) | (given_px > (width - 0.5, height - 0.5))
+        if outside.any():
+            landmark = int(outside.any(1).argmax())
+            x, y = given_px[landmark]
+            raise DataError(
+                f"{job.path}: landmark {landmark} at ({x:g}, {y:g}) lies outside the {width} x {height} picture; "
+                f"correct its row in {f'{READERS}/{reader}.csv' if reader else COORDINATES} or leave it blank"
+            )
+    frame, pixels, points_px, readings = frame_of(job.settings.size), radiograph.pixels, job.points_px, job.readings
     if job.canon:
         if (present := int(np.isfinite(points_px).all(1).sum())) < 2:
             raise DataError(f"{job.path}: --crop needs two landmarks or more, found {present}; annotate it, or remove the file")
@@ -104,11 +127,12 @@ def prepare(job: Job) -> dict:
         pixels, points_px = sample(pixels, view), view.of_picture(points_px)
         height, width = pixels.shape
         points_px[((points_px < -0.5) | (points_px > (width - 0.5, height - 0.5))).any(1)] = np.nan
-    points = rescale(points_px, (size / width, size / height))
-    heatmaps = draw_heatmaps(torch.from_numpy(points), size, size, job.settings.sigma).half().numpy()
-    square = resize_square(pixels, size)
-    outline = None if job.reference is None else hand_outline(square)
-    picture = to_8_bit(square, job.reference, outline)
+        readings = {reader: view.of_picture(given_px) for reader, given_px in readings.items()}
+    points = rescale(points_px, (frame[1] / width, frame[0] / height))
+    heatmaps = draw_heatmaps(torch.from_numpy(points), *frame, job.settings.sigma).half().numpy()
+    framed = resize_to(pixels, frame)
+    outline = None if job.reference is None else hand_outline(framed)
+    picture = to_8_bit(framed, job.reference, outline)
     row = {
         "id": job.id,
         "split": job.split,
@@ -122,6 +146,8 @@ def prepare(job: Job) -> dict:
         "digest": digest,
         "picture": digest_of(picture),
     }
+    if readings:
+        row["readings_px"] = {reader: given_px.tolist() for reader, given_px in readings.items()}
     if outline is not None and not outline_is_plausible(outline):
         row["outlined"] = False
     write_whole(picture_path, iio.imwrite("<bytes>", picture, extension=".png", compress_level=COMPRESSION))
@@ -180,9 +206,26 @@ def write_table(path: Path, rows: list[dict]) -> None:
         line = {name: row[name] for name in ("id", "split", "width", "height")}
         line |= {"spacing_x_mm": str(spacing_x or ""), "spacing_y_mm": str(spacing_y or ""), "spacing_from": row["spacing_from"]}
         for frame, points in (("", row["points_px"]), ("network_", row["points_network_px"])):
-            line |= {f"{frame}{axis}{i}": value for i, point in enumerate(points) for axis, value in zip("xy", point)}
+            line |= {frame + column: value for column, value in numbered(points).items()}
         table.append(line)
     write_csv(path, table)
+
+
+def numbered(points: list) -> dict[str, float]:
+    """Points as cells of a table: x0, y0, x1, y1, ..."""
+    return {f"{axis}{i}": value for i, point in enumerate(points) for axis, value in zip("xy", point)}
+
+
+def write_readings(folder: Path, rows: list[dict], readers: list[str]) -> None:
+    """One table a reader: the points of the radiographs that they annotated, in the radiograph's frame."""
+    for old in folder.glob("*.csv"):
+        if old.stem not in readers:
+            old.unlink()
+    for reader in readers:
+        given = {row["id"]: row["readings_px"][reader] for row in rows if reader in row.get("readings_px", {})}
+        if given:
+            folder.mkdir(exist_ok=True)
+            write_csv(folder / f"{reader}.csv", [{"id": id} | numbered(points) for id, points in given.items()])
 
 
 def stored_settings(out: Path) -> dict:
@@ -202,13 +245,17 @@ def stored_settings(out: Path) -> dict:
     return stored
 
 
-def write_settings(out: Path, settings: Settings, reference: np.ndarray | None, synthetic: bool, stored: dict) -> None:
+def write_settings(
+    out: Path, settings: Settings, reference: np.ndarray | None, synthetic: bool, joint: Description | None, stored: dict
+) -> None:
     """Write what OUT is made with, saying what is different from an earlier run, and make its folders."""
     wanted = {"format": FORMAT, **asdict(settings)}
     changed = [f"{key} {stored[key]} -> {wanted[key]}" for key in wanted if stored and stored[key] != wanted[key]]
     wanted["profile"] = None if reference is None else reference.tolist()
     if synthetic:
         wanted["synthetic"] = True
+    if joint:
+        wanted["joint"] = joint.to_file()
     if changed:
         print(f"{out} was made with other settings ({', '.join(changed)}): everything is made again")
     out.mkdir(parents=True, exist_ok=True)
@@ -236,7 +283,7 @@ def choose_reference(settings: Settings, found: dict[str, tuple[str, Path]]) -> 
         return settings, None
     if wanted.endswith(CHECKPOINT):
         data = read_checkpoint(Path(wanted))["data"]
-        if data["size"] != settings.size:
+        if frame_of(data["size"]) != frame_of(settings.size):
             raise DataError(f"--reference {wanted}: was trained on data of {data['size']} px; prepare with --size {data['size']}")
         return replace(settings, reference=data["reference"]), None if data["profile"] is None else np.array(data["profile"])
     if wanted == "auto":
@@ -247,7 +294,67 @@ def choose_reference(settings: Settings, found: dict[str, tuple[str, Path]]) -> 
             f"(*{CHECKPOINT}), or none to leave the histograms as they are"
         )
     radiograph = read_radiograph(found[wanted][1])
-    return replace(settings, reference=wanted), intensity_profile(resize_square(radiograph.pixels, settings.size))
+    return replace(settings, reference=wanted), intensity_profile(resize_to(radiograph.pixels, frame_of(settings.size)))
+
+
+def describe(raw: Path, annotations: Annotations) -> Description | None:
+    """What RAW says of the joint, in a file or in the table's header; None where it says nothing. Raises DataError."""
+    points = np.stack(list(annotations.points.values()))
+    joint = described(raw / DESCRIPTION, points, annotations.names)
+    if joint and len(joint.names) != points.shape[1]:
+        raise DataError(
+            f"{raw / DESCRIPTION}: expected the {points.shape[1]} landmarks of {raw / COORDINATES}, found {len(joint.names)}; "
+            "name every landmark, in the order of the columns"
+        )
+    return joint
+
+
+def choose_settings(
+    settings: Settings, found: dict[str, tuple[str, Path]], annotations: Annotations, canon: Canon | None
+) -> Settings:
+    """The settings without "auto", each choice told with its reason. Raises DataError."""
+
+    def chosen(name: str, choose: Callable[[], tuple[object, str]]) -> object:
+        if getattr(settings, name) != AUTO:
+            return getattr(settings, name)
+        value, reason = choose()
+        print(f"auto: --{name} {value}, {reason}", flush=True)
+        return value
+
+    if settings.reference.endswith(CHECKPOINT) and AUTO in (settings.size, settings.sigma):
+        data = read_checkpoint(Path(settings.reference))["data"]
+        size, sigma = (chosen(name, lambda name=name: (data[name], f"as {settings.reference} has")) for name in ("size", "sigma"))
+        return replace(settings, size=size, sigma=sigma)
+    shipped = shaped_as(np.stack(list(annotations.points.values())))
+    size = chosen("size", lambda: frame_by_form(found, canon))
+    sigma = chosen(
+        "sigma",
+        lambda: (
+            (FINE, f"for landmarks of a {shipped.joint}, whose weights training starts from")
+            if shipped
+            else (WIDE, "since a network learns wide heatmaps more easily from random weights")
+        ),
+    )
+    return replace(settings, size=size, sigma=sigma)
+
+
+def frame_by_form(found: dict[str, tuple[str, Path]], canon: Canon | None) -> tuple[int | str, str]:
+    """The frame that suits what is shown of the training radiographs, and why."""
+    if canon:
+        width, height = np.subtract(*canon.frame()[::-1])
+        aspects = [height / width]
+    else:
+        train = [path for split, path in found.values() if split == "train"]
+        aspects = []
+        for path in train[:: -(-len(train) // LOOKED_AT)]:
+            try:
+                height, width = read_radiograph(path).pixels.shape
+            except DataError:  # it is told where all are prepared
+                continue
+            aspects.append(height / width)
+    aspect = float(np.median(aspects or [1.0]))
+    frame: Frame = suitable_frame(aspect)
+    return size_in_settings(frame), f"for radiographs {aspect:.2f} times as high as wide (median of {len(aspects)})"
 
 
 def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
@@ -266,22 +373,30 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
         )
     if synthetic := all_synthetic(found):
         print("SYNTHETIC radiographs: they serve to try the program; no figure from them says anything of real ones", flush=True)
-    points = read_points(table)
+    annotations = read_annotations(raw)
+    points = annotations.points
+    if annotations.readings:
+        read = [sum(id in given for given in annotations.readings.values()) for id in points]
+        counts = ", ".join(f"{read.count(n)} by {n}" for n in sorted(set(read) - {0}))
+        print(f"readers: {', '.join(annotations.readings)}; radiographs annotated {counts}: their mean is learnt", flush=True)
     errors += [f"{path}: no row for {id} in {table}; add it" for id, (_, path) in found.items() if id not in points]
     errors += [f"{table}: no radiograph for the row of {id}; add it or remove the row" for id in points if id not in found]
     if not any(split == "train" for split, _ in found.values()):
         raise DataError("\n".join(errors))
     if errors and (out / TABLE).exists():
         raise DataError("\n".join([*errors, f"{len(errors)} problems: {out} stays as it was; correct them and run again"]))
-    settings, reference = choose_reference(settings, found)
+    joint = describe(raw, annotations)
     canon = None
     if settings.crop:
         upright = np.array([points[id] for id, (split, _) in found.items() if split == "train" and id in points])
         canon = Canon.of_landmarks(upright, np.full((2, 2), MARGIN))
+    settings = choose_settings(settings, found, annotations, canon)
+    settings, reference = choose_reference(settings, found)
     (out / TABLE).unlink(missing_ok=True)  # from here on nothing counts as prepared
-    write_settings(out, settings, reference, synthetic, stored)
+    write_settings(out, settings, reference, synthetic, joint, stored)
     known = ((id, *of_it) for id, of_it in found.items() if id in points)
-    jobs = [Job(id, split, path, points[id], settings, reference, out, canon) for id, split, path in known]
+    readings = {id: {name: given[id] for name, given in annotations.readings.items() if id in given} for id in points}
+    jobs = [Job(id, split, path, points[id], settings, reference, out, canon, readings[id]) for id, split, path in known]
     rows, more_errors = prepare_all(jobs, workers)
     for row in rows:
         for note in row["notes"]:
@@ -293,23 +408,57 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
     for row in rows:
         if not row.get("outlined", True):
             print(
-                f"{found[row['id']][1]}: found no outline that can be a hand's, so all of its histogram is matched; "
-                f"crop it to the hand, or cover plates and borders"
+                f"{found[row['id']][1]}: found no outline that can be a limb's, so all of its histogram is matched; "
+                f"crop it to the joint, or cover plates and borders"
             )
     if errors := errors + more_errors:
         errors.append(f"{len(errors)} problems: {out} stays incomplete; correct them and run again")
         raise DataError("\n".join(errors))
     remove_left_over(out, rows)
+    write_readings(out / READERS, rows, list(annotations.readings))
     write_table(out / TABLE, rows)
     print(f"written to {out}: {settings}")
+
+
+def size(text: str) -> int | str:
+    """A type for argparse: auto, or px, multiples of 8, as 256 or 512x256 (height x width)."""
+    try:
+        return AUTO if text == AUTO else size_in_settings(frame_of(text))
+    except ValueError:
+        wanted = "auto, or multiples of 8 px as 256 or 512x256 (height x width)"
+        raise argparse.ArgumentTypeError(f"expected {wanted}, found {text!r}") from None
+
+
+def sigma(text: str) -> float | str:
+    """A type for argparse: auto, or px above 0."""
+    if text == AUTO:
+        return AUTO
+    try:
+        px = float(text)
+    except ValueError:
+        px = 0.0
+    if not 0 < px < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected auto, or px above 0, found {text!r}")
+    return px
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Prepare radiographs and landmarks for training.", allow_abbrev=False)
     parser.add_argument("--raw", type=Path, default=RAW, help="folder with train, valid, test and " + COORDINATES)
     parser.add_argument("--out", type=Path, default=Path("dataset/processed"), help="folder to write")
-    parser.add_argument("--size", type=int, default=256, help="px of the square network frame, a multiple of 8")
-    parser.add_argument("--sigma", type=float, default=2.0, help="px of the network frame, of the heatmaps")
+    parser.add_argument(
+        "--size",
+        type=size,
+        default=AUTO,
+        help="px of the network frame, multiples of 8: one number for a square, or HEIGHTxWIDTH; auto: 256, or where "
+        "the training radiographs are more than half as long again one way, a frame of their form with no more pixels",
+    )
+    parser.add_argument(
+        "--sigma",
+        type=sigma,
+        default=AUTO,
+        help="px of the network frame, of the heatmaps; auto: 2 for hands, whose training starts from weights, 3 for others",
+    )
     parser.add_argument(
         "--reference",
         default="auto",
@@ -324,8 +473,8 @@ def main() -> int:
     )
     parser.add_argument("--workers", type=int, default=cores(), help="processes")
     options = parser.parse_args()
-    if options.size < 8 or options.size % 8 or options.sigma <= 0 or options.workers < 1:
-        parser.error("expected --size a positive multiple of 8, --sigma > 0 and --workers >= 1")
+    if options.workers < 1:
+        parser.error("expected --workers >= 1")
     settings = Settings(options.size, options.sigma, options.reference, options.crop)
 
     def work() -> None:

@@ -10,12 +10,15 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from radiographs.prepared_folder import TABLE, read_folder
+from joints.known import joint_of
+from radiographs.network_frame import frame_of
+from radiographs.prepared_folder import SETTINGS, TABLE, read_folder
+from radiographs.readers import READERS
 from runtime import distributed
-from runtime.files import DataError
+from runtime.files import DataError, read_csv
 
 LISTS = "ids", "stems", "spacing_sources"  # attributes of a data set with an item a radiograph
-ARRAYS = "sizes_px", "spacings_mm", "points_px", "points_network_px", "pictures"
+ARRAYS = "sizes_px", "spacings_mm", "points_px", "points_network_px", "readings_px", "pictures"
 
 
 class RadiographDataset(Dataset):
@@ -23,14 +26,17 @@ class RadiographDataset(Dataset):
 
     Attributes: ids (N names), sizes_px (N, 2) width and height, spacings_mm (N, 2) NaN where unknown and spacing_sources (N
     texts) where they come from, points_px (N, L, 2) in the radiograph's frame and points_network_px (N, L, 2) in the network's,
-    both (x, y), NaN where missing; `size` px and `sigma` px of the network frame; `settings` of its making.
+    both (x, y), NaN where missing; `frame` (height, width) px of the network, `size` px of its longer side and `sigma` px in it;
+    `settings` of its making; `joint`, what is known of the landmarks; `readers` (R names), whose points are
+    readings_px (N, R, L, 2).
     """
 
     def __init__(self, folder: Path, split: str, ids: list[str] | None = None, allow_missing: bool = False):
         """`ids`: which radiographs, wherever in the folder they lie; none: those of the folder's own split. Raises DataError."""
         self.folder, self.split = folder, split
         self.settings, rows = read_folder(folder)
-        self.size, self.sigma = self.settings["size"], self.settings["sigma"]
+        self.frame, self.sigma = frame_of(self.settings["size"]), self.settings["sigma"]
+        self.size = max(self.frame)
         wanted = None if ids is None else set(ids)
         rows = [row for row in rows if (row["split"] == split if wanted is None else row["id"] in wanted)]
         missing = sorted((wanted or set()) - {row["id"] for row in rows})
@@ -52,6 +58,13 @@ class RadiographDataset(Dataset):
             self.numbers(rows, [f"{frame}{axis}{i}" for i in range(landmarks) for axis in "xy"]).reshape(len(rows), landmarks, 2)
             for frame in ("", "network_")
         )
+        self.readers = sorted(path.stem for path in (folder / READERS).glob("*.csv"))
+        self.readings_px = np.full((len(rows), len(self.readers), landmarks, 2), np.nan)
+        for r, reader in enumerate(self.readers):
+            self.readings_px[:, r] = self.readings(folder / READERS / f"{reader}.csv", landmarks)
+        self.joint = joint_of(self.points_px, self.settings.get("joint"), str(folder / SETTINGS))
+        if len(self.joint.names) != landmarks:
+            raise DataError(f"{folder}: describes {len(self.joint.names)} landmarks and has {landmarks}; prepare it again")
         self.pictures = np.stack([self.read(i) for i in range(len(rows))])
 
     def numbers(self, rows: list[dict[str, str]], names: list[str]) -> np.ndarray:
@@ -61,9 +74,15 @@ class RadiographDataset(Dataset):
         except (KeyError, ValueError) as error:
             raise DataError(f"{self.folder / TABLE}: not as data_preprocessing.py writes it ({error}); run it again") from error
 
+    def readings(self, path: Path, landmarks: int) -> np.ndarray:
+        """What a reader gave: (N, landmarks, 2) px of the radiographs, NaN where nothing. Raises DataError."""
+        given = {row["id"]: row for row in read_csv(path)}
+        blank = {f"{axis}{i}": "" for i in range(landmarks) for axis in "xy"}
+        return self.numbers([given.get(id, blank) for id in self.ids], list(blank)).reshape(len(self.ids), landmarks, 2)
+
     def read(self, i: int) -> np.ndarray:
-        """The picture of one radiograph, (size, size) uint8. Raises DataError."""
-        path, shape = self.stems[i].with_name(self.stems[i].name + ".png"), (self.size, self.size)
+        """The picture of one radiograph, (height, width) uint8. Raises DataError."""
+        path, shape = self.stems[i].with_name(self.stems[i].name + ".png"), self.frame
         try:
             picture = iio.imread(path)
         except MemoryError:
@@ -91,19 +110,31 @@ class RadiographDataset(Dataset):
             if other.points_px.shape[1] != self.points_px.shape[1]:
                 own, others = self.points_px.shape[1], other.points_px.shape[1]
                 raise DataError(f"{other.folder}: has {others} landmarks, and {self.folder} has {own}; take data of one joint")
-            if (self.size, self.sigma) != (other.size, other.sigma):
+            if (name := first_other(self.joint.names, other.joint.names)) is not None:
+                raise DataError(f"{other.folder}: {name}, as {self.folder} has it; take data of one joint")
+            if (self.frame, self.sigma) != (other.frame, other.sigma):
                 raise DataError(f"{other.folder}: prepared with another --size or --sigma than {self.folder}; prepare it again")
             if not same_profile(self.settings["profile"], other.settings["profile"]):
                 raise DataError(
                     f"{other.folder}: its histograms are matched to another reference than those of {self.folder}; prepare it "
                     "again: data_preprocessing.py --reference CHECKPOINT, of a network that was trained on the other folder"
                 )
-        whole, parts = copy.copy(self), [self, *others]
+        whole, parts = copy.copy(self), [self, *(other.read_by(self.readers) for other in others)]
         for name in LISTS:
             setattr(whole, name, [item for part in parts for item in getattr(part, name)])
         for name in ARRAYS:
             setattr(whole, name, np.concatenate([getattr(part, name) for part in parts]))
         return whole
+
+    def read_by(self, readers: list[str]) -> "RadiographDataset":
+        """The same with these readers, NaN for those that it does not have."""
+        if readers == self.readers:
+            return self
+        same = copy.copy(self)
+        given = {reader: self.readings_px[:, r] for r, reader in enumerate(self.readers)}
+        same.readers, nothing = readers, np.full_like(self.points_px, np.nan)
+        same.readings_px = np.stack([given.get(reader, nothing) for reader in readers], 1) if readers else self.readings_px[:, :0]
+        return same
 
     def subset(self, indices: np.ndarray, split: str) -> "RadiographDataset":
         """Some of these radiographs, as a split of another name."""
@@ -119,8 +150,16 @@ class RadiographDataset(Dataset):
         return len(self.ids)
 
     def __getitem__(self, i: int) -> dict[str, torch.Tensor]:
-        """image (1, size, size) in [-1, 1] and points (L, 2), network-frame px."""
+        """image (1, height, width) in [-1, 1] and points (L, 2), network-frame px."""
         return {"image": to_input(self.pictures[i])[None], "points": torch.from_numpy(self.points_network_px[i]).float()}
+
+
+def first_other(expected: tuple[str, ...], found: tuple[str, ...]) -> str | None:
+    """In words the first landmark with another name; None where all agree, or where one side has numbers for names."""
+    numbers = tuple(map(str, range(len(found))))
+    if expected == found or numbers in (expected, found):
+        return None
+    return next(f"landmark {i} is {b!r} instead of {a!r}" for i, (a, b) in enumerate(zip(expected, found)) if a != b)
 
 
 def same_profile(first: list[float] | None, second: list[float] | None) -> bool:

@@ -9,10 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from dataloader import RadiographDataset, same_profile
+from dataloader import RadiographDataset, first_other, same_profile
 from heatmap import draw_heatmaps, fit_peaks, rescale
+from joints.known import joint_called
 from loss import ridge_loss
 from model import SCN
+from radiographs.network_frame import Frame, frame_of, size_in_settings
 from runtime import distributed
 from runtime.device import autocast
 from runtime.files import DataError
@@ -35,24 +37,29 @@ def network_of(state: dict, device: torch.device) -> SCN:
     return model
 
 
+def network_frame(state: dict) -> Frame:
+    """(height, width) px of the frame that a checkpoint's network was trained in."""
+    return frame_of(state["data"]["size"])
+
+
 def shrink(pictures: Tensor, size: int) -> Tensor:
-    """Images or heatmaps (B, C, network size, network size) averaged to (B, C, size, size)."""
-    return F.avg_pool2d(pictures, pictures.shape[-1] // size)
+    """Images or heatmaps (B, C, height, width) averaged until their longer side has `size` px."""
+    return F.avg_pool2d(pictures, max(pictures.shape[-2:]) // size)
 
 
 def forward(model: nn.Module, images: Tensor, spatial_factor: int, precision: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Images (B, 1, size, size) -> heatmaps, local and spatial heatmaps (B, L, size, size)."""
+    """Images (B, 1, H, W) -> heatmaps, local and spatial heatmaps (B, L, H, W)."""
     with autocast(images.device, precision):
         return model(images.contiguous(memory_format=torch.channels_last), spatial_factor)
 
 
 def find_landmarks(model: SCN, images: Tensor, size: int, precision: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Images (B, 1, network size, network size), seen at `size` px.
+    """Images (B, 1, height, width) of the network frame, seen with a longer side of `size` px.
 
-    -> heatmaps (B, L, size, size), points (B, L, 2) as (x, y) network-frame px, and the heatmaps' fitted heights (B, L) and
-    covariances (B, L, 2, 2), network-frame px². The spatial configuration keeps its grid at every resolution.
+    -> heatmaps (B, L, H, W) of that size, points (B, L, 2) as (x, y) network-frame px, and the heatmaps' fitted heights (B, L)
+    and covariances (B, L, 2, 2), network-frame px². The spatial configuration keeps its grid at every resolution.
     """
-    network_size = images.shape[-1]
+    network_size = max(images.shape[-2:])
     heatmaps, _, _ = forward(model, shrink(images, size), model.spatial_factor * size // network_size, precision)
     points, peaks, covariances = fit_peaks(heatmaps)
     return heatmaps, rescale(points, network_size / size), peaks, covariances * (network_size / size) ** 2
@@ -72,7 +79,7 @@ def evaluate(model: SCN, loader: DataLoader, size: int, precision: str) -> Evalu
     for batch in loader:
         images, truth = (batch[name].to(device, non_blocking=True) for name in ("image", "points"))
         heatmaps, predicted, heights, widths = find_landmarks(model, images, size, precision)
-        targets = draw_heatmaps(rescale(truth, size / data.size), size, size, data.sigma * size / data.size)
+        targets = draw_heatmaps(rescale(truth, size / data.size), *heatmaps.shape[-2:], data.sigma * size / data.size)
         loss, _ = ridge_loss(heatmaps, targets, truth, [], 0, area)
         losses.append(loss.item() * len(heatmaps))
         points.extend(predicted.cpu().double().numpy())
@@ -85,11 +92,16 @@ def evaluate(model: SCN, loader: DataLoader, size: int, precision: str) -> Evalu
 def fits(checkpoint: Path, state: dict, data: RadiographDataset) -> None:
     """Raises DataError where a data set was prepared otherwise than that of a checkpoint."""
     for what, trained, prepared in (
-        ("data of {} px", state["network_size"], data.size),
+        ("data of {} px", *(size_in_settings(frame) for frame in (network_frame(state), data.frame))),
         ("{} landmarks", state["network"]["num_landmarks"], data.points_px.shape[1]),
     ):
         if trained != prepared:
             raise DataError(f"{checkpoint}: expected {what.format(trained)}, found {what.format(prepared)} in {data.folder}")
+    names = joint_called(state.get("names", data.joint.names), state["data"].get("joint"), str(checkpoint)).names
+    if (other := first_other(names, data.joint.names)) is not None:
+        raise DataError(
+            f"{checkpoint}: expected its own landmarks in {data.folder}, found others ({other}); take data of its joint"
+        )
     if not same_profile(state["data"]["profile"], data.settings["profile"]):
         raise DataError(
             f"{checkpoint}: expected histograms matched to its own reference ({state['data']['reference']}), found "

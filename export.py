@@ -21,7 +21,6 @@ import metrics
 from dataloader import RadiographDataset, make_loader
 from evaluation import evaluate, fits, network_of, seen_radiographs
 from finder.training import STEPS, train_finder
-from joints.hand import names_of
 from prediction.calibration import Calibration
 from prediction.held_out import COPIES, HeldOut, calibration_of, hold_out, together
 from prediction.predictor import FITTED_HEIGHT, Predictor
@@ -75,7 +74,7 @@ def export(checkpoint: Path, folder: Path | None, out: Path, seed: int, also: Se
     made = {name: state[name] for name in KEPT if name in state} | {
         "weights": halved(state["weights"]),
         "confidence": FITTED_HEIGHT,
-        "names": names_of(train.points_px),
+        "names": list(train.joint.names),
         "held_out_ipe_px": figures["half"],
         "held_out": {"radiographs": sum(len(data) for _, data in judges), "folds": state["settings"].get("folds", 0)},
         "settings": {name: value for name, value in state["settings"].items() if name not in PLACES},
@@ -140,7 +139,10 @@ def judged(made: dict, judges: list[Judge], seed: int) -> tuple[dict, HeldOut]:
     if "finder" not in made:
         return made, held_out
     few, found = count < FEWEST, ~held_out.lost
-    if few or (found.any() and held_out.swapped[found].mean() > MOST_SWAPPED):
+    laterality = judges[0][1].joint.laterality
+    if laterality == "none":
+        print("finder: mirrored radiographs are not looked for (the joint's description says that it has no sides)")
+    elif laterality != "either" and (few or (found.any() and held_out.swapped[found].mean() > MOST_SWAPPED)):
         reason = "too few held-out radiographs to tell" if few else f"sides confused in {percent(held_out.swapped[found])}"
         print(f"finder: mirrored radiographs are not looked for ({reason})")
         made["finder"]["reflections"] = [False]

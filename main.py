@@ -30,7 +30,21 @@ from runtime.files import DataError
 from solver import Solver, test
 from training.check import check
 from training.folds import folder_of, pool, split_by
-from training.runs import BEST, HELD_OUT, LAST, METRICS, PREVIOUS, RESULTS, list_runs, new_run, newest_run, working_in
+from training.readers import in_words
+from training.recipe import AUTO, choose
+from training.runs import (
+    BEST,
+    HELD_OUT,
+    LAST,
+    METRICS,
+    PREVIOUS,
+    RESULTS,
+    WEIGHTS,
+    list_runs,
+    new_run,
+    newest_run,
+    working_in,
+)
 
 
 @dataclass
@@ -47,7 +61,7 @@ class Settings:
     allow_missing: bool = False  # leave out radiographs that --split lists and that are not prepared
     resume: bool = False  # go on from the last.pt of the run
     folds: int = 0  # 5: five networks, each without a fifth of train and valid, then one of them all; 0: valid chooses the epoch
-    init: str = "weights/scn_synthetic.pt"  # file, or run of a cross-validation, to start from; blank: random weights
+    init: str = "auto"  # file, or run of a cross-validation, to start from; blank: random weights; auto: by the landmarks
     debug: bool = False  # draw the heatmaps of both components after every epoch, into the folder's debug/
 
     # Network: the published one, but for dropout
@@ -58,9 +72,9 @@ class Settings:
     dropout: float = 0.1  # after the first convolution of each level; 0.5 in the paper learns slower in few epochs
 
     # Training
-    stages: str = "128x8"  # SIZExEPOCHS; from random weights "64x8 128x24"; an epoch at 256 px takes as long as three at 128
+    stages: str = "auto"  # SIZExEPOCHS, as "64x8 128x24"; px of the frame's longer side; auto: by init and number of radiographs
     batch_size: int = 2  # radiographs; small ones make more steps in the same time
-    learning_rate: float = 6e-4  # of Adam, at its highest; from random weights 8e-4; at 2e-3 the first epochs diverge
+    learning_rate: float | str = "auto"  # of Adam, at its highest; auto: 6e-4 from weights, 8e-4 from random; 2e-3 diverges
     schedule: str = "linear"  # of the rate, from this to 0 over the whole run; or cosine, or constant
     warmup: int = 70  # steps over which the rate rises at the start of every resolution
     beta1: float = 0.9  # of Adam: the usual momentum; the reference has 0.5
@@ -86,6 +100,8 @@ class Settings:
     elastic: float = 0.03  # +- this fraction of the picture, at each control point
     elastic_intervals: int = 4  # between control points across the picture
 
+    auto: str = ""  # no flag: which of these the data chose, separated by commas
+
 
 CHOICES = {
     "mode": ("train", "test", "check", "runs"),
@@ -96,7 +112,8 @@ CHOICES = {
 }
 
 
-CHECKED = 50  # radiographs of each split whose landmarks are looked for beside the hand before every training
+CHOSEN = "auto"  # the field that is no flag
+CHECKED = 50  # radiographs of each split that are searched for landmarks beside the body part before every training
 RESUMED = (LAST, PREVIOUS, folder_of(Path(), 1) / LAST)  # any of which a folder that can be gone on with holds
 NETWORK = ("channels", "levels", "spatial_kernel", "spatial_factor", "dropout")  # what SCN is built with
 POSITIVE = ("channels", "levels", "spatial_kernel", "spatial_factor", "batch_size", "learning_rate", "elastic_intervals")
@@ -119,10 +136,13 @@ def read_settings(arguments: list[str] | None = None) -> Settings:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     for field in fields(Settings):
+        if field.name == CHOSEN:
+            continue
         if field.type is bool:
             parser.add_argument(f"--{field.name}", action=argparse.BooleanOptionalAction, default=field.default)
         else:
-            parser.add_argument(f"--{field.name}", type=field.type, default=field.default, choices=CHOICES.get(field.name))
+            kind = float_or_auto if field.default == AUTO and field.type is not str else field.type
+            parser.add_argument(f"--{field.name}", type=kind, default=field.default, choices=CHOICES.get(field.name))
     settings = Settings(**vars(parser.parse_args(arguments)))
     for names, expected, holds in (
         (POSITIVE, "a number above 0", lambda value: 0 < value < math.inf),
@@ -131,9 +151,13 @@ def read_settings(arguments: list[str] | None = None) -> Settings:
         (("spatial_kernel",), "an odd number", lambda value: value % 2 == 1),
     ):
         for name in names:
-            if not holds(getattr(settings, name)):
+            if getattr(settings, name) != AUTO and not holds(getattr(settings, name)):
                 parser.error(f"--{name}: expected {expected}, found {getattr(settings, name)}")
     return settings
+
+
+def float_or_auto(text: str) -> float | str:
+    return AUTO if text == AUTO else float(text)
 
 
 def run(settings: Settings) -> int:
@@ -148,6 +172,7 @@ def run(settings: Settings) -> int:
     print("".join(f"check: {finding}\n" for finding in findings) or "check: nothing found\n", end="")
     if settings.mode == "check":
         return 1 if findings else 0
+    settings = decided(settings, data["train"])
     result = run_folder(settings)
     with working_in(result) if distributed.FIRST else nullcontext():
         if settings.folds:
@@ -158,11 +183,27 @@ def run(settings: Settings) -> int:
             solver = train(settings, result, sets["train"], data["valid"])
         if distributed.FIRST and not (settings.folds and settings.test_on != "test"):  # it was trained on those
             show_figures(solver.test(data[settings.test_on]), settings.test_on, result / BEST)
+        if distributed.FIRST:
+            print(f"next, to use it: {show_next(result)}")
     return 0
+
+
+def decided(settings: Settings, data: RadiographDataset) -> Settings:
+    """The settings without "auto", each choice told with its reason."""
+    settings, lines = choose(settings, data)
+    print("".join(f"{line}\n" for line in lines), end="")
+    return settings
+
+
+def show_next(result: Path) -> str:
+    """The commands that make a trained network ready and use it."""
+    checkpoint, weights = result / BEST, result / WEIGHTS
+    return f"python export.py --checkpoint {checkpoint}, then python predict.py FOLDER --weights {weights}"
 
 
 def train(settings: Settings, result: Path, data: RadiographDataset, valid: RadiographDataset | None = None) -> Solver:
     """Train in a folder; `valid` chooses the epoch, without it the last one stays."""
+    settings = decided(settings, data)
     loaders = {"train": make_loader(data, settings.batch_size, shuffle=True)}
     if valid:
         loaders["valid"] = make_loader(valid, settings.batch_size, share=True)
@@ -223,7 +264,7 @@ def load_data(settings: Settings, splits: tuple[str, ...]) -> dict[str, Radiogra
     for split in dict.fromkeys(splits):
         data[split] = RadiographDataset(Path(settings.data), split, listed.get(split), settings.allow_missing)
         of = f" of {len(listed[split])} listed" if listed else ""
-        print(f"{split:5s} {len(data[split])}{of} radiographs of {data[split].size} x {data[split].size} px")
+        print(f"{split:5s} {len(data[split])}{of} radiographs of {data[split].frame[0]} x {data[split].frame[1]} px")
     return data
 
 
@@ -261,12 +302,14 @@ def show_figures(figures: dict, split: str, checkpoint: Path) -> None:
 
 
 def listed(figures: dict) -> str:
-    return ", ".join(f"{name} {value}" for name, value in figures.items())
+    """Figures on one line; those of several readers on a second one."""
+    plain = ", ".join(f"{name} {value}" for name, value in figures.items() if name != "readers")
+    return f"{plain}\n{in_words(figures['readers'])}" if "readers" in figures else plain
 
 
 def show_settings(settings: Settings) -> None:
     """One line each, those that differ from the default marked."""
-    for field in fields(Settings):
+    for field in (field for field in fields(Settings) if field.name != CHOSEN):
         value = getattr(settings, field.name)
         print(f"{'*' if value != field.default else ' '} {field.name:18s} {value!r}")
 

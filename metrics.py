@@ -3,16 +3,15 @@
 IPE is the mean error over a radiograph's landmarks, Or the number of a radiograph's landmarks farther off than a radius,
 PE the error of single landmarks, SDR the share of landmarks within a radius. A missing landmark is NaN and counts nowhere.
 Pixels are those of the network frame, in which the reference reports; millimetres are measured in the radiograph's own
-frame, since the square network frame stretches it.
+frame, since the network frame stretches it.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
-from joints.hand import is_hand
-
-WRIST_POINTS, WRIST_MM = (1, 5), 50.0  # the literature's scale for hands of unknown spacing (Payer et al. 2019)
+from joints.description import Scale
 
 
 def point_errors(predicted: np.ndarray, truth: np.ndarray, unit: np.ndarray | float = 1.0) -> np.ndarray:
@@ -21,30 +20,35 @@ def point_errors(predicted: np.ndarray, truth: np.ndarray, unit: np.ndarray | fl
 
 
 def millimetres_per_pixel(
-    sizes_px: np.ndarray, spacings_mm: np.ndarray, points_px: np.ndarray, network_size: int, sources: list[str] | None = None
+    sizes_px: np.ndarray,
+    spacings_mm: np.ndarray,
+    points_px: np.ndarray,
+    frame: tuple[int, int],
+    sources: list[str] | None = None,
+    scale: Scale | None = None,
 ) -> tuple[np.ndarray, str]:
     """Millimetres per network-frame pixel, (N, 1, 2) as (x, y), and in words where they come from.
 
     sizes_px (N, 2) width and height, spacings_mm (N, 2) NaN where unknown, points_px (N, L, 2) the true landmarks of the
-    radiographs, `sources` (N) the words for the spacings. Without a spacing, the wrist (the distance of points 1 and 5)
-    is taken for 50 mm where the landmarks have a hand's shape; where that is impossible too, the result is NaN.
+    radiographs, `frame` (height, width) px of the network, `sources` (N) the words for the spacings. Without a spacing, the
+    joint's `scale` is taken for its millimetres; where there is none, or a landmark of it is missing, the result is NaN.
     """
     known = np.isfinite(spacings_mm).all(1)
     spacing = spacings_mm.copy()
-    if is_hand(points_px):
-        first, second = WRIST_POINTS
-        wrist_px = np.linalg.norm(points_px[:, first] - points_px[:, second], axis=-1)
-        by_wrist = WRIST_MM / np.where(wrist_px > 0, wrist_px, np.nan)
-        spacing = np.where(known[:, None], spacing, by_wrist[:, None])
-    from_wrist = np.isfinite(spacing).all(1) & ~known
+    if scale:
+        first, second = scale.landmarks
+        scale_px = np.linalg.norm(points_px[:, first] - points_px[:, second], axis=-1)
+        by_scale = scale.mm / np.where(scale_px > 0, scale_px, np.nan)
+        spacing = np.where(known[:, None], spacing, by_scale[:, None])
+    from_scale = np.isfinite(spacing).all(1) & ~known
     by_file = (source for source, is_known in zip(sources or ["spacing of the file"] * len(known), known) if is_known)
     counts = {
         **Counter(by_file),
-        f"wrist = {WRIST_MM:g} mm (points {WRIST_POINTS[0]} and {WRIST_POINTS[1]})": from_wrist.sum(),
-        "unknown": len(known) - known.sum() - from_wrist.sum(),
+        str(scale): from_scale.sum(),
+        "unknown": len(known) - known.sum() - from_scale.sum(),
     }
     source = ", ".join(f"{name} for {count} of {len(known)}" for name, count in counts.items() if count)
-    return (spacing * sizes_px / network_size)[:, None, :], source
+    return (spacing * sizes_px / np.array(frame[::-1]))[:, None, :], source
 
 
 def ipe(errors: np.ndarray) -> np.ndarray:
@@ -109,7 +113,7 @@ def plain(value):
     return None if np.isnan(value) else round(float(value), 6)
 
 
-def landmark_table(errors_px: np.ndarray, errors_mm: np.ndarray, names: list[str]) -> list[dict]:
+def landmark_table(errors_px: np.ndarray, errors_mm: np.ndarray, names: Sequence[str]) -> list[dict]:
     """One row per landmark of errors (N, L) and their names (L)."""
     columns = {
         "radiographs": np.isfinite(errors_px).sum(0),

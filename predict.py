@@ -3,7 +3,7 @@
     python predict.py FILE_OR_FOLDER ... --weights weights/scn_hand.pt --out result/predict
 
 writes landmarks.csv (pixels of the radiograph, confidence, region, flags), index.html and overlays/ to look at; with --format
-also 3D Slicer markups, COCO keypoints and Parquet, with --measure also lengths and angles.
+also 3D Slicer markups, COCO keypoints and Parquet, with --measure also the lengths and angles that the joint's description names.
 
 An input may also be - (a list of files on standard input, one a line), @LIST.txt (such a list) or @TABLE.csv, a table with the
 column "path" and others, which are carried into the outputs. The journal in the folder of results has each radiograph that is
@@ -14,8 +14,8 @@ regions: a landmark lies within its ellipse (semi_major, semi_minor, angle from 
 average over radiographs like those that export.py measured, if there were 19 of them or more; of n fewer ones, with n/(n + 1).
 It is no promise for radiographs of another kind.
 
-Hands are found anywhere in a radiograph, lying anyhow, left or right, bone bright or dark. The columns hand (1, 2, ... from left
-to right) and side say which one a row is of.
+Hands, or other joints, are found anywhere in a radiograph, lying anyhow, left or right, bone bright or dark. The columns hand
+(1, 2, ... from left to right) and side say which one a row is of.
 
 flags of landmarks:
   doubtful             its heatmap is lower than on nearly all radiographs that export.py measured
@@ -26,7 +26,8 @@ flags of radiographs:
                        some landmark has that flag
   unlike the training radiographs
                        a quarter of its landmarks or distances has: look at each of them
-  not a hand           there is little in the picture that looks like one: no landmark is to be relied on
+  not a hand           there is little in the picture that looks like one: no landmark is to be relied on (of other joints: not a
+                       knee, as the joint is called)
   outline not found    plates, borders or a light box: the histogram of all of the picture was matched, so look twice
 COCO keypoints have the visibility 0 outside the picture, and 1 with another flag. measures.csv has the flags of the landmarks
 involved, and in plus_minus how far off a length or an angle is at most if each of these lies within its region.
@@ -43,7 +44,6 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from joints.hand import NAMES
 from prediction.folder import FILES, JOURNAL, begin, check_call, check_folder, empty_folder, list_inputs, read_call
 from prediction.journal import Index, Journal, Shard
 from prediction.listing import Item, Listing
@@ -93,8 +93,10 @@ def load(options: argparse.Namespace) -> Predictor:
     if distributed.WORLD > 1 and device != "cpu" and torch.cuda.is_available():
         device = f"cuda:{distributed.LOCAL_RANK % torch.cuda.device_count()}"
     predictor = Predictor(options.weights, device, options.orientation, options.precision, options.engine)
-    if options.measure and predictor.names != list(NAMES):
-        raise DataError(f"--measure: knows the 37 landmarks of a hand, and {options.weights} has {len(predictor.names)}")
+    if options.measure and not predictor.joint.measures:
+        raise DataError(
+            f"--measure: {options.weights} has nothing to measure; describe it in joint.json, and prepare and train with that"
+        )
     if options.orientation == "auto" and predictor.finder is None:
         print(f"{options.weights}: has no finder; every radiograph is taken as upright and filled by one joint")
     elif predictor.finder and not any(predictor.finder.canon.reflections):
@@ -116,7 +118,7 @@ def describe(options: argparse.Namespace, predictor: Predictor) -> dict:
         "device": predictor.device.type,
         "precision": predictor.precision,
         "torch": torch.__version__,
-        "names": predictor.names,
+        "joint": predictor.joint.to_file(),
     }
 
 

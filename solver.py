@@ -26,6 +26,7 @@ from runtime.checkpoint import read_checkpoint, write_checkpoint
 from runtime.device import be_deterministic, choose_device, choose_precision
 from runtime.files import DataError, write_csv
 from training import figures, report
+from training.forecast import Forecast
 from training.learned_widths import LearnedWidths
 from training.runs import BEST, LAST, METRICS, PREVIOUS
 from training.schedule import progress_after_epochs, schedule_factor, stage_sizes
@@ -34,13 +35,14 @@ CHECK_EVERY = 10  # steps between two looks at whether the loss is finite, for w
 CURVES_EVERY_S = 60  # seconds at least between two drawings of the curves, which take half a second
 # settings that may differ between a run and its continuation
 MAY_DIFFER = {"data", "also", "result", "mode", "checkpoint", "test_on", "resume", "init", "debug", "device", "deterministic"}
-MAY_DIFFER |= {"allow_seen", "allow_missing"}
+MAY_DIFFER |= {"allow_seen", "allow_missing", "auto"}
 
 
 class Solver:
     """Trains a model by the settings of main.py, and keeps RESULT/last.pt and RESULT/best.pt.
 
-    Sizes: `network_size` px is the frame of the prepared data, in which errors are given; an epoch works at `size` px.
+    Sizes, px of the longer side: `network_size` is that of the prepared data's frame, in which errors are given; an epoch works
+    at `size`.
     """
 
     def __init__(self, network: dict, settings, result: Path, loaders: dict[str, DataLoader]):
@@ -51,7 +53,7 @@ class Solver:
         self.data_settings, self.network_size, self.sigma = data.settings, data.size, data.sigma
         self.digests = {role: loader.dataset.digest() for role, loader in loaders.items()}
         self.seen = {role: loader.dataset.picture_digests() for role, loader in loaders.items()}
-        self.sizes = stage_sizes(settings.stages, data.size, settings.spatial_factor, 2 ** (settings.levels - 1), data.sigma)
+        self.sizes = stage_sizes(settings.stages, data.frame, settings.spatial_factor, 2 ** (settings.levels - 1), data.sigma)
         self.progress = progress_after_epochs(self.sizes, data.size)
         if settings.deterministic:
             be_deterministic()
@@ -73,6 +75,8 @@ class Solver:
         self.optimizer = torch.optim.Adam(learnt, settings.learning_rate, betas, fused=True)
         self.steps_at_size = 0
         self.curves_drawn = 0.0  # when, in seconds of time.perf_counter
+        validated = len(loaders["valid"].dataset) if "valid" in loaders else 0
+        self.forecast = Forecast(len(data), validated)
         self.history: list[dict] = []  # one row per epoch done, as in metrics.csv
         print(f"device {self.device}, {self.precision}, {sum(p.numel() for p in model.parameters()):,} parameters")
 
@@ -115,6 +119,8 @@ class Solver:
             losses.append(loss * count / distributed.WORLD)  # this process's part of the sum over radiographs
             errors += [errors_px] if share else []
             bar.update(step_progress)
+            if said := self.forecast.after_step(self.progress[epoch - 1] + (i + 1) * step_progress):
+                tqdm.write(said)
             bar.set_postfix_str(f", epoch {epoch}")
         errors_px = np.array(distributed.gather([row for batch in errors for row in batch.cpu().numpy()]))
         loss = sum(distributed.gather([sum(losses).item()])) / len(errors_px)
@@ -134,11 +140,12 @@ class Solver:
         images, points = self.augment(images, batch["points"][part], generator, part, len(batch["image"]))
         points = points.to(self.device, non_blocking=True)
         points_at_size = rescale(points, to_size)
+        images = shrink(images, size)
         if self.widths:
-            targets = self.widths.draw(points_at_size, size, to_size)
+            targets = self.widths.draw(points_at_size, images.shape[-2:], to_size)
         else:
-            targets = draw_heatmaps(points_at_size, size, size, self.sigma * to_size)
-        heatmaps, _, _ = forward(self.parallel, shrink(images, size), self.spatial_factor(size), self.precision)
+            targets = draw_heatmaps(points_at_size, *images.shape[-2:], self.sigma * to_size)
+        heatmaps, _, _ = forward(self.parallel, images, self.spatial_factor(size), self.precision)
         loss, parts = ridge_loss(heatmaps, targets, points_at_size, self.kernels, self.settings.ridge, share * (1 / to_size) ** 2)
         if self.widths:
             loss = loss + share * self.settings.learn_sigma * self.widths.penalty()
@@ -266,7 +273,8 @@ class Solver:
         was = state["settings"] | state["data"] | {"landmarks": state["network"]["num_landmarks"]}
         now = asdict(self.settings) | self.data_settings | {"landmarks": self.loaders["train"].dataset.points_px.shape[1]}
         changed = [key for key in was if key not in MAY_DIFFER and was[key] != now.get(key)]
-        changed = ["another reference" if key == "profile" else f"{key} {was[key]} -> {now.get(key)}" for key in changed]
+        words = {"profile": "another reference", "joint": "another description of the joint"}
+        changed = [words.get(key, f"{key} {was[key]} -> {now.get(key)}") for key in changed]
         other = sorted(role for role, digest in self.digests.items() if digest != state["digests"][role])
         changed += [f"other radiographs or landmarks in {role}" for role in other]
         if changed:

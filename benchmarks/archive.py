@@ -44,8 +44,8 @@ def write_weights(path: Path) -> None:
         path,
         {
             "weights": SCN(**NETWORK).state_dict(), "network": NETWORK, "size": SIDE, "network_size": SIDE,
-            "precision": "float32", "settings": {}, "data": {"profile": None}, "names": [str(i) for i in range(LANDMARKS)],
-            "trust": trust,
+            "precision": "float32", "settings": {}, "data": {"size": SIDE, "profile": None}, "trust": trust,
+            "names": [str(i) for i in range(LANDMARKS)],
         },
     )  # fmt: skip
 

@@ -17,7 +17,7 @@ from benchmarks.machine import name, seconds
 from experiments.common import prepare
 from heatmap import draw_heatmaps
 from joints.hand import NAMES
-from radiographs.network_frame import intensity_profile, resize_square, to_8_bit
+from radiographs.network_frame import intensity_profile, resize_to, to_8_bit
 from radiographs.raw_folder import find_radiographs
 from radiographs.reading import read_radiograph
 from runtime.command import cores, exit_status
@@ -35,14 +35,14 @@ def main(arguments: list[str] | None = None) -> None:
     radiographs, _ = find_radiographs(options.raw)
     _, path = next(iter(radiographs.values()))
     pixels = read_radiograph(path).pixels
-    square = resize_square(pixels, size)
+    square = resize_to(pixels, (size, size))
     profile = intensity_profile(square)
     picture = to_8_bit(square, profile)
     points = torch.rand(len(NAMES), 2, dtype=torch.float64) * size
     heatmaps = draw_heatmaps(points, size, size, SIGMA).half().numpy()
     stages = {
         "read the file": lambda: read_radiograph(path),
-        "resize": lambda: resize_square(pixels, size),
+        "resize": lambda: resize_to(pixels, (size, size)),
         "match the histogram": lambda: to_8_bit(square, profile),
         "draw the heatmaps": lambda: draw_heatmaps(points, size, size, SIGMA).half().numpy(),
         "compress the heatmaps": lambda: data_preprocessing.npz(heatmaps=heatmaps),

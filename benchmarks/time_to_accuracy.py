@@ -37,7 +37,8 @@ def main(arguments: list[str] | None = None) -> None:
             break
     else:
         print(f"validation IPE above {options.target:g} px in all {len(epochs)} epochs")
-    print(f"in all {prepared.seconds + trained.seconds:.0f} s; {trained.output.strip().splitlines()[-1]}")
+    figures = next(line for line in reversed(trained.output.splitlines()) if "ipe_px" in line)
+    print(f"in all {prepared.seconds + trained.seconds:.0f} s; {figures}")
 
 
 if __name__ == "__main__":

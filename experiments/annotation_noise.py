@@ -18,7 +18,6 @@ import main as training
 import metrics
 from dataloader import RadiographDataset
 from experiments.common import read_rows_as_errors, settings_of, table, whole_numbers
-from joints.hand import names_of
 from runtime.command import exit_status
 from training.folds import split_by
 from training.runs import HELD_OUT, POOLED
@@ -103,7 +102,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.run:
         errors = read_rows_as_errors(options.run / f"{POOLED}_landmarks.csv")
         header = ["", "landmark", "mean error, px", "along, px", "across, px", "direction, degrees"]
-        print(table(header, along_and_across(errors, names_of(whole.points_px))), flush=True)
+        print(table(header, along_and_across(errors, whole.joint.names)), flush=True)
     folds = split_by(whole, FOLDS)[: options.folds]
     learning_curve(folds, options)
     print(halves(*folds[0], options))

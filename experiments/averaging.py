@@ -57,7 +57,9 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     data = RadiographDataset(options.data, options.split)
     predictors = [Predictor(path, "cpu") for path in options.weights]
-    unit_mm, _ = metrics.millimetres_per_pixel(data.sizes_px, data.spacings_mm, data.points_px, data.size)
+    unit_mm, _ = metrics.millimetres_per_pixel(
+        data.sizes_px, data.spacings_mm, data.points_px, data.frame, scale=data.joint.scale
+    )
     known: dict[tuple, np.ndarray] = {}  # (number of the network, transform): points (N, L, 2) network-frame px
     rows = []
     for name in options.sets:

@@ -21,7 +21,7 @@ from joints.hand import NAMES, RAYS
 from phantom.drawing import draw_hand
 from prediction.predictor import Prediction, Predictor
 from prediction.regions import semi_axes
-from radiographs.network_frame import resize_square, to_8_bit
+from radiographs.network_frame import resize_to, to_8_bit
 from runtime.command import exit_status
 from runtime.files import write_whole
 
@@ -125,7 +125,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     predictor = Predictor(options.weights, "cpu", orientation="keep")
     radiograph, _ = draw_hand(SEED)
-    square = resize_square(radiograph, predictor.network_size)
+    square = resize_to(radiograph, predictor.frame)
     ((found,),) = predictor.predict([radiograph.astype(np.float32)])
     drawn, content = io.BytesIO(), io.BytesIO()
     draw_figure(radiograph, found, *component_heatmaps(predictor, square)).savefig(drawn, format="png")

@@ -22,7 +22,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.common import prepare, table, train
-from joints.hand import names_of
+from joints.known import joint_of
 from labelling.collection import open_collection
 from labelling.marks import ABSENT, CONFIRMED, DONE, Mark
 from labelling.proposals import FRAME
@@ -99,7 +99,7 @@ def open_session(work: Path, truth: Truth, limit: int | None, start: str, flags:
     """A reader with the training radiographs and without their table."""
     for id in truth.ids("train")[:limit]:
         link(truth.paths[id], work / "raw")
-    names = names_of(np.stack(list(truth.points_px.values())))
+    names = list(joint_of(np.stack(list(truth.points_px.values())), None).names)
     of_rounds = Flags(train=[*(["--init", ""] if start == "random" else []), *flags], export=["--finder_steps", "0"])
     return Session(
         open_collection(work / "raw", names),

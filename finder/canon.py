@@ -62,18 +62,20 @@ class Found:
     placement: Placement
     frame: np.ndarray  # (2, 2) in shape units: what the accurate network is to see of it
 
-    def view(self, size: int | None = None) -> View:
-        """The view of the picture in which the frame fills `size` x `size` px; none: as many as the picture has there."""
+    def view(self, shown: tuple[int, int] | None = None) -> View:
+        """The view of the picture that shows the frame in (height, width) px; none: as many as the picture has there."""
         (left, top), (right, bottom) = self.frame
         own = abs(self.placement.turn) * (self.frame[1] - self.frame[0])
-        extent = (size, size) if size else tuple(max(1, round(side)) for side in own)
+        extent = shown[::-1] if shown else tuple(max(1, round(side)) for side in own)
         return View.of_corners(self.placement.apply(np.array([[left, top], [right, top], [left, bottom]])), extent)
 
 
 def ranks(picture: np.ndarray) -> np.ndarray:
-    """(size, size) -> (RANKED, RANKED) in [-1, 1]: which share of the picture is darker."""
-    step = len(picture) // RANKED
-    small = picture[: step * RANKED, : step * RANKED].reshape(RANKED, step, RANKED, step).mean((1, 3))
+    """(height, width) -> (RANKED, RANKED) in [-1, 1]: which share of the picture is darker."""
+    for axis in (0, 1):  # a side of less px than that is first drawn out
+        picture = np.repeat(picture, -(-RANKED // picture.shape[axis]), axis)
+    rows, columns = (side // RANKED for side in picture.shape)
+    small = picture[: rows * RANKED, : columns * RANKED].reshape(RANKED, rows, RANKED, columns).mean((1, 3))
     ordered = np.sort(small.ravel())
     below, up_to = (np.searchsorted(ordered, small.ravel(), side) for side in ("left", "right"))
     return ((below + up_to) / small.size - 1).reshape(small.shape).astype(np.float32)

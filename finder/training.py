@@ -15,6 +15,7 @@ from dataloader import RadiographDataset
 from finder.canon import Canon, ranks
 from finder.network import SIDE, Finder, make_network, standardise
 from heatmap import draw_heatmaps
+from joints.shape import of_the_other_side
 from radiographs.processing import processed
 from runtime.device import autocast
 
@@ -30,17 +31,18 @@ FINER = 3  # samples along each axis of a pixel
 
 @dataclass
 class Pool:
-    """Pictures to learn from, in frames of height 1 and their own width."""
+    """Pictures to learn from, in frames whose longer side is 1."""
 
     pictures: Tensor  # (N, 1, POOL_SIDE, POOL_SIDE) in [0, 1], stretched to a square
     points: Tensor  # (N, L, 2) from the middle of the frame, x to the right, y down
-    widths: Tensor  # (N,)
+    extents: Tensor  # (N, 2) width and height of the frames
+    reflected: bool = True  # whether mirror images of them are learnt too
 
 
 def make_pool(data: list[RadiographDataset], seed: int) -> Pool:
     """All pictures of some data sets, and processed copies."""
     rng = np.random.default_rng(seed)
-    pictures, points, widths = [], [], []
+    pictures, points, extents = [], [], []
     for one in data:
         reference = one.settings["profile"]
         reference = None if reference is None else np.array(reference)
@@ -49,10 +51,16 @@ def make_pool(data: list[RadiographDataset], seed: int) -> Pool:
             small = F.interpolate(torch.from_numpy(picture)[None, None].float(), (POOL_SIDE, POOL_SIDE), mode="area")
             small = small[0, 0].round().to(torch.uint8).numpy()
             pictures += [small, *(processed(small, reference, rng) for _ in range(PROCESSED))]
-            points += [((at + 0.5) / one.size - 0.5) * (width / height, 1)] * (1 + PROCESSED)
-            widths += [width / height] * (1 + PROCESSED)
+            extent = np.array([width, height]) / max(width, height)
+            points += [((at + 0.5) / one.frame[::-1] - 0.5) * extent] * (1 + PROCESSED)
+            extents += [extent] * (1 + PROCESSED)
     stacked = torch.from_numpy(np.stack(pictures))[:, None].float() / 255
-    return Pool(stacked, torch.from_numpy(np.stack(points)).float(), torch.tensor(widths, dtype=torch.float32))
+    return Pool(
+        stacked,
+        torch.from_numpy(np.stack(points)).float(),
+        torch.from_numpy(np.stack(extents)).float(),
+        data[0].joint.laterality != "none",
+    )
 
 
 class Draw:
@@ -72,7 +80,7 @@ class Draw:
 
     def of(self, pool: Pool) -> tuple[Tensor, Tensor, Tensor]:
         chosen = torch.randint(len(pool.pictures), (self.count,), generator=self.generator)
-        return pool.pictures[chosen], pool.points[chosen], pool.widths[chosen]
+        return pool.pictures[chosen], pool.points[chosen], pool.extents[chosen]
 
 
 def spread(mask: Tensor) -> Tensor:
@@ -80,19 +88,18 @@ def spread(mask: Tensor) -> Tensor:
     return mask[:, None, None, None]
 
 
-def similarity(draw: Draw, size: Tensor) -> Tensor:
-    """Matrices (B, 2, 2) from frame units to px: turned by any angle, a third of them by a small one, half of them mirrored."""
+def similarity(draw: Draw, size: Tensor, reflected: bool) -> Tensor:
+    """Matrices (B, 2, 2) from frame units to px: turned by any angle, a third by a small one, half mirrored if any are."""
     angle = torch.where(draw.chance(0.35), draw.uniform(-0.35, 0.35), draw.uniform(-np.pi, np.pi))
-    cos, sin, mirrored = angle.cos(), angle.sin(), draw.sign()
+    cos, sin, mirrored = angle.cos(), angle.sin(), draw.sign() if reflected else torch.ones(len(size))
     return torch.stack([cos * mirrored, -sin, sin * mirrored, cos], -1).reshape(-1, 2, 2) * (size * SIDE)[:, None, None]
 
 
-def warp(pictures: Tensor, widths: Tensor, matrix: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:
+def warp(pictures: Tensor, extents: Tensor, matrix: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:
     """Frames laid into squares of SIDE px, their middle at `middle` (B, 2) -> the squares, and how much of each px is covered."""
     at = (torch.arange(SIDE * FINER) + 0.5) / FINER - 0.5
     new = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1).reshape(1, -1, 2)
-    frame = torch.stack([widths, torch.ones_like(widths)], -1)[:, None]
-    old = (new - middle[:, None]) @ torch.linalg.inv(matrix).mT / frame * 2
+    old = (new - middle[:, None]) @ torch.linalg.inv(matrix).mT / extents[:, None] * 2
     grid = old.reshape(-1, SIDE * FINER, SIDE * FINER, 2)
     squares = F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
     covered = (grid.abs() <= 1).all(-1)[:, None].float()
@@ -133,16 +140,16 @@ def make_batch(pool: Pool, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     size = torch.where(two, size_of_first, size)
     room = (0.5 * (1 - size).abs() + 0.1)[:, None]  # a small hand lies anywhere in the frame, a large one partly beside it
     middle = torch.where(two[:, None], middle_of_first, (0.5 + draw.uniform(-1, 1, 2) * room) * SIDE - 0.5)
-    pictures, points, widths = draw.of(pool)
-    matrix = similarity(draw, size)
-    squares, covered = warp(pictures, widths, matrix, middle)
+    pictures, points, extents = draw.of(pool)
+    matrix = similarity(draw, size, pool.reflected)
+    squares, covered = warp(pictures, extents, matrix, middle)
     on = spread(draw.chance(0.3) & ~two)  # the frame's border goes on beside it
     squares = torch.where(on, squares, squares * covered + surround(draw, squares) * (1 - covered))
     points = points @ matrix.mT + middle[:, None]
 
-    pictures, others, widths = draw.of(pool)
-    matrix = similarity(draw, size_of_second)
-    second, over = warp(pictures, widths, matrix, middle_of_second)
+    pictures, others, extents = draw.of(pool)
+    matrix = similarity(draw, size_of_second, pool.reflected)
+    second, over = warp(pictures, extents, matrix, middle_of_second)
     over = over * spread(two)
     squares = squares * (1 - over) + second * over
     others = (others @ matrix.mT + middle_of_second[:, None]).masked_fill(~two[:, None, None], torch.nan)
@@ -154,13 +161,18 @@ def make_batch(pool: Pool, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 def canon_of(data: RadiographDataset) -> Canon:
-    """What the radiographs of a data set have in common, but for those without landmarks."""
+    """What the radiographs of a data set have in common, but for those without landmarks: of a joint of either side, one's."""
     shown = np.isfinite(data.points_px).all(-1).sum(1) > 1
-    points, sizes = data.points_px[shown], data.sizes_px[shown]
+    points, sizes, pictures = data.points_px[shown].copy(), data.sizes_px[shown], data.pictures
+    if data.joint.laterality == "either":
+        pictures, others = data.pictures[shown].copy(), of_the_other_side(points)
+        points[others, :, 0] = (sizes[:, None, 0] - 1 - points[..., 0])[others]
+        pictures[others] = pictures[others, :, ::-1]
     low, high = np.nanmin(points, 1), np.nanmax(points, 1)
     margins = np.stack([low + 0.5, sizes - 0.5 - high], 1) / (high - low)[:, None]
-    look = np.mean([ranks(picture.astype(np.float32)) for picture in data.pictures], 0)
-    return replace(Canon.of_landmarks(points, np.nanmedian(margins, 0)), look=look)
+    look = np.mean([ranks(picture.astype(np.float32)) for picture in pictures], 0)
+    reflections = (False,) if data.joint.laterality == "none" else (False, True)
+    return replace(Canon.of_landmarks(points, np.nanmedian(margins, 0)), look=look, reflections=reflections)
 
 
 def train_finder(data: list[RadiographDataset], steps: int, seed: int, device: torch.device, precision: str) -> Finder:

@@ -1,12 +1,14 @@
-"""The 37 landmarks of a hand: their names, the bones between them, and the shape that tells them from other landmarks.
+"""The joint that ships: the 37 landmarks of a hand, and the shape that tells them from other landmarks.
 
 Left hand, palm down: the thumb is on the picture's right.
 """
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
 
+from joints.description import Defined, Description, Scale
 from joints.shape import procrustes_distance
 
 NAMES = (
@@ -33,6 +35,28 @@ THUMB = RAYS["thumb"]
 WRIST = ((0, 1), (0, 2), (2, 3), (3, 4), (4, 5), (1, 6), (5, 8), (6, 7), (7, 8), (6, 9), (9, 10), (10, 11), (11, 12), (8, 12))
 WRIST += ((9, 13), (9, 14), (10, 15), (11, 16), (12, 17))
 SKELETON = tuple((a, b) for ray in RAYS.values() for a, b in pairwise(ray)) + WRIST  # lines of an overlay
+BONES = ("metacarpal", "proximal phalanx", "middle phalanx", "distal phalanx")
+THUMB_BONES = ("metacarpal", "proximal phalanx", "distal phalanx")
+JOINTS, THUMB_JOINTS = ("MCP", "PIP", "DIP"), ("MCP", "IP")
+
+
+def measures() -> Iterator[Defined]:
+    """Lengths of the bones of each ray, then how far its joints bend."""
+    for finger, ray in RAYS.items():
+        bones, joints = (THUMB_BONES, THUMB_JOINTS) if finger == "thumb" else (BONES, JOINTS)
+        yield from (Defined(f"{finger} {bone}", "length", ends) for bone, ends in zip(bones, pairwise(ray)))
+        yield from (Defined(f"{finger} {joint}", "bend", ray[i : i + 3]) for i, joint in enumerate(joints))
+
+
+HAND = Description(
+    NAMES,
+    joint="hand",
+    skeleton=SKELETON,
+    laterality="left",
+    scale=Scale("wrist", (1, 5), 50.0),  # the literature's, for hands of unknown spacing (Payer et al. 2019)
+    measures=tuple(measures()),
+    bends=(RAYS["middle"][0], RAYS["middle"][-1], RAYS["thumb"][0]),  # positive towards the thumb
+)
 # normalised, upright, (x, y) with y down: the mean of the shape model that synthetic radiographs are drawn from
 MEAN_SHAPE = np.array([
     (-0.38, 1.11), (-0.33, 0.98), (-0.17, 1.12), (-0.13, 1.1), (0.24, 1.11), (0.23, 0.9), (-0.24, 0.9), (-0.1, 0.98),
@@ -57,8 +81,3 @@ def is_hand(points: np.ndarray) -> bool:
         return False
     whole = [one for one in points if np.isfinite(one).all(-1).sum() >= FEWEST]
     return bool(whole) and float(np.median([procrustes_distance(one, MEAN_SHAPE) for one in whole])) < HAND_LIMIT
-
-
-def names_of(points: np.ndarray) -> list[str]:
-    """Names (L) of landmarks annotated as points (N, L, 2): those of a hand where they are a hand's, else their numbers."""
-    return list(NAMES) if is_hand(points) else [str(i) for i in range(points.shape[-2])]

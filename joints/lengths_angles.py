@@ -1,15 +1,11 @@
-"""Lengths of the bones of fingers and angles of their joints, from 37 landmarks, and how far off both may be."""
+"""What is measured on a joint: lengths, angles and bends of its description, and how far off each may be."""
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
-from joints.hand import RAYS
-
-BONES = ("metacarpal", "proximal phalanx", "middle phalanx", "distal phalanx")
-THUMB_BONES = ("metacarpal", "proximal phalanx", "distal phalanx")
+from joints.description import Defined, Description
 
 
 @dataclass(frozen=True)
@@ -21,39 +17,52 @@ class Measure:
     landmarks: tuple[int, ...]  # that it is made of
 
 
-def lengths_and_angles(points: np.ndarray, ellipses: np.ndarray) -> list[Measure]:
-    """Of a hand's landmarks (37, 2) as (x, y) and the ellipses (37, 2, 2) that hold the truth, in whichever unit both have.
+def lengths_and_angles(joint: Description, points: np.ndarray, ellipses: np.ndarray) -> list[Measure]:
+    """Of a joint's landmarks (L, 2) as (x, y) and the ellipses (L, 2, 2) that hold the truth, in whichever unit both have.
 
-    Angles are degrees between two neighbouring bones, 0 where the finger is straight, positive where its end bends to the side of
-    the thumb.
+    Angles are degrees. A bend is the angle between two neighbouring bones, 0 where they are straight, positive where the end
+    bends to the side that the description names.
 
     `plus_minus` is a bound: the true value is no farther off if each landmark involved lies within its ellipse. For a length that
-    is what its two ends can make it longer or shorter, for an angle what its two bones can turn, 180 where one may point
-    anywhere. If each landmark lies within its ellipse with probability p, all two of a length do with at least 2p - 1 and all
-    three of an angle with at least 3p - 2, however their errors go together: 90 and 85 % for ellipses of 95 %, on average over
-    radiographs as the ellipses are meant. It is no standard deviation, and says nothing of an error in the pixel spacing. NaN
-    where an ellipse is.
+    is what its two ends can make it longer or shorter, for an angle what its two lines can turn, 180 where one may point
+    anywhere, for a difference the sum of both. If each landmark lies within its ellipse with probability p, all two of a length
+    do with at least 2p - 1 and all three of an angle with at least 3p - 2, however their errors go together: 90 and 85 % for
+    ellipses of 95 %, on average over radiographs as the ellipses are meant. It is no standard deviation, and says nothing of an
+    error in the pixel spacing. NaN where an ellipse is.
     """
-    middle, thumb = points[RAYS["middle"][-1]] - points[RAYS["middle"][0]], points[RAYS["thumb"][0]] - points[RAYS["middle"][0]]
-    thumb_side = np.sign(cross(middle, thumb))
-    measures = []
-    for finger, ray in RAYS.items():
-        bones = THUMB_BONES if finger == "thumb" else BONES
-        vectors = np.diff(points[list(ray)], axis=0)
-        ends = list(pairwise(ray))
-        off = [largest_change(vector, ellipses[list(pair)]) for vector, pair in zip(vectors, ends)]
-        turns = [largest_turn(vector, ellipses[list(pair)]) for vector, pair in zip(vectors, ends)]
-        measures += [
-            Measure(f"{finger} {bone}", "length", float(np.hypot(*vector)), change, pair)
-            for bone, vector, change, pair in zip(bones, vectors, off, ends)
-        ]
-        joints = ("MCP", "IP") if finger == "thumb" else ("MCP", "PIP", "DIP")
-        for i, joint in enumerate(joints):
-            before, after = vectors[i], vectors[i + 1]
-            angle = thumb_side * np.degrees(np.arctan2(cross(before, after), before @ after))
-            plus_minus = np.minimum(turns[i] + turns[i + 1], 180)
-            measures.append(Measure(f"{finger} {joint}", "angle", float(angle), float(plus_minus), ray[i : i + 3]))
-    return measures
+    sign = side_of_bends(joint, points)
+    done: dict[str, Measure] = {}
+    for one in joint.measures:
+        done[one.name] = difference(one, done) if one.kind == "difference" else measured(one, points, ellipses, sign)
+    return list(done.values())
+
+
+def side_of_bends(joint: Description, points: np.ndarray) -> float:
+    if joint.bends is None:
+        return 1.0
+    start, end, beside = (points[i] for i in joint.bends)
+    return float(np.sign(cross(end - start, beside - start)))
+
+
+def measured(one: Defined, points: np.ndarray, ellipses: np.ndarray, sign: float) -> Measure:
+    """A length, angle or bend; `sign` is that of bends to the side that counts as positive."""
+    lines = (one.of[:2], one.of[2:]) if len(one.of) == 4 else (one.of[:2], one.of[1:])
+    before, after = (points[line[-1]] - points[line[0]] for line in lines)
+    if one.kind == "length":
+        change = largest_change(before, ellipses[list(one.of)])
+        return Measure(one.name, "length", float(np.hypot(*before)), change, one.of)
+    turns = sum(largest_turn(vector, ellipses[list(line)]) for vector, line in zip((before, after), lines))
+    if one.kind == "angle" and len(one.of) == 3:
+        before = -before  # both lines begin at the corner
+    angle = float(np.degrees(np.arctan2(cross(before, after), before @ after)))
+    value = sign * angle if one.kind == "bend" else abs(angle)
+    return Measure(one.name, "angle", value, float(np.minimum(turns, 180)), one.of)
+
+
+def difference(one: Defined, done: dict[str, Measure]) -> Measure:
+    first, second = (done[name] for name in one.of)
+    landmarks = tuple(dict.fromkeys(first.landmarks + second.landmarks))
+    return Measure(one.name, first.kind, first.value - second.value, first.plus_minus + second.plus_minus, landmarks)
 
 
 def reach(directions: np.ndarray, ellipses: np.ndarray) -> np.ndarray:

@@ -1,6 +1,11 @@
 """Sets of landmarks as shapes: what is left of them without their place and size, and how far two are from each other."""
 
+import warnings
+
 import numpy as np
+
+OTHER_SIDE = 0.5  # of its distance from the others, below which a shape's mirror image must get to be of the other side
+ROUNDS = 3  # of comparing each with the mean of all
 
 
 def normalise(points: np.ndarray) -> np.ndarray:
@@ -14,6 +19,22 @@ def normalise(points: np.ndarray) -> np.ndarray:
         centred = points - np.where(present, points, 0).sum(-2, keepdims=True) / count
         squares = np.where(present, centred**2, 0).sum(-1, keepdims=True)
         return centred / np.sqrt(squares.sum(-2, keepdims=True) / count)
+
+
+def of_the_other_side(shapes: np.ndarray) -> np.ndarray:
+    """Which upright shapes (N, L, 2) are far more like the mirror images of most others than like these: (N,) bool."""
+    shapes = normalise(shapes)
+    flip = np.array([-1.0, 1.0])
+    reference = shapes[np.isfinite(shapes).all(-1).sum(1).argmax()]
+    mirrored = np.zeros(len(shapes), bool)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of landmarks that are always missing, and shapes without any
+        for _ in range(ROUNDS):
+            alike = normalise(np.where(np.isfinite(shapes), reference, np.nan))  # with the same landmarks missing
+            as_is, turned = (np.nanmean(((shapes * way - alike) ** 2).sum(-1), 1) for way in (1, flip))
+            mirrored = turned < OTHER_SIDE**2 * as_is
+            reference = np.nanmean(np.where(mirrored[:, None, None], shapes * flip, shapes), 0)
+    return mirrored if mirrored.mean() <= 0.5 else ~mirrored
 
 
 def procrustes_distance(points: np.ndarray, reference: np.ndarray) -> float:

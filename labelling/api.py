@@ -77,7 +77,7 @@ class Api:
             "reader": session.options.reader,
             "name": session.name,
             "names": collection.names,
-            "skeleton": collection.skeleton,
+            "skeleton": collection.joint.skeleton,
             "shape": self.shape(),
             "reviewing": session.reviewing,
             "can_propose": session.options.propose is not None,
@@ -181,7 +181,7 @@ class Api:
             "second_look": second,
             "pace_s": pace,
             "left_s": None if pace is None else pace * left,
-            "again": repeatability(store),
+            "again": repeatability(store, self.session.collection.joint.scale),
             "pull": pull(store),
             "rounds": session.rounds(),
             "job": session.job.about() if session.job else None,
@@ -193,7 +193,7 @@ class Api:
         one, two = (session.other_store(text_in(query, name)) for name in ("one", "two"))
         if one is two or query["one"] == query["two"]:
             raise Refused(400, "expected two readers")
-        rows = differences(one, two)
+        rows = differences(one, two, self.session.collection.joint.scale)
         offset = number_in({"offset": query.get("offset", 0)}, "offset", 0, 10**9)
         settled = session.settled or session.read_store(SETTLED)
         page = rows[offset : offset + PAGE]

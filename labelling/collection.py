@@ -1,13 +1,15 @@
 """The set to label: which radiographs there are, what its landmarks are called, and where labels are kept."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from joints.hand import NAMES, SKELETON, names_of
-from radiographs.raw_folder import COORDINATES, SPLITS, find_radiographs, read_points, same_form
+from joints.description import DESCRIPTION, Description, read_description
+from joints.hand import HAND
+from joints.known import described, joint_called, joint_of
+from radiographs.raw_folder import COORDINATES, SPLITS, find_radiographs, read_names, read_points, same_form
 from radiographs.reading import is_radiograph, without_ending
 from runtime.files import DataError, write_whole
 
@@ -21,17 +23,18 @@ class Collection:
     raw: Path
     paths: dict[str, Path]  # of every radiograph, by its ID
     splits: dict[str, str]  # train, valid or test; blank where the folder has no such folders
-    names: list[str]  # of the landmarks (L)
+    joint: Description  # of the landmarks (L)
     labels: Path  # the folder with all that is made here
     table: dict[str, np.ndarray] = field(default_factory=dict)  # points (L, 2) px of all_coordinates.csv, NaN where missing
 
     @property
-    def is_hand(self) -> bool:
-        return self.names == list(NAMES)
+    def names(self) -> list[str]:
+        return list(self.joint.names)
 
     @property
-    def skeleton(self) -> list[list[int]]:
-        return [list(pair) for pair in SKELETON] if self.is_hand else []
+    def is_hand(self) -> bool:
+        """Whether the landmarks are those of the hand that ships, whatever they are called."""
+        return self.joint.names == HAND.names or self.joint == replace(HAND, names=self.joint.names)
 
 
 def open_collection(raw: Path, names: list[str] | None, labels: Path | None = None) -> Collection:
@@ -40,13 +43,14 @@ def open_collection(raw: Path, names: list[str] | None, labels: Path | None = No
     paths, splits = radiographs_of(raw)
     table = read_points(raw / COORDINATES) if (raw / COORDINATES).exists() else {}
     known = stored_names(labels / SETTINGS)
-    of_table = names_of(np.stack(list(table.values()))) if table else None
-    chosen = known or names or of_table
+    of_raw = joint_in(raw, table)
+    chosen = known or names or (list(of_raw.names) if of_raw else None)
     if chosen is None:
         raise DataError(
             f"{raw}: has no {COORDINATES} that tells the landmarks; give --landmarks hand, --landmarks NUMBER or --names a,b,c"
         )
-    for source, others in (("the command", names), (COORDINATES, of_table)):
+    of_table = next(iter(table.values()), None)
+    for source, others in (("the command", names), (COORDINATES, of_table), (DESCRIPTION, of_raw.names if of_raw else None)):
         if others is not None and len(others) != len(chosen):
             raise DataError(
                 f"{raw}: expected {len(chosen)} landmarks as in {SETTINGS if known else 'the command'}, found {len(others)} in"
@@ -57,7 +61,16 @@ def open_collection(raw: Path, names: list[str] | None, labels: Path | None = No
     if known is None:
         labels.mkdir(parents=True, exist_ok=True)
         write_whole(labels / SETTINGS, (json.dumps({"names": chosen}, indent=1, ensure_ascii=False) + "\n").encode())
-    return Collection(raw, paths, splits, chosen, labels, {id: points for id, points in table.items() if id in paths})
+    joint = of_raw if of_raw and list(of_raw.names) == chosen else joint_called(chosen, None)
+    return Collection(raw, paths, splits, joint, labels, {id: points for id, points in table.items() if id in paths})
+
+
+def joint_in(raw: Path, table: dict[str, np.ndarray]) -> Description | None:
+    """What a folder says of its joint: joint.json, the header of its table, the shape of its annotations. Raises DataError."""
+    if not table:
+        return read_description(raw / DESCRIPTION)
+    points = np.stack(list(table.values()))
+    return described(raw / DESCRIPTION, points, read_names(raw / COORDINATES)) or joint_of(points, None)
 
 
 def radiographs_of(raw: Path) -> tuple[dict[str, Path], dict[str, str]]:
@@ -108,7 +121,7 @@ def names_from(landmarks: str | None, names: str | None) -> list[str] | None:
     if landmarks is None:
         return None
     if landmarks == "hand":
-        return list(NAMES)
+        return list(HAND.names)
     if landmarks.isdecimal() and 0 < int(landmarks) <= MAX_LANDMARKS:
         return [str(i) for i in range(int(landmarks))]
     raise DataError(f"--landmarks: expected hand or a number from 1 to {MAX_LANDMARKS}, found {landmarks!r}")

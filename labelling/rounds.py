@@ -12,15 +12,18 @@ from typing import NamedTuple
 
 import numpy as np
 
+from joints.description import DESCRIPTION, Description
 from labelling.collection import Collection
 from labelling.jobs import Step
 from labelling.order import chance
+from labelling.proposals import FRAME
 from radiographs.raw_folder import COORDINATES, SPLITS
 from runtime.files import DataError, write_csv, write_whole
 
 ROUNDS, FIGURES = "rounds", "round.json"  # inside the labels, with a folder a reader; inside a round
 FEWEST = 6  # radiographs done, to train on
 NETWORK = "network"  # inside a round: the run of its training
+START = "weights/scn_synthetic.pt"  # of a hand's networks
 VALID_SHARE = 4  # every so-manieth radiograph validates
 USUAL = 91  # radiographs that the recipe was chosen with: with fewer, more epochs make as many steps
 MOST = 5  # times as many epochs at most
@@ -85,6 +88,8 @@ def write_raw(one: Round) -> None:
             shutil.copy2(path, link)
     cells = {id: {f"{a}{k}": v for k, point in enumerate(one.points[id].tolist()) for a, v in zip("xy", point)} for id in places}
     write_csv(raw / COORDINATES, [{"id": id, **cells[id]} for id in places])
+    if (joint := one.collection.joint) != Description.numbered(len(joint.names)):
+        write_whole(raw / DESCRIPTION, (json.dumps(joint.to_file(), indent=2) + "\n").encode())
 
 
 def split_of(one: Round) -> tuple[list[str], list[str]]:
@@ -99,13 +104,14 @@ def split_of(one: Round) -> tuple[list[str], list[str]]:
 def recipe(count: int, random: bool) -> tuple[list[str], list[str]]:
     """Flags of data_preprocessing.py and of main.py: as many steps as with the usual number of radiographs.
 
-    `count`: of radiographs. `random`: from random weights, since there are none to start from.
+    `count`: of radiographs. `random`: from random weights, since there are none to start from. The frame is the square one in
+    which all errors of the page are told.
     """
     more = min(MOST, max(1.0, USUAL / count))
     if not random:
-        return [], ["--stages", f"128x{round(8 * more)}"]
+        return ["--size", str(FRAME), "--sigma", "2"], ["--init", START, "--stages", f"128x{round(8 * more)}"]
     stages = f"64x{round(8 * more)} 128x{round(24 * more)}"
-    return ["--sigma", "3"], ["--init", "", "--stages", stages, "--learning_rate", "8e-4"]
+    return ["--size", str(FRAME), "--sigma", "3"], ["--init", "", "--stages", stages, "--learning_rate", "8e-4"]
 
 
 def steps_of(one: Round, flags: Flags, propose: Callable[[Path], Step], folds: int) -> list[Step]:

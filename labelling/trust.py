@@ -4,12 +4,11 @@ import math
 
 import numpy as np
 
-from joints.hand import is_hand
+from joints.description import Scale
 from labelling.marks import CONFIRMED, DONE
 from labelling.order import is_blind
 from labelling.proposals import FRAME
 from labelling.store import AGAIN, FIRST, Item, Store
-from metrics import WRIST_MM, WRIST_POINTS
 
 
 def scale_px(size: tuple[int, int] | None) -> np.ndarray:
@@ -17,13 +16,12 @@ def scale_px(size: tuple[int, int] | None) -> np.ndarray:
     return np.array([math.nan] * 2) if size is None else FRAME / np.array(size, float)
 
 
-def spacing_mm(item: Item, points: np.ndarray) -> np.ndarray:
-    """Millimetres per pixel (x, y): of the file, else of a hand's wrist, else NaN."""
+def spacing_mm(item: Item, points: np.ndarray, scale: Scale | None) -> np.ndarray:
+    """Millimetres per pixel (x, y): of the file, else of the joint's scale, else NaN."""
     if item.spacing is not None:
         return np.array(item.spacing)
-    first, second = WRIST_POINTS
-    if is_hand(points[None]) and (wrist := np.linalg.norm(points[first] - points[second])) > 0:
-        return np.array([WRIST_MM / wrist] * 2)
+    if scale and (length := np.linalg.norm(np.subtract(*points[list(scale.landmarks)]))) > 0:
+        return np.array([scale.mm / length] * 2)
     return np.array([math.nan] * 2)
 
 
@@ -35,7 +33,7 @@ def summary(distances: list[float]) -> dict | None:
     return {"n": int(values.size), "mean": round(float(values.mean()), 4), "median": round(float(np.median(values)), 4)}
 
 
-def repeatability(store: Store) -> dict:
+def repeatability(store: Store, scale: Scale | None) -> dict:
     """Distances between the two readings of radiographs that came again: px of the 256 frame, and mm."""
     px, mm, radiographs = [], [], 0
     with store.lock:
@@ -44,7 +42,7 @@ def repeatability(store: Store) -> dict:
             one, two = store.points_of((id, FIRST)), store.points_of((id, AGAIN))
             radiographs += 1
             px += np.linalg.norm((one - two) * scale_px(again.size or first.size), axis=1).tolist()
-            mm += np.linalg.norm((one - two) * spacing_mm(again, one), axis=1).tolist()
+            mm += np.linalg.norm((one - two) * spacing_mm(again, one, scale), axis=1).tolist()
     return {"radiographs": radiographs, "px": summary(px), "mm": summary(mm)}
 
 
@@ -76,7 +74,7 @@ def distances_from_proposals(item: Item) -> tuple[list[float], list[float]]:
     return distances[True], distances[False]
 
 
-def differences(one: Store, two: Store) -> list[dict]:
+def differences(one: Store, two: Store, scale: Scale | None) -> list[dict]:
     """Landmarks of radiographs that both readers have done, worst first: px of the radiograph, of the 256 frame, and mm.
 
     A landmark that only one of them calls absent comes before all others.
@@ -86,13 +84,13 @@ def differences(one: Store, two: Store) -> list[dict]:
     for id in both:
         first, second = one.item((id, FIRST)), two.item((id, FIRST))
         a, b = one.points_of((id, FIRST)), two.points_of((id, FIRST))
-        unit = spacing_mm(first if first.spacing else second, a)
-        scale = scale_px(first.size or second.size)
+        unit = spacing_mm(first if first.spacing else second, a, scale)
+        to_frame = scale_px(first.size or second.size)
         for k in range(len(a)):
             if first.marks[k].state != second.marks[k].state:
                 rows.append({"id": id, "landmark": k, "px": None, "frame_px": None, "mm": None, "absent": True})
             elif first.marks[k].state == CONFIRMED:
-                lengths = [float(np.linalg.norm((a[k] - b[k]) * by)) for by in (1.0, scale, unit)]
+                lengths = [float(np.linalg.norm((a[k] - b[k]) * by)) for by in (1.0, to_frame, unit)]
                 px, frame, mm = (round(value, 3) if math.isfinite(value) else None for value in lengths)
                 rows.append({"id": id, "landmark": k, "px": px, "frame_px": frame, "mm": mm, "absent": False})
     return sorted(rows, key=lambda row: (not row["absent"], -(row["px"] or 0.0), row["id"], row["landmark"]))

@@ -8,6 +8,7 @@ import os
 import shutil
 from pathlib import Path
 
+from joints.known import joint_called
 from prediction.journal import Shard
 from prediction.listing import Listing, write_listing
 from prediction.results import COCO, MEASURES, PAGE, PARQUET, TABLE
@@ -44,9 +45,12 @@ def empty_folder(out: Path) -> None:
 def read_call(out: Path) -> dict:
     """The settings of the predictions in a folder. Raises DataError where there are none."""
     try:
-        return json.loads((out / JOURNAL / CALL).read_bytes())
+        call = json.loads((out / JOURNAL / CALL).read_bytes())
     except FileNotFoundError:
         raise DataError(f"{out}: expected predictions, found none; choose the --out of a call of predict.py") from None
+    if "joint" not in call:  # folders of earlier versions
+        call["joint"] = joint_called(call["names"], None).to_file()
+    return call
 
 
 def check_call(out: Path, call: dict) -> None:

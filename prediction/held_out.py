@@ -36,12 +36,12 @@ class HeldOut:
 
 
 def own_proportions(square: np.ndarray, points: np.ndarray, extent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A prepared picture (size, size) of a radiograph of `extent` (width, height), no longer stretched, and its points (L, 2)."""
-    size = len(square)
-    columns = max(1, round(size * extent[0] / extent[1]))
-    corners = np.array([[0, 0], [size, 0], [0, size]]) - 0.5
-    picture = sample(square.astype(np.float32), View.of_corners(corners, (columns, size)))
-    return picture, (points + 0.5) * (columns / size, 1) - 0.5
+    """A prepared picture (height, width) of a radiograph of `extent` (width, height), not stretched, and its points (L, 2)."""
+    rows, width = square.shape
+    columns = max(1, round(rows * extent[0] / extent[1]))
+    corners = np.array([[0, 0], [width, 0], [0, rows]]) - 0.5
+    picture = sample(square.astype(np.float32), View.of_corners(corners, (columns, rows)))
+    return picture, (points + 0.5) * (columns / width, 1) - 0.5
 
 
 def changed(picture: np.ndarray, points: np.ndarray, mirrored: bool, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -14,13 +14,14 @@ from dataloader import RadiographDataset
 from evaluation import shrink
 from prediction.engine import MADE_OF, digest_of
 from prediction.predictor import Predictor
+from radiographs.network_frame import size_in_settings
 from runtime.files import DataError, write_whole
 
 CALIBRATION = 8  # radiographs, evenly over the training ones
 
 
 class Heatmaps(nn.Module):
-    """Pictures (B, 1, size, size) in [-1, 1], prepared and upright -> heatmaps (B, landmarks, size, size)."""
+    """Pictures (B, 1, H, W) in [-1, 1], prepared and upright -> heatmaps (B, landmarks, H, W)."""
 
     def __init__(self, predictor: Predictor):
         super().__init__()
@@ -47,12 +48,13 @@ def export_onnx(predictor: Predictor, path: Path, calibrate_on: Path | None = No
         raise DataError(f"ONNX: {error}; pip install onnx onnxscript onnxruntime") from error
     onnx.helper.set_model_props(model, {MADE_OF: digest_of(predictor.model)})
     write_whole(path, model.SerializeToString())
+    height, width = predictor.input_frame
     kind = ", whole numbers of 8 bits" if calibrate_on else ""
-    print(f"written to {path}: pictures (B, 1, {predictor.size}, {predictor.size}) in [-1, 1] -> heatmaps{kind}")
+    print(f"written to {path}: pictures (B, 1, {height}, {width}) in [-1, 1] -> heatmaps{kind}")
 
 
 def float_network(predictor: Predictor) -> bytes:
-    pictures = torch.zeros(2, 1, predictor.size, predictor.size)
+    pictures = torch.zeros(2, 1, *predictor.input_frame)
     batch = {0: torch.export.Dim("batch", min=1, max=4096)}
     content = io.BytesIO()
     program = torch.onnx.export(
@@ -68,10 +70,9 @@ def quantised(content: bytes, predictor: Predictor, folder: Path) -> bytes:
     from onnxruntime.quantization import QuantType, quantize_static
 
     data = RadiographDataset(folder, "train")
-    if data.size != predictor.network_size:
-        raise DataError(
-            f"{folder}: expected radiographs prepared at {predictor.network_size} px, found {data.size}; prepare others"
-        )
+    if data.frame != predictor.frame:
+        expected, found = map(size_in_settings, (predictor.frame, data.frame))
+        raise DataError(f"{folder}: expected radiographs prepared at {expected} px, found {found}; prepare others")
     logging.getLogger().setLevel(logging.ERROR)  # its advice to simplify the network first
     with tempfile.TemporaryDirectory() as work:
         (Path(work) / "float.onnx").write_bytes(content)
@@ -91,6 +92,7 @@ class Pictures:
     """Training radiographs as ONNX Runtime's quantisation asks for them."""
 
     def __init__(self, data: RadiographDataset, size: int):
+        """`size` px of the longer side that the network sees."""
         self.left: Iterator[Tensor] = iter(
             shrink(data[i]["image"][None], size) for i in np.linspace(0, len(data) - 1, CALIBRATION).astype(int)
         )

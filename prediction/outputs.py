@@ -10,9 +10,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from joints.hand import NAMES, SKELETON
+from joints.description import Description
 from joints.lengths_angles import lengths_and_angles
-from prediction.calibration import ALIEN, OUTSIDE
+from prediction.calibration import OUTSIDE, UNLIKE_TRAINING
 from prediction.predictor import Prediction
 from prediction.regions import conjugate, semi_axes
 from radiographs.reading import Radiograph
@@ -34,7 +34,12 @@ def csv_lines(rows: list[list]) -> bytes:
     return text.getvalue().encode()
 
 
-def landmark_rows(name: str, names: list[str], radiograph: Radiograph, prediction: Prediction) -> list[list]:
+def alien(joint: Description, prediction: Prediction) -> list[str]:
+    """The flags of a radiograph that say that none of its landmarks can be trusted."""
+    return [flag for flag in prediction.flags if flag in (joint.absent, UNLIKE_TRAINING)]
+
+
+def landmark_rows(name: str, joint: Description, radiograph: Radiograph, prediction: Prediction) -> list[list]:
     """Rows of COLUMNS: pixels of the radiograph, and where the spacing is known millimetres from its first pixel's centre.
 
     The region of a landmark is an ellipse; its angle is that of the long axis in the picture, from x towards y.
@@ -47,44 +52,43 @@ def landmark_rows(name: str, names: list[str], radiograph: Radiograph, predictio
     hand = safe(name), prediction.hand, prediction.side
     return [
         [
-            *(*hand, i, names[i], *prediction.points_px[i], prediction.confidence[i], long[i], short[i], degrees[i]),
+            *(*hand, i, safe(joint.names[i]), *prediction.points_px[i], prediction.confidence[i], long[i], short[i], degrees[i]),
             *(*points_mm[i], long_mm[i], short_mm[i], prediction.landmark_flags[i], *more),
         ]
-        for i in range(len(names))
+        for i in range(len(joint.names))
     ]
 
 
-def measure_rows(name: str, radiograph: Radiograph, prediction: Prediction) -> list[list]:
+def measure_rows(name: str, joint: Description, radiograph: Radiograph, prediction: Prediction) -> list[list]:
     """Rows of MEASURE_COLUMNS: lengths in mm where the spacing is known, else in px; angles in degrees.
 
     `plus_minus` is as in `lengths_and_angles`.
     `flags` are those of the landmarks involved, and that of a radiograph none of whose landmarks can be trusted.
     """
     unit, spacing = ("px", (1.0, 1.0)) if radiograph.spacing_mm is None else ("mm", radiograph.spacing_mm)
-    alien = [flag for flag in prediction.flags if flag in ALIEN]
     rows, hand = [], (safe(name), prediction.hand, prediction.side)
-    for measure in lengths_and_angles(prediction.points_px * spacing, conjugate(np.diag(spacing), prediction.ellipse_px2)):
-        flagged = [(NAMES[i], prediction.landmark_flags[i].replace("; ", ", ")) for i in measure.landmarks]
-        flags = "; ".join([f"{landmark}: {flags}" for landmark, flags in flagged if flags] + alien)
+    for measure in lengths_and_angles(joint, prediction.points_px * spacing, conjugate(np.diag(spacing), prediction.ellipse_px2)):
+        flagged = [(joint.names[i], prediction.landmark_flags[i].replace("; ", ", ")) for i in measure.landmarks]
+        flags = "; ".join([f"{landmark}: {flags}" for landmark, flags in flagged if flags] + alien(joint, prediction))
         one_unit = unit if measure.kind == "length" else "degrees"
-        rows.append([*hand, measure.name, measure.kind, measure.value, one_unit, measure.plus_minus, flags])
+        rows.append([*hand, safe(measure.name), measure.kind, measure.value, one_unit, measure.plus_minus, flags])
     return rows
 
 
-def write_slicer(path: Path, names: list[str], radiograph: Radiograph, prediction: Prediction) -> None:
+def write_slicer(path: Path, joint: Description, radiograph: Radiograph, prediction: Prediction) -> None:
     """Markups for 3D Slicer, in the file's physical space (LPS, mm); a pixel of unknown size counts as a millimetre, as there.
 
     The description has the flags. A landmark outside the picture is listed without a position, as "undefined": newer versions
     also know "missing", but the schema does not, and older ones refuse the whole file for it.
     """
     positions = prediction.points_px @ np.array(radiograph.steps_mm) + np.array(radiograph.origin_mm)
-    alien = [flag for flag in prediction.flags if flag in ALIEN]
     long, short, degrees = semi_axes(prediction.ellipse_px2)
     points = []
     for i, flags in enumerate(prediction.landmark_flags):
         region = f"{long[i]:.1f} x {short[i]:.1f} px at {degrees[i]:.0f} degrees" if np.isfinite(long[i]) else "unknown"
-        said = "; ".join([f"confidence {prediction.confidence[i]:.2f}, region {region}", *([flags] if flags else []), *alien])
-        point = {"id": str(i + 1), "label": names[i], "description": said}
+        known = [f"confidence {prediction.confidence[i]:.2f}, region {region}", *([flags] if flags else [])]
+        said = "; ".join(known + alien(joint, prediction))
+        point = {"id": str(i + 1), "label": joint.names[i], "description": said}
         if OUTSIDE not in flags:
             point["position"] = [round(float(value), 4) for value in positions[i]]
         points.append(point | {"positionStatus": "defined" if "position" in point else "undefined"})
@@ -118,10 +122,10 @@ class Coco:
             line = json.dumps({"id": self.hands, "image_id": self.images} | hand)
             self.annotations.write(b", " * (self.hands > 1) + line.encode())
 
-    def close(self, names: list[str]) -> None:
+    def close(self, joint: Description) -> None:
         """Write what comes last. The file is the caller's to close."""
-        skeleton = [[a + 1, b + 1] for a, b in SKELETON] if names == list(NAMES) else []
-        category = {"id": 1, "name": "hand" if skeleton else "landmarks", "keypoints": names, "skeleton": skeleton}
+        skeleton = [[a + 1, b + 1] for a, b in joint.skeleton]
+        category = {"id": 1, "name": joint.joint or "landmarks", "keypoints": list(joint.names), "skeleton": skeleton}
         self.file.write(b'], "annotations": [')
         self.annotations.seek(0)
         shutil.copyfileobj(self.annotations, self.file)
@@ -134,9 +138,9 @@ def image_of(name: str, extent: tuple[int, int], ids: dict[str, str]) -> dict:
     return {"file_name": name, "width": extent[0], "height": extent[1]} | ({"ids": ids} if ids else {})
 
 
-def annotation(hand: Prediction) -> dict:
+def annotation(joint: Description, hand: Prediction) -> dict:
     """A hand as COCO has it, but for the IDs."""
-    sure = 1 if set(hand.flags) & set(ALIEN) else 2
+    sure = 1 if alien(joint, hand) else 2
     visible = [0 if OUTSIDE in flags else 1 if flags else sure for flags in hand.landmark_flags]
     keypoints = []
     for (x, y), v in zip(hand.points_px.tolist(), visible):

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from joints.hand import NAMES, SKELETON
+from joints.description import Description
 from prediction.calibration import OUTSIDE
 from prediction.predictor import Prediction
 from prediction.regions import conjugate, semi_axes
@@ -28,7 +28,9 @@ def base_picture(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(bright).resize(size, Image.Resampling.BOX if step * factor < 1 else Image.Resampling.BILINEAR)
 
 
-def draw(base: Image.Image, hands: list[Prediction], extent: tuple[int, int], names: list[str], with_names: bool) -> Image.Image:
+def draw(
+    base: Image.Image, hands: list[Prediction], extent: tuple[int, int], joint: Description, with_names: bool
+) -> Image.Image:
     """Landmarks and bones of the hands in a picture of a radiograph of `extent` px, and their flags along the upper edge.
 
     Around landmarks lie their regions, red where there is a flag; one outside the picture is a cross where it was lost. Of
@@ -38,7 +40,7 @@ def draw(base: Image.Image, hands: list[Prediction], extent: tuple[int, int], na
     picture.putpalette(PALETTE)
     pen, factor = ImageDraw.Draw(picture), np.array(picture.size) / extent
     for hand in hands:
-        draw_hand(pen, hand, factor, names, with_names, max(picture.size))
+        draw_hand(pen, hand, factor, joint, with_names, max(picture.size))
         if len(hands) > 1:
             below = (hand.points_px.min(0)[0] * factor[0], hand.points_px.max(0)[1] * factor[1] + 6)
             pen.text(below, f"{hand.hand} {hand.side}", fill=LETTERS, font_size=14)
@@ -55,12 +57,11 @@ def rim(ellipse: np.ndarray, most: float = np.inf) -> np.ndarray:
     return steps @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
 
 
-def draw_hand(pen: ImageDraw.ImageDraw, hand: Prediction, factor: np.ndarray, names: list[str], with_names: bool, most: int):
+def draw_hand(pen: ImageDraw.ImageDraw, hand: Prediction, factor: np.ndarray, joint: Description, with_names: bool, most: int):
     """One hand, in a picture resized by `factor` (x, y); no region is drawn larger than `most` px."""
     points = (hand.points_px + 0.5) * factor - 0.5
-    if names == list(NAMES):
-        for a, b in SKELETON:
-            pen.line([*points[a], *points[b]], fill=LINE, width=1)
+    for a, b in joint.skeleton:
+        pen.line([*points[a], *points[b]], fill=LINE, width=1)
     for i, (x, y) in enumerate(points):
         flags = hand.landmark_flags[i]
         if OUTSIDE in flags:
@@ -71,7 +72,7 @@ def draw_hand(pen: ImageDraw.ImageDraw, hand: Prediction, factor: np.ndarray, na
         pen.ellipse([x - 1, y - 1, x + 1, y + 1], fill=colour)
         pen.polygon([*map(tuple, points[i] + rim(conjugate(np.diag(factor), hand.ellipse_px2[i]), most))], outline=colour)
         if with_names:
-            pen.text((x + 4, y - 5), names[i], fill=LETTERS, font_size=9)
+            pen.text((x + 4, y - 5), joint.names[i], fill=LETTERS, font_size=9)
 
 
 def flags_of(hands: list[Prediction]) -> list[str]:

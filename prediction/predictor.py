@@ -11,15 +11,15 @@ import numpy as np
 import torch
 
 from dataloader import to_input
-from evaluation import find_landmarks, network_of
+from evaluation import find_landmarks, network_frame, network_of
 from finder.canon import Found, ranks
 from finder.network import Finder
 from finder.placement import support
-from joints.hand import NAMES
-from prediction.calibration import NO_HAND, NO_OUTLINE, UNLIKE_TRAINING, Calibration
+from joints.known import joint_called
+from prediction.calibration import NO_OUTLINE, UNLIKE_TRAINING, Calibration
 from prediction.engine import OnnxNetwork
 from prediction.regions import conjugate, semi_axes
-from radiographs.network_frame import hand_outline, outline_is_plausible, resize_square, to_8_bit
+from radiographs.network_frame import at_size, hand_outline, outline_is_plausible, resize_to, to_8_bit
 from radiographs.reading import check_pixels, grey
 from radiographs.view import View, sample
 from runtime.checkpoint import read_checkpoint
@@ -113,20 +113,23 @@ class Predictor:
             raise DataError(
                 f"{weights}: expected weights made ready by export.py, found a training's checkpoint; run export.py on it"
             )
-        self.size, self.network_size = state["size"], state["network_size"]
+        self.size, self.network_size = state["size"], state["network_size"]  # px of the longer sides
+        self.frame = network_frame(state)
+        self.input_frame = at_size(self.frame, self.size)
         profile = state["data"]["profile"]
         self.profile = None if profile is None else np.array(profile)
         network = network_of(state, self.device)
         self.model = OnnxNetwork(engine, network) if engine else network
         self.spatial_factor = self.model.spatial_factor * self.size // self.network_size
-        self.names = state["names"]
+        source = "weights" if isinstance(weights, dict) else str(weights)
+        self.joint = joint_called(state["names"], state["data"].get("joint"), source)
+        self.names = list(self.joint.names)
         self.calibration = Calibration.from_file({name: value.cpu().numpy() for name, value in state["trust"].items()})
         self.precision = choose_precision(precision, self.device, state["precision"])
         self.finder = None
         if orientation == "auto" and state.get("finder"):
             self.finder = Finder.from_file(state["finder"], self.device, self.precision)
         self.fitted_heights = state.get("confidence") == FITTED_HEIGHT  # what its calibration is for; else the highest pixel
-        self.is_hand = self.names == list(NAMES)
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         pixels = grey("image", np.asarray(image))
@@ -151,16 +154,16 @@ class Predictor:
 
     def first_looks(self, number: int, pixels: np.ndarray) -> list[Look]:
         if self.finder is None:
-            return [Look(number, View.whole(pixels.shape, self.network_size), None)]
-        return [Look(number, found.view(self.network_size), found) for found in self.finder.find(pixels)]
+            return [Look(number, View.whole(pixels.shape, self.frame), None)]
+        return [Look(number, found.view(self.frame), found) for found in self.finder.find(pixels)]
 
     def look(self, pictures: list[np.ndarray], looks: list[Look]) -> None:
         """Show the network some views."""
         if not looks:
             return
-        squares = [self.square(pictures[look.picture], look) for look in looks]
-        outlines = [None if self.profile is None else hand_outline(square) for square in squares]
-        prepared = np.stack([to_8_bit(square, self.profile, outline) for square, outline in zip(squares, outlines)])
+        frames = [self.framed(pictures[look.picture], look) for look in looks]
+        outlines = [None if self.profile is None else hand_outline(one) for one in frames]
+        prepared = np.stack([to_8_bit(one, self.profile, outline) for one, outline in zip(frames, outlines)])
         images = to_input(prepared)[:, None].to(self.device)
         heatmaps, points, heights, covariances = find_landmarks(self.model, images, self.size, self.precision)
         if not self.fitted_heights:
@@ -170,14 +173,14 @@ class Predictor:
             look.points_view_px, look.confidence, look.covariances_view_px2 = of_look
             look.outlined = outline is None or outline_is_plausible(outline)
 
-    def square(self, pixels: np.ndarray, look: Look) -> np.ndarray:
-        """A view, bone bright, as far as its likeness to the mean picture tells: (network size, network size) float32."""
+    def framed(self, pixels: np.ndarray, look: Look) -> np.ndarray:
+        """A view, bone bright, as far as its likeness to the mean picture tells: (height, width) float32 of the network frame."""
         if look.found is None:
-            return resize_square(pixels, self.network_size)
-        square = sample(pixels, look.view)
+            return resize_to(pixels, self.frame)
+        framed = sample(pixels, look.view)
         if look.negative is None:
-            look.negative = bool(np.vdot(ranks(square), self.finder.canon.look) < 0)
-        return square.max() + square.min() - square if look.negative else square
+            look.negative = bool(np.vdot(ranks(framed), self.finder.canon.look) < 0)
+        return framed.max() + framed.min() - framed if look.negative else framed
 
     def exchange(self, pictures: list[np.ndarray], looks: list[Look]) -> None:
         """Look with bright and dark exchanged; the surer way stays."""
@@ -192,8 +195,8 @@ class Predictor:
         if look.found is None:
             return False
         better = self.finder.by_landmarks(look.points_px, look.confidence, look.found)
-        view = better.view(self.network_size)
-        corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * self.network_size - 0.5
+        view = better.view(self.frame)
+        corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * self.frame[::-1] - 0.5
         moved = np.linalg.norm(view.to_picture(corners) - look.view.to_picture(corners), axis=1)
         if moved.max() < OFF * abs(look.found.placement.turn):
             return False
@@ -222,10 +225,10 @@ class Predictor:
         per_px = look.view.scale
         flags, landmark_flags = self.calibration.flags(look.points_px, look.confidence, extent, per_px * self.network_size)
         if look.evidence < self.calibration.least_evidence:
-            flags = [NO_HAND if self.is_hand else UNLIKE_TRAINING]
+            flags = [self.joint.absent or UNLIKE_TRAINING]
         if not look.outlined:
             flags.append(NO_OUTLINE)
-        side = ("right" if look.mirrored else "left") if self.is_hand and self.finder else ""
+        side = self.joint.side(look.mirrored) if self.finder else ""
         return Prediction(
             look.points_px,
             look.confidence,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from joints.description import Description
 from prediction.journal import Index
 from prediction.listing import Item, Listing
 from prediction.outputs import COLUMNS, MEASURE_COLUMNS, Coco, csv_lines
@@ -65,7 +66,7 @@ def write_results(out: Path, journal: Path, listing: Listing, call: dict, say=No
                 flags.update(content["flags"])
                 places.append(index.place(item)), flagged.append(bool(content["flags"])), least.append(content["least"])
         if coco:
-            coco.close(call["names"])
+            coco.close(Description.of_file(call["joint"], journal))
     summary.predicted, summary.flagged = len(places), sum(flagged)
     if "parquet" in call["formats"]:
         write_parquet(out / TABLE, COLUMNS + call["columns"], call["columns"], out / PARQUET)

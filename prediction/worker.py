@@ -104,20 +104,20 @@ class Worker:
 
     def write(self, read: Read, hands: list[Prediction]) -> dict:
         """Write the pictures of a radiograph; returns what the journal gets to know of it."""
-        name, names, ids = read.item.name, self.predictor.names, [safe(text) for text in read.ids]
-        rows = [[*row, *ids] for hand in hands for row in landmark_rows(name, names, read.radiograph, hand)]
+        name, joint, ids = read.item.name, self.predictor.joint, [safe(text) for text in read.ids]
+        rows = [[*row, *ids] for hand in hands for row in landmark_rows(name, joint, read.radiograph, hand)]
         content = {"name": name, "landmarks": csv_lines(rows).decode()}
         if self.call["measure"]:
-            rows = [row for hand in hands for row in measure_rows(name, read.radiograph, hand)]
+            rows = [row for hand in hands for row in measure_rows(name, joint, read.radiograph, hand)]
             content["measures"] = csv_lines(rows).decode()
         if "coco" in self.call["formats"]:
             content["image"] = image_of(name, read.extent, dict(zip(self.call["columns"], read.ids)))
-            content["hands"] = [annotation(hand) for hand in hands]
+            content["hands"] = [annotation(joint, hand) for hand in hands]
         if "slicer" in self.call["formats"]:
             for hand in hands:
                 ending = f"_hand_{hand.hand}" if len(hands) > 1 else ""
-                write_slicer(self.place("slicer", f"{read.item.plain}{ending}.mrk.json"), names, read.radiograph, hand)
-        picture = draw(read.base, hands, read.extent, names, self.call["with_names"])
+                write_slicer(self.place("slicer", f"{read.item.plain}{ending}.mrk.json"), joint, read.radiograph, hand)
+        picture = draw(read.base, hands, read.extent, joint, self.call["with_names"])
         overlay = self.place("overlays", f"{read.item.plain}.png")
         try:
             picture.save(overlay, compress_level=1)

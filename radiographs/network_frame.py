@@ -1,6 +1,9 @@
-"""The network's frame and intensities: every radiograph as a square of one size, its histogram matched inside the hand outline.
+"""The network's frame and intensities: every radiograph in a frame of one size, its histogram matched inside the hand outline.
 
 Training and prediction must see the same picture, so this is the one place that makes it.
+
+A frame is (height, width) px, both multiples of 8. In settings and checkpoints it stands as one number where it is square, else
+as the text HEIGHTxWIDTH. Its *size* is its longer side: an epoch at 128 px of a frame of 512 x 256 works at 128 x 64.
 """
 
 import numpy as np
@@ -10,6 +13,11 @@ from skimage.filters import threshold_otsu
 from skimage.measure import label
 from skimage.transform import resize, resize_local_mean
 
+Frame = tuple[int, int]  # height, width px
+MULTIPLE = 8  # px, of the sides of frames; of those that are chosen COARSER, so that a quarter of them is a frame too
+COARSER = 32
+USUAL_SIDE = 256  # px, of the square frame; others have no more pixels
+SQUARE_ENOUGH = 1.5  # ratio of a picture's sides, up to which a square holds it
 QUANTILES = np.linspace(0, 1, 257)  # of the hand's intensities, that histogram matching makes equal
 USUAL = 2, 98  # percentiles that the intensities of a radiograph without lead lie between, or at most as far again beyond
 EVERY = 4  # px in both directions, whose percentiles are taken: as good as those of all, and ten times as fast
@@ -19,15 +27,47 @@ FULL = 0.9  # of the narrowest rectangle around it, from which on an outline is 
 LIMB_SHARE = 0.25  # of the picture, from which on a full rectangle may be a limb that the edge cuts
 
 
-def resize_square(pixels: np.ndarray, size: int) -> np.ndarray:
-    """(rows, columns) -> (size, size) float32 without aliasing, each axis by its own factor.
+def frame_of(size: int | str) -> Frame:
+    """A size as it stands in settings, "256", 256 or "512x256" -> (512, 256). Raises ValueError."""
+    sides = [int(side) for side in str(size).split("x")]
+    height, width = sides * 2 if len(sides) == 1 else sides
+    if min(height, width) < MULTIPLE or height % MULTIPLE or width % MULTIPLE:
+        raise ValueError(f"sides of {height} x {width} px")
+    return height, width
 
-    The picture's edges stay its edges: `heatmap.rescale` by (size / columns, size / rows) moves its points along.
+
+def size_in_settings(frame: Frame) -> int | str:
+    """The inverse of `frame_of`."""
+    height, width = frame
+    return height if height == width else f"{height}x{width}"
+
+
+def suitable_frame(aspect: float) -> Frame:
+    """The frame for pictures whose height is `aspect` times their width: a square up to SQUARE_ENOUGH, else one of their form."""
+    if 1 / SQUARE_ENOUGH <= aspect <= SQUARE_ENOUGH:
+        return USUAL_SIDE, USUAL_SIDE
+    ratio, shorter, longer = max(aspect, 1 / aspect), COARSER, 0
+    for side in range(COARSER, USUAL_SIDE, COARSER):
+        other = max(1, round(side * ratio / COARSER)) * COARSER
+        if side * other <= USUAL_SIDE**2:
+            shorter, longer = side, other
+    return (longer, shorter) if aspect > 1 else (shorter, longer)
+
+
+def at_size(frame: Frame, size: int) -> Frame:
+    """A frame shrunk until its longer side has `size` px."""
+    height, width = frame
+    return height * size // max(frame), width * size // max(frame)
+
+
+def resize_to(pixels: np.ndarray, frame: Frame) -> np.ndarray:
+    """(rows, columns) -> (height, width) float32 without aliasing, each axis by its own factor.
+
+    The picture's edges stay its edges: `heatmap.rescale` by (width / columns, height / rows) moves its points along.
     """
-    shape = (size, size)
-    if min(pixels.shape) >= size:
-        return resize_local_mean(pixels, shape, preserve_range=True).astype(np.float32)
-    return resize(pixels, shape, order=1, anti_aliasing=True, preserve_range=True).astype(np.float32)
+    if pixels.shape[0] >= frame[0] and pixels.shape[1] >= frame[1]:
+        return resize_local_mean(pixels, frame, preserve_range=True).astype(np.float32)
+    return resize(pixels, frame, order=1, anti_aliasing=True, preserve_range=True).astype(np.float32)
 
 
 def hand_outline(picture: np.ndarray) -> np.ndarray:

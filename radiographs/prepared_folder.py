@@ -4,6 +4,7 @@ import csv
 import json
 from pathlib import Path
 
+from radiographs.network_frame import frame_of
 from radiographs.raw_folder import same_form
 from runtime.files import DataError
 
@@ -24,6 +25,7 @@ def read_folder(folder: Path) -> tuple[dict, list[dict[str, str]]]:
             raise ValueError(f"format {settings['format']} instead of {FORMAT}")
         with open(table, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file, strict=True))
+        frame_of(settings["size"])
         if lacking := {"size", "sigma", "profile"} - settings.keys():
             raise ValueError(f"no {sorted(lacking)[0]} in {SETTINGS}")
         spacing = {"spacing_x_mm", "spacing_y_mm", "spacing_from"}

@@ -14,8 +14,8 @@ SPLITS = ("train", "valid", "test")
 COORDINATES = "all_coordinates.csv"  # the table of landmarks
 
 
-def read_points(path: Path) -> dict[str, np.ndarray]:
-    """A table of ID, x0, y0, x1, y1, ... -> ID: (landmarks, 2) px, NaN where both cells are blank. Raises DataError.
+def read_rows(path: Path) -> tuple[list[str] | None, list[tuple[int, list[str]]]]:
+    """The header of a table of landmarks, if it has one, and its other rows with the numbers of their lines. Raises DataError.
 
     A first row with words and no number after its ID is taken for a header.
     """
@@ -27,10 +27,40 @@ def read_points(path: Path) -> dict[str, np.ndarray]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: expected a comma-separated text file, found something else ({error})") from error
     words = [cell for cell in rows[0][1][1:] if cell.strip()] if rows else []
-    if words and not any(is_number(cell) for cell in words):
-        rows = rows[1:]
+    header = rows.pop(0)[1] if words and not any(is_number(cell) for cell in words) else None
     if not rows:
         raise DataError(f"{path}: expected one row per radiograph, found none")
+    return header, rows
+
+
+def read_names(path: Path) -> tuple[str, ...] | None:
+    """The landmarks' names in a header ID,sella_x,sella_y,...; None without one of this form. Raises DataError."""
+    header, rows = read_rows(path)
+    cells = [cell.strip() for cell in (header or [""])[1:]]
+    stems = [cell[:-2].strip() if cell[-2:].lower() in ("_x", "_y", " x", " y", ".x", ".y") else "" for cell in cells]
+    axes = [cell[-1:].lower() for cell in cells]
+    pairs = list(zip(stems[::2], stems[1::2], axes[::2], axes[1::2]))
+    if not any(pair[0] and pair[0] == pair[1] for pair in pairs):
+        return None  # as in ID,x0,y0: accepted, but of no meaning
+    for i, (first, second, x, y) in enumerate(pairs):
+        if not first or first != second or (x, y) != ("x", "y"):
+            raise DataError(
+                f"{path}, line 1: expected the names of landmark {i} as NAME_x,NAME_y, found {cells[2 * i]!r} and "
+                f"{cells[2 * i + 1]!r}; correct the header"
+            )
+    names = tuple(pair[0] for pair in pairs)
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise DataError(f"{path}, line 1: expected every landmark once, found {twice[0]!r} twice; correct the header")
+    if len(cells) != len(rows[0][1]) - 1:
+        raise DataError(
+            f"{path}: expected as many values as its header names, {len(cells)}, found {len(rows[0][1]) - 1}; correct it"
+        )
+    return names
+
+
+def read_points(path: Path) -> dict[str, np.ndarray]:
+    """A table of ID, x0, y0, x1, y1, ... -> ID: (landmarks, 2) px, NaN where both cells are blank. Raises DataError."""
+    _, rows = read_rows(path)
 
     points: dict[str, np.ndarray] = {}
     width = len(rows[0][1])

@@ -35,10 +35,10 @@ class View:
         return cls.of_corners(centre + half * np.array([[-1, -1], [1, -1], [-1, 1]]), (size, size))
 
     @classmethod
-    def whole(cls, shape: tuple[int, int], size: int) -> "View":
-        """Of all of a picture (rows, columns), each axis by its own factor, as data_preprocessing.py resizes it."""
+    def whole(cls, shape: tuple[int, int], frame: tuple[int, int]) -> "View":
+        """Of all of a picture (rows, columns), in a frame (height, width), as data_preprocessing.py resizes it."""
         rows, columns = shape
-        return cls.of_corners(np.array([[0, 0], [columns, 0], [0, rows]]) - 0.5, (size, size))
+        return cls.of_corners(np.array([[0, 0], [columns, 0], [0, rows]]) - 0.5, frame[::-1])
 
     def to_picture(self, points: np.ndarray) -> np.ndarray:
         """Points (..., 2) px of the view -> of the picture."""

@@ -88,12 +88,14 @@ def command(*arguments: object) -> subprocess.CompletedProcess:
 
 
 def preprocess(raw: Path, out: Path, *more: object) -> subprocess.CompletedProcess:
-    return command("data_preprocessing.py", "--raw", raw, "--out", out, "--size", 64, "--reference", "a1", *more)
+    return command("data_preprocessing.py", "--raw", raw, "--out", out, "--size", 64, "--sigma", 2, "--reference", "a1", *more)
 
 
 SMALL_RUN = (
     "--init",
     "",
+    "--learning_rate",
+    6e-4,
     "--channels",
     8,
     "--levels",

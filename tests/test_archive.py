@@ -164,6 +164,18 @@ def test_a_changed_file_is_predicted_again_and_a_new_one_too(pictures, weights, 
     assert tables[0] == tables[1] and tables[2] == tables[3]
 
 
+def test_a_folder_of_an_earlier_version_goes_on(pictures, weights, whole, capsys):
+    """It kept the names of the landmarks, and nothing else of their joint."""
+    path, before = whole / "journal" / "call.json", outputs(whole)
+    call = json.loads(path.read_text())
+    call["names"] = call.pop("joint")["landmarks"]
+    path.write_text(json.dumps(call))
+    (whole / "journal" / "written.json").unlink()
+    assert run("--merge", "--out", whole) == 1 and outputs(whole) == before
+    assert run(pictures, "--weights", weights, "--out", whole, "--format", "coco,slicer") == 1
+    assert "5 radiographs predicted, 5 of them before" in capsys.readouterr().out and outputs(whole) == before
+
+
 def test_another_call_does_not_go_on(pictures, weights, whole, tmp_path, capsys):
     usual = (pictures, "--weights", weights, "--out", whole, "--format", "coco,slicer")
     other = tmp_path / "other.pt"

@@ -702,5 +702,5 @@ def test_the_words_for_a_spacing_reach_the_result(tmp_path):
     data = RadiographDataset(out, "train")
     assert data.spacing_sources == [IMAGER, IMAGER, "DICOM Pixel Spacing", "unknown"]
     assert data.spacings_mm[:3] == pytest.approx(np.array([[0.2, 0.3], [0.2, 0.3], [0.4, 0.1]]))
-    _, words = metrics.millimetres_per_pixel(data.sizes_px, data.spacings_mm, data.points_px, data.size, data.spacing_sources)
+    _, words = metrics.millimetres_per_pixel(data.sizes_px, data.spacings_mm, data.points_px, data.frame, data.spacing_sources)
     assert words == f"{IMAGER} for 2 of 4, DICOM Pixel Spacing for 1 of 4, unknown for 1 of 4"

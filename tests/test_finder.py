@@ -10,7 +10,7 @@ from conftest import ROOT
 from finder.canon import Canon, ranks
 from finder.network import SIDE, Finder, make_network, peaks, standardise
 from finder.placement import Placement, agreeing, place, support, without
-from finder.training import Pool, make_batch
+from finder.training import Draw, Pool, make_batch, similarity
 from heatmap import draw_heatmaps
 from joints.hand import MEAN_SHAPE
 from phantom.drawing import draw_hand
@@ -112,11 +112,12 @@ def centre_near(picture: np.ndarray, point: np.ndarray, radius: int) -> np.ndarr
     [
         View.letterbox((200, 160), 64),
         View.letterbox((200, 160), 20),
-        View.whole((200, 160), 64),
+        View.whole((200, 160), (64, 64)),
+        View.whole((200, 160), (100, 128)),
         View.of_corners(np.array([[150.0, 10], [170, 190], [10, 20]]), (120, 90)),
         View.of_corners(np.array([[0.0, 200], [150, 190], [10, 5]]), (256, 256)),
     ],
-    ids=["letterbox", "coarse", "stretched", "turned and mirrored", "enlarged"],
+    ids=["letterbox", "coarse", "stretched", "stretched to a wide frame", "turned and mirrored", "enlarged"],
 )
 def test_dots_move_with_their_view(view):
     """To a twentieth of a pixel, whatever the view averages or interpolates."""
@@ -161,9 +162,9 @@ def likeness_in_batches(off_px: float) -> float:
     size, rng, seen = 128, np.random.default_rng(3), []
     at = rng.uniform(20, 108, (4, 3, 2))
     pictures = torch.stack([torch.from_numpy(dots(points, (size, size), 3.0)) for points in at])[:, None].clamp(0, 1)
-    widths = torch.tensor([0.7, 1.0, 0.8, 0.9])
-    frame = ((torch.from_numpy(at + off_px).float() + 0.5) / size - 0.5) * torch.stack([widths, torch.ones(4)], -1)[:, None]
-    pool, generator = Pool(pictures, frame, widths), torch.Generator().manual_seed(0)
+    extents = torch.tensor([[0.7, 1.0], [1.0, 1.0], [1.0, 0.6], [0.9, 1.0]])  # tall, square and wide
+    frame = ((torch.from_numpy(at + off_px).float() + 0.5) / size - 0.5) * extents[:, None]
+    pool, generator = Pool(pictures, frame, extents), torch.Generator().manual_seed(0)
     for _ in range(12):
         images, heatmaps = make_batch(pool, generator)
         assert images.shape == (8, 1, SIDE, SIDE) and heatmaps.shape == (8, 3, SIDE, SIDE)
@@ -177,6 +178,13 @@ def test_training_pictures_show_their_landmarks():
     """Dots at the landmarks of pictures stay at the peaks of the heatmaps, wherever a batch puts them."""
     assert likeness_in_batches(0) > 0.4  # noise, surroundings and small hands take the rest
     assert likeness_in_batches(10) < 0.2
+
+
+def test_a_joint_without_sides_is_not_shown_mirrored():
+    """The turn of every picture of a batch keeps left and right; with sides half of them exchange these."""
+    for reflected, expected in ((False, 0), (True, 20)):
+        matrices = similarity(Draw(40, torch.Generator().manual_seed(0)), torch.ones(40), reflected)
+        assert (torch.linalg.det(matrices) < 0).sum() == pytest.approx(expected, abs=8 * reflected)
 
 
 def test_a_finder_is_written_and_read_again():

@@ -19,7 +19,7 @@ from augment import Augment
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
 from prediction.outputs import csv_lines, safe
 from prediction.predictor import Predictor
-from radiographs.network_frame import hand_outline, intensity_profile, resize_square, to_8_bit
+from radiographs.network_frame import hand_outline, intensity_profile, resize_to, to_8_bit
 from radiographs.raw_folder import read_points
 from radiographs.reading import read_radiograph
 from runtime.checkpoint import read_checkpoint
@@ -105,7 +105,7 @@ def test_damaged_radiographs(tmp_path, originals, data):
 def test_any_picture_becomes_bytes(height, width, size, seed, power):
     rng = np.random.default_rng(seed)
     pixels = (rng.random((height, width)) ** power).astype(np.float32)
-    square = resize_square(pixels, size)
+    square = resize_to(pixels, (size, size))
     assert square.shape == (size, size) and square.min() >= pixels.min() - 1e-4 and square.max() <= pixels.max() + 1e-4
     if square.min() < square.max():
         assert hand_outline(square).any()

@@ -12,7 +12,8 @@ from conftest import made_radiograph, make_raw
 from test_label_server import Running, make_pictures
 
 import label
-from joints.hand import MEAN_SHAPE, NAMES
+from joints.description import read_description
+from joints.hand import HAND, MEAN_SHAPE, NAMES
 from labelling import order
 from labelling.api import Api
 from labelling.collection import open_collection
@@ -24,8 +25,8 @@ from labelling.pictures import Pictures, make_picture
 from labelling.proposals import Proposal
 from labelling.rounds import Flags, new_round, rounds_of, steps_of, write_figures
 from labelling.session import Options, Session
-from labelling.store import AGAIN, FIRST, Conflict, Store
-from labelling.trust import differences, pull
+from labelling.store import AGAIN, FIRST, Conflict, Item, Store
+from labelling.trust import differences, pull, spacing_mm
 from prediction.outputs import COLUMNS, csv_lines
 from radiographs.raw_folder import read_points
 from runtime.files import DataError
@@ -216,7 +217,7 @@ def test_two_readers_differ_in_px_and_mm(tmp_path):
         marks = [(k, Mark(CONFIRMED, x + away * (k == 7), y)) for k, (x, y) in enumerate(shape.tolist())]
         marks[9] = (9, Mark(ABSENT) if away else marks[9][1])
         store.act(("a", FIRST), 0, store.reader, "place", marks, size=[512, 1024])
-    rows = differences(one, two)
+    rows = differences(one, two, HAND.scale)
     assert rows[0]["absent"] and rows[0]["landmark"] == 9 and len(rows) == len(NAMES)
     wrist = np.linalg.norm(shape[1] - shape[5])
     assert rows[1] == {"id": "a", "landmark": 7, "px": 3.0, "frame_px": 1.5, "mm": round(150 / wrist, 3), "absent": False}
@@ -276,6 +277,34 @@ def test_a_round_leaves_test_radiographs_out_and_links_the_others(tmp_path):
     write_figures(one)
     (figures,) = rounds_of(collection.labels / "rounds" / "main")
     assert figures["error_px"] == 2.5 and figures["of"] == 4 and figures["radiographs"] == 8
+
+
+def test_a_described_joint_is_labelled_and_trained_as_described(tmp_path):
+    """Of joint.json, or of the table's header; hands by another name are still hands."""
+    raw = make_raw(tmp_path / "raw")
+    described = {"joint": "knee", "landmarks": list("abcde"), "skeleton": [["a", "b"], ["c", "e"]]}
+    described["scale"] = {"name": "ball", "landmarks": ["a", "b"], "mm": 25}
+    (raw / "joint.json").write_text(json.dumps(described))
+    collection = open_collection(raw, None)
+    about = Api(Session(collection, Options())).about({})
+    assert about["names"] == list("abcde") and json.loads(json.dumps(about["skeleton"])) == [[0, 1], [2, 4]]
+    one = new_round(collection, "main", read_points(raw / "all_coordinates.csv"))
+    assert read_description(one.folder / "raw" / "joint.json") == collection.joint and not collection.is_hand
+    assert "--learning_rate" in steps_of(one, Flags(), lambda weights: Step("proposing", [weights]), 2)[1].arguments
+    unit = spacing_mm(Item([]), np.array([[0, 0], [3, 4], [0, 0], [0, 0], [0, 0.0]]), collection.joint.scale)
+    assert unit.tolist() == [5, 5]
+    with pytest.raises(DataError, match=r"expected 5 landmarks as in set\.json, found 4 in the command"):
+        open_collection(raw, list("abcd"))
+
+    hands = tmp_path / "hands"
+    hands.mkdir()
+    (raw / "train" / "a1.png").rename(hands / "a1.png")
+    names = [f"point {k}" for k in range(len(NAMES))]
+    header = ",".join(f"{name}_x,{name}_y" for name in names)
+    row = ",".join(str(value) for value in (MEAN_SHAPE * 20 + 45).ravel())
+    (hands / "all_coordinates.csv").write_text(f"ID,{header}\na1,{row}\n")
+    collection = open_collection(hands, None)
+    assert collection.is_hand and collection.names == names and collection.joint.skeleton == HAND.skeleton
 
 
 def write_predictions(out: Path, hands: list[tuple[str, int, float, float]], landmarks: int) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from joints import lengths_angles
-from joints.hand import MEAN_SHAPE, NAMES, RAYS
+from joints.hand import HAND, MEAN_SHAPE, NAMES, RAYS
 from joints.lengths_angles import lengths_and_angles
 
 
@@ -15,12 +15,12 @@ def test_lengths_and_angles_by_hand():
     for number, ray in enumerate(RAYS.values()):  # upright, the thumb on the right
         points[list(ray)] = [(100 - 20 * number, 200 - 30 * k) for k in range(len(ray))]
     points[24] += (30, 0)  # the index finger's tip bends by 45 degrees to the right, the thumb's side
-    measures = {measure.name: measure.value for measure in lengths_and_angles(points, circles(np.ones(37)))}
+    measures = {measure.name: measure.value for measure in lengths_and_angles(HAND, points, circles(np.ones(37)))}
     assert len(measures) == 5 * 3 + 4 + 4 * 3 + 2
     assert measures["middle metacarpal"] == 30 and measures["thumb distal phalanx"] == 30
     assert measures["index distal phalanx"] == pytest.approx(30 * 2**0.5)
     assert measures["index DIP"] == pytest.approx(45) and measures["index PIP"] == 0
-    mirrored = {measure.name: measure.value for measure in lengths_and_angles(points * (-1, 1), circles(np.ones(37)))}
+    mirrored = {measure.name: measure.value for measure in lengths_and_angles(HAND, points * (-1, 1), circles(np.ones(37)))}
     assert mirrored == pytest.approx(measures)
 
 
@@ -30,7 +30,7 @@ def test_no_landmark_within_its_ellipse_makes_more_than_plus_minus():
     points = MEAN_SHAPE * 100
     stretch = np.eye(2) * rng.uniform(0.5, 6, (37, 1, 2)) @ np.linalg.qr(rng.normal(size=(37, 2, 2)))[0]  # of a circle of 1
     ellipses = stretch.swapaxes(1, 2) @ stretch
-    before = lengths_and_angles(points, ellipses)
+    before = lengths_and_angles(HAND, points, ellipses)
     worst = np.zeros(len(before))
     for k in range(6000):
         way = rng.uniform(0, 2 * np.pi, 37)
@@ -50,7 +50,7 @@ def lengths_and_angles_alone(points: np.ndarray) -> list[float]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("largest_change", "largest_turn"):
             patch.setattr(lengths_angles, name, lambda *_: 0.0)
-        return [measure.value for measure in lengths_and_angles(points, np.zeros((37, 2, 2)))]
+        return [measure.value for measure in lengths_and_angles(HAND, points, np.zeros((37, 2, 2)))]
 
 
 def test_an_ellipse_along_a_bone_changes_its_length_and_one_across_its_angle():
@@ -59,7 +59,7 @@ def test_an_ellipse_along_a_bone_changes_its_length_and_one_across_its_angle():
     ellipses = np.zeros((37, 2, 2))
     ellipses[22] = np.diag([0, 4.0**2])
     ellipses[23] = np.diag([6.0**2, 0])
-    by_name = {measure.name: measure for measure in lengths_and_angles(points, ellipses)}
+    by_name = {measure.name: measure for measure in lengths_and_angles(HAND, points, ellipses)}
     assert by_name["index proximal phalanx"].plus_minus == pytest.approx(4)
     assert by_name["index MCP"].plus_minus == pytest.approx(0, abs=0.06)
     assert by_name["index distal phalanx"].plus_minus == pytest.approx((30**2 + 6**2) ** 0.5 - 30, abs=1e-3)
@@ -72,7 +72,7 @@ def test_plus_minus_by_hand():
     points[list(RAYS["index"])] = [(0, 30 * k) for k in range(5)]
     radii = np.zeros(37)
     radii[[21, 22, 23]] = 5, 10, 25
-    by_name = {measure.name: measure for measure in lengths_and_angles(points, circles(radii))}
+    by_name = {measure.name: measure for measure in lengths_and_angles(HAND, points, circles(radii))}
     assert by_name["index proximal phalanx"].plus_minus == pytest.approx(15) and by_name["index proximal phalanx"].landmarks == (
         21,
         22,

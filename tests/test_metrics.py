@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import metrics
-from joints.hand import MEAN_SHAPE
+from joints.hand import HAND, MEAN_SHAPE
+from joints.known import joint_of
 
 NAN = math.nan
 ERRORS = np.array([[0.0, 3.0, 5.0, 12.0], [1.0, NAN, 2.0, 4.0]])  # two radiographs, four landmarks, one missing
@@ -59,13 +60,13 @@ def test_millimetres_from_the_file_from_the_wrist_or_not_at_all():
     points = np.tile(MEAN_SHAPE * 500 / np.hypot(*(MEAN_SHAPE[5] - MEAN_SHAPE[1])), (3, 1, 1))  # points 1 and 5 are 500 px apart
     sizes = np.array([[512.0, 1024.0]] * 3)
     spacing = np.array([[0.2, 0.1], [NAN, NAN], [NAN, NAN]])
-    unit, source = metrics.millimetres_per_pixel(sizes, spacing, points, 256)
+    unit, source = metrics.millimetres_per_pixel(sizes, spacing, points, (256, 256), scale=HAND.scale)
     assert unit.shape == (3, 1, 2)
     assert unit[0, 0] == pytest.approx([0.2 * 2, 0.1 * 4])
     assert unit[1, 0] == pytest.approx([0.1 * 2, 0.1 * 4])  # 50 mm over 500 px
     assert source == "spacing of the file for 1 of 3, wrist = 50 mm (points 1 and 5) for 2 of 3"
     for others in (points[:, :20], points[:, ::-1]):  # 37 landmarks that are no hand's have no wrist
-        unit, source = metrics.millimetres_per_pixel(sizes, spacing, others, 256)
+        unit, source = metrics.millimetres_per_pixel(sizes, spacing, others, (256, 256), scale=joint_of(others, None).scale)
         assert np.isfinite(unit[0]).all() and np.isnan(unit[1:]).all()
         assert source == "spacing of the file for 1 of 3, unknown for 2 of 3"
 
@@ -73,5 +74,7 @@ def test_millimetres_from_the_file_from_the_wrist_or_not_at_all():
 def test_missing_wrist_leaves_millimetres_unknown():
     points = MEAN_SHAPE[None].copy()
     points[0, 5] = NAN
-    unit, source = metrics.millimetres_per_pixel(np.array([[9.0, 9.0]]), np.array([[NAN, NAN]]), points, 256)
+    unit, source = metrics.millimetres_per_pixel(
+        np.array([[9.0, 9.0]]), np.array([[NAN, NAN]]), points, (256, 256), scale=HAND.scale
+    )
     assert np.isnan(unit).all() and source == "unknown for 1 of 1"

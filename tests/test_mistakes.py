@@ -52,7 +52,7 @@ def test_the_check_names_what_is_suspicious(data, tmp_path, capsys):
         "train/a1 and valid/b2: nearly the same picture in two splits",
         "train/a2: x and y may be swapped",
         "train/a3: may be mirrored",
-        "train/a3: 5 of 5 landmarks lie beside the hand",
+        "train/a3: 5 of 5 landmarks lie beside the body part",
     ):
         assert expected in said, said
     assert said.count("check: ") == 4
@@ -129,7 +129,7 @@ def test_settings_out_of_range_are_named():
         (("--rotation", "nan"), "--rotation: expected a number from 0, found nan"),
         (("--spatial_kernel", 4), "--spatial_kernel: expected an odd number, found 4"),
         (("--schedule", "steps"), "invalid choice: 'steps'"),
-        (("--learning_rate", "fast"), "invalid float value: 'fast'"),
+        (("--learning_rate", "fast"), "invalid float_or_auto value: 'fast'"),
         (("--learning", "0.1"), "unrecognized arguments: --learning 0.1"),
     ):
         with pytest.raises(SystemExit) as stopped, contextlib.redirect_stderr(io.StringIO()) as said:

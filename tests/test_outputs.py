@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 import predict
+from joints.description import Description
+from joints.hand import HAND as JOINT
 from joints.hand import MEAN_SHAPE, NAMES
+from joints.known import joint_called
 from prediction.calibration import ALIEN, DOUBTFUL, MISPLACED, NO_OUTLINE, OF_RADIOGRAPHS, OUTSIDE
 from prediction.outputs import (
     COLUMNS,
@@ -52,8 +55,8 @@ def coco_of(prediction: Prediction) -> dict:
     """The annotation that a COCO file has of it."""
     file = io.BytesIO()
     coco = Coco(file)
-    coco.add(image_of("a.png", EXTENT, {}), [annotation(prediction)])
-    coco.close(list(NAMES))
+    coco.add(image_of("a.png", EXTENT, {}), [annotation(JOINT, prediction)])
+    coco.close(JOINT)
     return json.loads(file.getvalue())["annotations"][0]
 
 
@@ -85,7 +88,7 @@ def test_coco_of_nothing_but_outside_landmarks():
 
 
 def test_slicer_markups_place_no_landmark_that_is_outside(tmp_path):
-    write_slicer(tmp_path / "a.json", list(NAMES), radiograph((0.2, 0.2)), made(flags=FLAGGED, of_radiograph=[ALIEN[0]]))
+    write_slicer(tmp_path / "a.json", JOINT, radiograph((0.2, 0.2)), made(flags=FLAGGED, of_radiograph=[ALIEN[0]]))
     points = json.loads((tmp_path / "a.json").read_text())["markups"][0]["controlPoints"]
     assert [i for i, point in enumerate(points) if point["positionStatus"] != "defined"] == [20, 24]
     assert {point["positionStatus"] for point in points} <= {"undefined", "preview", "defined"}  # the words of schema 1.0.3
@@ -97,36 +100,38 @@ def test_slicer_markups_place_no_landmark_that_is_outside(tmp_path):
 def test_measures_name_flagged_landmarks_and_what_they_may_be_off():
     prediction = made(flags=FLAGGED)
     prediction.ellipse_px2[:] = np.eye(2) * np.arange(37)[:, None, None] ** 2
-    rows = {row["measure"]: row for row in table(MEASURE_COLUMNS, measure_rows("a.png", radiograph(), prediction))}
+    rows = {row["measure"]: row for row in table(MEASURE_COLUMNS, measure_rows("a.png", JOINT, radiograph(), prediction))}
     assert rows["middle metacarpal"]["flags"] == "" and rows["index DIP"]["flags"] == f"index tip: {OUTSIDE}, {MISPLACED}"
     assert rows["thumb distal phalanx"]["flags"] == f"thumb tip: {OUTSIDE}"
     assert float(rows["middle distal phalanx"]["plus_minus"]) == pytest.approx(27 + 28, rel=1e-5)
     assert rows["middle distal phalanx"]["unit"] == "px"
-    in_mm = {row["measure"]: row for row in table(MEASURE_COLUMNS, measure_rows("a.png", radiograph((0.1, 0.2)), prediction))}
+    in_mm = {
+        row["measure"]: row for row in table(MEASURE_COLUMNS, measure_rows("a.png", JOINT, radiograph((0.1, 0.2)), prediction))
+    }
     row = in_mm["middle distal phalanx"]  # it lies nearly along y, where a pixel is 0.2 mm
     assert float(row["plus_minus"]) == pytest.approx(0.2 * (27 + 28), rel=1e-3) and row["unit"] == "mm"
     assert float(row["value"]) == pytest.approx(np.hypot(*((HAND[28] - HAND[27]) * (0.1, 0.2))), rel=1e-6)
 
     prediction.ellipse_px2[28] = np.nan  # a landmark that calibration has never seen
-    rows = {row["measure"]: row for row in table(MEASURE_COLUMNS, measure_rows("a.png", radiograph(), prediction))}
+    rows = {row["measure"]: row for row in table(MEASURE_COLUMNS, measure_rows("a.png", JOINT, radiograph(), prediction))}
     assert rows["middle distal phalanx"]["plus_minus"] == rows["middle DIP"]["plus_minus"] == ""
 
     prediction = made(of_radiograph=[ALIEN[0]])
-    for row in table(MEASURE_COLUMNS, measure_rows("a.png", radiograph(), prediction)):
+    for row in table(MEASURE_COLUMNS, measure_rows("a.png", JOINT, radiograph(), prediction)):
         assert row["flags"] == ALIEN[0]
 
 
 def test_tables_pages_and_overlays_say_outside():
     prediction = made(flags=FLAGGED, of_radiograph=[OF_RADIOGRAPHS[0]])
-    rows = table(COLUMNS, landmark_rows("a.png", list(NAMES), radiograph(), prediction))
+    rows = table(COLUMNS, landmark_rows("a.png", JOINT, radiograph(), prediction))
     assert rows[20]["landmark_flags"] == OUTSIDE == "outside the picture" and OUTSIDE in rows[0]["flags"]
     base = base_picture(np.full(EXTENT[::-1], 100, np.float32) + np.arange(EXTENT[0]))
-    picture = draw(base, [prediction], EXTENT, list(NAMES), with_names=False)
+    picture = draw(base, [prediction], EXTENT, JOINT, with_names=False)
     assert "joints outside the picture" in card("a.png", "a.png", picture, [prediction])["card"]
-    pictures = [picture, *(draw(base, [made(flags=flags)], EXTENT, list(NAMES), with_names=False) for flags in (FLAGGED, None))]
+    pictures = [picture, *(draw(base, [made(flags=flags)], EXTENT, JOINT, with_names=False) for flags in (FLAGGED, None))]
     letters = [(np.array(one.convert("RGB"))[:20] == COLOURS[3]).all(-1).sum() for one in pictures]
     assert letters[0] > letters[1] + 100 > 200 and letters[2] == 0  # flags of the radiograph, and what a cross means
-    cross, dot = (np.array(draw(base, [made(flags={20: flag})], EXTENT, list(NAMES), False)) for flag in (OUTSIDE, DOUBTFUL))
+    cross, dot = (np.array(draw(base, [made(flags={20: flag})], EXTENT, JOINT, False)) for flag in (OUTSIDE, DOUBTFUL))
     assert (cross != dot).any()
 
 
@@ -135,9 +140,9 @@ def test_help_lists_every_flag():
         assert flag in " ".join(predict.__doc__.split()), flag
 
 
-@pytest.mark.parametrize(("names", "bones"), [(list(NAMES), True), ([str(i) for i in range(37)], False)])
-def test_bones_are_drawn_between_a_hands_landmarks_alone(names, bones):
+@pytest.mark.parametrize(("joint", "bones"), [(joint_called(NAMES, None), True), (Description.numbered(37), False)])
+def test_bones_are_drawn_between_a_hands_landmarks_alone(joint, bones):
     """The names in the weights decide, not the number of landmarks."""
     base = base_picture(np.random.default_rng(0).integers(0, 255, EXTENT[::-1]).astype(np.float32))
-    picture = np.array(draw(base, [made()], EXTENT, names, with_names=False).convert("RGB"))
+    picture = np.array(draw(base, [made()], EXTENT, joint, with_names=False).convert("RGB"))
     assert (picture == COLOURS[2]).all(-1).any() == bones

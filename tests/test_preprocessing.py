@@ -183,7 +183,7 @@ def test_a_radiograph_without_an_outline_is_prepared_and_named_every_time(raw, t
     for _ in range(2):
         ran = preprocess(raw, tmp_path / "out")
         assert ran.returncode == 0, ran.stderr
-        assert ran.stdout.count("found no outline that can be a hand's") == 1
+        assert ran.stdout.count("found no outline that can be a limb's") == 1
         assert f"{raw / 'train' / 'a3.png'}: found no outline" in ran.stdout
     assert "found no outline" not in preprocess(raw, tmp_path / "as it is", "--reference", "none").stdout
 

@@ -6,11 +6,11 @@ from conftest import made_radiograph
 from scipy.stats import spearmanr
 
 from phantom.drawing import draw_hand
-from radiographs.network_frame import intensity_profile, resize_square
+from radiographs.network_frame import intensity_profile, resize_to
 from radiographs.processing import CHANCES, collimation, cut, labels, mask, processed, skin_outline
 from radiographs.view import border_grey
 
-HAND = resize_square(draw_hand(2)[0].astype(np.float32), 128)
+HAND = resize_to(draw_hand(2)[0].astype(np.float32), (128, 128))
 PALM = np.s_[75:100, 45:65]
 GREY = (HAND - HAND.min()) / np.ptp(HAND)
 
@@ -65,6 +65,6 @@ def test_the_grey_of_a_border():
 
 
 def test_a_made_radiograph_of_another_joint_is_processed_too():
-    picture = resize_square(made_radiograph(0)[0].astype(np.float32), 64).astype(np.uint8)
+    picture = resize_to(made_radiograph(0)[0].astype(np.float32), (64, 64)).astype(np.uint8)
     for seed in range(20):
         assert processed(picture, None, np.random.default_rng(seed)).shape == (64, 64)

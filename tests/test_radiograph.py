@@ -7,7 +7,7 @@ import SimpleITK as sitk
 from conftest import made_radiograph
 from scipy.ndimage import rotate
 
-from radiographs.network_frame import hand_outline, intensity_profile, outline_is_plausible, resize_square, to_8_bit
+from radiographs.network_frame import hand_outline, intensity_profile, outline_is_plausible, resize_to, to_8_bit
 from radiographs.reading import read_radiograph
 from runtime.files import DataError
 
@@ -57,11 +57,11 @@ def test_bad_pictures(tmp_path, pixels, expected):
 def test_resizing_averages_and_keeps_positions():
     """Four pixels become their mean; a ramp stays a ramp; a smaller picture is interpolated."""
     checks = np.indices((64, 128)).sum(0) % 2
-    assert (resize_square(checks.astype(np.float32), 32) == 0.5).all()
+    assert (resize_to(checks.astype(np.float32), (32, 32)) == 0.5).all()
     ramp = np.tile(np.arange(100, dtype=np.float32), (80, 1))
     x = np.arange(40)
-    assert resize_square(ramp, 40)[7] == pytest.approx((x + 0.5) * 100 / 40 - 0.5, abs=0.06)
-    assert resize_square(ramp, 160)[7, 20:140] == pytest.approx(((np.arange(160) + 0.5) * 100 / 160 - 0.5)[20:140], abs=0.05)
+    assert resize_to(ramp, (40, 40))[7] == pytest.approx((x + 0.5) * 100 / 40 - 0.5, abs=0.06)
+    assert resize_to(ramp, (160, 160))[7, 20:140] == pytest.approx(((np.arange(160) + 0.5) * 100 / 160 - 0.5)[20:140], abs=0.05)
 
 
 def test_matching_gives_the_hand_the_histogram_of_the_reference():

@@ -95,19 +95,19 @@ def test_schedules_by_hand():
 
 
 def test_stages_by_hand():
-    assert stage_sizes("64x2 256x1", 256, 8, 8, 3.0) == [64, 64, 256]
+    assert stage_sizes("64x2 256x1", (256, 256), 8, 8, 3.0) == [64, 64, 256]
     for wrong in ("", "64", "64x", "60x2", "96x2", "512x1", "0x3", "16x3", "64x2,128x1", "x3", "64x0", "64x²"):
         with pytest.raises(DataError, match="stages"):
-            stage_sizes(wrong, 256, 8, 8, 8.0)
+            stage_sizes(wrong, (256, 256), 8, 8, 8.0)
     with pytest.raises(DataError, match="a size of 64, 128, 256; found '32x1'"):
-        stage_sizes("32x1", 256, 8, 64, 8.0)
+        stage_sizes("32x1", (256, 256), 8, 64, 8.0)
 
 
 def test_heatmaps_too_narrow_for_a_stage_are_refused():
     """3 px of a frame of 256 are 0.75 px at 64 px; 2 px are 0.5 px."""
-    assert stage_sizes("64x1", 256, 8, 8, 3.0) == [64]
+    assert stage_sizes("64x1", (256, 256), 8, 8, 3.0) == [64]
     with pytest.raises(DataError, match=r"heatmaps of at least 0\.7 px, found 0\.5 px at 64 px; .* --sigma 2\.8 or more"):
-        stage_sizes("128x1 64x1", 256, 8, 8, 2.0)
+        stage_sizes("128x1 64x1", (256, 256), 8, 8, 2.0)
 
 
 def test_progress_by_hand():

@@ -13,13 +13,14 @@ from scipy.ndimage import binary_dilation
 from augment import Augment
 from dataloader import RadiographDataset
 from heatmap import decode_heatmaps, draw_heatmaps
-from joints.shape import normalise
+from joints.shape import normalise, of_the_other_side
 from radiographs.network_frame import hand_outline
 
 COARSE = 16  # px of the pictures that are compared with each other
 ALIKE = 0.999  # correlation of two coarse pictures from which on they may be the same
 REACH = 0.03  # of the picture's size: how far from the hand's outline a landmark may lie
 OUTSIDE_SHARE = 0.25  # of the landmarks farther off, from which on a radiograph is named
+MOST_OUTSIDE = 1 / 3  # of the radiographs that are looked at: where more are found, the outline is not that of the joint
 MUCH_BETTER = 0.5  # of its distance from the mean shape, below which another reading of the points must get
 MOVED_TOGETHER_PX = 0.1  # median distance of a warped dot from its warped point
 
@@ -37,8 +38,9 @@ def alike(sets: list[RadiographDataset]) -> Iterator[str]:
     """Nearly equal pictures in two splits: the same radiograph saved twice, or the same patient."""
     coarse = []
     for data in sets:
-        factor = data.size // COARSE
-        blocks = data.pictures[:, : COARSE * factor, : COARSE * factor].reshape(len(data), COARSE, factor, COARSE, factor)
+        rows, columns = (max(1, side // COARSE) for side in data.frame)
+        blocks = data.pictures[:, : COARSE * rows, : COARSE * columns]
+        blocks = blocks.reshape(len(data), blocks.shape[1] // rows, rows, blocks.shape[2] // columns, columns)
         flat = blocks.mean((2, 4), dtype=np.float32).reshape(len(data), -1)
         flat -= flat.mean(1, keepdims=True)
         coarse.append(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9))
@@ -48,25 +50,32 @@ def alike(sets: list[RadiographDataset]) -> Iterator[str]:
                 yield f"{name(first, i)} and {name(second, int(j))}: nearly the same picture in two splits; keep one"
 
 
-def outside(sets: list[RadiographDataset], limit: int | None) -> Iterator[str]:
-    """Landmarks that lie beside the hand, as Otsu's threshold outlines it."""
+def outside(sets: list[RadiographDataset], limit: int | None) -> list[str]:
+    """Landmarks that lie beside the hand, as Otsu's threshold outlines it: none where that outlines no such joint at all."""
+    findings, looked = [], 0
     for data in sets:
         for i, (picture, points) in enumerate(zip(data.pictures[:limit], data.points_network_px)):
             near = binary_dilation(hand_outline(picture), iterations=max(1, int(REACH * data.size)))
-            x, y = points[np.isfinite(points).all(1)].round().astype(int).clip(0, data.size - 1).T
-            beside = ~near[y, x]
+            x, y = points[np.isfinite(points).all(1)].round().astype(int).clip(0, np.array(data.frame[::-1]) - 1).T
+            beside, looked = ~near[y, x], looked + 1
             if beside.size and beside.mean() > OUTSIDE_SHARE:
-                yield f"{name(data, i)}: {beside.sum()} of {beside.size} landmarks lie beside the hand; are they of this picture?"
+                where = f"{beside.sum()} of {beside.size} landmarks lie beside the {data.joint.joint or 'body part'}"
+                findings.append(f"{name(data, i)}: {where}; are they of this picture?")
+    return findings if len(findings) <= MOST_OUTSIDE * looked else []
 
 
 def misread(sets: list[RadiographDataset]) -> Iterator[str]:
-    """Points that fit the others far better when read as (y, x), or mirrored."""
+    """Points that fit the others far better when read as (y, x), mirrored, or with the names of their mirror images."""
     shapes = np.concatenate([data.points_px for data in sets])
     present = np.isfinite(shapes).all(-1).sum(1) >= 3
     shapes = shapes[present]
-    shapes = shapes[:, np.isfinite(shapes).all(-1).any(0)]
+    seen = np.isfinite(shapes).all(-1).any(0)
+    shapes = shapes[:, seen]
     if not shapes.size:
         return
+    joint = sets[0].joint
+    if joint.laterality == "either":
+        shapes = np.where(of_the_other_side(shapes)[:, None, None], shapes * (-1, 1), shapes)
     mean = normalise(np.nanmedian(normalise(shapes), 0))
     names = [name(data, i) for data in sets for i in range(len(data))]
     readings = {
@@ -74,6 +83,8 @@ def misread(sets: list[RadiographDataset]) -> Iterator[str]:
         "may be mirrored": lambda s: s * (-1, 1),
         "may be upside down": lambda s: -s,
     }
+    if joint.mirror and seen.all():
+        readings["left and right landmarks may be exchanged"] = lambda s: s[joint.exchanged]
     for label, shape in zip(np.array(names)[present], normalise(shapes)):
         distance = [
             np.sqrt(np.nanmean(((other - mean) ** 2).sum(-1))) for other in (shape, *(r(shape) for r in readings.values()))
@@ -86,7 +97,7 @@ def misread(sets: list[RadiographDataset]) -> Iterator[str]:
 def apart(data: RadiographDataset, augment: Augment) -> Iterator[str]:
     """Dots drawn at the landmarks, warped as training warps: they must land where the warped points say."""
     points = torch.from_numpy(data.points_network_px[:4]).float()
-    dots = draw_heatmaps(points, data.size, data.size, 3.0)
+    dots = draw_heatmaps(points, *data.frame, 3.0)
     generator = torch.Generator().manual_seed(0)
     still = Augment(**{**vars(augment), "intensity_scale": 0.0, "intensity_shift": 0.0})
     warped, moved = still(dots, points, generator)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from heatmap import SMALLEST_SIGMA, draw_ellipses
+from radiographs.network_frame import Frame
 
 SPEED = 20.0  # times as fast as the network's weights the logarithms of the widths move: a few hundred steps must do
 
@@ -29,8 +30,8 @@ class LearnedWidths(nn.Module):
         """(landmarks, 2) px of the network frame."""
         return self.sigma * (SPEED * self.logs).exp().expand(-1, 2)
 
-    def draw(self, points: Tensor, size: int, to_size: float) -> Tensor:
-        """Targets (B, landmarks, size, size) at points (B, landmarks, 2) px of a frame `to_size` times the network's.
+    def draw(self, points: Tensor, frame: Frame, to_size: float) -> Tensor:
+        """Targets (B, landmarks, height, width) at points (B, landmarks, 2) px of a frame, `to_size` times the network's.
 
         None is narrower than can be learnt at that size.
         """
@@ -39,7 +40,7 @@ class LearnedWidths(nn.Module):
         turn = torch.stack([torch.stack([angle.cos(), -angle.sin()], -1), torch.stack([angle.sin(), angle.cos()], -1)], -2)
         heights = (to_size * self.sigma) ** 2 / deviations.prod(-1)
         covariances = turn @ torch.diag_embed(deviations**2) @ turn.mT
-        return heights[:, None, None] * draw_ellipses(points, size, size, covariances)
+        return heights[:, None, None] * draw_ellipses(points, *frame, covariances)
 
     def penalty(self) -> Tensor:
         """The sum over landmarks of the mean square of their deviations, px²."""

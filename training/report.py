@@ -11,9 +11,8 @@ import torch
 
 import metrics
 from dataloader import RadiographDataset
-from joints.hand import names_of
 from runtime.files import DataError, write_csv, write_whole
-from training import figures
+from training import figures, readers
 
 OUTLIER_RADIUS_PX = 10  # of the Or of each epoch, in the network frame
 EPOCH_HEADER = """\
@@ -37,12 +36,12 @@ def epoch_line(row: dict) -> str:
 
 
 def write_test(folder: Path, data: RadiographDataset, points_network_px: np.ndarray, peaks: np.ndarray, more: dict) -> dict:
-    """Compare predictions with a data set; write SPLIT.json, two tables, three pictures; return the figures.
+    """Compare predictions with a data set; write SPLIT.json, two or three tables, three pictures; return the figures.
 
     points_network_px (N, L, 2) as (x, y), peaks (N, L); `more` is added to SPLIT.json.
     """
     unit_mm, source = metrics.millimetres_per_pixel(
-        data.sizes_px, data.spacings_mm, data.points_px, data.size, data.spacing_sources
+        data.sizes_px, data.spacings_mm, data.points_px, data.frame, data.spacing_sources, data.joint.scale
     )
     truth = data.points_network_px
     errors_px = metrics.point_errors(points_network_px, truth)
@@ -51,6 +50,9 @@ def write_test(folder: Path, data: RadiographDataset, points_network_px: np.ndar
 
     split = data.split
     folder.mkdir(parents=True, exist_ok=True)
+    if len(data.readers) > 1:
+        result["readers"], rows = readers.compare(data, points_network_px, unit_mm)
+        write_csv(folder / f"{split}_readers.csv", rows)
     write_whole(folder / f"{split}.json", (json.dumps(result, indent=2) + "\n").encode())
     rows = [
         {
@@ -68,7 +70,7 @@ def write_test(folder: Path, data: RadiographDataset, points_network_px: np.ndar
         for i in range(truth.shape[1])
     ]
     write_csv(folder / f"{split}_landmarks.csv", rows)
-    write_csv(folder / f"{split}_by_landmark.csv", metrics.landmark_table(errors_px, errors_mm, names_of(data.points_px)))
+    write_csv(folder / f"{split}_by_landmark.csv", metrics.landmark_table(errors_px, errors_mm, data.joint.names))
     figures.draw_cumulative_errors(errors_px, folder / f"{split}_errors.png")
     ipe = metrics.ipe(errors_px)
     ranked = [n for n in np.argsort(ipe) if np.isfinite(ipe[n])]

@@ -16,7 +16,7 @@ METRICS = "metrics.csv"
 HELD_OUT, POOLED = "held_out", "out_of_fold"  # what the tables of one fold, and of all together, are called
 WEIGHTS = "weights.pt"  # that export.py makes of the best
 # settings that make no other network
-NOT_TRIED = {"mode", "result", "checkpoint", "resume", "test_on", "debug", "device", "allow_seen", "allow_missing"}
+NOT_TRIED = {"auto", "mode", "result", "checkpoint", "resume", "test_on", "debug", "device", "allow_seen", "allow_missing"}
 
 
 def numbered(results: Path = RESULTS) -> list[Path]:
@@ -70,7 +70,8 @@ def list_runs(results: Path, defaults: dict) -> list[str]:
         except DataError as error:
             lines.append(f"{folder.name:12s} {error}")
             continue
-        settings = {key: value for key, value in state["settings"].items() if key in defaults and key not in NOT_TRIED}
+        not_tried = NOT_TRIED | set(state["settings"].get("auto", "").split(","))
+        settings = {key: value for key, value in state["settings"].items() if key in defaults and key not in not_tried}
         differ = " ".join(f"--{key} {json.dumps(value)}" for key, value in settings.items() if value != defaults[key])
         pooled = folder / f"{POOLED}.json"  # of a cross-validation, which has no other validation
         valid = json.loads(pooled.read_text())["ipe_px"] if pooled.exists() else state["valid_ipe_px"]

@@ -5,22 +5,32 @@ import math
 import numpy as np
 
 from heatmap import SMALLEST_SIGMA
+from radiographs.network_frame import Frame, at_size
 from runtime.files import DataError
 
 
-def stage_sizes(stages: str, network_size: int, spatial_factor: int, local_factor: int, sigma: float) -> list[int]:
-    """The input size of every epoch: "64x10 256x5" is ten epochs at 64 px and then five at 256 px. Raises DataError.
+def fitting_sizes(frame: Frame, spatial_factor: int, local_factor: int) -> list[int]:
+    """The sizes, px of the longer side, that a network frame (height, width) can be shrunk to.
 
-    A size must divide the network frame's, and be divisible by the factors of the lowest level of the local appearance and
-    of the spatial configuration, which shrinks along and must stay a whole number. Heatmaps shrink along too, from `sigma` px of
-    the network frame, and must not become too narrow.
+    A size must divide the frame's, and both sides must then be divisible by the factors of the lowest level of the local
+    appearance and of the spatial configuration, which shrinks along and must stay a whole number.
     """
+    whole = max(frame)
 
     def fits(size: int) -> bool:
-        whole = network_size % size == 0 and size * spatial_factor % network_size == 0
-        return whole and size % math.lcm(local_factor, size * spatial_factor // network_size) == 0
+        if whole % size or size * spatial_factor % whole or any(side * size % whole for side in frame):
+            return False
+        return all(side % math.lcm(local_factor, size * spatial_factor // whole) == 0 for side in at_size(frame, size))
 
-    fitting = [size for size in range(1, network_size + 1) if fits(size)]
+    return [size for size in range(1, whole + 1) if fits(size)]
+
+
+def stage_sizes(stages: str, frame: Frame, spatial_factor: int, local_factor: int, sigma: float) -> list[int]:
+    """The size of every epoch: "64x10 256x5" is ten epochs with a longer side of 64 px and then five with 256 px.
+
+    Heatmaps shrink along, from `sigma` px of the network frame, and must not become too narrow. Raises DataError.
+    """
+    network_size, fitting = max(frame), fitting_sizes(frame, spatial_factor, local_factor)
     sizes: list[int] = []
     for stage in stages.split():
         size, _, epochs = stage.partition("x")

@@ -1,0 +1,172 @@
+"""A joint to try docs/your_joint.md with: knees drawn as DICOM files, eight landmarks, two readers, a description.
+
+    python -m experiments.knee --out FOLDER       makes the folder that data_preprocessing.py reads
+    python -m experiments.knee --picture docs/knee.png
+
+The knees are simple shapes. They show how the commands go, and nothing of how accurate a network is on real ones.
+"""
+
+import argparse
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Polygon
+from PIL import Image, ImageDraw
+from pydicom import Dataset, uid
+from pydicom.dataset import FileMetaDataset
+from scipy.ndimage import gaussian_filter
+
+from joints.description import Description
+from runtime.command import exit_status
+from runtime.files import DataError, write_whole
+
+WIDTH, HEIGHT, SPACING_MM = 300, 420, 0.4
+COUNTS = {"train": 40, "valid": 12, "test": 20}
+READERS = {"anna": 1.5, "bela": 2.5}  # px, by which each reader is off, a standard deviation along each axis
+# of a right knee from the front, in parts of the width: x to the patient's left, y down from the joint line
+SHAPE = {
+    "femur lateral": (-0.25, -0.10), "femur notch": (0.0, -0.05), "femur medial": (0.26, -0.10),
+    "tibia lateral": (-0.26, 0.07), "tibia spine": (0.0, 0.03), "tibia medial": (0.27, 0.07),
+    "fibula tip": (-0.31, 0.16), "femur shaft": (0.02, -0.52),
+}  # fmt: skip
+DESCRIPTION = {
+    "joint": "knee",
+    "landmarks": list(SHAPE),
+    "skeleton": [
+        ["femur lateral", "femur notch"], ["femur notch", "femur medial"], ["femur notch", "femur shaft"],
+        ["tibia lateral", "tibia spine"], ["tibia spine", "tibia medial"], ["tibia lateral", "fibula tip"],
+    ],
+    "laterality": "right",
+    "scale": {"name": "tibial plateau", "landmarks": ["tibia lateral", "tibia medial"], "mm": 70},
+    "measures": {
+        "plateau width": {"length": ["tibia lateral", "tibia medial"]},
+        "joint line": {"angle": ["femur lateral", "femur medial", "tibia lateral", "tibia medial"]},
+    },
+}  # fmt: skip
+BONE, EDGE = 95, 50  # grey values of a bone above its surroundings, and of its rim
+
+
+def knee(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A radiograph (HEIGHT, WIDTH) uint8 and its landmarks (8, 2) as (x, y) px."""
+    size, angle = WIDTH * rng.uniform(0.85, 1.05), np.radians(rng.normal(0, 4))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    middle = np.array([WIDTH, HEIGHT]) * rng.normal(0.5, 0.02, 2)
+    points = {name: np.array(at) + rng.normal(0, 0.012, 2) for name, at in SHAPE.items()}
+    lateral, notch, medial = (points[f"femur {name}"] for name in ("lateral", "notch", "medial"))
+    tibia = [points[f"tibia {name}"] for name in ("lateral", "spine", "medial")]
+    tip, (shaft, _) = points["fibula tip"], points["femur shaft"]
+    top = points["femur shaft"][1]
+    femur = [
+        (shaft - 0.1, -1),
+        (shaft - 0.1, top),
+        lateral,
+        lateral + np.array((0.1, 0.09)),
+        notch,
+        medial + np.array((-0.1, 0.09)),
+        medial,
+    ]
+    femur += [(shaft, top), (shaft + 0.1, -1)]
+    bones = [femur, [*tibia, (0.12, 0.3), (0.1, 1), (-0.12, 1), (-0.12, 0.3)]]
+    bones += [[tip, *(tip + np.array(step) for step in ((0.05, 0.05), (0.03, 1), (-0.03, 1), (-0.04, 0.05)))]]
+    picture = np.full((HEIGHT, WIDTH), 25.0)
+    columns = np.arange(WIDTH)
+    picture += 45 * np.exp(-(((columns - middle[0]) / (0.38 * size)) ** 4))
+    for outline in bones:
+        corners = [tuple(corner) for corner in np.array(outline) @ turn.T * size + middle]
+        mask = Image.new("L", (WIDTH, HEIGHT))
+        ImageDraw.Draw(mask).polygon(corners, fill=255)
+        filled = np.asarray(mask) / 255
+        rim = np.abs(gaussian_filter(filled, 1.5) - gaussian_filter(filled, 4))
+        picture += BONE * gaussian_filter(filled, 1.2) + EDGE * rim / max(rim.max(), 1e-6)
+    picture = gaussian_filter(picture, 0.8) * rng.uniform(0.8, 1.1) + rng.normal(0, 4, picture.shape)
+    return picture.clip(0, 255).astype(np.uint8), np.array(list(points.values())) @ turn.T * size + middle
+
+
+def dicom(picture: np.ndarray) -> Dataset:
+    """A digital X-ray image of 8 bits."""
+    made = Dataset()
+    made.file_meta = FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    made.SOPClassUID, made.SOPInstanceUID, made.Modality = uid.DigitalXRayImageStorageForPresentation, uid.generate_uid(), "DX"
+    made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
+    made.Rows, made.Columns = picture.shape
+    made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 8, 8, 7, 0
+    made.PixelSpacing = [SPACING_MM, SPACING_MM]
+    made.PixelData = picture.tobytes()
+    made["PixelData"].VR = "OW"
+    return made
+
+
+def make(folder: Path, seed: int) -> None:
+    """Raises DataError for a folder that is there."""
+    if folder.exists():
+        raise DataError(f"{folder}: is there already; remove it, or choose another --out")
+    rng = np.random.default_rng(seed)
+    tables = {reader: [["ID", *(f"{name}_{axis}" for name in SHAPE for axis in "xy")]] for reader in READERS}
+    for split, count in COUNTS.items():
+        (folder / split).mkdir(parents=True)
+        for i in range(1, count + 1):
+            picture, points = knee(rng)
+            dicom(picture).save_as(folder / split / f"{split}_{i:02d}.dcm", enforce_file_format=True)
+            for reader, off_px in READERS.items():
+                seen = (points + rng.normal(0, off_px, points.shape)).clip(0, (WIDTH - 1, HEIGHT - 1))
+                tables[reader].append([f"{split}_{i:02d}", *seen.ravel().round(2)])
+    (folder / "readers").mkdir()
+    for reader, rows in tables.items():
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        write_whole(folder / "readers" / f"{reader}.csv", text.getvalue().encode())
+    write_whole(folder / "joint.json", (json.dumps(DESCRIPTION, indent=2) + "\n").encode())
+    print(f"written to {folder}: {sum(COUNTS.values())} synthetic knees")
+
+
+def draw(path: Path, seed: int) -> None:
+    """A knee; the same with its landmarks, bones and names; and what a frame of its form shows against a square."""
+    picture, points = knee(np.random.default_rng(seed))
+    joint = Description.of_file(DESCRIPTION, "knee")
+    figure = Figure(figsize=(11, 5), layout="constrained")
+    plain, named, tall = figure.subplots(1, 3)
+    for axes, title in (
+        (plain, "a synthetic knee"),
+        (named, "landmarks and skeleton of joint.json"),
+        (tall, "a square frame stretches a tall film"),
+    ):
+        axes.set_title(title, fontsize=10)
+        axes.axis("off")
+    for axes in (plain, named):
+        axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
+    for a, b in joint.skeleton:
+        named.plot(*points[[a, b]].T, color="#50a0ff", linewidth=1)
+    named.plot(*points.T, ".", color="#5adc5a")
+    for name, (x, y) in zip(joint.names, points):
+        named.annotate(name, (x, y), textcoords="offset points", xytext=(4, 4), color="#ffe678", fontsize=8)
+    leg = np.concatenate([picture, picture[::-1], picture[:200]])  # three films of a leg
+    for image, left, width in ((leg, 0.0, 0.27), (leg, 0.35, 0.6)):
+        tall.imshow(image, cmap="gray", vmin=0, vmax=255, extent=(left, left + width, 0, 1), aspect="auto")
+        tall.add_patch(Polygon([(left, 0), (left + width, 0), (left + width, 1), (left, 1)], fill=False, color="#ffe678"))
+    tall.set_xlim(-0.02, 1)
+    tall.set_ylim(-0.02, 1.02)
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=80, pil_kwargs={"optimize": True})
+    write_whole(path, content.getbuffer())
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="folder to make")
+    parser.add_argument("--picture", type=Path, help="picture to draw")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    if options.out:
+        make(options.out, options.seed)
+    if options.picture:
+        draw(options.picture, options.seed)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status(main))

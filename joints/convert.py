@@ -1,0 +1,128 @@
+"""Annotations of other programs -> the table and description that data_preprocessing.py reads; and out again.
+
+    python -m joints.convert annotations.json --from coco --out FOLDER
+    python -m joints.convert FOLDER --to labelme --out FOLDER_of_json
+
+The first writes FOLDER/all_coordinates.csv, with the landmarks' names in its header, and where the file knows lines between
+landmarks FOLDER/joint.json; with --reader NAME it writes FOLDER/readers/NAME.csv. The radiographs then go to FOLDER/train, valid
+and test, named by the IDs of the table. The second takes such a folder. `joints/formats.py` says where each program has its
+origin: half a pixel is added or taken away.
+"""
+
+import argparse
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from joints.description import DESCRIPTION, Description, read_description
+from joints.formats import CENTRE, CORNER, FORMATS, Annotations, id_of
+from radiographs.raw_folder import COORDINATES, find_radiographs
+from radiographs.readers import READERS, read_annotations
+from radiographs.reading import is_radiograph
+from runtime.command import exit_status
+from runtime.files import DataError, write_whole
+
+HALF = {CORNER: 0.5, CENTRE: 0.0}  # px, of the first pixel's centre from the origin
+
+
+def read(path: Path, kind: str, images: Path | None, origin: str | None) -> Annotations:
+    """What another program's file or folder holds, (0, 0) being the centre of the first pixel. Raises DataError."""
+    found_images = (
+        {id_of(file.name): file for file in sorted(images.rglob("*")) if file.is_file() and is_radiograph(file)} if images else {}
+    )
+    try:
+        found = FORMATS[kind].read(path, found_images)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, StopIteration) as error:
+        raise DataError(f"{path}: not as {kind} writes it ({type(error).__name__}: {error}); export it again") from error
+    if not found.names:
+        raise DataError(f"{path}: expected landmarks, found none; is it of {kind}?")
+    half = HALF[origin or FORMATS[kind].origin]
+    whole = all(value == int(value) for points in found.points.values() for at in points.values() for value in at)
+    if kind == "coco" and origin is None and whole:
+        print(f"{path}: all coordinates are whole; if they number pixels, as in the published COCO data, give --origin {CENTRE}")
+    for points in found.points.values():
+        points.update({name: (x - half, y - half) for name, (x, y) in points.items()})
+    return found
+
+
+def import_to(folder: Path, found: Annotations, reader: str | None) -> None:
+    """Write the table, and the description where lines are known. Raises DataError for what is there already."""
+    table = folder / READERS / f"{reader}.csv" if reader else folder / COORDINATES
+    if table.exists():
+        raise DataError(f"{table}: is there already; remove it, or choose another --out")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["ID", *(f"{name}_{axis}" for name in found.names for axis in "xy")])
+    for id, points in found.points.items():
+        writer.writerow(
+            [id, *(f"{value:.6g}" if name in points else "" for name in found.names for value in points.get(name, "xy"))]
+        )
+    table.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(table, text.getvalue().encode())
+    if found.skeleton and not (folder / DESCRIPTION).exists():
+        number = {name: i for i, name in enumerate(found.names)}
+        joint = Description(tuple(found.names), skeleton=tuple((number[a], number[b]) for a, b in found.skeleton))
+        write_whole(folder / DESCRIPTION, (json.dumps(joint.to_file(), indent=2) + "\n").encode())
+    missing = sum(len(found.names) - len(points) for points in found.points.values())
+    print(f"written to {table}: {len(found.points)} radiographs, {len(found.names)} landmarks, {missing} missing")
+
+
+def export_from(raw: Path, kind: str, out: Path, origin: str | None) -> None:
+    """Write a raw folder's annotations as another program keeps them. Raises DataError."""
+    annotated = read_annotations(raw)
+    files, _ = find_radiographs(raw)
+    landmarks = len(next(iter(annotated.points.values())))
+    joint = read_description(raw / DESCRIPTION, annotated.names) or Description.numbered(landmarks)
+    if lacking := [id for id in annotated.points if id not in files]:
+        raise DataError(f"{raw}: expected a radiograph {lacking[0]}, found none; add it or remove its row")
+    if out.exists():
+        raise DataError(f"{out}: is there already; remove it, or choose another --out")
+    half = HALF[origin or FORMATS[kind].origin]
+    found = Annotations(names=list(joint.names), skeleton=[(joint.names[a], joint.names[b]) for a, b in joint.skeleton])
+    for id, points in annotated.points.items():
+        shifted = (points + half).tolist()
+        found.points[id] = {name: tuple(at) for name, at in zip(joint.names, shifted) if np.isfinite(at).all()}
+    paths = {id: files[id][1] for id in found.points}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if not FORMATS[kind].ending:
+        write_whole(out, FORMATS[kind].write(found, paths).encode())
+    else:
+        out.mkdir()
+        for id, points in found.points.items():
+            write_whole(out / (id + FORMATS[kind].ending), FORMATS[kind].write(id, points, paths[id]).encode())
+    print(f"written to {out}: {len(found.points)} radiographs, {len(found.names)} landmarks")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "source", type=Path, help="the other program's file, or folder of files; with --to the folder of radiographs"
+    )
+    way = parser.add_mutually_exclusive_group(required=True)
+    way.add_argument("--from", dest="kind", choices=FORMATS, help="the program that the annotations come from")
+    way.add_argument("--to", choices=FORMATS, help="the program that they go to")
+    parser.add_argument("--out", type=Path, required=True, help="folder for table and radiographs; with --to a file or folder")
+    parser.add_argument(
+        "--images", type=Path, help="folder of the radiographs: needed for slicer, and for the names of sleap's frames"
+    )
+    parser.add_argument("--reader", help="name of who annotated, where there are several")
+    parser.add_argument(
+        "--origin", choices=HALF, help="of the first pixel, where (0, 0) lies; none: as the program usually has it"
+    )
+    options = parser.parse_args(arguments)
+
+    def work() -> None:
+        if options.to:
+            export_from(options.source, options.to, options.out, options.origin)
+        else:
+            import_to(options.out, read(options.source, options.kind, options.images, options.origin), options.reader)
+
+    return exit_status(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,290 @@
+"""Annotations as other programs keep them: COCO keypoints, 3D Slicer markups, labelme, Label Studio, DeepLabCut, SLEAP.
+
+Here (0, 0) is the centre of the first pixel. Where each program has its origin:
+
+- COCO: the corner of the first pixel. Detectron2 takes the published keypoints, which are whole numbers, for numbers of pixels
+  instead (detectron2/data/datasets/coco.py), and so does what predict.py writes: `centre` says so.
+- labelme: the corner; coordinates reach from 0 to the picture's width (github.com/wkentaro/labelme/issues/278).
+- Label Studio: the corner, in percent of the picture's sides (labelstud.io/tags/keypointlabels).
+- 3D Slicer: millimetres in physical space, whose origin is the centre of the first pixel
+  (discourse.slicer.org/t/ras-to-lps-origin-shift/7075), LPS or RAS as the file says.
+- DeepLabCut: the centre, as napari and matplotlib have it, in which it labels (github.com/napari/napari/issues/310).
+- SLEAP: the centre; its training draws a heatmap around whole numbers at the pixels of these numbers.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from radiographs.raw_folder import same_form
+from radiographs.reading import Radiograph, read_radiograph, without_ending
+from runtime.files import DataError
+
+CORNER, CENTRE = "corner", "centre"  # of the first pixel, where a program has its origin
+MARKUP = ".mrk.json"
+UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # what Label Studio puts before the name of a file
+
+
+@dataclass
+class Annotations:
+    """Points by radiograph and landmark, in a program's own pixels; what is not there is missing."""
+
+    points: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)  # ID: landmark: x, y
+    names: list[str] = field(default_factory=list)
+    skeleton: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, source: object, file: str, points: Iterable[tuple[str, tuple[float, float]]]) -> None:
+        """Raises DataError for a radiograph or a landmark that comes twice."""
+        id = id_of(file)
+        if id in self.points:
+            raise DataError(f"{source}: expected one annotation of {id}, found another; remove one")
+        self.points[id] = {}
+        for name, point in points:
+            if name in self.points[id]:
+                raise DataError(f"{source}: expected {name!r} of {id} once, found it twice; remove one")
+            self.points[id][name] = point
+            if name not in self.names:
+                self.names.append(name)
+
+
+def id_of(file: str) -> str:
+    return same_form(without_ending(re.split(r"[/\\]", file)[-1]))
+
+
+def read_json(path: Path) -> dict | list:
+    try:
+        return json.loads(path.read_text("utf-8-sig"))
+    except FileNotFoundError:
+        raise DataError(f"{path}: not found; name a file that is there") from None
+    except (UnicodeDecodeError, ValueError) as error:
+        raise DataError(f"{path}: expected JSON, found something else ({error}); export it again") from error
+
+
+def read_rows(path: Path) -> list[list[str]]:
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            return [row for row in csv.reader(file) if any(row)]
+    except FileNotFoundError:
+        raise DataError(f"{path}: not found; name a file that is there") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: expected a comma-separated text file, found something else ({error})") from error
+
+
+def files_of(path: Path, ending: str) -> list[Path]:
+    found = sorted(path.glob(f"*{ending}")) if path.is_dir() else [path]
+    if not found:
+        raise DataError(f"{path}: expected files *{ending} in this folder, found none")
+    return found
+
+
+def read_coco(path: Path, images: dict[str, Path]) -> Annotations:
+    stored = read_json(path)
+    categories = {one["id"]: one for one in stored["categories"] if one.get("keypoints")}
+    used = {one["category_id"] for one in stored["annotations"]} & categories.keys()
+    if len(used) != 1:
+        called = [categories[id]["name"] for id in sorted(used)]
+        raise DataError(f"{path}: expected annotations of one category with keypoints, found {called}; export one")
+    names = categories[next(iter(used))]["keypoints"]
+    found = Annotations(names=list(names))
+    found.skeleton = [(names[a - 1], names[b - 1]) for a, b in categories[next(iter(used))].get("skeleton", [])]
+    files = {one["id"]: one["file_name"] for one in stored["images"]}
+    for one in stored["annotations"]:
+        if one["category_id"] in used:
+            triples = np.reshape(one["keypoints"], (-1, 3)).tolist()
+            found.add(path, files[one["image_id"]], ((name, (x, y)) for name, (x, y, seen) in zip(names, triples) if seen))
+    return found
+
+
+def read_labelme(path: Path, images: dict[str, Path]) -> Annotations:
+    found = Annotations()
+    for file in files_of(path, ".json"):
+        stored = read_json(file)
+        shapes = [shape for shape in stored["shapes"] if shape["shape_type"] == "point"]
+        found.add(file, stored.get("imagePath") or file.name, ((one["label"], tuple(one["points"][0])) for one in shapes))
+    return found
+
+
+def read_label_studio(path: Path, images: dict[str, Path]) -> Annotations:
+    found = Annotations()
+    for task in read_json(path):
+        given = [one for one in task.get("annotations", []) if not one.get("was_cancelled")]
+        file = next(value for value in task["data"].values() if isinstance(value, str))
+        file = UPLOADED.sub("", file.split("?")[0].split("/")[-1])
+        if len(given) > 1:
+            raise DataError(f"{path}: expected one annotation of {file}, found {len(given)}; export those of one annotator")
+        for one in given:
+            found.add(path, file, label_studio_points(path, file, one["result"]))
+    return found
+
+
+def label_studio_points(path: Path, file: str, results: list[dict]) -> Iterator[tuple[str, tuple[float, float]]]:
+    for result in results:
+        if result["type"] != "keypointlabels":
+            continue
+        if result.get("image_rotation"):
+            raise DataError(f"{path}: expected {file} as it came, found it turned; turn the file itself")
+        value = result["value"]
+        at = value["x"] * result["original_width"] / 100, value["y"] * result["original_height"] / 100
+        yield value["keypointlabels"][0], at
+
+
+def read_slicer(path: Path, images: dict[str, Path]) -> Annotations:
+    found = Annotations()
+    for file in files_of(path, MARKUP):
+        id = id_of(file.name.removesuffix(MARKUP))
+        if id not in images:
+            raise DataError(f"{file}: expected its radiograph {id} in --images, whose geometry tells pixels; found none")
+        radiograph = read_radiograph(images[id])
+        points = []
+        for markup in read_json(file)["markups"]:
+            way = np.array([-1, -1, 1]) if markup.get("coordinateSystem", "LPS") == "RAS" else np.ones(3)
+            points += [
+                (one["label"], of_physical(radiograph, one["position"] * way))
+                for one in markup["controlPoints"]
+                if one.get("positionStatus", "defined") == "defined"
+            ]
+        found.add(file, id, points)
+    return found
+
+
+def of_physical(radiograph: Radiograph, position_mm: np.ndarray) -> tuple[float, float]:
+    """LPS millimetres -> pixels of the radiograph's plane."""
+    steps = np.array(radiograph.steps_mm).T
+    x, y = np.linalg.lstsq(steps, position_mm - np.array(radiograph.origin_mm), rcond=None)[0]
+    return float(x), float(y)
+
+
+def read_deeplabcut(path: Path, images: dict[str, Path]) -> Annotations:
+    rows = read_rows(path)
+    head = {row[0]: row for row in rows if row[0] in ("scorer", "individuals", "bodyparts", "coords")}
+    if not {"bodyparts", "coords"} <= head.keys():
+        raise DataError(f"{path}: expected rows that begin with scorer, bodyparts and coords, found others; export it again")
+    columns = [i for i, coordinate in enumerate(head["coords"]) if coordinate == "x"]
+    if len(set(head.get("individuals", ["", "one"])[columns[0] :])) > 1:
+        raise DataError(f"{path}: expected one individual, found several; export one")
+    found = Annotations(names=[head["bodyparts"][i] for i in columns])
+    for row in rows[len(head) :]:
+        file = next(cell for cell in reversed(row[: columns[0]]) if cell)  # the path may be in three columns
+        found.add(path, file, present(found.names, row, columns))
+    return found
+
+
+def read_sleap(path: Path, images: dict[str, Path]) -> Annotations:
+    """Frames are numbers of the sorted pictures in --images; without it their numbers are the IDs."""
+    header, *rows = read_rows(path)
+    columns = [i for i, name in enumerate(header) if name.endswith(".x")]
+    if "frame_idx" not in header or not columns:
+        raise DataError(
+            f"{path}: expected columns frame_idx, NODE.x and NODE.y, found {', '.join(header[:5])}; export analysis CSV"
+        )
+    found, ids = Annotations(names=[header[i][:-2] for i in columns]), sorted(images)
+    for row in rows:
+        frame = int(float(row[header.index("frame_idx")]))
+        if ids and frame >= len(ids):
+            raise DataError(f"{path}: expected frames below {len(ids)}, the pictures of --images; found {frame}")
+        found.add(path, ids[frame] if ids else str(frame), present(found.names, row, columns))
+    return found
+
+
+def present(names: list[str], row: list[str], columns: list[int]) -> Iterator[tuple[str, tuple[float, float]]]:
+    """Landmarks whose x stands in a column and y in the next one."""
+    for name, i in zip(names, columns):
+        if row[i].strip() and row[i + 1].strip():
+            yield name, (float(row[i]), float(row[i + 1]))
+
+
+def write_coco(found: Annotations, files: dict[str, Path]) -> str:
+    number = {name: i + 1 for i, name in enumerate(found.names)}
+    category = {"id": 1, "name": "landmarks", "keypoints": found.names}
+    category["skeleton"] = [[number[a], number[b]] for a, b in found.skeleton]
+    pictures, annotations = [], []
+    for i, (id, points) in enumerate(found.points.items(), 1):
+        height, width = read_radiograph(files[id]).pixels.shape
+        pictures.append({"id": i, "file_name": files[id].name, "width": width, "height": height})
+        low, high = (part(list(points.values()) or [(0, 0)], axis=0) for part in (np.min, np.max))
+        box = [round(float(value), 4) for value in (*low, *(high - low))]
+        triples = [[*map(four_digits, points[name]), 2] if name in points else [0, 0, 0] for name in found.names]
+        one = {"id": i, "image_id": i, "category_id": 1, "iscrowd": 0, "num_keypoints": len(points), "bbox": box}
+        annotations.append(one | {"area": box[2] * box[3], "keypoints": [part for triple in triples for part in triple]})
+    return json.dumps({"images": pictures, "annotations": annotations, "categories": [category]}, indent=1)
+
+
+def write_labelme(id: str, points: dict[str, tuple[float, float]], file: Path) -> str:
+    height, width = read_radiograph(file).pixels.shape
+    kind = {"group_id": None, "shape_type": "point", "flags": {}}
+    shapes = [{"label": name, "points": [list(map(four_digits, at))]} | kind for name, at in points.items()]
+    about = {"imagePath": file.name, "imageData": None, "imageHeight": height, "imageWidth": width}
+    return json.dumps({"version": "5.4.1", "flags": {}, "shapes": shapes} | about, indent=1)
+
+
+def write_label_studio(found: Annotations, files: dict[str, Path]) -> str:
+    tasks = []
+    for id, points in found.points.items():
+        height, width = read_radiograph(files[id]).pixels.shape
+        about = {"type": "keypointlabels", "from_name": "label", "to_name": "image", "image_rotation": 0}
+        about |= {"original_width": width, "original_height": height}
+        results = [
+            about | {"value": {"x": 100 * x / width, "y": 100 * y / height, "width": 0.5, "keypointlabels": [name]}}
+            for name, (x, y) in points.items()
+        ]
+        tasks.append({"data": {"image": files[id].name}, "annotations": [{"result": results}]})
+    return json.dumps(tasks, indent=1)
+
+
+def write_slicer(id: str, points: dict[str, tuple[float, float]], file: Path) -> str:
+    radiograph = read_radiograph(file)
+    controls = [
+        {"id": str(i), "label": name, "position": at_mm, "positionStatus": "defined"}
+        for i, (name, at) in enumerate(points.items(), 1)
+        for at_mm in [(np.array(at) @ np.array(radiograph.steps_mm) + radiograph.origin_mm).round(5).tolist()]
+    ]
+    markup = {"type": "Fiducial", "coordinateSystem": "LPS", "coordinateUnits": "mm", "controlPoints": controls}
+    return json.dumps({"markups": [markup]}, indent=1)
+
+
+def write_deeplabcut(found: Annotations, files: dict[str, Path]) -> str:
+    rows = [["scorer", *["reader"] * 2 * len(found.names)], ["bodyparts", *(name for name in found.names for _ in "xy")]]
+    rows += [["coords", *["x", "y"] * len(found.names)]]
+    return lines([*rows, *([files[id].name, *cells(found.names, points)] for id, points in found.points.items())])
+
+
+def write_sleap(found: Annotations, files: dict[str, Path]) -> str:
+    """A frame a radiograph, in the order of their IDs."""
+    head = ["track", "frame_idx", "instance.score", *(f"{name}.{axis}" for name in found.names for axis in "xy")]
+    frames = enumerate(sorted(found.points))
+    return lines([head, *(["", str(i), "1", *cells(found.names, found.points[id])] for i, id in frames)])
+
+
+def cells(names: list[str], points: dict[str, tuple[float, float]]) -> list[str]:
+    return [str(four_digits(value)) for name in names for value in points.get(name, (np.nan, np.nan))]
+
+
+def four_digits(value: float) -> float | str:
+    return "" if np.isnan(value) else round(float(value), 4)
+
+
+def lines(rows: list[list[str]]) -> str:
+    return "".join(",".join(f'"{cell}"' if "," in cell else cell for cell in row) + "\n" for row in rows)
+
+
+@dataclass(frozen=True)
+class Format:
+    origin: str  # CORNER or CENTRE
+    read: Callable[[Path, dict[str, Path]], Annotations]  # of a file or folder, and the radiographs by ID
+    write: Callable  # one file of all, or for a folder of files one of each radiograph
+    ending: str = ""  # of a folder's files; blank: one file of all
+
+
+FORMATS = {
+    "coco": Format(CORNER, read_coco, write_coco),
+    "labelme": Format(CORNER, read_labelme, write_labelme, ".json"),
+    "labelstudio": Format(CORNER, read_label_studio, write_label_studio),
+    "slicer": Format(CENTRE, read_slicer, write_slicer, MARKUP),
+    "deeplabcut": Format(CENTRE, read_deeplabcut, write_deeplabcut),
+    "sleap": Format(CENTRE, read_sleap, write_sleap),
+}

@@ -1,0 +1,156 @@
+"""Annotations of other programs: where their half pixels go, by values worked out by hand; in, out and in again."""
+
+import csv
+import json
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from joints.convert import main
+from joints.description import read_description
+from joints.formats import FORMATS
+from radiographs.raw_folder import SPLITS, read_names, read_points
+
+LABELME = {"imagePath": "..\\pictures\\r1.png", "shapes": [
+    {"label": "a", "shape_type": "point", "points": [[0.5, 0.5]]},
+    {"label": "outline", "shape_type": "polygon", "points": [[1, 1], [2, 2], [3, 1]]},
+    {"label": "b", "shape_type": "point", "points": [[10.0, 20.25]]}]}  # fmt: skip
+COCO = {"images": [{"id": 7, "file_name": "sub/r1.png"}],
+        "categories": [{"id": 3, "name": "knee", "keypoints": ["a", "b", "c"], "skeleton": [[1, 2], [2, 3]]}],
+        "annotations": [{"image_id": 7, "category_id": 3, "keypoints": [0.5, 0.5, 2, 10, 20.25, 1, 0, 0, 0]}]}  # fmt: skip
+KEYPOINT = {"type": "keypointlabels", "original_width": 200, "original_height": 100}
+LABEL_STUDIO = [{"data": {"image": "/data/upload/4/0a1b2c3d-r1.png"}, "annotations": [{"result": [
+    KEYPOINT | {"value": {"x": 0.25, "y": 0.5, "keypointlabels": ["a"]}},
+    KEYPOINT | {"value": {"x": 50.0, "y": 50.0, "keypointlabels": ["b"]}}]}]}]  # fmt: skip
+DEEPLABCUT = """scorer,,,Anna,Anna,Anna,Anna
+bodyparts,,,a,a,b,b
+coords,,,x,y,x,y
+labeled-data,film,r1.png,0,0,10,20.25
+labeled-data,film,r2.png,,,3,4
+"""
+SLEAP = """track,frame_idx,instance.score,a.x,a.y,a.score,b.x,b.y,b.score
+,0,1,0,0,1,10,20.25,1
+,1,1,,,,3,4,1
+"""
+
+
+def convert(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def test_half_pixels_by_hand(tmp_path):
+    """The centre of the first pixel is (0.5, 0.5) where a program counts from the corner, and (0, 0) here."""
+    for kind, content, expected in (
+        ("labelme", json.dumps(LABELME), {"r1": [(0, 0), (9.5, 19.75)]}),
+        ("coco", json.dumps(COCO), {"r1": [(0, 0), (9.5, 19.75), (np.nan, np.nan)]}),
+        ("labelstudio", json.dumps(LABEL_STUDIO), {"r1": [(0, 0), (99.5, 49.5)]}),  # 0.25 % of 200 px, 0.5 % of 100 px
+        ("deeplabcut", DEEPLABCUT, {"r1": [(0, 0), (10, 20.25)], "r2": [(np.nan, np.nan), (3, 4)]}),
+        ("sleap", SLEAP, {"0": [(0, 0), (10, 20.25)], "1": [(np.nan, np.nan), (3, 4)]}),
+    ):
+        source = tmp_path / f"{kind}.txt"
+        source.write_text(content)
+        assert convert(source, "--from", kind, "--out", tmp_path / kind) == 0
+        found = read_points(tmp_path / kind / "all_coordinates.csv")
+        assert found.keys() == expected.keys(), kind
+        for id, points in expected.items():
+            assert found[id] == pytest.approx(np.array(points), nan_ok=True), kind
+        assert read_names(tmp_path / kind / "all_coordinates.csv") == tuple("abc"[: len(points)])
+    assert read_description(tmp_path / "coco" / "joint.json", ("a", "b", "c")).skeleton == ((0, 1), (1, 2))
+
+
+def test_markups_by_hand(tmp_path):
+    """Pixels of 0.2 x 0.25 mm whose first centre is at (10, -5) mm in LPS: (12, -4) mm is pixel (10, 4), in RAS (-12, 4)."""
+    image = sitk.GetImageFromArray(np.arange(900, dtype=np.float32).reshape(30, 30))
+    image.SetSpacing((0.2, 0.25))
+    image.SetOrigin((10.0, -5.0))
+    (tmp_path / "images").mkdir()
+    sitk.WriteImage(image, str(tmp_path / "images" / "r1.mha"))
+    for system, position in (("LPS", [12.0, -4.0, 0.0]), ("RAS", [-12.0, 4.0, 0.0])):
+        controls = [{"label": "a", "position": position}, {"label": "b", "positionStatus": "undefined", "position": [0, 0, 0]}]
+        markup = {"markups": [{"coordinateSystem": system, "controlPoints": controls}]}
+        (tmp_path / "r1.mha.mrk.json").write_text(json.dumps(markup))
+        arguments = (tmp_path / "r1.mha.mrk.json", "--from", "slicer", "--out", tmp_path / system)
+        assert convert(*arguments, "--images", tmp_path / "images") == 0
+        assert read_points(tmp_path / system / "all_coordinates.csv")["r1"] == pytest.approx(np.array([[10.0, 4]]))
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """Three radiographs with geometry, four landmarks with names that need care, one missing."""
+    folder, rng = tmp_path / "raw", np.random.default_rng(0)
+    rows = [["ID", *(f"{name}_{axis}" for name in ("a", "b, left", "1", "d") for axis in "xy")]]
+    for split in SPLITS:
+        (folder / split).mkdir(parents=True)
+        image = sitk.GetImageFromArray(rng.random((40, 30), np.float32))
+        image.SetSpacing((0.2, 0.25))
+        image.SetOrigin((10.0, -5.0))
+        sitk.WriteImage(image, str(folder / split / f"{split}.mha"))
+        rows.append([split, *rng.uniform(0, 29, 8).round(3)])
+    rows[2][3:5] = ["", ""]
+    with open(folder / "all_coordinates.csv", "w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    skeleton = [["a", "b, left"], ["1", "d"]]
+    (folder / "joint.json").write_text(json.dumps({"joint": "knee", "skeleton": skeleton}))
+    return folder
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_out_and_in_again(raw, tmp_path, kind):
+    assert convert(raw, "--to", kind, "--out", tmp_path / "other") == 0
+    assert convert(tmp_path / "other", "--from", kind, "--out", tmp_path / "back", "--images", raw) == 0
+    before, after = (read_points(folder / "all_coordinates.csv") for folder in (raw, tmp_path / "back"))
+    assert before.keys() == after.keys()
+    names, again = (read_names(folder / "all_coordinates.csv") for folder in (raw, tmp_path / "back"))
+    order = [again.index(name) for name in names]
+    for id, points in before.items():
+        assert after[id][order] == pytest.approx(points, abs=2e-3, nan_ok=True)
+    assert convert(raw, "--to", kind, "--out", tmp_path / "other") == 1  # not over what is there
+
+
+def test_readers_and_origins(tmp_path, capsys):
+    (tmp_path / "coco.json").write_text(json.dumps(COCO))
+    out = ("--from", "coco", "--out", tmp_path / "raw")
+    assert convert(tmp_path / "coco.json", *out, "--reader", "anna", "--origin", "centre") == 0
+    assert read_points(tmp_path / "raw" / "readers" / "anna.csv")["r1"][0] == pytest.approx([0.5, 0.5])
+    whole = COCO | {"annotations": [COCO["annotations"][0] | {"keypoints": [1, 1, 2, 10, 20, 2, 0, 0, 0]}]}
+    (tmp_path / "whole.json").write_text(json.dumps(whole))
+    assert convert(tmp_path / "whole.json", *out) == 0
+    assert "all coordinates are whole; if they number pixels" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "expected"),
+    [
+        ("coco", "{", "expected JSON"),
+        ("coco", "{}", "not as coco writes it (KeyError: 'categories'); export it again"),
+        ("coco", json.dumps(COCO | {"annotations": COCO["annotations"] * 2}), "expected one annotation of r1, found another"),
+        ("labelme", json.dumps(LABELME | {"shapes": LABELME["shapes"][:1] * 2}), "expected 'a' of r1 once, found it twice"),
+        ("labelme", json.dumps(LABELME | {"shapes": []}), "expected landmarks, found none; is it of labelme?"),
+        (
+            "labelstudio",
+            json.dumps([LABEL_STUDIO[0] | {"annotations": LABEL_STUDIO[0]["annotations"] * 2}]),
+            "found 2; export those",
+        ),
+        ("deeplabcut", "a,b\n1,2\n", "expected rows that begin with scorer, bodyparts and coords"),
+        ("sleap", "a,b\n1,2\n", "expected columns frame_idx, NODE.x and NODE.y, found a, b"),
+        ("slicer", json.dumps({"markups": []}), "expected its radiograph source"),
+    ],
+)
+def test_mistakes_get_one_line(tmp_path, capsys, kind, content, expected):
+    (tmp_path / "source").write_text(content)
+    assert convert(tmp_path / "source", "--from", kind, "--out", tmp_path / "out") == 1
+    said = capsys.readouterr().err
+    assert expected in said and said.count("\n") == 1 and "source" in said
+    assert convert(tmp_path / "none", "--from", kind, "--out", tmp_path / "out") == 1
+    assert "none" in capsys.readouterr().err
+
+
+def test_pictures_may_be_named_by_any_ending(tmp_path):
+    (tmp_path / "images").mkdir()
+    for name in ("x2.png", "x1.tif"):
+        iio.imwrite(tmp_path / "images" / name, np.arange(256, dtype=np.uint8).reshape(16, 16))
+    (tmp_path / "sleap.csv").write_text(SLEAP)
+    assert convert(tmp_path / "sleap.csv", "--from", "sleap", "--out", tmp_path / "raw", "--images", tmp_path / "images") == 0
+    assert list(read_points(tmp_path / "raw" / "all_coordinates.csv")) == ["x1", "x2"]

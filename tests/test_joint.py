@@ -1,0 +1,188 @@
+"""The description of a joint: what it may say, what is refused and how, and that it reaches every output."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from joints.description import Defined, Description, Scale, read_description
+from joints.hand import HAND, MEAN_SHAPE
+from joints.known import joint_called, joint_of, shaped_as
+from joints.lengths_angles import lengths_and_angles
+from joints.shape import of_the_other_side
+from radiographs.raw_folder import read_names
+from runtime.files import DataError
+from training.check import misread
+
+KNEE = {
+    "joint": "knee",
+    "landmarks": ["fm", "fl", "tm", "tl"],
+    "skeleton": [["fm", "tm"], ["fl", "tl"]],
+    "laterality": "right",
+    "mirror": [["fm", "fl"], ["tm", "tl"]],
+    "scale": {"name": "ball", "landmarks": ["fm", "fl"], "mm": 25},
+    "measures": {
+        "width": {"length": ["tm", "tl"]},
+        "corner": {"angle": ["fl", "fm", "tl"]},
+        "wedge": {"angle": ["fm", "fl", "tm", "tl"]},
+        "turn": {"bend": ["fm", "tm", "tl"]},
+        "less": {"difference": ["corner", "wedge"]},
+    },
+    "bends": ["fm", "tm", "fl"],
+}
+
+
+def test_a_description_by_hand():
+    knee = Description.of_file(KNEE, "joint.json")
+    assert knee.names == ("fm", "fl", "tm", "tl") and knee.joint == "knee" and knee.skeleton == ((0, 2), (1, 3))
+    assert knee.scale == Scale("ball", (0, 1), 25) and str(knee.scale) == "ball = 25 mm (points 0 and 1)"
+    assert knee.measures[2] == Defined("wedge", "angle", (0, 1, 2, 3)) and knee.bends == (0, 2, 1)
+    assert knee.exchanged == [1, 0, 3, 2]
+    assert (knee.side(False), knee.side(True), HAND.side(False), HAND.side(True)) == ("right", "left", "left", "right")
+    assert (knee.absent, HAND.absent, Description(("a",), joint="ankle").absent) == ("not a knee", "not a hand", "not an ankle")
+    assert Description.numbered(2) == Description(("0", "1")) and Description.numbered(2).absent == ""
+
+
+@pytest.mark.parametrize(
+    "joint", [HAND, Description.of_file(KNEE, ""), Description(("a",)), Description(("a", "b"), laterality="none")]
+)
+def test_what_is_written_is_read_again(joint):
+    assert Description.of_file(json.loads(json.dumps(joint.to_file())), "joint.json") == joint
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"bones": []}, "only the keys joint, landmarks, skeleton, laterality, mirror, scale, measures, bends, found bones"),
+        ({"skeleton": [["fm", "patella"]]}, "a landmark in skeleton, found 'patella'; its landmarks are fm, fl, tm, tl"),
+        ({"skeleton": [["fm"]]}, '2 names of landmarks in skeleton, found ["fm"]'),
+        ({"skeleton": "fm-fl"}, "skeleton to be a list, found fm-fl"),
+        ({"mirror": [["fm", "fl"], ["fm", "tl"]]}, "every landmark in one pair of mirror at most, found 'fm' in two"),
+        ({"laterality": "both"}, "laterality to be one of left, right, either, none, found both"),
+        ({"landmarks": ["fm", "fl", "fm", "tl"]}, "every landmark once, found 'fm' twice"),
+        ({"landmarks": [1, 2, 3, 4]}, "landmarks to be a list of names, found [1, 2, 3, 4]"),
+        ({"scale": {"landmarks": ["fm", "fl"]}}, 'scale to have "landmarks", "mm" and maybe "name"'),
+        ({"scale": {"landmarks": ["fm", "fl"], "mm": "25"}}, "millimetres above 0"),
+        ({"measures": {"width": ["tm", "tl"]}}, "measure 'width' to be one of length, angle, bend, difference"),
+        ({"measures": {"width": {"length": ["tm", "tx"]}}}, "a landmark in measure 'width', found 'tx'"),
+        ({"measures": {"width": {"length": ["tm", "tm"]}}}, "different landmarks in measure 'width'"),
+        ({"measures": {"a": {"difference": ["b", "c"]}}}, "measure 'a' to be the difference of two measures above it"),
+        (
+            {"measures": {"a": {"length": ["fm", "fl"]}, "b": {"angle": ["fm", "fl", "tm"]}, "c": {"difference": ["a", "b"]}}},
+            "measure 'c' to be the difference of two lengths, or of two angles",
+        ),
+        ({"joint": 7}, "joint to be its name, found 7"),
+    ],
+)
+def test_mistakes_are_refused_by_name(tmp_path, change, expected):
+    (tmp_path / "joint.json").write_text(json.dumps(KNEE | change))
+    with pytest.raises(DataError) as refused:
+        read_description(tmp_path / "joint.json")
+    assert str(refused.value).startswith(f"{tmp_path / 'joint.json'}: expected ") and expected in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_file_that_is_no_description(tmp_path):
+    path = tmp_path / "joint.json"
+    assert read_description(path) is None and read_description(path, ("a", "b")) == Description(("a", "b"))
+    for text, expected in (
+        ("{", "expected JSON"),
+        ("[]", "expected an object"),
+        ('{"joint": "knee"}', "or a header NAME_x,NAME_y"),
+    ):
+        path.write_text(text)
+        with pytest.raises(DataError, match=expected):
+            read_description(path)
+    path.write_text('{"landmarks": ["a", "b"]}')
+    with pytest.raises(DataError, match="expected the landmarks of the table's header, 'c' here, found 'b'; make them agree"):
+        read_description(path, ("a", "c"))
+    path.write_text('{"joint": "knee"}')
+    assert read_description(path, ("a", "c")) == Description(("a", "c"), joint="knee")
+
+
+def test_names_of_a_header(tmp_path):
+    path = tmp_path / "all_coordinates.csv"
+    for header, names in (
+        ("ID,sella_x,sella_y,A point_X,A point_Y", ("sella", "A point")),
+        ("id, sella_x , sella_y,nasion.x,nasion.y", ("sella", "nasion")),
+        ("ID,x0,y0,x1,y1", None),
+        ("image,a,b,c,d", None),
+    ):
+        path.write_text(f"{header}\nr1,1,2,3,4\n")
+        assert read_names(path) == names
+    path.write_text("r1,1,2,3,4\n")
+    assert read_names(path) is None
+    for header, expected in (
+        ("ID,sella_x,sella_y,nasion_x,nasion", "names of landmark 1 as NAME_x,NAME_y, found 'nasion_x' and 'nasion'"),
+        ("ID,sella_x,sella_y,nasion_y,nasion_x", "names of landmark 1 as NAME_x,NAME_y, found 'nasion_y' and 'nasion_x'"),
+        ("ID,sella_x,sella_y,sella_x,sella_y", "every landmark once, found 'sella' twice"),
+        ("ID,sella_x,sella_y", "expected as many values as its header names, 2, found 4"),
+    ):
+        path.write_text(f"{header}\nr1,1,2,3,4\n")
+        with pytest.raises(DataError) as refused:
+            read_names(path)
+        assert expected in str(refused.value)
+
+
+def test_measures_by_hand():
+    """A square of 10 px, one corner moved: fm (0, 0), fl (10, 0), tm (0, 10), tl (10, 20)."""
+    points = np.array([[0.0, 0], [10, 0], [0, 10], [10, 20]])
+    ellipses = np.eye(2) * np.array([1.0, 1, 1, 2])[:, None, None] ** 2  # circles
+    values = {one.name: one for one in lengths_and_angles(Description.of_file(KNEE, ""), points, ellipses)}
+    assert list(values) == list(KNEE["measures"])
+    assert (
+        values["width"].value == pytest.approx(200**0.5)
+        and values["width"].plus_minus == pytest.approx(3)
+        and values["width"].kind == "length"
+    )
+    assert values["corner"].value == pytest.approx(np.degrees(np.arctan2(20, 10)))
+    assert values["wedge"].value == pytest.approx(45)
+    # from straight down to down and right: 45 degrees, towards fl, which lies on the right of the line down
+    assert values["turn"].value == pytest.approx(45) and values["turn"].kind == "angle"
+    assert values["less"].value == pytest.approx(values["corner"].value - 45) and values["less"].landmarks == (1, 0, 3, 2)
+    first, second, third = (np.degrees(np.arcsin(slack / length)) for slack, length in ((2, 10), (3, 200**0.5), (3, 500**0.5)))
+    assert values["corner"].plus_minus == pytest.approx(first + third, abs=0.1)  # turns come in steps of a twentieth of a degree
+    assert values["wedge"].plus_minus == pytest.approx(first + second, abs=0.1)
+    assert values["less"].plus_minus == pytest.approx(2 * first + second + third, abs=0.2)
+    mirrored = {one.name: one.value for one in lengths_and_angles(Description.of_file(KNEE, ""), points * (-1, 1), ellipses)}
+    assert mirrored == pytest.approx({name: one.value for name, one in values.items()})
+
+
+def test_the_joint_that_ships_is_known_by_shape_and_by_names():
+    points = np.stack([MEAN_SHAPE * 100])
+    assert shaped_as(points) is HAND is joint_of(points, None) is joint_called(list(HAND.names), None)
+    assert shaped_as(points[:, ::-1]) is None
+    assert joint_called(["a", "b"], None) == Description(("a", "b"))
+    assert joint_of(points, KNEE).joint == joint_called(["x"], KNEE).joint == "knee"
+
+
+def test_shapes_of_the_other_side():
+    rng = np.random.default_rng(0)
+    shapes = np.array([[0.0, 0], [10, 1], [4, 9], [1, 6]]) + rng.normal(0, 0.5, (9, 4, 2))
+    shapes[2, 1] = np.nan
+    assert not of_the_other_side(shapes).any()
+    shapes[[1, 4, 5]] *= (-1, 1)
+    assert of_the_other_side(shapes + 100).tolist() == [False, True, False, False, True, True, False, False, False]
+    assert of_the_other_side(shapes * (-1, 1)).tolist() == of_the_other_side(shapes).tolist()
+    assert of_the_other_side(shapes[[1, 0, 2, 3]]).tolist() == [True, False, False, False]  # the first is not always right
+
+
+def annotated(shapes: np.ndarray, joint: Description) -> SimpleNamespace:
+    """A data set as far as the check of shapes needs it."""
+    return type("Data", (SimpleNamespace,), {"__len__": lambda self: len(self.ids)})(
+        points_px=shapes, joint=joint, ids=[f"r{i}" for i in range(len(shapes))], split="train"
+    )
+
+
+def test_the_check_knows_sides_and_mirror_pairs():
+    """A mirrored radiograph is suspicious unless both sides are there; exchanged landmarks are, where pairs are named."""
+    names, rng = ("left", "right", "top", "spine"), np.random.default_rng(0)
+    pelvis = np.array([[0.0, 0], [10, 0], [5, -9], [6, 4]]) + rng.normal(0, 0.2, (9, 4, 2))
+    pelvis[3] = pelvis[3][[1, 0, 2, 3]]
+    found = list(misread([annotated(pelvis, Description(names, mirror=((0, 1),)))]))
+    assert found == ["train/r3: left and right landmarks may be exchanged: its points then lie like the others'"]
+    foot = np.array([[0.0, 0], [10, 1], [4, 9], [1, 6]]) + rng.normal(0, 0.2, (9, 4, 2))
+    foot[[1, 2, 5]] *= (-1, 1)
+    assert len(list(misread([annotated(foot, Description(names))]))) == 3
+    assert not list(misread([annotated(foot, Description(names, laterality="either"))]))

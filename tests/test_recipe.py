@@ -1,0 +1,94 @@
+"""What "auto" chooses, and why it says so: frames, heatmaps, weights, stages, rates; and when a run will end."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from joints.hand import MEAN_SHAPE
+from main import float_or_auto, read_settings
+from radiographs.network_frame import at_size, frame_of, size_in_settings, suitable_frame
+from training.forecast import Forecast, in_words
+from training.recipe import choose
+from training.schedule import fitting_sizes
+
+HANDS = np.tile(MEAN_SHAPE * 100, (3, 1, 1))
+
+
+class Data(SimpleNamespace):
+    def __len__(self) -> int:
+        return self.count
+
+
+def data(count: int, points_px: np.ndarray = HANDS, frame: tuple[int, int] = (256, 256), sigma: float = 2.0) -> Data:
+    return Data(count=count, points_px=points_px, frame=frame, size=max(frame), sigma=sigma)
+
+
+OTHERS = np.random.default_rng(0).normal(size=(3, 19, 2))
+
+
+@pytest.mark.parametrize(
+    ("flags", "of", "init", "stages", "rate"),
+    [
+        ("", data(91), "weights/scn_synthetic.pt", "128x8", 6e-4),  # the defaults of the hand
+        ("", data(10), "weights/scn_synthetic.pt", "128x73", 6e-4),
+        ("", data(2000), "weights/scn_synthetic.pt", "128x8", 6e-4),
+        ("--channels 8", data(91), "", "128x32", 8e-4),  # at 64 px heatmaps of 2 px would be too narrow
+        ("", data(90, OTHERS, sigma=3.0), "", "64x8 128x24", 8e-4),  # known to be good
+        ("", data(20, OTHERS, sigma=3.0), "", "64x36 128x108", 8e-4),
+        ("", data(2000, OTHERS, sigma=3.0), "", "64x1 128x4", 8e-4),
+        ("", data(90, OTHERS, (384, 128), 3.0), "", "96x8 192x24", 8e-4),
+        ("", data(90, OTHERS, (128, 512), 3.0), "", "128x8 256x24", 8e-4),
+        ("--init own.pt", data(90, OTHERS, sigma=3.0), "own.pt", "128x8", 6e-4),
+        ("--stages 256x3 --learning_rate 0.1", data(90, OTHERS, sigma=3.0), "", "256x3", 0.1),
+    ],
+)  # fmt: skip
+def test_recipes(flags, of, init, stages, rate):
+    settings, lines = choose(read_settings(flags.split()), of)
+    assert (settings.init, settings.stages, settings.learning_rate) == (init, stages, rate)
+    given = [name for name in ("init", "learning_rate", "stages") if f"--{name}" in flags]
+    assert [line.split()[1] for line in lines] == [f"--{n}" for n in ("init", "learning_rate", "stages") if n not in given]
+    assert settings.auto == ",".join(name for name in ("init", "learning_rate", "stages") if name not in given)
+
+
+def test_the_number_of_steps_is_that_of_90_radiographs():
+    for count in (7, 20, 40, 90, 150):
+        settings, lines = choose(read_settings([]), data(count, OTHERS, sigma=3.0))
+        seen = count * sum(int(stage.split("x")[1]) for stage in settings.stages.split())
+        assert seen == pytest.approx(2880, rel=0.05) and f"seen {seen / count:.0f} times each" in lines[-1]
+
+
+def test_frames_by_form():
+    for aspect in (2 / 3, 1, 1.25, 1.5):
+        assert suitable_frame(aspect) == (256, 256)
+    assert suitable_frame(3) == (384, 128) and suitable_frame(1 / 3) == (128, 384)
+    assert suitable_frame(2) == (320, 160) and suitable_frame(4) == (512, 128)
+    for aspect in np.geomspace(1 / 12, 12, 60):
+        height, width = suitable_frame(aspect)
+        assert height * width <= 256**2 and height % 32 == width % 32 == 0
+        assert 0.8 < height / width / aspect < 1.25 or 2 / 3 <= aspect <= 1.5
+        quarter, half = (max(height, width) // part for part in (4, 2))
+        assert {quarter, half} <= set(fitting_sizes((height, width), 8, 8))
+
+
+def test_sizes_as_text():
+    assert frame_of("512x256") == (512, 256) and frame_of(256) == frame_of("256") == (256, 256)
+    assert size_in_settings((512, 256)) == "512x256" and size_in_settings((64, 64)) == 64
+    assert at_size((512, 256), 128) == (128, 64) and at_size((128, 384), 192) == (64, 192)
+    for wrong in ("250", "0", "256x", "256x100", "8x8x8", "-8", "left", "256x-8"):
+        with pytest.raises(ValueError):
+            frame_of(wrong)
+
+
+def test_auto_is_a_rate():
+    assert float_or_auto("auto") == "auto" and float_or_auto("0.1") == 0.1
+
+
+def test_the_end_is_said_once():
+    """Ten steps of 2 s, 1 % of the run each: 87 % are left, and validation takes a third of the time of all steps."""
+    seconds = iter([10.0, 30.0])
+    forecast = Forecast(trained=30, validated=30, clock=lambda: next(seconds))
+    said = [forecast.after_step((i + 1) / 100) for i in range(20)]
+    assert [i for i, line in enumerate(said) if line] == [12]
+    assert said[12].startswith("about 4 minutes to go, until about ")  # 87 x 2 s x 4 / 3 = 232 s
+    assert [in_words(s) for s in (5, 70, 7000, 9000)] == ["a minute", "1 minutes", "117 minutes", "2.5 hours"]
