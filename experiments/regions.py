@@ -22,7 +22,7 @@ from prediction.regions import (
     LEAST_CONFIDENCE,
     Regions,
     calibrate_regions,
-    conformal_quantile,
+    conformal_quantiles,
     mahalanobis,
     semi_axes,
     whiten,
@@ -47,14 +47,9 @@ class Found:
         return Found(self.residuals[chosen], self.covariances[chosen], self.confidence[chosen], self.target_px2)
 
 
-def sizes(scores: np.ndarray) -> np.ndarray:
-    """The conformal quantile of each landmark's scores (M, L)."""
-    return np.array([conformal_quantile(column[np.isfinite(column)]) for column in scores.T])
-
-
 def circles(known: Found, new: Found) -> np.ndarray:
     """Radii that go with one over the confidence."""
-    radii = sizes(np.linalg.norm(known.residuals, axis=-1) * np.maximum(known.confidence, LEAST_CONFIDENCE))
+    radii = conformal_quantiles(np.linalg.norm(known.residuals, axis=-1) * np.maximum(known.confidence, LEAST_CONFIDENCE))
     return np.eye(2) * (radii / np.maximum(new.confidence, LEAST_CONFIDENCE))[..., None, None] ** 2
 
 
@@ -71,7 +66,7 @@ def from_errors(known: Found, new: Found) -> np.ndarray:
 def from_heatmaps(known: Found, new: Found) -> np.ndarray:
     """As the heatmap is longer and broader than its target, and lower, times a number for each landmark."""
     whitened = whiten(known.residuals, known.covariances, known.confidence, known.target_px2)
-    scale = sizes(np.linalg.norm(whitened, axis=-1))
+    scale = conformal_quantiles(np.linalg.norm(whitened, axis=-1))
     return Regions(np.eye(2) * scale[:, None, None] ** 2, new.target_px2).of(new.covariances, new.confidence)
 
 

@@ -53,8 +53,7 @@ def calibrate_regions(residuals: np.ndarray, covariances: np.ndarray, confidence
     count = present.sum(0)
     left_out = (moments - products) / (PRIOR + count - 1)[:, None, None].clip(1)  # without the radiograph that is ranked
     scores = np.sqrt(np.einsum("mli,mlij,mlj->ml", errors, np.linalg.inv(left_out), errors))
-    sizes = np.array([conformal_quantile(column[seen]) if seen.any() else np.nan for column, seen in zip(scores.T, present.T)])
-    return Regions(sizes[:, None, None] ** 2 * moments / (PRIOR + count)[:, None, None], target_px2)
+    return Regions(conformal_quantiles(scores)[:, None, None] ** 2 * moments / (PRIOR + count)[:, None, None], target_px2)
 
 
 def mahalanobis(residuals: np.ndarray, ellipses: np.ndarray) -> np.ndarray:
@@ -65,11 +64,10 @@ def mahalanobis(residuals: np.ndarray, ellipses: np.ndarray) -> np.ndarray:
     return np.where(known, np.sqrt(squares), np.nan)
 
 
-def excess(covariances: np.ndarray, target_px2: float) -> np.ndarray:
-    """What heatmaps are wider than their targets, (..., 2, 2) px², along their own axes."""
+def excess(covariances: np.ndarray, target_px2: float) -> tuple[np.ndarray, np.ndarray]:
+    """What heatmaps are wider than their targets along their own axes: variances (..., 2) px², and the axes (..., 2, 2)."""
     values, axes = np.linalg.eigh(covariances)
-    values = np.maximum(values - CLEAR * target_px2, FLOOR * target_px2)
-    return axes * values[..., None, :] @ axes.swapaxes(-1, -2)
+    return np.maximum(values - CLEAR * target_px2, FLOOR * target_px2), axes
 
 
 def units(covariances: np.ndarray, confidence: np.ndarray, target_px2: float) -> np.ndarray:
@@ -80,7 +78,7 @@ def units(covariances: np.ndarray, confidence: np.ndarray, target_px2: float) ->
     if math.isnan(target_px2):
         values, axes = np.ones(covariances.shape[:-1]), np.broadcast_to(np.eye(2), covariances.shape)
     else:
-        values, axes = np.linalg.eigh(excess(covariances, target_px2))
+        values, axes = excess(covariances, target_px2)
     scaled = np.sqrt(values) / np.maximum(confidence, LEAST_CONFIDENCE)[..., None]
     return axes * scaled[..., None, :] @ axes.swapaxes(-1, -2)
 
@@ -108,6 +106,12 @@ def semi_axes(ellipses: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 def promised(count: int) -> float:
     """The coverage that `count` held-out radiographs can promise: COVERAGE from 19 on, count / (count + 1) with fewer."""
     return min(COVERAGE, count / (count + 1))
+
+
+def conformal_quantiles(scores: np.ndarray) -> np.ndarray:
+    """That of each landmark's scores (M, L): (L,), NaN where there is none."""
+    known = [column[np.isfinite(column)] for column in scores.T]
+    return np.array([conformal_quantile(column) if len(column) else np.nan for column in known])
 
 
 def conformal_quantile(scores: np.ndarray, coverage: float = COVERAGE) -> float:

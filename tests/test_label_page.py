@@ -317,7 +317,6 @@ def test_everything_without_a_mouse(page, running):
     page.show("made1")
     page.press("Delete")  # the proposal of the first landmark
     page.press("[", "[") if page.page.evaluate("landmarks.active") != 0 else None
-    page.page.evaluate("() => 0")
     page.press("ArrowRight", "ArrowRight", "Shift+ArrowDown", "Enter")
     page.saved()
     assert marks_of(running, "made1")[0].state == "confirmed"
@@ -342,6 +341,23 @@ def test_everything_without_a_mouse(page, running):
     page.press(*["Control+z"] * 5)
     page.page.wait_for_function("() => !landmarks.marks.history.length", timeout=WAIT)
     page.saved()
+
+
+def test_an_undo_pressed_before_the_next_radiograph_is_there_is_not_lost(page, running):
+    page.show("made0")
+    page.press("Delete")
+    page.saved()
+    page.show("made2")
+    slowly = """() => {
+        const fetched = window.fetch;
+        const wait = (url) => new Promise((go) => setTimeout(go, `${url}`.includes("/next") ? 200 : 600));
+        window.fetch = async (url, ...more) => { await wait(url); return fetched(url, ...more); };
+    }"""
+    page.page.evaluate(slowly)
+    page.press("PageDown", "Control+z")
+    page.page.wait_for_function("() => !landmarks.marks.history.length && landmarks.key.id === 'made0'", timeout=WAIT)
+    page.saved()
+    assert not any(marks_of(running, "made0"))
 
 
 def test_names_are_shown_as_they_are_and_every_control_has_a_name(page):

@@ -56,8 +56,9 @@ def test_covariances_of_heatmaps():
 
 def test_excess_by_hand():
     """A heatmap of 3 by 1 px for targets of 2 px: 9 less what is the target's own along it, the least across it."""
-    expected = conjugate(turn(20), np.diag([9 - CLEAR * TARGET, FLOOR * TARGET]))
-    assert excess(conjugate(turn(20), np.diag([9.0, 1.0])), TARGET) == pytest.approx(expected)
+    (across, along), axes = excess(conjugate(turn(20), np.diag([9.0, 1.0])), TARGET)
+    assert (along, across) == (pytest.approx(9 - CLEAR * TARGET), pytest.approx(FLOOR * TARGET))
+    assert abs(axes[:, 1] @ turn(20) @ (1, 0)) == pytest.approx(1)
 
 
 def test_semi_axes_by_hand():

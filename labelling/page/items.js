@@ -85,7 +85,17 @@ async function prepare(id) {
   } catch { return null; }
 }
 
-export async function next() {
+// what opens a radiograph only after asking the server waits its turn: an undo pressed meanwhile is not lost
+let waiting = Promise.resolve();
+function inTurn(task) {
+  const done = waiting.then(task);
+  waiting = done.catch(() => {});
+  return done;
+}
+
+export const next = () => inTurn(toNext);
+
+async function toNext() {
   await saved();
   const upcoming = await get("next", { after: app.key?.id ?? "" });
   if (upcoming.id) return open(upcoming);
@@ -119,15 +129,15 @@ export async function beat() { // tells that this window is still there, and hea
   if (!app.key || document.hidden && app.marks.readonly) return;
   try {
     const claim = await post("open", { ...place(app.key), window: app.window });
-    if (claim.mine && app.marks.readonly) open(app.key, { remember: false }); // the other one has left
+    if (claim.mine && app.marks.readonly) again(); // the other one has left
     else if (!claim.mine && !app.marks.readonly) setReadonly(true);
-    else if (claim.version !== app.marks.version && !app.outbox.waiting && !app.dragging) open(app.key, { remember: false });
+    else if (claim.version !== app.marks.version && !app.outbox.waiting && !app.dragging) again();
   } catch { /* the outbox says when the server is away */ }
 }
 
-let stepping = Promise.resolve(); // one after the other: each may have to open another radiograph first
+const again = () => inTurn(() => !app.outbox.waiting && !app.dragging && open(app.key, { remember: false }));
 
-export function undoOrRedo(which) { return (stepping = stepping.then(() => step(which)).catch((error) => say(error.message))); }
+export const undoOrRedo = (which) => inTurn(() => step(which)).catch((error) => say(error.message));
 
 async function step(which) {
   const entry = await app.marks[which]((key) => open(key));
