@@ -5,7 +5,8 @@
 changes the validation radiographs of a raw folder (never the test ones) and their landmarks together, predicts, and prints a
 table for docs/stress.md: errors in px of the unchanged radiograph's 256 x 256 frame, over landmarks still in the picture.
 --foreign FOLDER also compares radiographs without landmarks with their turned and shrunk copies: how far the predictions of both
-lie from each other, which needs no annotation.
+lie from each other, which needs no annotation. --run FOLDER, where the weights are those of all radiographs of train and valid:
+their cross-validation; each radiograph is then predicted with the weights of the fold that has not seen it.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from skimage.exposure import equalize_adapthist
 
 import metrics
 from experiments.common import some_of, table
+from export import halved
 from prediction.calibration import NO_HAND, OUTSIDE
 from prediction.predictor import Prediction, Predictor
 from prediction.regions import mahalanobis
@@ -30,8 +32,12 @@ from radiographs.processing import skin_outline
 from radiographs.raw_folder import COORDINATES, find_radiographs, read_points
 from radiographs.reading import is_radiograph, read_radiograph
 from radiographs.view import border_grey
+from runtime.checkpoint import read_checkpoint
 from runtime.command import exit_status
+from runtime.files import read_csv
 from training.figures import save
+from training.folds import folder_of
+from training.runs import BEST, HELD_OUT
 
 FRAME = 256  # px, in which errors are given
 FAR = 10  # px there, from which on a landmark is an outlier
@@ -276,10 +282,10 @@ def errors_of(prediction: Prediction, changed: Changed, points: np.ndarray, shap
     return np.linalg.norm(off @ np.linalg.inv(changed.matrix).T * (FRAME / np.array(shape[::-1])), axis=1)
 
 
-def try_out(predictor: Predictor, change: Change, radiographs: list[tuple[np.ndarray, np.ndarray]]) -> Result:
-    """Predict radiographs, (picture, points (L, 2) px) each, under a change; the same random numbers every time."""
+def try_out(change: Change, radiographs: list[tuple[Predictor, np.ndarray, np.ndarray]]) -> Result:
+    """Predict radiographs, (predictor, picture, points (L, 2) px) each, under a change; random numbers are always the same."""
     columns = []
-    for number, (picture, points) in enumerate(radiographs):
+    for number, (predictor, picture, points) in enumerate(radiographs):
         changed = change(picture, np.random.default_rng(number))
         found, hands = predict(predictor, changed.picture)
         truth, extent = points @ changed.matrix.T + changed.shift, np.array(changed.picture.shape[::-1])
@@ -327,10 +333,21 @@ def draw(results: dict[str, Result], path: Path) -> None:
     save(figure, path)
 
 
+def of_folds(weights: Path, run: Path) -> dict[str, Predictor]:
+    """By radiograph the predictor of a weights file, with the weights of the fold that has not seen that radiograph."""
+    state, predictors = read_checkpoint(weights), {}
+    for k in range(1, read_checkpoint(run / BEST)["settings"]["folds"] + 1):
+        fold = folder_of(run, k)
+        predictor = Predictor(state | {"weights": halved(read_checkpoint(fold / BEST)["weights"])})
+        predictors |= {row["image"]: predictor for row in read_csv(fold / f"{HELD_OUT}_landmarks.csv")}
+    return predictors
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--raw", type=Path, default=Path("dataset"), help="raw folder of real radiographs")
     parser.add_argument("--weights", type=Path, default=Path("weights/scn_hand.pt"), help="a file of export.py")
+    parser.add_argument("--run", type=Path, help="the cross-validation that the weights come from")
     parser.add_argument("--conditions", type=some_of(CONDITIONS), default=list(CONDITIONS), help="some, separated by commas")
     parser.add_argument("--count", type=int, help="validation radiographs at most")
     parser.add_argument("--foreign", type=Path, help="folder of radiographs without landmarks")
@@ -340,10 +357,11 @@ def main(arguments: list[str] | None = None) -> None:
     table_of_points = read_points(options.raw / COORDINATES)
     files, _ = find_radiographs(options.raw)
     chosen = sorted(id for id, (split, _) in files.items() if split == "valid")[: options.count]
-    radiographs = [(read_radiograph(files[id][1]).pixels, table_of_points[id]) for id in chosen]
+    own = of_folds(options.weights, options.run) if options.run else dict.fromkeys(chosen, predictor)
+    radiographs = [(own[id], read_radiograph(files[id][1]).pixels, table_of_points[id]) for id in chosen]
     results: dict[str, Result] = {}
     for name in options.conditions:
-        results[name] = try_out(predictor, CONDITIONS[name], radiographs)
+        results[name] = try_out(CONDITIONS[name], radiographs)
         print(f"{name}: {', '.join(results[name].row())}", file=sys.stderr, flush=True)
     rows = [[name, *result.row()] for name, result in results.items()]
     mean = [f"{np.mean([float(row[column]) for row in rows]):.2f}" for column in range(1, len(HEADER))]

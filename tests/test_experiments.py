@@ -446,6 +446,23 @@ def test_stress(small, tmp_path, capsys):
     assert iio.imread(figure).shape[2] >= 3
 
 
+def test_stress_of_folds_takes_for_each_radiograph_the_network_that_has_not_seen_it(small, tmp_path, capsys):
+    common.run_main("--data", small.data, "--result", tmp_path, "--folds", 2, *SMALL_RUN, "--stages", "32x1")
+    capsys.readouterr()
+    run(stress, "--raw", small.raw, "--weights", small.weights, "--run", tmp_path, "--conditions", "as it came")
+    printed = float(tables(capsys.readouterr().out)[0][1][1])
+    table, errors = read_points(small.raw / "all_coordinates.csv"), []
+    for id in SPLITS["valid"]:
+        (k,) = [k for k in (1, 2) if id in {row["image"] for row in rows_of(tmp_path / f"fold_{k}" / "held_out_landmarks.csv")}]
+        fold = read_checkpoint(tmp_path / f"fold_{k}" / "best.pt")
+        weights = {name: weight.half() for name, weight in fold["weights"].items()}
+        points, _, _ = Predictor(read_checkpoint(small.weights) | {"weights": weights})(
+            iio.imread(small.raw / "valid" / f"{id}.png")
+        )
+        errors.append(np.linalg.norm((points - table[id]) * (stress.FRAME / np.array([90, 120])), axis=1))
+    assert printed == pytest.approx(np.mean(errors), abs=6e-3) and printed > 5  # hardly trained
+
+
 def test_draw_readme(tmp_path):
     """The shipped network on a synthetic radiograph: a picture of the size that the README shows, the same every time."""
     run(draw_readme, "--out", tmp_path)
