@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from finder.canon import Canon, Found
-from finder.placement import Placement, agreeing, complex_of, fit, place, without
+from finder.placement import WIDER, Placement, complex_of, fit, place, seen_near, without
 from heatmap import decode_heatmaps
 from model import SCN
 from radiographs.view import View, sample
@@ -27,7 +27,7 @@ ANOTHER_SHARE = 0.4
 ALIKE = 0.45  # of the larger hand's size, that another one in the same picture has at least
 MOST = 4  # hands in a picture
 ROUNDS, KEPT = 3, 0.67  # of fitting to the share of landmarks that lie nearest
-SURE, FAR_OFF = 0.5, 0.6  # of the median confidence; shape units from the mean shape: what a frame has to hold
+SURE, FAR_OFF = 0.5, WIDER  # of the median confidence; shape units from the mean shape: what a frame has to hold
 USUAL = 0.02, 0.98  # quantiles of the intensities that are brought to -0.8 and 0.8
 
 
@@ -116,7 +116,7 @@ class Finder:
         placement = place(self.canon.shape, points, heights, self.canon.reflections)
         if placement is None or placement.support < rough.support / 2:
             return Found(rough, self.canon.frame())
-        seen = agreeing(placement, self.canon.shape, points, heights)
+        seen = seen_near(placement, self.canon.shape, points, heights)
         return Found(placement, self.canon.frame(placement.undo(seen)))
 
     def by_landmarks(self, points_px: np.ndarray, confidence: np.ndarray, found: Found) -> Found:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 TOLERANCE = 0.2  # shape units: how far from the fitted shape a landmark counts
-WIDER = 0.5  # shape units, of landmarks that are taken for seen: a spread thumb's tip lies so far from the mean one
-LEAST_SEEN = 0.1  # of a peak's agreement, for that
+WIDER = 0.8  # shape units, of landmarks that are taken for seen: the tip of a spread finger lies so far from the mean one
+LEAST_SEEN = 0.1  # of a peak's height, for that
 TRIED = 11  # landmarks, the surest, whose pairs are tried
 LEAST_SPAN = 0.4  # of the shape's size, between two landmarks that a similarity is fitted to
 ROUNDS = 5  # of fitting to those landmarks that agree
@@ -82,11 +82,15 @@ def support(placement: Placement, shape: np.ndarray, points: np.ndarray, heights
     return float(agreement_with(placement, shape, points, heights).max(-1).mean())
 
 
-def agreeing(placement: Placement, shape: np.ndarray, points: np.ndarray, heights: np.ndarray) -> np.ndarray:
-    """Of each landmark the peak that agrees most with a placement: (L, 2) px, NaN where none does."""
-    agreed = agreement_with(placement, shape, points, heights, WIDER)
-    nearest = points[np.arange(len(shape)), agreed.argmax(1)]
-    return np.where(agreed.max(1)[:, None] > LEAST_SEEN, nearest, np.nan)
+def seen_near(placement: Placement, shape: np.ndarray, points: np.ndarray, heights: np.ndarray) -> np.ndarray:
+    """Of each landmark the highest peak within WIDER of a placed shape: (L, 2) px, NaN where there is none.
+
+    Not the peak that agrees most: that of the next finger would stand for a spread one, whose own would then be cut off.
+    """
+    near = agreement_with(placement, shape, points, np.ones_like(heights), WIDER) > 0
+    height = np.where(near, heights, 0.0)
+    highest = points[np.arange(len(shape)), height.argmax(1)]
+    return np.where(height.max(1)[:, None] > LEAST_SEEN, highest, np.nan)
 
 
 def place(shape: np.ndarray, points: np.ndarray, heights: np.ndarray, reflections: tuple[bool, ...]) -> Placement | None:
