@@ -44,9 +44,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from prediction.folder import FILES, JOURNAL, begin, check_call, check_folder, empty_folder, list_inputs, read_call
+from prediction.folder import FILES, JOURNAL, begin, check_call, check_folder, check_lists, empty_folder, list_inputs, read_call
 from prediction.journal import Index, Journal, Shard
-from prediction.listing import Item, Listing
+from prediction.listing import Item, Listing, printable
 from prediction.onnx_export import export_onnx
 from prediction.outputs import COLUMNS, safe
 from prediction.parquet import check_pyarrow
@@ -149,6 +149,8 @@ def run(options: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
     if not listing.count:
         listing.path.unlink()
+        if not listing.errors:
+            print(f"{' '.join(map(printable, options.inputs))}: expected radiographs, found none", file=sys.stderr)
         return 1
     call = with_columns(call, listing, options.inputs)
     if options.overwrite:
@@ -161,11 +163,13 @@ def run(options: argparse.Namespace) -> int:
         if shard.of > 1:
             said = f"shard {shard}: {now} radiographs predicted, {before} before, {unread} problems"
             print(f"{said}; when all shards are done: python predict.py --merge --out {out}")
-            return 1 if unread + len(listing.errors) else 0
-        if not now + unread and are_written(out, out / JOURNAL, listing, before):
+            # torchrun ends all its processes where one says that a file was bad; --merge says it
+            return 1 if unread + len(listing.errors) and distributed.WORLD == 1 else 0
+        if not now + unread and are_written(out, out / JOURNAL, listing):
             print(f"all {before} radiographs were predicted before; see {out / PAGE}")
             return 1 if listing.errors else 0
-        return tell(out, write_results(out, out / JOURNAL, listing, call), f", {before} of them before" if before else "")
+        told = tell(out, write_results(out, out / JOURNAL, listing, call), f", {before} of them before" if before else "")
+        return 1 if unread else told
 
 
 def predict(out: Path, call: dict, predictor: Predictor, listing: Listing, shard: Shard) -> tuple[int, int, int]:
@@ -206,7 +210,10 @@ def pending(listing: Listing, shard: Shard, index: Index, done: list[int]) -> It
 def merge(out: Path) -> int:
     """Make one set of outputs of what all shards predicted; returns the exit status. Raises DataError."""
     call = read_call(out)
+    if "parquet" in call["formats"]:
+        check_pyarrow()
     listing = Listing(out / JOURNAL / FILES)
+    check_lists(out, listing)
     for error in listing.errors:
         print(error, file=sys.stderr)
     return tell(out, write_results(out, out / JOURNAL, listing, call, say=lambda error: print(error, file=sys.stderr)))

@@ -59,7 +59,8 @@ rm -rf "$OUT/files" "$OUT"/predicted*
 mkdir -p "$OUT/files"
 count=0
 while [ $count -lt "$COPIES" ]; do
-    for file in "$RAW"/train/*; do
+    for file in "$RAW"/train/*.*; do
+        [ -e "$file" ] || { echo "$RAW/train: expected radiographs, found none" >&2; exit 1; }
         [ $count -lt "$COPIES" ] && ln -sf "$file" "$OUT/files/$(printf '%06d' $count).${file##*.}" && count=$((count + 1))
     done
 done

@@ -18,13 +18,14 @@ from runtime.files import DataError, write_whole
 JOURNAL, CALL, FILES = "journal", "call.json", "files.jsonl"
 OUTPUTS = (TABLE, MEASURES, COCO, PARQUET, PAGE)
 FOLDERS = ("overlays", "slicer", "pages", JOURNAL)
+LISTED = ".listed"  # ends the names of files that say which list a process has
 LISTING = ".files-"  # begins the names of lists that are being made
 ANEW = "choose another --out, or give --overwrite to begin anew"
 
 
 def check_folder(out: Path, overwrite: bool, resume: bool) -> None:
     """Raises DataError where a folder can neither be begun, nor gone on with, nor overwritten."""
-    there = {path.name.removesuffix(".part") for path in out.iterdir() if not path.name.startswith((LOCK, LISTING))}
+    there = {path.name.removesuffix(".part") for path in out.iterdir() if not path.name.startswith((LOCK, "."))}
     begun = (out / JOURNAL / CALL).exists()
     if not begun and not overwrite and there - {JOURNAL}:
         raise DataError(f"{out}: is not empty; choose another --out, or give --overwrite to replace what is there")
@@ -78,5 +79,24 @@ def begin(out: Path, call: dict, listing: Listing, shard: Shard) -> Listing:
         write_whole(own, json.dumps(call, indent=1).encode())
         os.replace(own, journal / CALL)
     check_call(out, call)  # of two that begin at once, one sees the other's
-    os.replace(listing.path, journal / FILES)
+    own = listing.digest()
+    for old in journal.glob(f"*{LISTED}"):
+        if not old.name.endswith(f"-of-{shard.of}{LISTED}"):
+            old.unlink(missing_ok=True)  # of another number of processes, whose results count all the same
+    write_whole(journal / f"{shard}{LISTED}", own.encode())
+    if (journal / FILES).exists() and Listing(journal / FILES).digest() == own:
+        listing.path.unlink()  # others may be reading the one that is there
+    else:
+        os.replace(listing.path, journal / FILES)
     return Listing(journal / FILES)
+
+
+def check_lists(out: Path, listing: Listing) -> None:
+    """Raises DataError where a process found other radiographs than the newest one did: some would be left out unsaid."""
+    own = listing.digest()
+    if other := [path for path in sorted((out / JOURNAL).glob(f"*{LISTED}")) if path.read_text() != own]:
+        shards = ", ".join(path.name.removesuffix(LISTED) for path in other)
+        raise DataError(
+            f"{out}: expected the same radiographs in all shards, found {listing.count} in the newest list, others in {shards};"
+            " see that each can reach all inputs, and start them again"
+        )

@@ -127,6 +127,10 @@ class Index:
         place = self.place(item)
         return place is not None and not self.failed[place] and int(self.states[place]) == state_of(item.path)
 
+    def was_predicted(self, item: Item) -> bool:
+        place = self.place(item)
+        return place is not None and not self.failed[place]
+
     def next_turn(self, item: Item) -> int:
         place = self.place(item)
         return 0 if place is None else int(self.turns[place]) + 1

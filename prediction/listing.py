@@ -4,6 +4,7 @@ The list lies on disk, in the order of the outputs, and is read as a stream: a f
 is held while it is made are eight bytes for each name, by which names that occur twice are found.
 """
 
+import codecs
 import csv
 import hashlib
 import heapq
@@ -45,8 +46,8 @@ def digest(what: object) -> int:
 
 
 def printable(name: str) -> str:
-    """A file's name as text: bytes that are no UTF-8 are shown as question marks in a diamond."""
-    return os.fsencode(name).decode("utf-8", "replace")
+    """A file's name as text: bytes that are no UTF-8, and carriage returns, are shown as backslashes and numbers."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace").replace("\r", "\\r")
 
 
 class Listing:
@@ -150,11 +151,11 @@ def find(inputs: list[str], out: Path, columns: list[str], errors: list[str], sa
         raise DataError(f"{tables[0]}: expected a table of files to be the only input, found {len(inputs)} inputs; merge them")
     for given in inputs:
         if given == "-":
-            yield from of_lines(sys.stdin.buffer)
+            yield from of_lines("standard input", sys.stdin.buffer)
         elif given.startswith("@"):
             try:
                 with open(given[1:], "rb") as file:
-                    yield from of_table(given[1:], columns) if tables else of_lines(file)
+                    yield from of_table(given[1:], columns) if tables else of_lines(given[1:], file)
             except FileNotFoundError:
                 errors.append(f"{given[1:]}: no such list of files")
         elif (path := Path(given)).is_dir():
@@ -165,9 +166,12 @@ def find(inputs: list[str], out: Path, columns: list[str], errors: list[str], sa
             errors.append(f"{given}: no such file or folder")
 
 
-def of_lines(lines: Iterable[bytes]) -> Iterator[Item]:
-    """The files that a list names, one a line; a blank line is none."""
-    for line in lines:
+def of_lines(name: str, lines: Iterable[bytes]) -> Iterator[Item]:
+    """The files that a list names, one a line; a blank line is none. Raises DataError."""
+    for number, line in enumerate(lines):
+        if b"\0" in line:
+            raise DataError(f"{name}, line {number + 1}: expected a path, found a zero byte; write it in UTF-8, a path a line")
+        line = line.removeprefix(codecs.BOM_UTF8) if not number else line
         if path := os.fsdecode(line.removesuffix(b"\n").removesuffix(b"\r")):
             yield Item(path, printable(path))
 
@@ -203,7 +207,7 @@ def of_folder(folder: Path, out: Path, errors: list[str], say) -> Iterator[Item]
             left_out += 1
             endings |= {printable(path.suffix)} if len(endings) < ENDINGS else set()
     if left_out:
-        say(f"{folder}: left out {left_out} files that are no radiographs ({', '.join(sorted(endings))})")
+        say(f"{printable(str(folder))}: left out {left_out} files that are no radiographs ({', '.join(sorted(endings))})")
     if not taken:
         errors.append(f"{folder}: expected radiographs in this folder, found none")
 
@@ -217,8 +221,9 @@ def walk(folder: Path, real: Path, out: Path, errors: list[str]) -> Iterator[Pat
         return
     try:
         with os.scandir(folder) as entries:
-            kinds = ((entry.name, entry.is_dir(), entry.is_symlink()) for entry in entries if not entry.name.startswith("."))
-            inside = in_order((name, is_folder) for name, is_folder, is_link in kinds if not (is_folder and is_link))
+            visible = (entry for entry in entries if not entry.name.startswith("."))
+            kept = (entry for entry in visible if not (entry.is_symlink() and os.path.isdir(entry.path)))
+            inside = in_order((entry.name, entry.is_dir(follow_symlinks=False)) for entry in kept)
     except OSError as error:
         errors.append(f"{folder}: cannot be looked into ({error.strerror}); what lies there is left out")
         return

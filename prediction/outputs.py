@@ -25,7 +25,8 @@ MEASURE_COLUMNS = ["image", "hand", "side", "measure", "kind", "value", "unit", 
 
 def safe(text: str) -> str:
     """Text that a spreadsheet shows instead of computing: a leading =, +, - or @ gets an apostrophe."""
-    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    text = text.replace("\r", " ")  # which csv leaves unquoted
+    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t") else text
 
 
 def csv_lines(rows: list[list]) -> bytes:
@@ -107,9 +108,9 @@ class Coco:
     angle (degrees) of each landmark's ellipse.
     """
 
-    def __init__(self, file: BinaryIO):
-        """`file` is written to as radiographs come; annotations wait in a temporary file."""
-        self.file, self.annotations = file, TemporaryFile()
+    def __init__(self, file: BinaryIO, folder: Path | None = None):
+        """`file` is written to as radiographs come; annotations wait in a temporary file in `folder`."""
+        self.file, self.annotations = file, TemporaryFile(dir=folder)
         self.images = self.hands = 0
         file.write(b'{"images": [')
 

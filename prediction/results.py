@@ -46,7 +46,7 @@ def write_results(out: Path, journal: Path, listing: Listing, call: dict, say=No
         files[TABLE].write(csv_lines([COLUMNS + call["columns"]]))
         if MEASURES in files:
             files[MEASURES].write(csv_lines([MEASURE_COLUMNS]))
-        coco = Coco(files[COCO]) if COCO in files else None
+        coco = Coco(files[COCO], out) if COCO in files else None
         for item in listing:
             content = content_of(item, index)
             if content is None:
@@ -75,7 +75,7 @@ def write_results(out: Path, journal: Path, listing: Listing, call: dict, say=No
     write_pages(out, order, index.content, choices, summary.flagged, errors, summary.unread)
     index.close()
     written = {name: state(out / name) for name in outputs(call)}
-    known = {"listing": listing.digest(), "predicted": summary.predicted, "outputs": written}
+    known = {"listing": listing.digest(), "journal": sizes(index), "outputs": written}
     write_whole(journal / WRITTEN, json.dumps(known).encode())
     return summary
 
@@ -107,11 +107,16 @@ def check_unchanged(out: Path, journal: Path) -> None:
             raise DataError(f"{out / name}: was changed since predict.py wrote it; move it elsewhere, and start again")
 
 
-def are_written(out: Path, journal: Path, listing: Listing, predicted: int) -> bool:
-    """Whether the outputs of a listing with so many predicted radiographs stand as they were written."""
+def sizes(index: Index) -> dict[str, int]:
+    """How long each file of a journal is."""
+    return {path.name: path.stat().st_size for path in index.paths}
+
+
+def are_written(out: Path, journal: Path, listing: Listing) -> bool:
+    """Whether the outputs of a listing stand as they were written, of the journal as it is."""
     known = known_outputs(journal)
     return (
-        known.get("predicted") == predicted
+        known.get("journal") == sizes(Index(journal))
         and known["listing"] == listing.digest()
         and all((out / name).exists() and state(out / name) == written for name, written in known["outputs"].items())
     )

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from finder.network import MOST
 from prediction.journal import Index, Journal, state_of
 from prediction.listing import Item, digest, printable
 from prediction.outputs import annotation, csv_lines, image_of, landmark_rows, measure_rows, safe, write_slicer
@@ -95,15 +96,19 @@ class Worker:
         state = state_of(item.path)
         try:
             radiograph, texts = reader(Path(item.path), tuple(self.call["dicom"]))
-        except DataError as error:
-            content = {"name": item.name, "error": printable(str(error))}
-            self.journal.append(item, state, self.index.next_turn(item), content)
+        except (DataError, MemoryError) as error:
+            said = str(error) if isinstance(error, DataError) else f"{item.path}: too large for the memory; make it smaller"
+            content = {"name": item.name, "error": printable(said)}
+            if state or not self.index.was_predicted(item):  # what was found stays where its file cannot be reached
+                self.remove_pictures(item)
+                self.journal.append(item, state, self.index.next_turn(item), content)
             return content["error"]
         height, width = radiograph.pixels.shape
         return Read(item, (width, height), radiograph, base_picture(radiograph.pixels), [*item.ids, *texts], state)
 
     def write(self, read: Read, hands: list[Prediction]) -> dict:
         """Write the pictures of a radiograph; returns what the journal gets to know of it."""
+        self.remove_pictures(read.item)
         name, joint, ids = read.item.name, self.predictor.joint, [safe(text) for text in read.ids]
         rows = [[*row, *ids] for hand in hands for row in landmark_rows(name, joint, read.radiograph, hand)]
         content = {"name": name, "landmarks": csv_lines(rows).decode()}
@@ -126,9 +131,18 @@ class Worker:
             raise
         return content | card(name, overlay.relative_to(self.out / "overlays").as_posix(), picture, hands)
 
+    def remove_pictures(self, item: Item) -> None:
+        """Remove what was drawn of earlier contents of a radiograph's file."""
+        if self.index.place(item) is None:
+            return
+        for folder, name in (("overlays", f"{item.plain}.png"), ("slicer", f"{item.plain}.mrk.json")):
+            self.place(folder, name).unlink(missing_ok=True)
+        for hand in range(1, MOST + 1):
+            self.place("slicer", f"{item.plain}_hand_{hand}.mrk.json").unlink(missing_ok=True)
+
     def place(self, folder: str, name: str) -> Path:
         """Where a picture goes."""
         inner = self.out / folder / (f"{digest(name) & 0xFF:02x}" if self.many else "")
         if self.many:
-            inner.mkdir(exist_ok=True)
+            inner.mkdir(parents=True, exist_ok=True)
         return inner / name

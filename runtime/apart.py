@@ -66,7 +66,8 @@ def how_it_died(code: int) -> str:
 
 def serve(module: str, function: str) -> None:
     """Answer calls from standard input until it ends. Whatever else is printed goes to standard error."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process
+    for ending in (signal.SIGINT, signal.SIGTERM):  # are for the main process, and reach its whole group
+        signal.signal(ending, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     work = getattr(import_module(module), function)

@@ -1,8 +1,10 @@
 """Predictions of very many files: they go on, are shared among processes, come from lists, and are read apart."""
 
+import codecs
 import json
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -164,6 +166,25 @@ def test_a_changed_file_is_predicted_again_and_a_new_one_too(pictures, weights, 
     assert tables[0] == tables[1] and tables[2] == tables[3]
 
 
+def test_a_file_that_is_not_there_for_a_while_keeps_its_prediction(pictures, weights, tmp_path, capsys):
+    (tmp_path / "list.txt").write_text("".join(f"{pictures / name}\n" for name in ("a.png", "e.png")))
+    arguments = (f"@{tmp_path / 'list.txt'}", "--weights", weights, "--out", tmp_path / "out")
+    assert run(*arguments) == 0
+    before = outputs(tmp_path / "out")
+    (pictures / "e.png").rename(tmp_path / "away.png")
+    assert run(*arguments) == 1 and "e.png: no such file" in capsys.readouterr().err
+    assert outputs(tmp_path / "out") == before
+    (tmp_path / "away.png").rename(pictures / "e.png")
+    assert run(*arguments) == 0 and "all 2 radiographs were predicted before" in capsys.readouterr().out
+
+
+def test_pictures_of_earlier_contents_are_removed(pictures, weights, whole, tmp_path):
+    (pictures / "e.png").write_text("no picture any more")
+    assert run(pictures, "--weights", weights, "--format", "coco,slicer", "--out", whole) == 1
+    assert run(pictures, "--weights", weights, "--format", "coco,slicer", "--out", tmp_path / "anew") == 1
+    assert outputs(whole) == outputs(tmp_path / "anew")
+
+
 def test_a_folder_of_an_earlier_version_goes_on(pictures, weights, whole, capsys):
     """It kept the names of the landmarks, and nothing else of their joint."""
     path, before = whole / "journal" / "call.json", outputs(whole)
@@ -224,11 +245,38 @@ def test_shards_and_torchrun_make_the_bytes_of_one_process(pictures, weights, wh
             patch.setattr(predict.distributed, "RANK", rank)
             patch.setattr(predict.distributed, "WORLD", 2)
             patch.setenv("LOCAL_WORLD_SIZE", "2")
-            for part in ("1/2", "2/2"):
-                run(*arguments, tmp_path / "two", "--shard", part)
-    assert {path.name for path in (tmp_path / "two" / "journal").glob("*-of-*")} == {f"{k}-of-4.jsonl" for k in (1, 2, 3, 4)}
+            for part in ("1/2", "2/2"):  # torchrun would end all of them if one said that a file was broken
+                assert run(*arguments, tmp_path / "two", "--shard", part) == 0
+    assert {path.name for path in (tmp_path / "two" / "journal").glob("*-of-*.jsonl")} == {
+        f"{k}-of-4.jsonl" for k in (1, 2, 3, 4)
+    }
     assert run("--merge", "--out", tmp_path / "two") == 1
     assert outputs(tmp_path / "two") == outputs(whole)
+
+
+def test_shards_that_see_other_files_are_not_merged(pictures, weights, whole, tmp_path, capsys):
+    arguments = (pictures, "--weights", weights, "--format", "coco,slicer", "--out", tmp_path / "two", "--shard")
+    run(*arguments, "1/2")
+    (pictures / "b").rename(tmp_path / "elsewhere")
+    run(*arguments, "2/2")
+    assert run("--merge", "--out", tmp_path / "two") == 1
+    assert "found 4 in the newest list, others in 1-of-2" in capsys.readouterr().err
+    (tmp_path / "elsewhere").rename(pictures / "b")
+    run(*arguments, "2/2")
+    assert run("--merge", "--out", tmp_path / "two") == 1  # for the broken file
+    assert outputs(tmp_path / "two") == outputs(whole)
+
+
+def test_a_table_older_than_the_journal_is_written_again(pictures, weights, tmp_path, capsys):
+    (pictures / "broken.png").unlink()
+    arguments = (pictures, "--weights", weights, "--out")
+    assert run(*arguments, tmp_path / "out") == 0
+    iio.imwrite(pictures / "a.png", made_radiograph(7)[0])
+    for part in ("1/2", "2/2"):
+        assert run(*arguments, tmp_path / "out", "--shard", part) == 0
+    assert run(*arguments, tmp_path / "out") == 0 and "5 radiographs predicted, 5 of them before" in capsys.readouterr().out
+    assert run(*arguments, tmp_path / "anew") == 0
+    assert outputs(tmp_path / "out") == outputs(tmp_path / "anew")
 
 
 def test_a_job_array_says_which_part_is_a_jobs(monkeypatch):
@@ -272,6 +320,8 @@ def test_a_file_that_kills_its_reader_costs_itself_alone(monkeypatch):
             reader(Path(name))
         assert expected in str(error.value)
         assert reader(Path("b")) == "b"
+    os.kill(reader.process.pid, signal.SIGTERM)  # as a cluster sends to all processes of a job
+    assert reader(Path("c")) == "c"
     reader.close()
     assert reader.process.returncode == 0
 
@@ -305,8 +355,33 @@ def test_lists_of_files(pictures, tmp_path, monkeypatch):
     with open(tmp_path / "list.txt") as file:
         monkeypatch.setattr(sys, "stdin", file)
         assert names_of(["-"], tmp_path) == ["in/f.png", "in/b/c.png", "in/not there.png"]
+    (tmp_path / "bom.txt").write_bytes(codecs.BOM_UTF8 + b"in/f.png\n")
+    assert names_of(["@bom.txt"], tmp_path) == ["in/f.png"]
+    (tmp_path / "wide.txt").write_text("in/f.png\n", encoding="utf-16")
+    with pytest.raises(DataError, match=r"wide\.txt, line 1: expected a path, found a zero byte"):
+        names_of(["@wide.txt"], tmp_path)
     found = write_listing(["@none.txt", "in/a.png"], tmp_path / "out", tmp_path / ".list")
     assert found.errors == ["none.txt: no such list of files"] and found.count == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux takes these names")
+def test_odd_entries_of_a_folder(pictures, weights, tmp_path, capsys):
+    """A link to itself, a pipe, a carriage return, two names that are no UTF-8: each costs itself alone, and none is another."""
+    (pictures / "broken.png").unlink()
+    (pictures / "b" / "itself").symlink_to("itself")
+    os.mkfifo(pictures / "b" / "pipe.png")
+    for name in (b"m\xfc.png", b"m\xf6.png", b"r\rb.png"):
+        shutil.copy(pictures / "a.png", os.path.join(os.fsencode(pictures), name))
+    assert run(pictures, "--weights", weights, "--out", tmp_path / "out") == 1
+    assert "pipe.png: no such file" in capsys.readouterr().err
+    names = [row["image"] for row in rows_of(tmp_path / "out" / "landmarks.csv")][::LANDMARKS]
+    assert sorted(names) == ["a.png", "b/c.png", "b/d.png", "e.png", "f.png", "m\\xf6.png", "m\\xfc.png", "r\\rb.png"]
+
+
+def test_nothing_to_predict_is_said(weights, tmp_path, capsys):
+    (tmp_path / "empty.txt").write_text("\n")
+    assert run(f"@{tmp_path / 'empty.txt'}", "--weights", weights, "--out", tmp_path / "out") == 1
+    assert "empty.txt: expected radiographs, found none" in capsys.readouterr().err
 
 
 def test_a_table_of_files_carries_its_columns_into_the_outputs(pictures, weights, tmp_path, capsys):
@@ -346,6 +421,14 @@ def test_texts_of_dicom_headers_are_columns_if_asked(pictures, weights, tmp_path
         for path in (tmp_path / folder).rglob("*"):
             assert path.is_dir() or b"ecret" not in path.read_bytes(), path
     assert set(asked) & set(rows_of(tmp_path / "plain" / "landmarks.csv")[0]) == set()
+    dataset.SeriesNumber, dataset.AcquisitionNumber = 1234, 0
+    dataset.save_as(tmp_path / "ct.dcm")
+    assert run(*files, "--out", tmp_path / "zero", "--dicom", "AcquisitionNumber,SeriesNumber") == 0
+    first = rows_of(tmp_path / "zero" / "landmarks.csv")[0]
+    assert (first["AcquisitionNumber"], first["SeriesNumber"]) == ("0", "1234")
+    (tmp_path / "ct.dcm").write_bytes((tmp_path / "ct.dcm").read_bytes().replace(b"1234", b"inf "))
+    assert run(*files, "--out", tmp_path / "odd", "--dicom", "SeriesNumber") == 1
+    assert "ct.dcm: its SeriesNumber cannot be read" in capsys.readouterr().err
     for word in ("AccesionNumber", "PixelData", ""):
         assert run(*files, "--out", tmp_path / "wrong", "--dicom", word) == 1
         assert "--dicom: expected" in capsys.readouterr().err
