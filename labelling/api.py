@@ -110,10 +110,10 @@ class Api:
                 if shown in kinds and search in id.lower():
                     rows.append((id, state, unsure, bool(item and item.second_look)))
         if query.get("sort") == "doubt":
-            rows.sort(key=lambda row: -self.doubt(row[0]))
+            rows.sort(key=lambda row: (not self.is_reviewed(row[0]), -self.doubt(row[0])))
         page = [
             {"id": id, "state": state, "unsure": unsure, "second_look": second, "split": session.collection.splits[id]}
-            | {"doubt": None if (doubt := self.doubt(id)) < 0 else doubt}
+            | {"doubt": None if (doubt := self.doubt(id)) < 0 else doubt, "reviewed": self.is_reviewed(id)}
             for id, state, unsure, second in rows[offset : offset + limit]
         ]
         return {"rows": page, "found": len(rows), "counts": {state: counts[state] for state in STATES}}
@@ -122,6 +122,11 @@ class Api:
         """How unsure the network is of a radiograph, so far as the reader may know; -1: not known."""
         proposal = self.session.shown_proposal((id, FIRST))
         return -1.0 if proposal is None or math.isnan(proposal.doubt) else round(proposal.doubt, 3)
+
+    def is_reviewed(self, id: str) -> bool:
+        """Whether a doubt is that of a prediction folder, which is no distance."""
+        proposal = self.session.shown_proposal((id, FIRST))
+        return proposal is not None and proposal.reviewed
 
     def item(self, query: dict) -> dict:
         """One reading of a radiograph: its picture's size and kind, marks and proposals."""
@@ -165,7 +170,7 @@ class Api:
 
     def next(self, query: dict) -> dict:
         after = query.get("after") or None
-        key = self.session.next(after)
+        key = self.session.next(after, query.get("peek") == "1")
         return {"id": None} if key is None else {"id": key[0], "reading": key[1]}
 
     def progress(self, _: dict) -> dict:
@@ -232,9 +237,12 @@ class Api:
         key, store, what = self.place(body)
         session, window = self.session, text_in(body, "window", 80)
         action, base = text_in(body, "action", 80), number_in(body, "base", 0, 10**9)
-        picture = session.pictures.get(key[0])
         item = store.item(key)
-        changes = self.changes(body, key, item, (picture.width, picture.height), proposals=store is session.store)
+        size, spacing = item.size, item.spacing
+        if size is None:  # else the file need not be in reach
+            picture = session.pictures.get(key[0])
+            size, spacing = (picture.width, picture.height), picture.spacing_mm
+        changes = self.changes(body, key, item, size, proposals=store is session.store)
         second = body.get("second_look")
         if not changes and not isinstance(second, bool):
             raise Refused(400, "expected changes or a second look")
@@ -249,8 +257,8 @@ class Api:
                 text_in(body, "what", 40),
                 changes,
                 may,
-                size=[picture.width, picture.height],
-                spacing=picture.spacing_mm and list(picture.spacing_mm),
+                size=list(size),
+                spacing=spacing and list(spacing),
                 second_look=second if isinstance(second, bool) else None,
                 window=window,
             )
@@ -278,7 +286,7 @@ class Api:
                 if not (-0.5 <= mark.x <= size[0] - 0.5 and -0.5 <= mark.y <= size[1] - 0.5):
                     raise Refused(400, "expected points inside the radiograph")
             if proposals:
-                mark = self.session.with_proposal(key, k, mark, item.marks[k])
+                mark = self.session.with_proposal(key, k, mark, item.marks[k], body.get("seen"))
             changes.append((k, mark))
         if len({k for k, _ in changes}) < len(changes):
             raise Refused(400, "expected at most one change a landmark")

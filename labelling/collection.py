@@ -89,6 +89,7 @@ def radiographs_of(raw: Path) -> tuple[dict[str, Path], dict[str, str]]:
             if id in found:
                 errors.append(f"{path}: the ID {id} is also that of {found[id][1]}; rename or remove one")
             found[id] = ("", path)
+    errors += [f"{raw}: expected names in UTF-8, found {id!a}; rename it" for id in found if not is_text(id)]
     if errors:
         raise DataError("\n".join(errors))
     if not found:
@@ -97,6 +98,10 @@ def radiographs_of(raw: Path) -> tuple[dict[str, Path], dict[str, str]]:
             " place them, `python -m phantom --out FOLDER` makes synthetic ones to try"
         )
     return {id: path for id, (_, path) in found.items()}, {id: split for id, (split, _) in found.items()}
+
+
+def is_text(name: str) -> bool:
+    return name.encode(errors="ignore").decode() == name
 
 
 def stored_names(path: Path) -> list[str] | None:

@@ -65,22 +65,28 @@ class Order:
     ranked: list[str] = field(default_factory=list)  # the first of `ids` to do while there are no proposals
     reading_again: bool = True
     passed: dict[str, int] = field(default_factory=dict)  # left undone for another one, and when: those come last
+    passed_again: set[str] = field(default_factory=set)  # second readings left undone
+    given: Key | None = None  # what came last
 
     def __post_init__(self):
         self.rank_of = {id: number for number, id in enumerate(self.ids)}
 
-    def next(self, proposals: dict[str, Proposal], after: str | None = None) -> Key | None:
-        """The radiograph that helps most, `after` left aside; None where all are done."""
+    def next(self, proposals: dict[str, Proposal], after: str | None = None, peek: bool = False) -> Key | None:
+        """The radiograph that helps most, `after` left aside; None where all are done. `peek`: only asked in advance."""
         with self.store.lock:
-            if after in self.rank_of:
+            if after in self.rank_of and not peek:
+                if self.given == (after, AGAIN):
+                    self.passed_again.add(after)
                 self.passed.pop(after, None)
                 self.passed[after] = max(self.passed.values(), default=0) + 1
             if again := self.due_again(after):
-                return again, AGAIN
-            queue = [id for id in self.queue(proposals, 2) if id != after]
-            if queue:
-                return queue[0], FIRST
-        return None
+                key = again, AGAIN
+            else:
+                queue = [id for id in self.queue(proposals, 2) if id != after]
+                key = (queue[0], FIRST) if queue else None
+            if not peek:
+                self.given = key
+        return key
 
     def queue(self, proposals: dict[str, Proposal], most: int | None = None) -> list[str]:
         """What is not done: while little is, by how well they represent the set; then least sure first, then the others."""
@@ -91,9 +97,10 @@ class Order:
         early = self.ranked and len(self.ids) - len(left) < EARLY
 
         def worth(id: str) -> tuple:
-            doubt = proposals[id].doubt if id in proposals and not early else float("nan")
-            known = doubt == doubt
-            return (self.passed.get(id, 0), not known, -doubt if known else 0.0, rank.get(id, len(rank)), self.rank_of[id])
+            proposal = None if early else proposals.get(id)
+            known = proposal is not None and proposal.doubt == proposal.doubt
+            doubt = (not proposal.reviewed, -proposal.doubt) if known else ()
+            return (self.passed.get(id, 0), not known, doubt, rank.get(id, len(rank)), self.rank_of[id])
 
         return sorted(left, key=worth) if most is None else nsmallest(most, left, key=worth)
 
@@ -104,10 +111,11 @@ class Order:
         done = {id: self.store.items[id, FIRST].finished for id in self.store.done() if self.store.items[id, FIRST].by_person}
         begun = [id for (id, reading) in self.store.items if reading == AGAIN]
         for id in begun:
-            if self.store.items[id, AGAIN].state != DONE and id != after:
+            if self.store.items[id, AGAIN].state != DONE and id != after and id not in self.passed_again:
                 return id
         if len(begun) >= AGAIN_SHARE * len(done) or len(done) <= AGAIN_AFTER:
             return None
         old = sorted(done, key=done.__getitem__)[:-AGAIN_AFTER]
-        fresh = [id for id in old if id not in begun and id != after]
+        unfit = {after, self.store.first_done(), *begun, *self.passed_again}  # the first one is what the guide shows
+        fresh = [id for id in old if id not in unfit]
         return min(fresh, key=lambda id: chance("again", self.store.reader, id), default=None)

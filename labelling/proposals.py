@@ -23,7 +23,8 @@ class Proposal:
     points_px: np.ndarray  # (L, 2) float32 as (x, y), NaN where nothing is proposed
     regions: np.ndarray  # (L, 3) calibrated ellipses: semi-axes px, angle of the longer one in degrees; NaN where unknown
     by: str  # which weights
-    doubt: float  # how unsure the network is: 256-frame px, larger is less sure
+    doubt: float  # how unsure the network is: 256-frame px, larger is less sure; of a prediction folder 1 - the least confidence
+    reviewed: bool = False  # from a prediction folder
 
 
 def to_json(id: str, proposal: Proposal) -> dict:
@@ -79,7 +80,7 @@ def read_predictions(folder: Path, ids: set[str]) -> tuple[dict[str, Proposal], 
             found[id] = min(proposals, key=lambda one: one.doubt)
     except FileNotFoundError:
         raise DataError(f"{path}: not found; --review names a folder that predict.py wrote") from None
-    except (KeyError, ValueError, csv.Error) as error:
+    except (KeyError, TypeError, ValueError, csv.Error) as error:  # TypeError: of a row that was cut
         raise DataError(f"{path}: not as predict.py writes it ({error}); run it again") from error
     return found, names, unknown
 
@@ -91,4 +92,4 @@ def proposal_of(rows: list[dict[str, str]], by: str) -> Proposal:
     place = np.stack(numbers, 1)
     place[[OUTSIDE in row["landmark_flags"] for row in rows]] = math.nan
     least_sure = np.sort(confidence)[: max(1, len(rows) // 4)]
-    return Proposal(place[:, :2], place[:, 2:], by, 1 - float(np.nanmean(least_sure)))
+    return Proposal(place[:, :2], place[:, 2:], by, 1 - float(np.nanmean(least_sure)), reviewed=True)

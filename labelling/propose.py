@@ -50,14 +50,14 @@ def name_of(weights: Path) -> str:
     return f"{weights.name} {hashlib.sha256(weights.read_bytes()).hexdigest()[:8]}"
 
 
-def run(raw: Path, weights: Path, out: Path, ids: list[str], landmarks: int | None) -> int:
-    """Append a line to `out` for every radiograph that can be read. Raises DataError."""
+def run(raw: Path, weights: Path, out: Path, ids: list[str] | None, landmarks: int | None) -> int:
+    """Append a line to `out` for every radiograph that can be read, of some IDs or of all. Raises DataError."""
     predictor = Predictor(weights)
     by = name_of(weights)
     if landmarks is not None and len(predictor.names) != landmarks:
         raise DataError(f"{weights}: expected {landmarks} landmarks as in the set, found {len(predictor.names)}; use another")
     paths, _ = radiographs_of(raw)
-    wanted = [id for id in ids or paths if id in paths]
+    wanted = [id for id in (paths if ids is None else ids) if id in paths]
     out.parent.mkdir(parents=True, exist_ok=True)
     problems = 0
     with open(out, "a", encoding="utf-8") as file:
@@ -82,7 +82,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="file of JSON lines to append to")
     parser.add_argument("--landmarks", type=int, help="how many landmarks the set has")
     options = parser.parse_args()
-    ids = [] if sys.stdin is None or sys.stdin.isatty() else [line.strip() for line in sys.stdin if line.strip()]
+    ids = None if sys.stdin is None or sys.stdin.isatty() else [line.strip() for line in sys.stdin if line.strip()]
     return exit_status(lambda: run(options.raw, options.weights, options.out, ids, options.landmarks))
 
 

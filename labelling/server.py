@@ -43,7 +43,9 @@ class Server(ThreadingHTTPServer):
         self.session, self.api = session, Api(session)
         port = self.server_address[1]
         names = ["127.0.0.1", "localhost"] + ([address[0]] if address[0] not in ("", "0.0.0.0", "::") else [])
-        self.hosts = {f"{name}:{port}" for name in names} | set(served_as)
+        self.hosts = {f"{name}:{port}".lower() for name in names} | {name.lower() for name in served_as}
+        if port == 80:  # which browsers leave out
+            self.hosts |= {name.lower() for name in names}
         self.cookie = f"label_{port}"  # cookies are of a host, whatever the port
         self.files = {path.name: path for path in PAGE.iterdir() if path.suffix in KINDS}
 

@@ -81,6 +81,7 @@ class Session:
         self.proposals = read_proposals(self.labels / FOLDER / options.reader, self.landmarks)
         self.reviewing = bool(reviewed)
         self.proposals |= reviewed or {}
+        self.earlier: dict[str, Proposal] = {}  # what windows may still show
         self.order = Order(self.store, list(collection.paths), reading_again=options.reading_again)
         self.windows = Windows()
         self.job: Job | None = None
@@ -159,13 +160,18 @@ class Session:
             return None
         return proposal
 
-    def with_proposal(self, key: Key, k: int, mark: Mark | None, before: Mark | None) -> Mark | None:
-        """A person's mark, and beside it what was proposed there, which the window has no say in."""
+    def with_proposal(self, key: Key, k: int, mark: Mark | None, before: Mark | None, seen: object = None) -> Mark | None:
+        """A person's mark, and beside it what was proposed there when it was first made, which the window has no say in.
+
+        `seen`: whose proposal the window shows, which may be the one before the newest.
+        """
         if mark is None:
             return None
-        if before is not None and before.by:
+        if before is not None:
             return mark._replace(by=before.by, proposal=before.proposal, shown=before.shown)
-        proposal = self.proposals.get(key[0])
+        proposal, earlier = self.proposals.get(key[0]), self.earlier.get(key[0])
+        if earlier and earlier.by == seen:
+            proposal = earlier
         if proposal is None or key[1] != FIRST or not np.isfinite(proposal.points_px[k]).all():
             return mark._replace(by="", proposal=None, shown=False)
         point = tuple(round(float(value), 3) for value in proposal.points_px[k])
@@ -180,8 +186,8 @@ class Session:
 
     # Order
 
-    def next(self, after: str | None) -> Key | None:
-        key = self.order.next(self.proposals, after)
+    def next(self, after: str | None, peek: bool = False) -> Key | None:
+        key = self.order.next(self.proposals, after, peek)
         if key:
             self.pictures.ahead([key[0]])
         return key
@@ -225,10 +231,8 @@ class Session:
     def guide_source(self) -> tuple[str, np.ndarray] | None:
         """ID and points (L, 2) px of the first annotated radiograph of this reader."""
         with self.store.lock:
-            for (id, reading), item in self.store.items.items():
-                if reading == FIRST and item.state == DONE and id in self.collection.paths:
-                    return id, self.store.points_of((id, FIRST))
-        return None
+            id = self.store.first_done()
+            return (id, self.store.points_of((id, FIRST))) if id in self.collection.paths else None
 
     def guide(self, k: int) -> bytes | None:
         source = self.guide_source()
@@ -273,6 +277,8 @@ class Session:
                 file.seek(read)
                 while (text := file.readline()).endswith("\n"):
                     id, proposal = from_json(json.loads(text), self.landmarks)
+                    if id in self.proposals:
+                        self.earlier[id] = self.proposals[id]
                     self.proposals[id] = proposal
                     read = file.tell()
 

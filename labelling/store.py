@@ -62,7 +62,7 @@ class Store:
     def load(self) -> None:
         """Take over what the journal says of this reader."""
         for entry in entries_of(self.journal.path):
-            if entry.get("reader") == self.reader and "refused" not in entry:
+            if entry.get("reader") == self.reader and "refused" not in entry and entry.get("action") not in self.actions:
                 try:
                     self.apply(entry)
                 except (DataError, KeyError, TypeError, ValueError, IndexError):
@@ -172,6 +172,11 @@ class Store:
         """IDs whose landmarks are all decided."""
         with self.lock:
             return [id for (id, which), item in self.items.items() if which == reading and item.state == DONE]
+
+    def first_done(self) -> str | None:
+        """The radiograph that was finished before all others; those of a table that was taken over come first."""
+        with self.lock:
+            return min(self.done(), key=lambda id: self.items[id, FIRST].finished, default=None)
 
     def table_rows(self, reading: int = FIRST) -> list[dict]:
         """Rows ID, x0, y0, ... of all radiographs with a confirmed point, sorted by their ID."""

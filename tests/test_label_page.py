@@ -360,6 +360,65 @@ def test_an_undo_pressed_before_the_next_radiograph_is_there_is_not_lost(page, r
     assert not any(marks_of(running, "made0"))
 
 
+def test_an_outbox_loses_nothing_while_the_server_is_away(page):
+    """All that waits may pass another window; what stood on a refused action is sent but not done; the next page takes over."""
+    script = """async () => {
+        const { Outbox } = await import('/page/api.js'), sent = [], fetched = window.fetch;
+        let answers = ['away', 200, 409, 409, 409];
+        window.fetch = async (url, more) => {
+            if (url !== '/api/act') return fetched(url, more); // the page's own
+            const answer = answers.shift();
+            sent.push({ ...JSON.parse(more.body), answer });
+            if (answer === 'away') throw new TypeError('away');
+            return new Response('{}', { status: answer });
+        };
+        const refused = [], box = new Outbox('set', 'one', () => {}, (body) => refused.push(body.n));
+        for (const n of [0, 1, 2]) box.add({ n, id: 'a', reading: 0, base: n });
+        box.add({ n: 3, id: 'b', reading: 0, base: 0 });
+        const lates = await new Promise((go) => setTimeout(() => go(box.queue.map((body) => body.late)), 50));
+        while (box.waiting) await new Promise((go) => setTimeout(go, 50));
+        answers = Array(99).fill('away');
+        box.add({ n: 4, id: 'a', reading: 0, base: 0 });
+        box.keep(0);
+        const next = new Outbox('set', 'two', () => {}, () => {});
+        window.fetch = fetched;
+        const taken = next.queue.map((body) => [body.n, body.late]);
+        return { lates, sent: sent.map(({ n, base, answer }) => [n, base, answer]), refused, taken };
+    }"""
+    found = page.page.evaluate(script)
+    assert found["lates"] == [True] * 4
+    assert found["sent"][:5] == [[0, 0, "away"], [0, 0, 200], [1, 1, 409], [2, 1e9, 409], [3, 0, 409]]
+    assert found["refused"] == [1, 2, 3] and found["taken"] == [[4, True]]
+
+
+def test_a_radiograph_opens_with_what_waits(page):
+    script = """async () => {
+        const { Marks } = await import('/page/marks.js'), marks = new Marks('set', ['a', 'b', 'c'], () => {}, () => {});
+        const at = (x) => ({ state: 'confirmed', x, y: 0 });
+        const act = (base, landmark, x) => ({ base, changes: [{ landmark, to: at(x) }] });
+        const item = { marks: [at(1), null, null], proposal: null, version: 1, second_look: false };
+        marks.open(item, {}, [act(0, 0, 1), act(1, 1, 2), act(2, 2, 3)]);
+        return [marks.own.map((mark) => mark.x), marks.version];
+    }"""
+    assert page.page.evaluate(script) == [[1, 2, 3], 3]
+
+
+def test_a_drag_that_the_system_takes_away_moves_nothing(page, running):
+    page.show("made0")
+    before = page.page.evaluate("() => landmarks.marks.at(0)")
+    box = page.stage()
+    u, v = page.page.evaluate("() => landmarks.view.toStage(landmarks.marks.at(0).x, landmarks.marks.at(0).y)")
+    page.page.mouse.move(box["x"] + u, box["y"] + v)
+    page.page.mouse.down()
+    page.page.mouse.move(box["x"] + u + 30, box["y"] + v + 20, steps=3)
+    page.press("a")  # nothing else is done meanwhile
+    page.page.evaluate("() => document.getElementById('stage').dispatchEvent(new PointerEvent('pointercancel'))")
+    page.page.mouse.up()
+    page.page.mouse.move(box["x"] + u + 60, box["y"] + v + 40)
+    page.settle()
+    assert page.page.evaluate("() => landmarks.marks.at(0)") == before and not any(marks_of(running, "made0"))
+
+
 def test_names_are_shown_as_they_are_and_every_control_has_a_name(page):
     page.show(ODD)
     assert page.page.title().startswith(ODD) and page.page.inner_text("#title") == ODD

@@ -21,8 +21,10 @@ import label
 from benchmarks.labelling import start
 from labelling.collection import open_collection
 from labelling.journal import entries_of
+from labelling.proposals import Proposal
 from labelling.server import HEADERS, MAX_BODY, Server
 from labelling.session import Options, Session
+from runtime.files import DataError
 
 KILLS = int(os.environ.get("LABEL_KILLS", 12))  # of the server in one driven session
 
@@ -226,6 +228,49 @@ def test_the_same_action_twice_counts_once(running):
     assert running.session.store.item(("p2", 0)).version == 1
 
 
+def test_what_was_proposed_is_what_the_reader_saw_when_the_mark_was_made(tmp_path):
+    server = Running(make_pictures(tmp_path / "raw", 1), ["a", "b", "c"], reading_again=False, without_proposals=False)
+
+    def proposal(by: str, x: float) -> Proposal:
+        return Proposal(np.full((3, 2), x, np.float32), np.ones((3, 3), np.float32), by, 1.0)
+
+    def told(k: int) -> tuple:
+        mark = server.session.store.item(("p0", 0)).marks[k]
+        return mark.by, mark.proposal, mark.shown
+
+    server.place("p0", 0, 5, 6)
+    server.session.proposals["p0"] = proposal("old", 10)
+    server.place("p0", 0, 6, 6)  # nudged after proposals came, which this mark covers
+    assert told(0) == ("", None, False)
+    server.place("p0", 1, 5, 6, seen="old")
+    assert told(1) == ("old", (10, 10), True)
+    server.session.earlier["p0"], server.session.proposals["p0"] = server.session.proposals["p0"], proposal("new", 20)
+    server.place("p0", 1, 7, 6, seen="new")
+    server.place("p0", 2, 5, 6, seen="old")  # a window that has not been told of the newest
+    assert told(1) == told(2) == ("old", (10, 10), True)
+    server.close()
+
+
+def test_a_file_out_of_reach_costs_no_point(tmp_path):
+    server = Running(make_pictures(tmp_path / "raw", 1), ["a", "b", "c"])
+    server.place("p0", 0, 5, 6)
+    (tmp_path / "raw" / "p0.png").unlink()
+    server.session.pictures.held.clear()
+    assert server.post("/api/act", action_of("p0", 1, 7, 8, 1))["version"] == 2
+    assert server.ask("POST", "/api/act", action_of("p0", 1, 7000, 8, 2))[0] == 400
+    server.close()
+
+
+def test_names_that_are_no_text_are_refused(tmp_path):
+    raw = make_pictures(tmp_path / "raw", 1)
+    try:
+        os.rename(raw / "p0.png", os.path.join(os.fsencode(raw), b"m\xfc.png"))
+    except OSError:
+        pytest.skip("this system has no such names")
+    with pytest.raises(DataError, match="expected names in UTF-8, found 'm"):
+        open_collection(raw, ["a"])
+
+
 def test_a_second_window_is_told_and_cannot_write(running):
     claim = {"id": "p0", "reading": 0}
     assert running.post("/api/open", claim | {"window": "first"})["mine"]
@@ -252,6 +297,7 @@ def test_behind_a_proxy_its_name_is_taken_and_no_other(running):
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     port = server.server_address[1]
     cookie = f"other=1; label_{port}={running.session.token}"
+    assert "labels.example.org" in Server(("127.0.0.1", 0), running.session, ["Labels.Example.org"]).hosts
     for host, status in (("labels.example.org", 200), ("LABELS.example.org", 200), ("example.org", 421)):
         headers = {"Host": host, "Origin": f"https://{host}", "Cookie": cookie}
         assert ask(port, "POST", "/api/leave", {"window": "w"}, headers)[0] == status

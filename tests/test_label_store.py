@@ -63,6 +63,16 @@ def test_a_cut_line_is_left_out_and_the_next_one_is_whole(tmp_path):
     assert again.item(("a", FIRST)) == store.item(("a", FIRST)) and again.item(("a", FIRST)).version == 2
 
 
+def test_a_line_cut_at_its_end_and_sent_again_counts_once(tmp_path):
+    place(store := open_store(tmp_path), "a", 0, 1, 2)
+    path = store.journal.path
+    path.write_bytes(path.read_bytes()[:-1])
+    store = open_store(tmp_path)
+    assert store.item(("a", FIRST)).version == 0
+    place(store, "a", 0, 1, 2)  # by the window, under the same name
+    assert open_store(tmp_path).item(("a", FIRST)).version == 1
+
+
 def test_threads_and_servers_share_a_journal(tmp_path):
     """Four threads of two journals on one file: every line whole, each waits for the disk only as long as it must."""
     journals = [Journal(tmp_path / "journal.jsonl") for _ in range(2)]
@@ -167,6 +177,28 @@ def test_what_represents_the_set_comes_first_then_the_least_certain_and_what_was
     assert work.next(proposals, after="a") == ("d", FIRST) and work.next(proposals, after="d") == ("e", FIRST)
     assert work.next(proposals, after="e") == ("b", FIRST)
     assert Order(store, list("abcdef")).queue(proposals)[0] == "b"  # as in a review: nothing is known of the set
+    before = dict(work.passed)
+    assert work.next(proposals, after="b", peek=True) == ("c", FIRST) and work.passed == before
+    reviewed = {"c": Proposal(points, regions, "folder", 0.2, reviewed=True)}  # another unit: not compared with px
+    assert Order(store, list("abcdef")).queue(proposals | reviewed) == ["c", "b", "d", "e"]
+
+
+def test_a_second_reading_can_be_left_and_the_guide_is_none(tmp_path):
+    store = open_store(tmp_path, landmarks=1)
+    ids = [f"p{number:02}" for number in range(30)]
+    for id in reversed(ids[:14]):
+        place(store, id, 0, 1, 1)
+    work = Order(store, ids)
+    assert store.first_done() == "p13"
+    given, after = [], ""
+    for _ in range(12):
+        key = work.next({}, after)
+        given.append(key)
+        after = key[0]
+    again = [id for id, reading in given if reading == AGAIN]
+    assert again and len(set(again)) == len(again)
+    assert "p13" not in again  # the guide shows it with its points
+    assert next(id for id, reading in given if reading == FIRST) == "p14"
 
 
 def test_some_come_again_unannounced_and_without_what_was_said(tmp_path, monkeypatch):
@@ -340,6 +372,11 @@ def test_review_of_a_prediction_folder(tmp_path, capsys):
     assert found["a1"].points_px[2].tolist() == [22, 30.5]  # of the surer of two hands
     assert found["a1"].regions[2].tolist() == [2.5, 1.5, 30]
     assert np.isnan(found["a1"].points_px[4]).all()  # outside the picture: no position
+    whole = (out / "landmarks.csv").read_text()
+    (out / "landmarks.csv").write_text(whole[: whole.index("valid/b1.png") + 20])
+    with pytest.raises(DataError, match=r"not as predict\.py writes it"):
+        label.review(out, raw)
+    (out / "landmarks.csv").write_text(whole)
     server = Running(raw, names, found, reading_again=False)
     first = server.get("/api/next?after=")["id"]
     assert first == "b1" and server.get("/api/list")["counts"]["proposed"] == 2

@@ -30,14 +30,16 @@ export const unique = () => Array.from(crypto.getRandomValues(new Uint8Array(16)
 
 const PREFIX = "landmarks-outbox-";
 const SILENT_MS = 15000; // after which a window that kept an outbox is taken to be gone
+const NEVER = 1e9; // the state that an action is based on which can no longer be done
 
 export class Outbox {
   // `told(state, waiting, message)`: saved, waiting or failing; `refused(action, error)`: the server took it for no action
   // set: of which radiographs and reader the actions are; no other server gets them
   constructor(set, window, told, refused) {
-    Object.assign(this, { set, window, told, refused, queue: [], sending: false, name: `${PREFIX}${set}-${window}` });
+    Object.assign(this, { set, window, told, refused, queue: [], sending: false, failing: false, name: `${PREFIX}${set}-${window}` });
     this.adopt();
-    setInterval(() => this.keep(), 4000);
+    setInterval(() => this.adopt(), 4000);
+    addEventListener("pagehide", () => this.keep(0)); // whoever comes next takes over at once
   }
 
   adopt() { // what a window left that is no longer there: the browser was closed while the server was down
@@ -55,15 +57,15 @@ export class Outbox {
     if (this.queue.length) this.send();
   }
 
-  keep() {
+  keep(alive = Date.now()) {
     try {
-      if (this.queue.length) localStorage.setItem(this.name, JSON.stringify({ alive: Date.now(), queue: this.queue }));
+      if (this.queue.length) localStorage.setItem(this.name, JSON.stringify({ alive, queue: this.queue }));
       else localStorage.removeItem(this.name);
     } catch { /* the browser keeps nothing: the queue lives as long as the window */ }
   }
 
   add(body) {
-    this.queue.push({ ...body, set: this.set, window: this.window, action: unique() });
+    this.queue.push({ ...body, set: this.set, window: this.window, action: unique(), ...(this.failing ? { late: true } : {}) });
     this.keep();
     this.send();
   }
@@ -80,14 +82,17 @@ export class Outbox {
         this.queue.shift();
         this.keep();
         wait = 200;
+        this.failing = false;
       } catch (error) {
-        if (error instanceof Failed && [400, 404, 409, 422, 423].includes(error.status)) {
+        if (error instanceof Failed && [400, 404, 409, 423].includes(error.status)) {
           this.queue.shift();
+          for (const later of this.of(body)) later.base = NEVER; // it stood on this one; the journal keeps it all the same
           this.keep();
           this.refused(body, error);
           continue;
         }
-        body.late = true; // it may have to pass a window that was opened meanwhile
+        this.failing = true;
+        for (const each of this.queue) each.late = true; // they may have to pass a window that was opened meanwhile
         const why = error instanceof Failed ? error.message : "the server does not answer";
         this.told("failing", this.queue.length, why);
         await new Promise((go) => setTimeout(go, wait));
@@ -99,4 +104,7 @@ export class Outbox {
   }
 
   get waiting() { return this.queue.length; }
+
+  // what waits of one reading of a radiograph
+  of(key) { return this.queue.filter((body) => body.id === key.id && body.reading === key.reading && !body.settle === !key.settle); }
 }

@@ -4,6 +4,7 @@ import { app, say } from "./app.js";
 import { confirmed, moved } from "./marks.js";
 
 export function act(what, changes, second) {
+  if (app.dragging) return false;
   if (app.marks.readonly) { say("another window works on this radiograph"); return false; }
   return app.marks.change(what, changes, second);
 }
@@ -50,8 +51,8 @@ export const grab = (k) => {
 };
 
 // the chosen points moved by (dx, dy) px of the radiograph, all inside it; proposals moved alone are accepted by that
-function shifted(group, dx, dy, before) {
-  const { marks, view } = app, at = group.map((k) => [k, before ? before(k) : marks.at(k)]).filter(([, mark]) => mark?.x !== undefined);
+function shifted(group, dx, dy) {
+  const { marks, view } = app, at = group.map((k) => [k, marks.at(k)]).filter(([, mark]) => mark?.x !== undefined);
   const room = (low, high, value) => Math.min(Math.max(value, low), high);
   dx = room(-0.5 - Math.min(...at.map(([, m]) => m.x)), view.width - 0.5 - Math.max(...at.map(([, m]) => m.x)), dx);
   dy = room(-0.5 - Math.min(...at.map(([, m]) => m.y)), view.height - 0.5 - Math.max(...at.map(([, m]) => m.y)), dy);
@@ -61,9 +62,8 @@ function shifted(group, dx, dy, before) {
 export const drag = (dx, dy) => {
   const { dragging, marks } = app;
   if (!dragging || marks.readonly) return;
-  const shown = (k) => { const now = marks.own; marks.own = dragging.own; const mark = marks.at(k); marks.own = now; return mark; };
-  dragging.changes = shifted(dragging.group, dx, dy, shown);
-  marks.own = [...dragging.own];
+  for (const k of dragging.group) marks.own[k] = dragging.own[k];
+  dragging.changes = shifted(dragging.group, dx, dy);
   for (const [k, mark] of dragging.changes) marks.own[k] = mark;
   app.draw();
 };
@@ -72,7 +72,7 @@ export const drop = (kept) => {
   const { dragging, marks } = app;
   app.dragging = null;
   if (!dragging) return;
-  marks.own = dragging.own;
+  for (const k of dragging.group) marks.own[k] = dragging.own[k];
   if (kept && dragging.changes.length) act(dragging.changes.length > 1 ? "move group" : "move", dragging.changes);
   app.draw();
 };

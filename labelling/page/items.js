@@ -12,7 +12,7 @@ export const place = (key) => ({ set: app.set, id: key.id, reading: key.reading,
 
 // bring a reading of a radiograph on the stage; `remember`: it can be gone back to
 export async function open(key, { remember = true, take = false } = {}) {
-  const serial = (app.serial = (app.serial ?? 0) + 1);
+  const serial = (app.serial = (app.serial ?? 0) + 1), before = app.outbox.of(key);
   try {
     const [item, raster, claim] = await Promise.all([
       get("item", queryOf(key)), rasterOf(key.id), post("open", { ...place(key), window: app.window, take }),
@@ -28,7 +28,7 @@ export async function open(key, { remember = true, take = false } = {}) {
       app.view.fit();
     }
     if (key.settle) lookAt(item.others.map((other) => other.marks[key.landmark]).filter((mark) => mark.x !== undefined));
-    app.marks.open(item, key);
+    app.marks.open(item, key, [...before, ...app.outbox.of(key).filter((body) => !before.includes(body))]);
     app.selected.clear();
     app.dragging = app.aim = null;
     if (fresh) app.cursor = null;
@@ -45,7 +45,7 @@ export async function open(key, { remember = true, take = false } = {}) {
   } catch (error) {
     if (serial !== app.serial) return false;
     if (error instanceof Failed && error.status === 401) banner(`The server was started anew: ${error.message}. What is not saved yet waits here.`, [["Try again", () => open(key, { remember, take })]]);
-    else banner(`${key.id}: ${error.message}`, [["Next", () => next()], ["Try again", () => open(key, { remember, take })]]);
+    else banner(`${key.id}: ${error.message}`, [["Next", () => next(key.id)], ["Try again", () => open(key, { remember, take })]]);
     return false;
   }
 }
@@ -70,7 +70,7 @@ async function rasterOf(id) {
 async function prefetch(id) {
   await new Promise((go) => setTimeout(go, 150));
   try {
-    const upcoming = await get("next", { after: id });
+    const upcoming = await get("next", { after: id, peek: 1 });
     if (!upcoming.id || app.ahead?.id === upcoming.id || app.key.id !== id) return;
     app.ahead = { id: upcoming.id, raster: prepare(upcoming.id) };
   } catch { /* the next one is asked for again when it is wanted */ }
@@ -93,11 +93,11 @@ function inTurn(task) {
   return done;
 }
 
-export const next = () => inTurn(toNext);
+export const next = (after = app.key?.id ?? "") => inTurn(() => toNext(after));
 
-async function toNext() {
+async function toNext(after) {
   await saved();
-  const upcoming = await get("next", { after: app.key?.id ?? "" });
+  const upcoming = await get("next", { after });
   if (upcoming.id) return open(upcoming);
   if (!app.key) {
     const { rows } = await get("list", { limit: 1 });
@@ -140,6 +140,7 @@ const again = () => inTurn(() => !app.outbox.waiting && !app.dragging && open(ap
 export const undoOrRedo = (which) => inTurn(() => step(which)).catch((error) => say(error.message));
 
 async function step(which) {
+  if (app.dragging) return;
   const entry = await app.marks[which]((key) => open(key));
   if (!entry) return;
   if (entry.passed) return say("changed in another window since; left as it is");

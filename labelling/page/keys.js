@@ -54,7 +54,7 @@ const MOUSE = [
 // what a key press is called in the table
 function nameOf(event) {
   const key = event.key.length === 1 ? event.key.toUpperCase() : event.key;
-  return (event.ctrlKey || event.metaKey ? "Ctrl+" : "") + (event.shiftKey && key.length === 1 && event.ctrlKey ? "Shift+" : "") + key;
+  return (event.ctrlKey || event.metaKey ? "Ctrl+" : "") + (event.shiftKey && key.length === 1 && (event.ctrlKey || event.metaKey) ? "Shift+" : "") + key;
 }
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };

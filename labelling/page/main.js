@@ -22,7 +22,7 @@ const flip = (name) => () => { app[name] = !app[name]; app.draw(); };
 const zoom = (factor) => () => { const [u, v] = app.cursor ?? [app.view.stageWidth / 2, app.view.stageHeight / 2]; app.view.zoomAt(u, v, factor); app.draw(); };
 
 const actions = {
-  previous, next, remove: edit.remove, absent: edit.absent, unsure: edit.unsure, acceptAll: edit.acceptAll,
+  previous, next: () => next(), remove: edit.remove, absent: edit.absent, unsure: edit.unsure, acceptAll: edit.acceptAll,
   enter: () => {
     if (app.aim && app.active >= 0) { const at = app.aim; app.aim = null; return edit.place(...at); }
     edit.accept(app.active);
@@ -105,7 +105,8 @@ function told(state, waiting, why) {
 
 async function refused(body, error) { // the journal has it, the marks do not
   if (app.key && body.id === app.key.id) await open(app.key, { remember: false });
-  banner(`${body.id}: ${body.what} was not taken over, ${error.message}. The journal has it.`, [["Close", () => setReadonly(app.marks.readonly)]]);
+  const kept = [409, 423].includes(error.status) ? " The journal has it." : "";
+  banner(`${body.id}: ${body.what} was not taken over, ${error.message}.${kept}`, [["Close", () => setReadonly(app.marks.readonly)]]);
 }
 
 function changed() {

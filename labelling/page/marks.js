@@ -13,8 +13,15 @@ export class Marks {
     try { this.history = JSON.parse(sessionStorage.getItem(this.kept)) ?? []; } catch { /* none */ }
   }
 
-  open(item, key) {
+  // `waiting`: actions that the server may not have yet
+  open(item, key, waiting) {
     Object.assign(this, { key, own: item.marks, proposal: item.proposal, version: item.version, second: item.second_look });
+    for (const body of waiting.filter((one) => one.base >= item.version)) {
+      if (body.base !== this.version) break; // will be refused
+      for (const { landmark, to } of body.changes) this.own[landmark] = to;
+      this.second = body.second_look ?? this.second;
+      this.version++;
+    }
   }
 
   // what is shown of landmark k: {state, x, y, unsure, region}; null for nothing
@@ -54,7 +61,7 @@ export class Marks {
 
   apply(entry, what) {
     for (const { landmark, to } of entry.changes) this.own[landmark] = to;
-    const body = { ...this.key, what, base: this.version, changes: entry.changes.map(({ landmark, to }) => ({ landmark, to })) };
+    const body = { ...this.key, what, base: this.version, seen: this.proposal?.by ?? null, changes: entry.changes.map(({ landmark, to }) => ({ landmark, to })) };
     if (entry.second) body.second_look = this.second = entry.second[1];
     this.version++;
     this.save(body);

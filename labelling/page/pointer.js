@@ -94,8 +94,9 @@ export class Pointer {
   }
 
   cancel() {
-    if (this.mode === "drag") this.edit.drop(false);
+    const mode = this.mode;
     this.mode = null;
+    if (mode === "drag") edit.drop(false);
     this.app.box = null;
     this.stage.classList.remove("panning", "windowing");
     this.app.draw();
