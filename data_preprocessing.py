@@ -405,6 +405,8 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
         of_split = [row["points_px"] for row in rows if row["split"] == split]
         missing = int(np.isnan(of_split).any(-1).sum()) if of_split else 0
         print(f"{split:5s} {len(of_split):5d} radiographs, {sum(map(len, of_split)) - missing:6d} landmarks, {missing} missing")
+        if not of_split:
+            print(f"{split}: no radiographs; `python main.py --folds 5` does without, and measures on those of train")
     for row in rows:
         if not row.get("outlined", True):
             print(

@@ -25,7 +25,7 @@ from prediction.calibration import Calibration
 from prediction.held_out import COPIES, HeldOut, calibration_of, hold_out, together
 from prediction.predictor import FITTED_HEIGHT, Predictor
 from prediction.regions import COVERAGE, promised, semi_axes
-from radiographs.prepared_folder import read_split
+from radiographs.prepared_folder import read_split, splits_of
 from runtime.checkpoint import read_checkpoint, write_checkpoint
 from runtime.command import exit_status
 from runtime.device import choose_device
@@ -66,8 +66,12 @@ def export(checkpoint: Path, folder: Path | None, out: Path, seed: int, also: Se
     folder = folder or Path(state["settings"].get("data", "dataset/processed"))
     split = state["settings"].get("split", "")
     listed = read_split(Path(split)) if split else {}
-    train, valid = (RadiographDataset(folder, split, listed.get(split), allow_missing=True) for split in ("train", "valid"))
-    fits(checkpoint, state, valid)
+    alone = state["settings"].get("folds", 0) and not split and "valid" not in splits_of(folder)
+    train, valid = (
+        None if alone and name == "valid" else RadiographDataset(folder, name, listed.get(name), allow_missing=True)
+        for name in ("train", "valid")
+    )
+    fits(checkpoint, state, train)
     judges = judges_of(checkpoint, state, train, valid)
     figures = {kind: mean_ipe(state, judges, half=kind == "half") for kind in ("single", "half")}
     print("held-out IPE, px: " + ", ".join(f"{value:.4f} in {kind} precision" for kind, value in figures.items()))
@@ -95,14 +99,16 @@ def export(checkpoint: Path, folder: Path | None, out: Path, seed: int, also: Se
     print(f"written to {out}: {out.stat().st_size / 1e6:.1f} MB")
 
 
-def judges_of(checkpoint: Path, state: dict, train: RadiographDataset, valid: RadiographDataset) -> list[Judge]:
+def judges_of(checkpoint: Path, state: dict, train: RadiographDataset, valid: RadiographDataset | None) -> list[Judge]:
     """What a network is judged by: itself on the validation radiographs, or its folds on what each has not seen.
+
+    Of a cross-validation `valid` may be none.
 
     Raises DataError where a network has seen some of them.
     """
     if folds := state["settings"].get("folds", 0):
         paths = [folder_of(checkpoint.parent, k) / BEST for k in range(1, folds + 1)]
-        parts = [held_out for _, held_out in split_by(train.with_more([valid]), folds)]
+        parts = [held_out for _, held_out in split_by(train.with_more([valid] if valid else []), folds)]
         states = [read_checkpoint(path) for path in paths]
     else:
         paths, parts, states = [checkpoint], [valid], [state]

@@ -21,7 +21,7 @@ import torch
 
 from augment import Augment
 from dataloader import RadiographDataset, make_loader
-from radiographs.prepared_folder import read_split
+from radiographs.prepared_folder import read_split, splits_of
 from runtime import distributed
 from runtime.checkpoint import read_checkpoint
 from runtime.command import exit_status
@@ -166,26 +166,36 @@ def run(settings: Settings) -> int:
         return show_runs(Path(settings.result or RESULTS))
     if settings.mode == "test":
         return measure(settings)
-    data, more = load_data(settings, ("train", "valid", settings.test_on)), load_more(settings)
+    data, more = load_data(settings, ("train", *held_back(settings))), load_more(settings)
+    whole = data["train"].with_more([data["valid"]] if settings.folds and "valid" in data else [])
     sets = data | {"train": data["train"].with_more(more)}
     findings = check([*sets.values()], Augment.of(settings), limit=None if settings.mode == "check" else CHECKED)
     print("".join(f"check: {finding}\n" for finding in findings) or "check: nothing found\n", end="")
     if settings.mode == "check":
         return 1 if findings else 0
-    settings = decided(settings, data["train"])
+    settings = decided(settings, whole.with_more(more))
     result = run_folder(settings)
     with working_in(result) if distributed.FIRST else nullcontext():
         if settings.folds:
-            whole = data["train"].with_more([data["valid"]])
             cross_validate(settings, result, whole, more)
             solver = train(as_far_as(settings, result), result, whole.with_more(more))
         else:
             solver = train(settings, result, sets["train"], data["valid"])
-        if distributed.FIRST and not (settings.folds and settings.test_on != "test"):  # it was trained on those
+        unseen = not settings.folds or settings.test_on == "test"  # by the network of all
+        if distributed.FIRST and unseen and settings.test_on in data:
             show_figures(solver.test(data[settings.test_on]), settings.test_on, result / BEST)
         if distributed.FIRST:
             print(f"next, to use it: {show_next(result)}")
     return 0
+
+
+def held_back(settings: Settings) -> list[str]:
+    """The splits that are needed beside train; a cross-validation and a check do with those that there are."""
+    splits = ["valid", settings.test_on]
+    if settings.split or not (settings.folds or settings.mode == "check"):
+        return splits
+    there = splits_of(Path(settings.data))
+    return [split for split in splits if split in there]
 
 
 def decided(settings: Settings, data: RadiographDataset) -> Settings:
@@ -235,9 +245,9 @@ def cross_validate(settings: Settings, result: Path, whole: RadiographDataset, m
         solver = train(as_far_as(replace(settings, init=init), folder), folder, rest.with_more(more))
         show_figures(solver.test(held_out), HELD_OUT, folder / BEST)
     figures = pool(result, whole, settings.folds)
-    of_folds = np.array(figures["ipe_px_of_folds"])
+    of_folds = np.array(figures["ipe_px_of_folds"], float)  # NaN where no radiograph of a fold has a landmark
     print(f"{len(whole)} radiographs out of fold: " + listed(figures))
-    print(f"IPE, mean and SD over folds: {of_folds.mean():.3f} ± {of_folds.std(ddof=1):.3f} px")
+    print(f"IPE, mean and SD over folds: {np.nanmean(of_folds):.3f} ± {np.nanstd(of_folds, ddof=1):.3f} px")
 
 
 def measure(settings: Settings) -> int:

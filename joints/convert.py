@@ -41,7 +41,7 @@ def read(path: Path, kind: str, images: Path | None, origin: str | None) -> Anno
     if not found.names:
         raise DataError(f"{path}: expected landmarks, found none; is it of {kind}?")
     half = HALF[origin or FORMATS[kind].origin]
-    whole = all(value == int(value) for points in found.points.values() for at in points.values() for value in at)
+    whole = all(float(value).is_integer() for points in found.points.values() for at in points.values() for value in at)
     if kind == "coco" and origin is None and whole:
         print(f"{path}: all coordinates are whole; if they number pixels, as in the published COCO data, give --origin {CENTRE}")
     for points in found.points.values():

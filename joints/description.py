@@ -193,7 +193,7 @@ class Reader:
             if kind != "difference":
                 defined[name] = Defined(name, kind, self.landmarks(f"measure {name!r}", of, KINDS[kind]))
                 continue
-            if not isinstance(of, list) or len(of) != 2 or any(other not in defined for other in of):
+            if not isinstance(of, list) or len(of) != 2 or not all(is_name(other) and other in defined for other in of):
                 raise self.wrong(f"measure {name!r} to be the difference of two measures above it", of)
             if (defined[of[0]].kind == "length") != (defined[of[1]].kind == "length"):
                 raise self.wrong(f"measure {name!r} to be the difference of two lengths, or of two angles", of)

@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 
@@ -45,6 +46,9 @@ class Annotations:
             raise DataError(f"{source}: expected one annotation of {id}, found another; remove one")
         self.points[id] = {}
         for name, point in points:
+            name = name.strip()
+            if not np.isfinite(point).all():
+                continue  # NaN is how some programs write a missing one
             if name in self.points[id]:
                 raise DataError(f"{source}: expected {name!r} of {id} once, found it twice; remove one")
             self.points[id][name] = point
@@ -89,7 +93,7 @@ def read_coco(path: Path, images: dict[str, Path]) -> Annotations:
     if len(used) != 1:
         called = [categories[id]["name"] for id in sorted(used)]
         raise DataError(f"{path}: expected annotations of one category with keypoints, found {called}; export one")
-    names = categories[next(iter(used))]["keypoints"]
+    names = [name.strip() for name in categories[next(iter(used))]["keypoints"]]
     found = Annotations(names=list(names))
     found.skeleton = [(names[a - 1], names[b - 1]) for a, b in categories[next(iter(used))].get("skeleton", [])]
     files = {one["id"]: one["file_name"] for one in stored["images"]}
@@ -113,13 +117,21 @@ def read_label_studio(path: Path, images: dict[str, Path]) -> Annotations:
     found = Annotations()
     for task in read_json(path):
         given = [one for one in task.get("annotations", []) if not one.get("was_cancelled")]
-        file = next(value for value in task["data"].values() if isinstance(value, str))
-        file = UPLOADED.sub("", file.split("?")[0].split("/")[-1])
+        file = label_studio_file(task["data"])
         if len(given) > 1:
             raise DataError(f"{path}: expected one annotation of {file}, found {len(given)}; export those of one annotator")
         for one in given:
             found.add(path, file, label_studio_points(path, file, one["result"]))
     return found
+
+
+def label_studio_file(data: dict) -> str:
+    """The name of a task's picture: of its fields the first that looks like a file's, without what an upload put before it."""
+    texts = [value for value in data.values() if isinstance(value, str)]
+    parts = [urlsplit(text) for text in texts]
+    names = [unquote(parse_qs(part.query).get("d", [part.path])[0]).split("/")[-1] for part in parts]  # ?d= of local files
+    named = [name for name in names if without_ending(name) != name]
+    return UPLOADED.sub("", (named or names)[0])
 
 
 def label_studio_points(path: Path, file: str, results: list[dict]) -> Iterator[tuple[str, tuple[float, float]]]:

@@ -228,7 +228,8 @@ class Predictor:
             flags = [self.joint.absent or UNLIKE_TRAINING]
         if not look.outlined:
             flags.append(NO_OUTLINE)
-        side = self.joint.side(look.mirrored) if self.finder else ""
+        told_apart = self.finder is not None and any(self.finder.canon.reflections)
+        side = self.joint.side(look.mirrored) if told_apart else ""
         return Prediction(
             look.points_px,
             look.confidence,

@@ -46,7 +46,8 @@ def suitable_frame(aspect: float) -> Frame:
     """The frame for pictures whose height is `aspect` times their width: a square up to SQUARE_ENOUGH, else one of their form."""
     if 1 / SQUARE_ENOUGH <= aspect <= SQUARE_ENOUGH:
         return USUAL_SIDE, USUAL_SIDE
-    ratio, shorter, longer = max(aspect, 1 / aspect), COARSER, 0
+    ratio, shorter = max(aspect, 1 / aspect), COARSER
+    longer = USUAL_SIDE**2 // COARSER  # of the most extreme forms
     for side in range(COARSER, USUAL_SIDE, COARSER):
         other = max(1, round(side * ratio / COARSER)) * COARSER
         if side * other <= USUAL_SIDE**2:

@@ -37,6 +37,11 @@ def read_folder(folder: Path) -> tuple[dict, list[dict[str, str]]]:
     return settings, rows
 
 
+def splits_of(folder: Path) -> set[str]:
+    """Which splits of a processed folder have radiographs. Raises DataError."""
+    return {row["split"] for row in read_folder(folder)[1]}
+
+
 def read_split(path: Path) -> dict[str, list[str]]:
     """The IDs of train, valid and test from two lists, one ID a line: every tenth of the training ones validates.
 

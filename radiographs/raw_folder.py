@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 import unicodedata
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from radiographs.reading import without_ending
 from runtime.files import DataError
 
 SPLITS = ("train", "valid", "test")
+NUMBERED = re.compile(r"([xy])[ _.]?(\d*)", re.IGNORECASE)  # names of columns that number the landmarks
 COORDINATES = "all_coordinates.csv"  # the table of landmarks
 
 
@@ -26,8 +28,9 @@ def read_rows(path: Path) -> tuple[list[str] | None, list[tuple[int, list[str]]]
         raise DataError(f"{path}: not found; it must hold one row per radiograph: ID, x0, y0, x1, y1, ...") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: expected a comma-separated text file, found something else ({error})") from error
-    words = [cell for cell in rows[0][1][1:] if cell.strip()] if rows else []
-    header = rows.pop(0)[1] if words and not any(is_number(cell) for cell in words) else None
+    words = [cell.strip() for cell in rows[0][1][1:] if cell.strip()] if rows else []
+    named = words and not any(is_number(cell) for cell in words) and (len(set(words)) > 1 or len(words) == 1)  # unlike NA,NA
+    header = rows.pop(0)[1] if named else None
     if not rows:
         raise DataError(f"{path}: expected one row per radiograph, found none")
     return header, rows
@@ -38,10 +41,21 @@ def read_names(path: Path) -> tuple[str, ...] | None:
     header, rows = read_rows(path)
     cells = [cell.strip() for cell in (header or [""])[1:]]
     stems = [cell[:-2].strip() if cell[-2:].lower() in ("_x", "_y", " x", " y", ".x", ".y") else "" for cell in cells]
+    numbered = [NUMBERED.fullmatch(cell) for cell in cells]
+    if cells and all(numbered):  # as ID,x0,y0: of no meaning but for the order
+        for first, second in zip(numbered[::2], numbered[1::2]):
+            if (first[1].lower(), second[1].lower()) != ("x", "y") or first[2] != second[2]:
+                raise DataError(
+                    f"{path}, line 1: expected x and y of one landmark after the other, found {first[0]!r} and {second[0]!r}; "
+                    "reorder the columns"
+                )
+        return None
     axes = [cell[-1:].lower() for cell in cells]
     pairs = list(zip(stems[::2], stems[1::2], axes[::2], axes[1::2]))
-    if not any(pair[0] and pair[0] == pair[1] for pair in pairs):
-        return None  # as in ID,x0,y0: accepted, but of no meaning
+    if not any(pair[0] and pair[0] == pair[1] for pair in pairs) and not all(stems):
+        return None  # of no meaning
+    if not cells:
+        return None
     for i, (first, second, x, y) in enumerate(pairs):
         if not first or first != second or (x, y) != ("x", "y"):
             raise DataError(
@@ -65,7 +79,7 @@ def read_points(path: Path) -> dict[str, np.ndarray]:
     points: dict[str, np.ndarray] = {}
     width = len(rows[0][1])
     for number, (id, *cells) in rows:
-        id, where = same_form(id), f"{path}, line {number}"
+        id, where = same_form(without_ending(id.strip())), f"{path}, line {number}"
         if len(cells) % 2 or not cells:
             raise DataError(
                 f"{where}: expected an ID and pairs x, y, separated by commas; found {len(cells)} values after {id!r}"
@@ -97,13 +111,13 @@ def same_form(id: str) -> str:
 
 
 def find_radiographs(raw: Path) -> tuple[dict[str, tuple[str, Path]], list[str]]:
-    """ID: (split, path) of every file in RAW/{train,valid,test}, hidden ones left out, and what is wrong."""
+    """ID: (split, path) of every file in RAW/{train,valid,test} that is not hidden, and what is wrong; train must be there."""
     found: dict[str, tuple[str, Path]] = {}
     errors = []
     for split in SPLITS:
         folder = raw / split
         paths = sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
-        if not paths:
+        if not paths and split == "train":
             errors.append(f"{folder}: expected radiographs named ID.jpg, .png, .tif, .dcm, .mha or .nii, found none")
         for path in paths:
             id = same_form(without_ending(path.name))

@@ -32,7 +32,10 @@ def read_annotations(raw: Path) -> Annotations:
         own, expected = landmarks_of(points[path]), landmarks_of(points[first])
         if own != expected:
             raise DataError(f"{path}: expected {expected} landmarks as in {first}, found {own}; give all tables the same columns")
-        if names[path] and names[first] and names[path] != names[first]:
+        if names[path] and names[first] and sorted(names[path]) == sorted(names[first]):
+            order = [names[path].index(name) for name in names[first]]
+            points[path] = {id: at[order] for id, at in points[path].items()}
+        elif names[path] and names[first]:
             other = next(pair for pair in zip(names[first], names[path]) if pair[0] != pair[1])
             raise DataError(
                 f"{path}: expected the landmark {other[0]!r} as in {first}, found {other[1]!r}; make the headers agree"

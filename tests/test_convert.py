@@ -24,6 +24,7 @@ KEYPOINT = {"type": "keypointlabels", "original_width": 200, "original_height": 
 LABEL_STUDIO = [{"data": {"image": "/data/upload/4/0a1b2c3d-r1.png"}, "annotations": [{"result": [
     KEYPOINT | {"value": {"x": 0.25, "y": 0.5, "keypointlabels": ["a"]}},
     KEYPOINT | {"value": {"x": 50.0, "y": 50.0, "keypointlabels": ["b"]}}]}]}]  # fmt: skip
+LABEL_STUDIO_LOCAL = [LABEL_STUDIO[0] | {"data": {"patient": "P7", "image": "/data/local-files/?d=wings%2Fr1.png"}}]
 DEEPLABCUT = """scorer,,,Anna,Anna,Anna,Anna
 bodyparts,,,a,a,b,b
 coords,,,x,y,x,y
@@ -42,21 +43,27 @@ def convert(*arguments: object) -> int:
 
 def test_half_pixels_by_hand(tmp_path):
     """The centre of the first pixel is (0.5, 0.5) where a program counts from the corner, and (0, 0) here."""
-    for kind, content, expected in (
-        ("labelme", json.dumps(LABELME), {"r1": [(0, 0), (9.5, 19.75)]}),
-        ("coco", json.dumps(COCO), {"r1": [(0, 0), (9.5, 19.75), (np.nan, np.nan)]}),
-        ("labelstudio", json.dumps(LABEL_STUDIO), {"r1": [(0, 0), (99.5, 49.5)]}),  # 0.25 % of 200 px, 0.5 % of 100 px
-        ("deeplabcut", DEEPLABCUT, {"r1": [(0, 0), (10, 20.25)], "r2": [(np.nan, np.nan), (3, 4)]}),
-        ("sleap", SLEAP, {"0": [(0, 0), (10, 20.25)], "1": [(np.nan, np.nan), (3, 4)]}),
+    for name, kind, content, expected in (
+        ("labelme", "labelme", json.dumps(LABELME), {"r1": [(0, 0), (9.5, 19.75)]}),
+        ("coco", "coco", json.dumps(COCO), {"r1": [(0, 0), (9.5, 19.75), (np.nan, np.nan)]}),
+        ("local", "labelstudio", json.dumps(LABEL_STUDIO_LOCAL), {"r1": [(0, 0), (99.5, 49.5)]}),
+        (
+            "uploaded",
+            "labelstudio",
+            json.dumps(LABEL_STUDIO),
+            {"r1": [(0, 0), (99.5, 49.5)]},
+        ),  # 0.25 % of 200 px, 0.5 % of 100 px
+        ("deeplabcut", "deeplabcut", DEEPLABCUT, {"r1": [(0, 0), (10, 20.25)], "r2": [(np.nan, np.nan), (3, 4)]}),
+        ("sleap", "sleap", SLEAP, {"0": [(0, 0), (10, 20.25)], "1": [(np.nan, np.nan), (3, 4)]}),
     ):
         source = tmp_path / f"{kind}.txt"
         source.write_text(content)
-        assert convert(source, "--from", kind, "--out", tmp_path / kind) == 0
-        found = read_points(tmp_path / kind / "all_coordinates.csv")
+        assert convert(source, "--from", kind, "--out", tmp_path / name) == 0
+        found = read_points(tmp_path / name / "all_coordinates.csv")
         assert found.keys() == expected.keys(), kind
         for id, points in expected.items():
             assert found[id] == pytest.approx(np.array(points), nan_ok=True), kind
-        assert read_names(tmp_path / kind / "all_coordinates.csv") == tuple("abc"[: len(points)])
+        assert read_names(tmp_path / name / "all_coordinates.csv") == tuple("abc"[: len(points)])
     assert read_description(tmp_path / "coco" / "joint.json", ("a", "b", "c")).skeleton == ((0, 1), (1, 2))
 
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL_RUN, SPLITS, rows_of
+from conftest import SMALL_RUN, SPLITS, make_raw, preprocess, rows_of
 
 import export
 from main import main
@@ -114,3 +114,32 @@ def test_folds_start_from_those_of_another_cross_validation(data, tmp_path, caps
     for name in ("fold_1/best.pt", "fold_2/best.pt", "best.pt"):
         one, two = (torch.load(tmp_path / run / name, weights_only=True)["weights"] for run in ("one", "two"))
         assert all(torch.allclose(one[key], two[key], atol=1e-6) for key in one), name
+
+
+def test_folds_need_no_validation_and_no_test_radiographs(tmp_path, capsys):
+    """All in train, one of them without landmarks that count: prepared, measured, and a network of all; without folds a line."""
+    raw = make_raw(tmp_path / "raw")
+    for split in ("valid", "test"):
+        for path in (raw / split).iterdir():
+            path.rename(raw / "train" / path.name)
+        (raw / split).rmdir()
+    ran = preprocess(raw, tmp_path / "data")
+    assert ran.returncode == 0 and "valid: no radiographs; `python main.py --folds 5` does without" in ran.stdout
+    status, said = cross_validated(capsys, tmp_path / "data", tmp_path / "run", "--folds", 2)
+    everything = sum(map(len, SPLITS.values()))
+    assert status == 0 and f"{everything} radiographs out of fold" in said and not (tmp_path / "run" / "test.json").exists()
+    export.export(tmp_path / "run" / "best.pt", None, tmp_path / "weights.pt", seed=0, steps=2)
+    assert torch.load(tmp_path / "weights.pt", weights_only=True)["held_out"] == {"radiographs": everything, "folds": 2}
+    capsys.readouterr()
+    status, said = cross_validated(capsys, tmp_path / "data", tmp_path / "plain")
+    assert status == 1 and "expected radiographs of valid, found none" in said and "--folds 5, which does without" in said
+
+
+def test_a_fold_without_landmarks_ends_nothing(data, tmp_path, capsys, monkeypatch):
+    """The figures of a fold whose radiographs have no landmark are blank; the mean is that of the others."""
+    import main as script
+
+    pooled = script.pool
+    monkeypatch.setattr(script, "pool", lambda *of: pooled(*of) | {"ipe_px_of_folds": [None, 2.0, 4.0]})
+    status, said = cross_validated(capsys, data, tmp_path / "run", "--folds", 2)
+    assert status == 0 and "over folds: 3.000 ± 1.414 px" in said

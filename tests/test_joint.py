@@ -11,7 +11,8 @@ from joints.hand import HAND, MEAN_SHAPE
 from joints.known import joint_called, joint_of, shaped_as
 from joints.lengths_angles import lengths_and_angles
 from joints.shape import of_the_other_side
-from radiographs.raw_folder import read_names
+from radiographs.raw_folder import read_names, read_points
+from radiographs.readers import read_annotations
 from runtime.files import DataError
 from training.check import misread
 
@@ -67,6 +68,7 @@ def test_what_is_written_is_read_again(joint):
         ({"measures": {"width": ["tm", "tl"]}}, "measure 'width' to be one of length, angle, bend, difference"),
         ({"measures": {"width": {"length": ["tm", "tx"]}}}, "a landmark in measure 'width', found 'tx'"),
         ({"measures": {"width": {"length": ["tm", "tm"]}}}, "different landmarks in measure 'width'"),
+        ({"measures": {"a": {"difference": [["b"], "c"]}}}, "measure 'a' to be the difference of two measures above it"),
         ({"measures": {"a": {"difference": ["b", "c"]}}}, "measure 'a' to be the difference of two measures above it"),
         (
             {"measures": {"a": {"length": ["fm", "fl"]}, "b": {"angle": ["fm", "fl", "tm"]}, "c": {"difference": ["a", "b"]}}},
@@ -117,6 +119,10 @@ def test_names_of_a_header(tmp_path):
         ("ID,sella_x,sella_y,nasion_x,nasion", "names of landmark 1 as NAME_x,NAME_y, found 'nasion_x' and 'nasion'"),
         ("ID,sella_x,sella_y,nasion_y,nasion_x", "names of landmark 1 as NAME_x,NAME_y, found 'nasion_y' and 'nasion_x'"),
         ("ID,sella_x,sella_y,sella_x,sella_y", "every landmark once, found 'sella' twice"),
+        ("ID,a_x,b_x,a_y,b_y", "names of landmark 0 as NAME_x,NAME_y, found 'a_x' and 'b_x'"),
+        ("ID,x1,x2,y1,y2", "x and y of one landmark after the other, found 'x1' and 'x2'"),
+        ("ID,y1,x1,y2,x2", "x and y of one landmark after the other, found 'y1' and 'x1'"),
+        ("ID,x1,y2,x2,y1", "x and y of one landmark after the other, found 'x1' and 'y2'"),
         ("ID,sella_x,sella_y", "expected as many values as its header names, 2, found 4"),
     ):
         path.write_text(f"{header}\nr1,1,2,3,4\n")
@@ -182,7 +188,31 @@ def test_the_check_knows_sides_and_mirror_pairs():
     pelvis[3] = pelvis[3][[1, 0, 2, 3]]
     found = list(misread([annotated(pelvis, Description(names, mirror=((0, 1),)))]))
     assert found == ["train/r3: left and right landmarks may be exchanged: its points then lie like the others'"]
+    wing = np.array([[0.0, 0], [20, 1], [14, 5], [4, 9]]) + rng.normal(0, 0.2, (9, 4, 2))
+    wing[4] = wing[4] * (1, -1)
+    assert ["counted from below" in line for line in misread([annotated(wing, Description(names))])] == [True]
     foot = np.array([[0.0, 0], [10, 1], [4, 9], [1, 6]]) + rng.normal(0, 0.2, (9, 4, 2))
     foot[[1, 2, 5]] *= (-1, 1)
     assert len(list(misread([annotated(foot, Description(names))]))) == 3
     assert not list(misread([annotated(foot, Description(names, laterality="either"))]))
+
+
+def test_a_row_without_values_is_no_header_and_endings_are_no_part_of_ids(tmp_path):
+    path = tmp_path / "all_coordinates.csv"
+    path.write_text("w1,NA,NA,NA,NA\nw2,1,2,3,4\n")
+    with pytest.raises(DataError, match="line 1: expected a number or a blank, found 'NA'"):
+        read_points(path)
+    path.write_text("ID,x1,y1\nw1.jpg,1,2\n1.2.840,3,4\n")
+    assert list(read_points(path)) == ["w1", "1.2.840"]
+
+
+def test_readers_may_name_their_columns_in_another_order(tmp_path):
+    (tmp_path / "readers").mkdir()
+    (tmp_path / "readers" / "anna.csv").write_text("ID,a_x,a_y,b_x,b_y\nr,1,2,3,4\n")
+    (tmp_path / "readers" / "ben.csv").write_text("ID,b_x,b_y,a_x,a_y\nr,5,6,7,8\n")
+    annotations = read_annotations(tmp_path)
+    assert annotations.names == ("a", "b") and annotations.points["r"].tolist() == [[4, 5], [4, 5]]
+    assert annotations.readings["ben"]["r"].tolist() == [[7, 8], [5, 6]]
+    (tmp_path / "readers" / "ben.csv").write_text("ID,b_x,b_y,c_x,c_y\nr,5,6,7,8\n")
+    with pytest.raises(DataError, match="expected the landmark 'a'"):
+        read_annotations(tmp_path)

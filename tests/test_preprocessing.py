@@ -243,13 +243,15 @@ def test_table_that_is_missing_or_no_text(tmp_path):
         read_points(tmp_path / "all_coordinates.csv")
 
 
-def test_hidden_files_are_no_radiographs_and_empty_splits_are_named(tmp_path):
+def test_hidden_files_are_no_radiographs_and_there_must_be_some_to_train_on(tmp_path):
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / ".DS_Store").write_text("")
     (tmp_path / "train" / "a.nii.gz").write_text("")
     found, errors = find_radiographs(tmp_path)
-    assert list(found) == ["a"]
-    assert len(errors) == 2 and "valid" in errors[0] and "test" in errors[1]
+    assert list(found) == ["a"] and not errors
+    (tmp_path / "train").rename(tmp_path / "valid")
+    found, errors = find_radiographs(tmp_path)
+    assert list(found) == ["a"] and len(errors) == 1 and f"{tmp_path / 'train'}: expected radiographs" in errors[0]
 
 
 def test_real_radiographs(atlas, tmp_path):

@@ -61,6 +61,7 @@ def test_the_number_of_steps_is_that_of_90_radiographs():
 def test_frames_by_form():
     for aspect in (2 / 3, 1, 1.25, 1.5):
         assert suitable_frame(aspect) == (256, 256)
+    assert suitable_frame(70) == (2048, 32) and suitable_frame(1 / 70) == (32, 2048)
     assert suitable_frame(3) == (384, 128) and suitable_frame(1 / 3) == (128, 384)
     assert suitable_frame(2) == (320, 160) and suitable_frame(4) == (512, 128)
     for aspect in np.geomspace(1 / 12, 12, 60):

@@ -82,6 +82,7 @@ def misread(sets: list[RadiographDataset]) -> Iterator[str]:
         "x and y may be swapped": lambda s: s[:, ::-1],
         "may be mirrored": lambda s: s * (-1, 1),
         "may be upside down": lambda s: -s,
+        "y may be counted from below": lambda s: s * (1, -1),
     }
     if joint.mirror and seen.all():
         readings["left and right landmarks may be exchanged"] = lambda s: s[joint.exchanged]

@@ -69,5 +69,8 @@ def stages(settings, data: RadiographDataset) -> tuple[str, str]:
     if not settings.init and quarter < half:
         first = max(LEAST_COARSE, round(COARSE / len(data)))
         parts, seen = [f"{quarter}x{first}", *parts], seen + first * len(data)
+    height, width = data.frame
+    halved = fitting_sizes(data.frame, settings.spatial_factor, 2 ** (settings.levels - 1))[-2:-1] == [data.size // 2]
+    whole = "" if halved else f", all at {height} x {width} px, since only multiples of 32 can be halved"
     steps = sum(int(part.split("x")[1]) for part in parts) * ceil(len(data) / settings.batch_size)
-    return " ".join(parts), f"{steps} steps, in which {len(data)} radiographs are seen {seen / len(data):.0f} times each"
+    return " ".join(parts), f"{steps} steps, in which {len(data)} radiographs are seen {seen / len(data):.0f} times each{whole}"

@@ -75,8 +75,9 @@ def list_runs(results: Path, defaults: dict) -> list[str]:
         differ = " ".join(f"--{key} {json.dumps(value)}" for key, value in settings.items() if value != defaults[key])
         pooled = folder / f"{POOLED}.json"  # of a cross-validation, which has no other validation
         valid = json.loads(pooled.read_text())["ipe_px"] if pooled.exists() else state["valid_ipe_px"]
-        best = f"{folder.name:12s} {state['epoch']:5d} {valid:10.3f}"
         tested = folder / "test.json"
-        test = f"{json.loads(tested.read_text())['ipe_px']:.3f}" if tested.exists() else "-"
+        test = json.loads(tested.read_text())["ipe_px"] if tested.exists() else None
+        valid, test = ("-" if value is None else f"{value:.3f}" for value in (valid, test))
+        best = f"{folder.name:12s} {state['epoch']:5d} {valid:>10s}"
         lines.append(f"{best} {test:>8s}   {differ or 'the defaults'}")
     return lines
