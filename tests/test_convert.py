@@ -47,12 +47,8 @@ def test_half_pixels_by_hand(tmp_path):
         ("labelme", "labelme", json.dumps(LABELME), {"r1": [(0, 0), (9.5, 19.75)]}),
         ("coco", "coco", json.dumps(COCO), {"r1": [(0, 0), (9.5, 19.75), (np.nan, np.nan)]}),
         ("local", "labelstudio", json.dumps(LABEL_STUDIO_LOCAL), {"r1": [(0, 0), (99.5, 49.5)]}),
-        (
-            "uploaded",
-            "labelstudio",
-            json.dumps(LABEL_STUDIO),
-            {"r1": [(0, 0), (99.5, 49.5)]},
-        ),  # 0.25 % of 200 px, 0.5 % of 100 px
+        # 0.25 % of 200 px, 0.5 % of 100 px
+        ("uploaded", "labelstudio", json.dumps(LABEL_STUDIO), {"r1": [(0, 0), (99.5, 49.5)]}),
         ("deeplabcut", "deeplabcut", DEEPLABCUT, {"r1": [(0, 0), (10, 20.25)], "r2": [(np.nan, np.nan), (3, 4)]}),
         ("sleap", "sleap", SLEAP, {"0": [(0, 0), (10, 20.25)], "1": [(np.nan, np.nan), (3, 4)]}),
     ):
