@@ -12,7 +12,6 @@ from joints.known import joint_called
 from prediction.journal import Shard
 from prediction.listing import Listing, write_listing
 from prediction.results import COCO, MEASURES, PAGE, PARQUET, TABLE
-from runtime.command import LOCK
 from runtime.files import DataError, write_whole
 
 JOURNAL, CALL, FILES = "journal", "call.json", "files.jsonl"
@@ -25,7 +24,7 @@ ANEW = "choose another --out, or give --overwrite to begin anew"
 
 def check_folder(out: Path, overwrite: bool, resume: bool) -> None:
     """Raises DataError where a folder can neither be begun, nor gone on with, nor overwritten."""
-    there = {path.name.removesuffix(".part") for path in out.iterdir() if not path.name.startswith((LOCK, "."))}
+    there = {path.name.removesuffix(".part") for path in out.iterdir() if not path.name.startswith(".")}
     begun = (out / JOURNAL / CALL).exists()
     if not begun and not overwrite and there - {JOURNAL}:
         raise DataError(f"{out}: is not empty; choose another --out, or give --overwrite to replace what is there")

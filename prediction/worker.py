@@ -135,10 +135,10 @@ class Worker:
         """Remove what was drawn of earlier contents of a radiograph's file."""
         if self.index.place(item) is None:
             return
-        for folder, name in (("overlays", f"{item.plain}.png"), ("slicer", f"{item.plain}.mrk.json")):
-            self.place(folder, name).unlink(missing_ok=True)
-        for hand in range(1, MOST + 1):
-            self.place("slicer", f"{item.plain}_hand_{hand}.mrk.json").unlink(missing_ok=True)
+        self.place("overlays", f"{item.plain}.png").unlink(missing_ok=True)
+        if "slicer" in self.call["formats"]:
+            for hand in ("", *(f"_hand_{number}" for number in range(1, MOST + 1))):
+                self.place("slicer", f"{item.plain}{hand}.mrk.json").unlink(missing_ok=True)
 
     def place(self, folder: str, name: str) -> Path:
         """Where a picture goes."""
