@@ -100,10 +100,12 @@ def run(options: argparse.Namespace) -> None:
     collection = open_collection(options.raw, names, options.labels)
     flags = Flags(options.prepare_flags, options.train_flags, options.export_flags)
     chosen = Options(options.reader, options.propose, flags, options.folds, options.again, not options.all_proposals)
-    session = Session(collection, chosen, reviewed)
+    session = Session(collection, chosen, reviewed, to_read=bool(options.export))
     if options.export:
-        export(collection, session, options.export)
-        session.close()
+        try:
+            export(collection, session, options.export)
+        finally:
+            session.close()
         return
     serve(session, options)
 

@@ -113,7 +113,7 @@ class Order:
         for id in begun:
             if self.store.items[id, AGAIN].state != DONE and id != after and id not in self.passed_again:
                 return id
-        if len(begun) >= AGAIN_SHARE * len(done) or len(done) <= AGAIN_AFTER:
+        if len({*begun, *self.passed_again}) >= AGAIN_SHARE * len(done) or len(done) <= AGAIN_AFTER:
             return None
         old = sorted(done, key=done.__getitem__)[:-AGAIN_AFTER]
         unfit = {after, self.store.first_done(), *begun, *self.passed_again}  # the first one is what the guide shows

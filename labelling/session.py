@@ -66,16 +66,22 @@ class Windows:
 
 
 class Session:
-    def __init__(self, collection: Collection, options: Options, reviewed: dict[str, Proposal] | None = None):
-        """`reviewed`: the predictions of a folder to review, which are proposed before any others. Raises DataError."""
+    def __init__(
+        self, collection: Collection, options: Options, reviewed: dict[str, Proposal] | None = None, to_read: bool = False
+    ):
+        """`reviewed`: the predictions of a folder to review, which are proposed before any others.
+
+        `to_read`: only to look; another label.py may then work as the same reader. Raises DataError.
+        """
         self.collection, self.options = collection, options
         self.labels, self.landmarks = collection.labels, len(collection.names)
-        self.locks = [self.hold_reader(options.reader)]
+        beside = to_read and self.is_held(options.reader)
+        self.locks = [] if beside else [self.hold_reader(options.reader)]
         self.journal = Journal(self.labels / JOURNAL)
         self.store = self.read_store(options.reader)
-        if options.reader == MAIN and collection.table:
+        if options.reader == MAIN and collection.table and not beside:
             self.store.take_over(collection.table, COORDINATES)
-        self.tables = [TableWriter(self.store, self.table_of(options.reader))]
+        self.tables = [] if beside else [TableWriter(self.store, self.table_of(options.reader))]
         self.settled: Store | None = None
         self.pictures = Pictures(collection.paths)
         self.proposals = read_proposals(self.labels / FOLDER / options.reader, self.landmarks)
@@ -91,6 +97,11 @@ class Session:
         self.token = secrets.token_urlsafe(24)
         place = f"{self.labels.resolve()}\0{options.reader}"  # what windows send their actions to, and to nothing else
         self.name = hashlib.sha256(place.encode()).hexdigest()[:16]
+
+    def is_held(self, reader: str) -> bool:
+        if lock := hold(self.labels / READERS / f".{reader}.lock"):
+            lock.close()
+        return lock is None
 
     def hold_reader(self, reader: str):
         lock = hold(self.labels / READERS / f".{reader}.lock")
@@ -114,6 +125,8 @@ class Session:
         for table in self.tables:
             table.close()
         self.pictures.close()
+        for lock in self.locks:
+            lock.close()
 
     # Stores
 

@@ -419,6 +419,54 @@ def test_a_drag_that_the_system_takes_away_moves_nothing(page, running):
     assert page.page.evaluate("() => landmarks.marks.at(0)") == before and not any(marks_of(running, "made0"))
 
 
+def test_a_click_after_a_correction_places_the_next_landmark(page, running):
+    page.show("dots")
+    stage = page.stage()
+    at = [(stage["x"] + u, stage["y"] + v) for u, v in ((200, 200), (300, 300), (200, 400))]
+    page.page.mouse.click(*at[0])
+    page.press("p", "ArrowRight")  # the first one is corrected, and stays the active one
+    page.page.mouse.click(*at[1])
+    page.page.mouse.click(*at[2])
+    page.saved()
+    assert [mark.state for mark in marks_of(running, "dots")] == ["confirmed"] * 3
+    page.page.mouse.click(at[2][0] + 60, at[2][1])
+    page.settle()
+    assert "all landmarks are decided" in page.page.inner_text("#hint")
+    page.press(*["Control+z"] * 4)
+    page.saved()
+    assert not any(marks_of(running, "dots"))
+
+
+def test_the_crosshair_goes_on_from_the_last_point_and_a_button_gives_the_keys_back(page, running):
+    page.show("dots")
+    page.page.mouse.move(5, 5)
+    for _ in range(3):
+        page.press("Shift+ArrowDown", "Shift+ArrowRight", "Enter")
+    page.saved()
+    places = [(mark.x, mark.y) for mark in marks_of(running, "dots")]
+    assert len(set(places)) == 3 and places[0] < places[1] < places[2]
+    page.page.click("#mirror")
+    page.press("Control+z", "Enter")
+    page.saved()
+    assert page.page.evaluate("() => landmarks.view.mirrored")  # Enter did not press the button again
+    page.page.click("#mirror")
+    page.press("p", "u", "Delete", "Control+z", "Control+z", "Control+z", "Control+z", "Control+z", "Control+z")
+    page.page.wait_for_function("() => !landmarks.marks.history.length", timeout=WAIT)
+    page.saved()
+
+
+def test_a_server_that_is_away_is_said_before_anything_waits(page):
+    page.show("made0")
+    page.page.route("**/api/*", lambda route: route.abort())
+    page.press("PageDown")
+    page.page.wait_for_selector("#banner:has-text('The server does not answer')", timeout=WAIT)
+    page.page.unroute("**/api/*")
+    page.page.click("#banner button")
+    page.page.wait_for_function("() => landmarks.key.id !== 'made0'", timeout=WAIT)
+    assert "does not answer" not in page.page.inner_text("#banner")
+    page.errors.clear()  # the browser's own, of requests that failed
+
+
 def test_names_are_shown_as_they_are_and_every_control_has_a_name(page):
     page.show(ODD)
     assert page.page.title().startswith(ODD) and page.page.inner_text("#title") == ODD

@@ -151,6 +151,12 @@ def test_export_writes_what_is_done_and_overwrites_nothing(tmp_path, capsys):
     assert {id: points.tolist() for id, points in read_points(tmp_path / "out.csv").items()} == {"p0": [[1, 2], [3, 4]]}
     assert label.main(["--raw", str(raw), "--export", str(tmp_path / "out.csv")]) == 1
     assert "not overwritten" in capsys.readouterr().err
+    server = Running(raw, list("ab"))  # while somebody works
+    journal = (raw / "labels" / "journal.jsonl").read_bytes()
+    assert label.main(["--raw", str(raw), "--export", str(tmp_path / "again.csv")]) == 0
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "out.csv").read_bytes()
+    assert (raw / "labels" / "journal.jsonl").read_bytes() == journal
+    server.close()
 
 
 def test_the_first_radiographs_represent_the_set():

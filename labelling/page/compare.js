@@ -1,6 +1,7 @@
 // Where two readers differ, worst first; a row opens the radiograph for the third look that settles it.
 
 import { Failed, get } from "./api.js";
+import { tell } from "./app.js";
 import { make, table } from "./progress.js";
 
 const $ = (id) => document.getElementById(id);
@@ -14,7 +15,8 @@ export class Compare {
   }
 
   async open() {
-    const { readers } = await get("session");
+    let readers;
+    try { ({ readers } = await get("session")); } catch (error) { return tell(error instanceof Failed ? error.message : "the server does not answer"); }
     for (const [n, id] of ["one", "two"].entries()) {
       const before = $(id).value;
       $(id).replaceChildren(...readers.map((name) => new Option(name, name)));

@@ -1,22 +1,26 @@
 // What the reader does to marks: place, drag, accept, delete, absent, unsure, by mouse and by arrow keys.
 
-import { app, say } from "./app.js";
+import { app, say, tell } from "./app.js";
 import { confirmed, moved } from "./marks.js";
 
 export function act(what, changes, second) {
   if (app.dragging) return false;
-  if (app.marks.readonly) { say("another window works on this radiograph"); return false; }
+  if (app.marks.readonly) { tell("another window works on this radiograph"); return false; }
   return app.marks.change(what, changes, second);
 }
 
 const unsureOf = (k) => !!app.marks.own[k]?.unsure;
 
+// the landmark at work, or where that is confirmed the next one that is not
 export const place = (x, y) => {
-  const { marks, view, active } = app;
-  if (active < 0 || (marks.state(active) === "confirmed" && !app.key.settle)) return;
+  const { marks, view } = app, { active } = app;
+  const k = app.key.settle || (active >= 0 && marks.state(active) !== "confirmed") ? active : marks.nextOpen(active + 1);
+  if (k < 0) return tell("all landmarks are decided: drag a point to move it");
   if (x < -0.5 || y < -0.5 || x > view.width - 0.5 || y > view.height - 0.5) return;
-  if (act("place", [[active, confirmed(x, y, unsureOf(active))]])) {
-    say(`${marks.names[active]} placed at ${x.toFixed(1)}, ${y.toFixed(1)}`);
+  if (act("place", [[k, confirmed(x, y, unsureOf(k))]])) {
+    say(`${marks.names[k]} placed at ${x.toFixed(1)}, ${y.toFixed(1)}`);
+    app.placed = [x, y];
+    app.active = k;
     advance();
   }
 };
@@ -25,6 +29,8 @@ function advance() {
   if (app.key.settle) return;
   choose(app.marks.nextOpen(app.active + 1), false);
 }
+
+const nothingHere = () => tell("nothing is placed here yet; P goes back to the point before");
 
 export function choose(k, show = true, keep = false) {
   if (app.active >= 0) app.last = app.active;
@@ -112,14 +118,16 @@ export function absent() {
 
 export function unsure() {
   const own = app.active >= 0 ? app.marks.own[app.active] : null;
-  if (!own || !["confirmed", "absent"].includes(own.state)) return;
+  if (!own || !["confirmed", "absent"].includes(own.state)) return nothingHere();
   const { unsure: was, ...rest } = own;
   act("unsure", [[app.active, was ? rest : { ...rest, unsure: true }]]);
 }
 
 export function remove() {
   const group = app.selected.size ? [...app.selected] : [app.active];
-  act("remove", group.filter((k) => k >= 0 && app.marks.at(k)).map((k) => [k, { state: "removed" }]));
+  const there = group.filter((k) => k >= 0 && app.marks.at(k));
+  if (!there.length) return nothingHere();
+  act("remove", there.map((k) => [k, { state: "removed" }]));
 }
 
 export function takeReader(n) {
@@ -136,7 +144,8 @@ export function arrows(dx, dy, event) {
   const group = app.selected.size ? [...app.selected] : active >= 0 && marks.placed(active) && !app.aim ? [active] : [];
   if (group.length) return void act(group.length > 1 ? "move group" : "nudge", shifted(group, x, y));
   if (active < 0) return;
-  const from = app.aim ?? (app.cursor ? view.toImage(...app.cursor) : view.toImage(view.stageWidth / 2, view.stageHeight / 2));
+  const middle = () => view.toImage(view.stageWidth / 2, view.stageHeight / 2);
+  const from = app.aim ?? (app.cursor ? view.toImage(...app.cursor) : app.placed ?? middle());
   const reach = event.altKey ? 1 : Math.max(1, 1 / view.zoom); // a pixel of the screen at least
   app.aim = [Math.min(Math.max(from[0] + x * reach, 0), view.width - 1), Math.min(Math.max(from[1] + y * reach, 0), view.height - 1)];
   app.cursor = null;

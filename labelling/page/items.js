@@ -1,7 +1,7 @@
 // Which radiograph is on the stage: opening one, the next one, two windows on the same, undo over several.
 
 import { Failed, get, picture, post } from "./api.js";
-import { $, app, banner, say } from "./app.js";
+import { $, app, banner, tell } from "./app.js";
 import { choose, takeReader } from "./edit.js";
 import { same } from "./marks.js";
 import { Raster } from "./raster.js";
@@ -31,7 +31,7 @@ export async function open(key, { remember = true, take = false } = {}) {
     app.marks.open(item, key, [...before, ...app.outbox.of(key).filter((body) => !before.includes(body))]);
     app.selected.clear();
     app.dragging = app.aim = null;
-    if (fresh) app.cursor = null;
+    if (fresh) app.cursor = app.placed = null;
     app.active = key.settle ? key.landmark : app.marks.nextOpen(0);
     $("title").textContent = key.id;
     document.title = `${key.id} – landmarks`;
@@ -39,15 +39,22 @@ export async function open(key, { remember = true, take = false } = {}) {
     setReadonly(!claim.mine);
     app.panel.guide(app.active, app.guideVersion);
     render();
-    if (item.picture.notes.length) say(item.picture.notes.join("; "));
+    if (item.picture.notes.length) tell(item.picture.notes.join("; "));
     prefetch(key.id);
     return true;
   } catch (error) {
     if (serial !== app.serial) return false;
     if (error instanceof Failed && error.status === 401) banner(`The server was started anew: ${error.message}. What is not saved yet waits here.`, [["Try again", () => open(key, { remember, take })]]);
+    else if (!(error instanceof Failed)) away(() => open(key, { remember, take }));
     else banner(`${key.id}: ${error.message}`, [["Next", () => next(key.id)], ["Try again", () => open(key, { remember, take })]]);
     return false;
   }
+}
+
+// the server does not answer
+function away(again) {
+  app.away = true;
+  banner("The server does not answer. Start label.py again and open its new address; what is not saved waits here.", [["Try again", again]]);
 }
 
 // near enough to tell two marks apart
@@ -97,7 +104,11 @@ export const next = (after = app.key?.id ?? "") => inTurn(() => toNext(after));
 
 async function toNext(after) {
   await saved();
-  const upcoming = await get("next", { after });
+  let upcoming;
+  try { upcoming = await get("next", { after }); } catch (error) {
+    if (error instanceof Failed && error.status === 401) throw error;
+    return away(() => next(after));
+  }
   if (upcoming.id) return open(upcoming);
   if (!app.key) {
     const { rows } = await get("list", { limit: 1 });
@@ -120,32 +131,40 @@ export function setReadonly(readonly) {
   if (readonly) banner("Another window works on this radiograph; this one only looks.", [["Work here instead", () => open(app.key, { take: true, remember: false })]]);
   else if (key.settle) {
     const names = app.others.map((other) => other.reader);
-    banner(`Third look at ${app.marks.names[key.landmark]}: ◆ ${names[0]}, ■ ${names[1]}. Place it, or take one.`,
+    const said = app.others.map(({ reader, marks: theirs }) => reader + (theirs[key.landmark]?.state === "absent" ? ": absent" : ""));
+    banner(`Third look at ${app.marks.names[key.landmark]}: ◆ ${said[0]}, ■ ${said[1]}. Place it, or take one.`,
       [[`Take ${names[0]} (1)`, () => takeReader(0)], [`Take ${names[1]} (2)`, () => takeReader(1)], ["Back to the list (Esc)", () => app.compare.open()]]);
   } else banner();
 }
+
+const MISSED = 2; // signs of life without an answer, after which it is said
+let missed = 0;
 
 export async function beat() { // tells that this window is still there, and hears whether it may write
   if (!app.key || document.hidden && app.marks.readonly) return;
   try {
     const claim = await post("open", { ...place(app.key), window: app.window });
+    missed = 0;
+    if (app.away) { app.away = false; setReadonly(app.marks.readonly); }
     if (claim.mine && app.marks.readonly) again(); // the other one has left
     else if (!claim.mine && !app.marks.readonly) setReadonly(true);
     else if (claim.version !== app.marks.version && !app.outbox.waiting && !app.dragging) again();
-  } catch { /* the outbox says when the server is away */ }
+  } catch (error) {
+    if (!(error instanceof Failed) && ++missed === MISSED) away(() => beat());
+  }
 }
 
 const again = () => inTurn(() => !app.outbox.waiting && !app.dragging && open(app.key, { remember: false }));
 
-export const undoOrRedo = (which) => inTurn(() => step(which)).catch((error) => say(error.message));
+export const undoOrRedo = (which) => inTurn(() => step(which)).catch((error) => tell(error.message));
 
 async function step(which) {
   if (app.dragging) return;
   const entry = await app.marks[which]((key) => open(key));
   if (!entry) return;
-  if (entry.passed) return say("changed in another window since; left as it is");
+  if (entry.passed) return tell("changed in another window since; left as it is");
   if (entry.changes.length && !app.key.settle) choose(entry.changes[0].landmark, false);
-  say(`${which}: ${entry.what}`);
+  tell(`${which}: ${entry.what}`);
 }
 
 // proposals may have come for what is on the stage: they show where the reader has done nothing

@@ -33,7 +33,10 @@ export class List {
   }
 
   draw() {
-    $("rows").replaceChildren(...this.rows.map((row) => this.row(row)));
+    const none = document.createElement("li");
+    none.className = "soft";
+    none.textContent = "no radiograph is like that";
+    $("rows").replaceChildren(...(this.rows.length ? this.rows.map((row) => this.row(row)) : [none]));
     this.mark(this.current, false);
   }
 

@@ -17,6 +17,7 @@ import { resize } from "./render.js";
 
 const stage = $("stage");
 const BEAT = 4000; // ms between two signs of life
+const NARROW = 900; // px of the window, up to which the list lies over the radiograph
 
 const flip = (name) => () => { app[name] = !app[name]; app.draw(); };
 const zoom = (factor) => () => { const [u, v] = app.cursor ?? [app.view.stageWidth / 2, app.view.stageHeight / 2]; app.view.zoomAt(u, v, factor); app.draw(); };
@@ -36,7 +37,8 @@ const actions = {
   },
   selectAll: () => { app.marks.names.forEach((_, k) => { if (app.marks.at(k)?.x !== undefined) app.selected.add(k); }); app.draw(); },
   escape: () => {
-    if (app.selected.size || app.aim) { app.selected.clear(); app.aim = null; app.draw(); } else if (app.key?.settle) app.compare.open();
+    if (isNarrow() && !$("list-panel").hidden) setList(false);
+    else if (app.selected.size || app.aim) { app.selected.clear(); app.aim = null; app.draw(); } else if (app.key?.settle) app.compare.open();
   },
   undo: () => undoOrRedo("undo"),
   redo: () => undoOrRedo("redo"),
@@ -59,6 +61,8 @@ const actions = {
   keys: () => { $("keys-dialog").showModal(); $("keys-dialog").scrollTop = 0; },
 };
 
+const isNarrow = () => innerWidth <= NARROW;
+
 function setList(shown) {
   $("list-panel").hidden = !shown;
   $("list-toggle").setAttribute("aria-expanded", shown);
@@ -72,17 +76,20 @@ async function start() {
   app.panel = new Panel(session, (k) => { edit.choose(k); stage.focus(); });
   app.outbox = new Outbox(session.name, app.window, told, refused);
   app.marks = new Marks(session.name, session.names, (body) => app.outbox.add(body), changed);
-  app.list = new List((key) => { open(key); stage.focus(); });
+  app.list = new List((key) => { open(key); if (isNarrow()) setList(false); stage.focus(); });
   sheet($("keys-body"));
   for (const name of Object.keys(PRESETS)) $("preset").add(new Option(name, name));
   $("preset").addEventListener("change", () => setPreset($("preset").value));
   const buttons = { next: "next", previous: "previous", undo: "undo", redo: "redo", "accept-all": "acceptAll", "second-look": "secondLook", invert: "invert", mirror: "mirror",
     names: "names", lines: "lines", fit: "fit", absent: "absent", unsure: "unsure", remove: "remove", "keys-button": "keys" };
-  for (const [id, action] of Object.entries(buttons)) $(id).addEventListener("click", (event) => actions[action](event));
-  $("accept").addEventListener("click", () => edit.accept(app.active));
+  for (const [id, action] of Object.entries(buttons)) $(id).addEventListener("click", (event) => {
+    actions[action](event);
+    if (event.detail) stage.focus(); // by mouse: the next key is the radiograph's again
+  });
+  $("accept").addEventListener("click", (event) => { edit.accept(app.active); if (event.detail) stage.focus(); });
   $("list-toggle").addEventListener("click", () => setList($("list-panel").hidden));
-  $("list-panel").hidden = innerWidth <= 900;
-  $("list-toggle").setAttribute("aria-expanded", innerWidth > 900);
+  $("list-panel").hidden = isNarrow();
+  $("list-toggle").setAttribute("aria-expanded", !isNarrow());
   app.pointer = new Pointer(stage, app);
   listen(actions, edit.arrows);
   app.progress = new Progress(session, () => { app.list.load(); refresh(); });

@@ -63,7 +63,7 @@ export class Panel {
     });
     const mark = active >= 0 ? marks.at(active) : null, state = active >= 0 ? marks.state(active) : null;
     $("landmark-name").textContent = active >= 0 ? marks.names[active] : "all landmarks are decided";
-    $("landmark-state").textContent = active < 0 ? "Page Down goes on" : WORDS[state] + (mark?.unsure ? ", unsure" : "")
+    $("landmark-state").textContent = active < 0 ? "Page Down goes on" : (app.key.reading ? "second reading, the first is kept; " : "") + WORDS[state] + (mark?.unsure ? ", unsure" : "")
       + (mark?.region ? `; within ${mark.region[0].toFixed(1)} x ${mark.region[1].toFixed(1)} px` : "");
     $("accept").disabled = state !== "proposed" || marks.readonly;
     $("absent").setAttribute("aria-pressed", state === "absent");

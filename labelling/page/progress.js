@@ -51,7 +51,7 @@ export class Progress {
     this.last = answer;
     const left = answer.left_s === null ? "" : `, ${duration(answer.left_s)} left`;
     const job = answer.job?.state === "running" ? ` · ${answer.job.title}${answer.job.fraction === null ? "" : ` ${Math.round(100 * answer.job.fraction)} %`}` : "";
-    $("progress-short").textContent = `${answer.counts.done}/${answer.total} done${left}${job}`;
+    $("progress-short").title = $("progress-short").textContent = `${answer.counts.done}/${answer.total} done${left}${job}`;
     if ((proposedBefore !== undefined && proposedBefore !== answer.counts.proposed && answer.job) || (before === "running" && answer.job?.state !== "running")) this.changed();
     if ($("progress-dialog").open) this.draw(answer);
   }
