@@ -52,10 +52,8 @@ def read_names(path: Path) -> tuple[str, ...] | None:
         return None
     axes = [cell[-1:].lower() for cell in cells]
     pairs = list(zip(stems[::2], stems[1::2], axes[::2], axes[1::2]))
-    if not any(pair[0] and pair[0] == pair[1] for pair in pairs) and not all(stems):
-        return None  # of no meaning
-    if not cells:
-        return None
+    if not cells or not (all(stems) or any(pair[0] and pair[0] == pair[1] for pair in pairs)):
+        return None  # none, or of no meaning
     for i, (first, second, x, y) in enumerate(pairs):
         if not first or first != second or (x, y) != ("x", "y"):
             raise DataError(

@@ -55,11 +55,8 @@ def beginning(settings, data: RadiographDataset) -> tuple[str, str]:
 
 def stages(settings, data: RadiographDataset) -> tuple[str, str]:
     """Sizes and epochs, and why: a quarter and then half of the network frame, or for weights that know the joint half of it."""
-    sizes = [
-        size
-        for size in fitting_sizes(data.frame, settings.spatial_factor, 2 ** (settings.levels - 1))
-        if data.sigma * size / data.size >= SMALLEST_SIGMA
-    ] or [data.size]
+    fitting = fitting_sizes(data.frame, settings.spatial_factor, 2 ** (settings.levels - 1))
+    sizes = [size for size in fitting if data.sigma * size / data.size >= SMALLEST_SIGMA] or [data.size]
     quarter, half = (next((size for size in sizes if size >= data.size / part), sizes[-1]) for part in (4, 2))
     fine, least = (FINE_OF_PRETRAINED, LEAST_FINE_OF_PRETRAINED) if settings.init else (FINE, LEAST_FINE)
     if not settings.init and quarter == half:  # heatmaps too narrow for the quarter
@@ -70,7 +67,6 @@ def stages(settings, data: RadiographDataset) -> tuple[str, str]:
         first = max(LEAST_COARSE, round(COARSE / len(data)))
         parts, seen = [f"{quarter}x{first}", *parts], seen + first * len(data)
     height, width = data.frame
-    halved = fitting_sizes(data.frame, settings.spatial_factor, 2 ** (settings.levels - 1))[-2:-1] == [data.size // 2]
-    whole = "" if halved else f", all at {height} x {width} px, since only multiples of 32 can be halved"
+    whole = "" if data.size // 2 in fitting else f", all at {height} x {width} px, since only multiples of 32 can be halved"
     steps = sum(int(part.split("x")[1]) for part in parts) * ceil(len(data) / settings.batch_size)
     return " ".join(parts), f"{steps} steps, in which {len(data)} radiographs are seen {seen / len(data):.0f} times each{whole}"

@@ -52,9 +52,9 @@ export async function open(key, { remember = true, take = false } = {}) {
 }
 
 // the server does not answer
-function away(again) {
+function away(retry) {
   app.away = true;
-  banner("The server does not answer. Start label.py again and open its new address; what is not saved waits here.", [["Try again", again]]);
+  banner("The server does not answer. Start label.py again and open its new address; what is not saved waits here.", [["Try again", retry]]);
 }
 
 // near enough to tell two marks apart
