@@ -264,6 +264,21 @@ def write_settings(
         (out / split).mkdir(exist_ok=True)
 
 
+def print_without_outline(paths: list[Path], of: int) -> None:
+    """Say whose histogram was matched as a whole: each file, or where they are many, that this is so."""
+    if len(paths) > of / 2:
+        print(
+            f"{len(paths)} of {of}: found no outline that can be a limb's (as {paths[0]}), so their whole histograms are matched: "
+            "right where pictures show no limb on a darker ground; else crop them to the joint, or try --reference none"
+        )
+        return
+    for path in paths:
+        print(
+            f"{path}: found no outline that can be a limb's, so all of its histogram is matched; "
+            "crop it to the joint, or cover plates and borders"
+        )
+
+
 def remove_left_over(out: Path, rows: list[dict]) -> None:
     """Remove what earlier runs made of radiographs that are gone."""
     wanted = {out / row["split"] / (row["id"] + suffix) for row in rows for suffix in (".png", ".npz")}
@@ -407,12 +422,7 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
         print(f"{split:5s} {len(of_split):5d} radiographs, {sum(map(len, of_split)) - missing:6d} landmarks, {missing} missing")
         if not of_split:
             print(f"{split}: no radiographs; `python main.py --folds 5` does without, and measures on those of train")
-    for row in rows:
-        if not row.get("outlined", True):
-            print(
-                f"{found[row['id']][1]}: found no outline that can be a limb's, so all of its histogram is matched; "
-                f"crop it to the joint, or cover plates and borders"
-            )
+    print_without_outline([found[row["id"]][1] for row in rows if not row.get("outlined", True)], len(rows))
     if errors := errors + more_errors:
         errors.append(f"{len(errors)} problems: {out} stays incomplete; correct them and run again")
         raise DataError("\n".join(errors))

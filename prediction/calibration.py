@@ -36,6 +36,7 @@ class Calibration:
     log_mean: np.ndarray  # (P,) of the logarithm of their distance over the hand's size
     log_sd: np.ndarray  # (P,)
     least_evidence: float = 0.0  # of the joint, below which a picture shows none
+    outlined: bool = True  # most held-out radiographs have an outline inside which the histogram is matched
 
     @classmethod
     def unknown(cls, landmarks: int) -> "Calibration":

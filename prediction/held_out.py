@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from dataloader import RadiographDataset
-from prediction.calibration import Calibration, calibrate
+from prediction.calibration import NO_OUTLINE, Calibration, calibrate
 from prediction.predictor import Predictor
 from prediction.regions import calibrate_regions
 from radiographs.processing import processed
@@ -33,6 +33,7 @@ class HeldOut:
     swapped: np.ndarray  # (M,) bool: taken for mirrored though it was not, or the other way round
     lost: np.ndarray  # (M,) bool: looked for at a wrong place
     came: np.ndarray  # (M,) bool: as it came
+    outlined: np.ndarray  # (M,) bool: with an outline inside which the histogram is matched
 
 
 def own_proportions(square: np.ndarray, points: np.ndarray, extent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -76,7 +77,7 @@ def hold_out(predictor: Predictor, data: RadiographDataset, seed: int) -> HeldOu
             residuals[~inside] = np.nan
             lost = bool(np.nanmedian(np.linalg.norm(residuals, axis=1)) > LOST * predictor.network_size)
             of_hand = hand.covariances_view_px2, hand.confidence, hand.evidence, hand.mirrored != mirrored
-            columns.append((residuals, *of_hand, lost, not copy))
+            columns.append((residuals, *of_hand, lost, not copy, NO_OUTLINE not in hand.flags))
     return HeldOut(*(np.array(column) for column in zip(*columns)))
 
 
@@ -96,4 +97,4 @@ def calibration_of(annotations: np.ndarray, held_out: HeldOut, target_px2: float
     regions = calibrate_regions(residuals, held_out.covariances_px2[came], confidence, target_px2)
     least = EVIDENCE_SHARE * float(np.quantile(held_out.evidence, EVIDENCE_QUANTILE))
     calibration = calibrate(annotations, residuals, confidence, regions)
-    return replace(calibration, least_evidence=least)
+    return replace(calibration, least_evidence=least, outlined=bool(held_out.outlined[came].mean() > 0.5))

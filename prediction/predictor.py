@@ -226,7 +226,7 @@ class Predictor:
         flags, landmark_flags = self.calibration.flags(look.points_px, look.confidence, extent, per_px * self.network_size)
         if look.evidence < self.calibration.least_evidence:
             flags = [self.joint.absent or UNLIKE_TRAINING]
-        if not look.outlined:
+        if not look.outlined and self.calibration.outlined:
             flags.append(NO_OUTLINE)
         told_apart = self.finder is not None and any(self.finder.canon.reflections)
         side = self.joint.side(look.mirrored) if told_apart else ""

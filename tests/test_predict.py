@@ -21,7 +21,7 @@ import predict
 from predict import Predictor
 from prediction.listing import Listing, write_listing
 from prediction.overlay import COLOURS
-from runtime.checkpoint import write_checkpoint
+from runtime.checkpoint import read_checkpoint, write_checkpoint
 from runtime.files import DataError
 
 GREY = made_radiograph(0)[0]
@@ -384,3 +384,7 @@ def test_a_radiograph_whose_outline_is_not_found_is_flagged(weights, tmp_path):
     assert run(tmp_path / "plain.png", tmp_path / "boxed.png", "--weights", weights, "--out", tmp_path / "out") == 0
     flags = {row["image"]: row["flags"] for row in rows_of(tmp_path / "out" / "landmarks.csv")}
     assert "outline not found" in flags["boxed.png"] and "outline" not in flags["plain.png"]
+    state = read_checkpoint(weights)  # of a joint whose held-out radiographs have no outlines either
+    write_checkpoint(tmp_path / "bright.pt", state | {"trust": state["trust"] | {"outlined": torch.tensor(False)}})
+    assert run(tmp_path / "boxed.png", "--weights", tmp_path / "bright.pt", "--out", tmp_path / "bright") == 0
+    assert not any("outline" in row["flags"] for row in rows_of(tmp_path / "bright" / "landmarks.csv"))

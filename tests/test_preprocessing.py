@@ -304,3 +304,13 @@ def test_one_landmark_is_nothing_to_crop_to(raw, tmp_path):
     ran = preprocess(raw, tmp_path / "out", "--crop")
     assert ran.returncode == 1 and f"{id}.png: --crop needs two landmarks or more, found 1" in ran.stderr
     assert "Traceback" not in ran.stderr and "Warning" not in ran.stderr
+
+
+def test_pictures_of_what_has_no_outline_are_told_of_in_one_line(raw, tmp_path):
+    for path in raw.glob("*/*.png"):
+        picture = iio.imread(path).astype(np.uint16)
+        picture[:40, :60] = 60_000  # a plate
+        iio.imwrite(path, picture)
+    ran = preprocess(raw, tmp_path / "out")
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("found no outline") == 1 and "8 of 8: found no outline" in ran.stdout, ran.stdout

@@ -9,7 +9,7 @@ import torch
 from export import coverage_line
 from heatmap import draw_ellipses, fit_peaks
 from prediction.calibration import Calibration
-from prediction.held_out import HeldOut
+from prediction.held_out import HeldOut, calibration_of
 from prediction.regions import (
     CLEAR,
     FLOOR,
@@ -158,9 +158,19 @@ def test_export_says_what_regions_promise():
     calibration = Calibration.unknown(3)
     calibration.regions = regions
     fine = np.zeros(24, bool)
-    held_out = HeldOut(residuals, covariances, np.ones((24, 3)), np.ones(24), fine, fine, ~fine)
+    held_out = HeldOut(residuals, covariances, np.ones((24, 3)), np.ones(24), fine, fine, ~fine, ~fine)
     said = coverage_line(calibration, held_out)
     assert "median area 6.28 px²" in said and "exchangeable with the 24 held-out ones" in said and "at least 95 %" in said
     assert "1 landmarks that none of them shows have none" in said
-    few = HeldOut(*(part[2:5] for part in (residuals, covariances, np.ones((24, 3)), np.ones(24), fine, fine, ~fine)))
+    few = HeldOut(*(part[2:5] for part in (residuals, covariances, np.ones((24, 3)), np.ones(24), fine, fine, ~fine, ~fine)))
     assert "at least 3/4 (few show it)" in coverage_line(calibration, few)
+
+
+def test_where_most_held_out_radiographs_have_no_outline_its_lack_is_no_flag():
+    """Of two radiographs and two changed copies of each only the first ones count."""
+    residuals, shape = np.ones((6, 3, 2)), np.array([[[0.0, 0.0], [4.0, 0.0], [0.0, 3.0]]] * 3)
+    came = np.arange(6) < 2
+    for outlined, expected in (([1, 1, 0, 0, 0, 0], True), ([0, 0, 1, 1, 1, 1], False)):
+        of_all = np.broadcast_to(np.eye(2), (6, 3, 2, 2)), np.ones((6, 3)), np.ones(6), ~came, ~came
+        held_out = HeldOut(residuals, *of_all, came, np.array(outlined, bool))
+        assert calibration_of(shape, held_out, 4.0).outlined is expected
