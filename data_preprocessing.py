@@ -268,7 +268,7 @@ def print_without_outline(paths: list[Path], of: int) -> None:
     """Say whose histogram was matched as a whole: each file, or where they are many, that this is so."""
     if len(paths) > of / 2:
         print(
-            f"{len(paths)} of {of}: found no outline that can be a limb's (as {paths[0]}), so their whole histograms are matched: "
+            f"{len(paths)} of {of}: found no outline that can be a limb's (as {paths[0]}), so whole histograms are matched: "
             "right where pictures show no limb on a darker ground; else crop them to the joint, or try --reference none"
         )
         return
