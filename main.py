@@ -12,6 +12,7 @@ import argparse
 import math
 import os
 import sys
+import time
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from runtime.files import DataError
 from solver import Solver, test
 from training.check import check
 from training.folds import folder_of, pool, split_by
+from training.forecast import to_go
 from training.readers import in_words
 from training.recipe import AUTO, choose
 from training.runs import (
@@ -239,11 +241,15 @@ def cross_validate(settings: Settings, result: Path, whole: RadiographDataset, m
     if distributed.WORLD > 1:
         raise DataError(f"folds: expected one process, found {distributed.WORLD}; run without torchrun")
     for k, (rest, held_out) in enumerate(split_by(whole, settings.folds), 1):
-        folder = folder_of(result, k)
+        folder, began = folder_of(result, k), time.monotonic()
         print(f"fold {k} of {settings.folds}: {len(rest)} radiographs to train on, {len(held_out)} held out")
         init = str(folder_of(Path(settings.init), k)) if Path(settings.init, BEST).exists() else settings.init
-        solver = train(as_far_as(replace(settings, init=init), folder), folder, rest.with_more(more))
+        of_fold = as_far_as(replace(settings, init=init), folder)
+        solver = train(of_fold, folder, rest.with_more(more))
         show_figures(solver.test(held_out), HELD_OUT, folder / BEST)
+        if not of_fold.resume:  # else its time is not that of a whole training
+            left = settings.folds - k
+            print(f"folds to go: {left}, then the network of all: {to_go((left + 1) * (time.monotonic() - began))}")
     figures = pool(result, whole, settings.folds)
     of_folds = np.array(figures["ipe_px_of_folds"], float)  # NaN where no radiograph of a fold has a landmark
     print(f"{len(whole)} radiographs out of fold: " + listed(figures))

@@ -58,6 +58,7 @@ def test_every_radiograph_is_predicted_by_a_network_that_has_not_seen_it(data, t
     errors = [float(row["error_px"]) for row in pooled]
     assert figures["ipe_px"] == pytest.approx(np.mean(errors), abs=1e-4)
     assert f"{np.mean(of_folds):.3f} ± {np.std(of_folds, ddof=1):.3f} px" in said
+    assert [f"folds to go: {k}, then the network of all: about " in said for k in range(4)] == [True, True, True, False]
     assert json.loads((run / "test.json").read_text())["images"] == len(SPLITS["test"])
     assert {row["valid_ipe_px"] for row in rows_of(run / "metrics.csv")} == {""}
 
@@ -95,7 +96,7 @@ def test_a_cross_validation_goes_on(data, tmp_path, capsys):
     status, said = cross_validated(capsys, data, cut, *flags, "--learning_rate", "1e-5", "--resume")
     assert status == 1 and "fold_1/last.pt: made with other settings" in said
     status, said = cross_validated(capsys, data, cut, *flags, "--resume")
-    assert status == 0 and "going on after epoch 1 of 2" in said, said
+    assert status == 0 and "going on after epoch 1 of 2" in said and "folds to go" not in said, said
     assert (cut / "out_of_fold_landmarks.csv").read_text() == before[0]
     again = torch.load(cut / "best.pt", weights_only=True)["weights"]
     assert all(torch.equal(before[1][name], again[name]) for name in again)

@@ -24,7 +24,11 @@ class Forecast:
         if self.steps != UNTIMED + TIMED or progress <= self.at:
             return None
         seconds = (self.clock() - self.since) / (progress - self.at) * (1 - progress) * self.longer
-        return f"about {in_words(seconds)} to go, until about {datetime.now() + timedelta(seconds=seconds):%H:%M}"
+        return to_go(seconds)
+
+
+def to_go(seconds: float) -> str:
+    return f"about {in_words(seconds)} to go, until about {datetime.now() + timedelta(seconds=seconds):%H:%M}"
 
 
 def in_words(seconds: float) -> str:
