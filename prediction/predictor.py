@@ -18,6 +18,7 @@ from finder.placement import support
 from joints.known import joint_called
 from prediction.calibration import NO_OUTLINE, UNLIKE_TRAINING, Calibration
 from prediction.engine import OnnxNetwork
+from prediction.ground import bright_ground, darkened
 from prediction.regions import conjugate, semi_axes
 from radiographs.network_frame import at_size, hand_outline, outline_is_plausible, resize_to, to_8_bit
 from radiographs.reading import check_pixels, grey
@@ -65,6 +66,8 @@ class Look:
     view: View
     found: Found | None  # none: all of the picture, taken as upright
     negative: bool | None = None  # whether dark bone is to be made bright; none: not known yet
+    darkened: bool = False  # with its bright ground made dark
+    bright: bool = False  # whether there is one
     outlined: bool = True
     points_view_px: np.ndarray = field(default_factory=lambda: np.empty(0))  # (L, 2)
     confidence: np.ndarray = field(default_factory=lambda: np.empty(0))  # (L,)
@@ -143,7 +146,7 @@ class Predictor:
         """Radiographs (rows, columns) -> the hands of each, from left to right; one at least, whatever a picture shows."""
         looks = [look for number, pixels in enumerate(pictures) for look in self.first_looks(number, pixels)]
         self.look(pictures, looks)
-        self.exchange(pictures, [look for look in looks if look.found and look.confidence.mean() < UNSURE])
+        self.look_otherwise(pictures, looks)
         pending = looks
         for _ in range(LOOKS - 1):
             pending = [look for look in pending if self.corrected(look)]
@@ -176,17 +179,25 @@ class Predictor:
     def framed(self, pixels: np.ndarray, look: Look) -> np.ndarray:
         """A view, bone bright, as far as its likeness to the mean picture tells: (height, width) float32 of the network frame."""
         if look.found is None:
-            return resize_to(pixels, self.frame)
-        framed = sample(pixels, look.view)
-        if look.negative is None:
-            look.negative = bool(np.vdot(ranks(framed), self.finder.canon.look) < 0)
-        return framed.max() + framed.min() - framed if look.negative else framed
+            framed = resize_to(pixels, self.frame)
+        else:
+            framed = sample(pixels, look.view)
+            if look.negative is None:
+                look.negative = bool(np.vdot(ranks(framed), self.finder.canon.look) < 0)
+        if look.negative:
+            framed = framed.max() + framed.min() - framed
+        look.bright = bool(bright_ground(framed).any())
+        return darkened(framed) if look.darkened else framed
 
-    def exchange(self, pictures: list[np.ndarray], looks: list[Look]) -> None:
-        """Look with bright and dark exchanged; the surer way stays."""
-        others = [replace(look, negative=not look.negative) for look in looks]
-        self.look(pictures, others)
-        for look, other in zip(looks, others):
+    def look_otherwise(self, pictures: list[np.ndarray], looks: list[Look]) -> None:
+        """Look with bright and dark exchanged where the network is unsure, and with a bright ground dark; the surest stays."""
+        unsure = [look for look in looks if look.found and look.confidence.mean() < UNSURE]
+        exchanged = [(look, replace(look, negative=not look.negative)) for look in unsure]
+        self.look(pictures, [other for _, other in exchanged])
+        either = [*zip(looks, looks), *exchanged]
+        dark = [(look, replace(other, darkened=True)) for look, other in either if other.bright]
+        self.look(pictures, [other for _, other in dark])
+        for look, other in [*exchanged, *dark]:
             if other.confidence.mean() > look.confidence.mean():
                 vars(look).update(vars(other))
 

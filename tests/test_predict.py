@@ -378,9 +378,10 @@ def test_as_a_command(weights, tmp_path):
 
 
 def test_a_radiograph_whose_outline_is_not_found_is_flagged(weights, tmp_path):
-    """A light box around the film: all of its histogram is matched, as in preparation, and the flag says so."""
+    """A grey border around the film: all of its histogram is matched, as in preparation, and the flag says so."""
     iio.imwrite(tmp_path / "plain.png", GREY)
-    iio.imwrite(tmp_path / "boxed.png", np.pad(GREY, 20, constant_values=255))
+    boxed = np.pad(GREY, 20, constant_values=int(GREY.max()) * 3 // 4)
+    iio.imwrite(tmp_path / "boxed.png", boxed)
     assert run(tmp_path / "plain.png", tmp_path / "boxed.png", "--weights", weights, "--out", tmp_path / "out") == 0
     flags = {row["image"]: row["flags"] for row in rows_of(tmp_path / "out" / "landmarks.csv")}
     assert "outline not found" in flags["boxed.png"] and "outline" not in flags["plain.png"]

@@ -1,0 +1,36 @@
+"""A bright ground beside the joint, as masks and light boxes leave it, and the same picture with a dark one.
+
+Radiographs that networks learn from have mostly a dark ground, which histogram matching counts with. A white one moves all of
+the joint's intensities.
+"""
+
+import numpy as np
+from scipy.ndimage import binary_dilation
+from skimage.measure import label
+
+BRIGHT = 0.02  # of the range of intensities, that a bright ground lies within below the brightest
+BORDER = 0.2  # of the picture's border, that is at least so bright
+RIM = 2  # px around it that resizing mixes with it
+DARK = 0.01  # quantile of what lies beside it, that it becomes as dark as
+
+
+def bright_ground(picture: np.ndarray) -> np.ndarray:
+    """Where a picture is as bright as it can be from its border on, as masks and light boxes leave it: (rows, columns) bool.
+
+    With its rim, which resizing mixes. Nothing, where little of the border is that bright.
+    """
+    low, high = float(picture.min()), float(picture.max())
+    bright = picture > high - BRIGHT * (high - low)
+    if np.concatenate([bright[0], bright[-1], bright[:, 0], bright[:, -1]]).mean() < BORDER:
+        return np.zeros(picture.shape, bool)
+    regions = label(bright)
+    at_border = np.unique(np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]]))
+    return binary_dilation(np.isin(regions, at_border[at_border > 0]), iterations=RIM)
+
+
+def darkened(picture: np.ndarray) -> np.ndarray:
+    """A picture whose `bright_ground` is as dark as the darkest beside it."""
+    ground = bright_ground(picture)
+    if ground.all() or not ground.any():
+        return picture
+    return np.where(ground, np.quantile(picture[~ground], DARK), picture).astype(picture.dtype)
