@@ -24,6 +24,7 @@ from experiments import (
     draw_readme,
     draw_synthetic,
     ingredients,
+    mean_of_runs,
     prediction,
     recipes,
     regions,
@@ -39,7 +40,8 @@ from phantom.drawing import SHAPE, STEPS, draw_hand
 from phantom.shape import build, load
 from prediction.predictor import Predictor
 from radiographs.raw_folder import read_points
-from runtime.checkpoint import read_checkpoint
+from runtime.checkpoint import read_checkpoint, write_checkpoint
+from runtime.files import DataError
 
 SIZE = 64  # px of the network frame
 TINY = ("--", *SMALL_RUN, "--stages", "32x1")  # flags of main.py: a small network, one short epoch
@@ -164,6 +166,35 @@ def test_annotation_noise(small, tmp_path, capsys):
     seen = [set(read_checkpoint(tmp_path / f"half_{i}" / "best.pt")["seen"]["train"]) for i in (0, 1)]
     assert len(seen[0]) == len(seen[1]) == 2 and not seen[0] & seen[1]
     assert "halves of 2: IPE " in printed
+
+
+def test_the_mean_of_runs_is_measured_by_folds_that_have_not_seen_it(small, tmp_path, capsys):
+    first, second, mean = (tmp_path / name for name in ("first", "second", "mean"))
+    flags = ("--data", small.data, "--folds", 2, *SMALL_RUN, "--stages", "32x1", "--test_on", "valid")
+    common.run_main("--result", first, *flags)
+    common.run_main("--result", second, *flags, "--init", first)
+    capsys.readouterr()
+    run(mean_of_runs, first, second, "--out", mean)
+    printed = capsys.readouterr().out
+    for part in ("", "fold_1", "fold_2"):
+        one, two, of_both = (read_checkpoint(folder / part / "best.pt") for folder in (first, second, mean))
+        assert set(of_both["seen"]["train"]) == set(one["seen"]["train"]) | set(two["seen"]["train"])
+        for name, weight in of_both["weights"].items():
+            assert torch.allclose(weight, (one["weights"][name] + two["weights"][name]) / 2)
+    assert f"out of fold: {common.read_figures(mean, 'out_of_fold')['ipe_px']:.4f} px, 6 radiographs" in printed
+    export.export(mean / "best.pt", small.data, tmp_path / "weights.pt", seed=0, steps=0)
+    state = read_checkpoint(first / "fold_1" / "best.pt")
+    narrow = tmp_path / "narrow" / "fold_1" / "best.pt"
+    narrow.parent.mkdir(parents=True)
+    write_checkpoint(narrow, state | {"network": state["network"] | {"channels": 4}})
+    for runs, out, expected in (
+        ((first,), mean, "is there already"),
+        ((small.result,), tmp_path / "none", "is no cross-validation"),
+        ((tmp_path / "narrow", second), tmp_path / "none", "its network is not that of"),
+    ):
+        with pytest.raises(DataError, match=expected):
+            mean_of_runs.main([*map(str, runs), "--out", str(out)])
+    assert not (tmp_path / "none").exists()
 
 
 def test_regions(small, tmp_path, capsys):
