@@ -35,7 +35,7 @@ from runtime.files import DataError, read_csv, write_csv, write_whole
 
 LIMIT_PX = 2.0  # of the 256 frame: a proposal farther off is moved
 GROWTH = 1.5  # times as many radiographs are done when the network is trained again
-SYNTHETIC = Path("weights/scn_synthetic.pt")  # proposes before the first round, and is where rounds start from
+SYNTHETIC = Path("weights/scn_synthetic.pt")  # proposes for hands before the first round, and is where rounds start from
 COUNTED = ("placed", "moved", "accepted")
 ROWS, TRAINED = "labelling.csv", "trained.txt"  # in WORK: a row a radiograph in their order; how many the newest round had
 
@@ -99,13 +99,14 @@ def open_session(work: Path, truth: Truth, limit: int | None, start: str, flags:
     """A reader with the training radiographs and without their table."""
     for id in truth.ids("train")[:limit]:
         link(truth.paths[id], work / "raw")
-    names = list(joint_of(np.stack(list(truth.points_px.values())), None).names)
+    joint = joint_of(np.stack(list(truth.points_px.values())), None)
+    names, hand = list(joint.names), joint.joint == "hand"
     of_rounds = Flags(train=[*(["--init", ""] if start == "random" else []), *flags], export=["--finder_steps", "0"])
     return Session(
         open_collection(work / "raw", names),
         Options(
             reader="simulated",
-            propose=SYNTHETIC if start == "synthetic" else None,
+            propose=SYNTHETIC if start == "synthetic" and hand else None,
             flags=of_rounds,
             folds=0,
             reading_again=False,
@@ -148,10 +149,13 @@ def test_error(work: Path, truth: Truth, labels: dict[str, np.ndarray], name: st
         link(truth.paths[id], raw / truth.splits[id])
     cells = {id: {f"{a}{k}": v for k, point in enumerate(points[id].tolist()) for a, v in zip("xy", point)} for id in points}
     write_csv(raw / COORDINATES, [{"id": id, **cells[id]} for id in points])
-    _, flags = recipe(count, random)
+    learnt = not random and joint_of(np.stack(list(points.values())), None).joint == "hand"
+    _, flags = recipe(count, learnt)
+    if random:
+        flags += ["--init", ""]
     data = work / name / "data"
     if not (data / "settings.json").exists():
-        prepare(raw, data, 3.0 if random else 2.0)
+        prepare(raw, data, 2.0 if learnt else 3.0)
     return train(data, work / name / "result", *flags)["ipe_px"]
 
 

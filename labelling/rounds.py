@@ -101,17 +101,17 @@ def split_of(one: Round) -> tuple[list[str], list[str]]:
     return test, pool
 
 
-def recipe(count: int, random: bool) -> tuple[list[str], list[str]]:
+def recipe(count: int, learnt: bool) -> tuple[list[str], list[str]]:
     """Flags of data_preprocessing.py and of main.py: as many steps as with the usual number of radiographs.
 
-    `count`: of radiographs. `random`: from random weights, since there are none to start from. The frame is the square one in
-    which all errors of the page are told.
+    `count`: of radiographs. `learnt`: there are weights that have learnt these landmarks. The frame is the square one in which
+    all errors of the page are told.
     """
     more = min(MOST, max(1.0, USUAL / count))
-    if not random:
+    if learnt:
         return ["--size", str(FRAME), "--sigma", "2"], ["--init", START, "--stages", f"128x{round(8 * more)}"]
     stages = f"64x{round(8 * more)} 128x{round(24 * more)}"
-    return ["--size", str(FRAME), "--sigma", "3"], ["--init", "", "--stages", stages, "--learning_rate", "8e-4"]
+    return ["--size", str(FRAME), "--sigma", "3"], ["--stages", stages]
 
 
 def steps_of(one: Round, flags: Flags, propose: Callable[[Path], Step], folds: int) -> list[Step]:
@@ -120,8 +120,8 @@ def steps_of(one: Round, flags: Flags, propose: Callable[[Path], Step], folds: i
     With `folds`, networks without a part of the radiographs each tell the error, and how far proposals can be trusted, before one
     of all is trained; without them, a share of the radiographs is kept back for that.
     """
-    random = not one.collection.is_hand or ("--init", "") in pairwise(flags.train)
-    prepare, train = recipe(len(one.points), random)
+    learnt = one.collection.is_hand and ("--init", "") not in pairwise(flags.train)
+    prepare, train = recipe(len(one.points), learnt)
     crossed = ["--folds", folds] if folds else []
     folder = one.folder.resolve()  # the commands run elsewhere
     raw, data, network = (folder / name for name in ("raw", "data", NETWORK))

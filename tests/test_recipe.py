@@ -8,6 +8,7 @@ import pytest
 from joints.hand import MEAN_SHAPE
 from main import float_or_auto, read_settings
 from radiographs.network_frame import at_size, frame_of, size_in_settings, suitable_frame
+from runtime.files import DataError
 from training.forecast import Forecast, in_words
 from training.recipe import choose
 from training.schedule import fitting_sizes
@@ -25,6 +26,7 @@ def data(count: int, points_px: np.ndarray = HANDS, frame: tuple[int, int] = (25
 
 
 OTHERS = np.random.default_rng(0).normal(size=(3, 19, 2))
+AS_MANY = np.random.default_rng(0).normal(size=(3, 37, 2))  # as a hand has
 
 
 @pytest.mark.parametrize(
@@ -33,14 +35,17 @@ OTHERS = np.random.default_rng(0).normal(size=(3, 19, 2))
         ("", data(91), "weights/scn_synthetic.pt", "128x8", 6e-4),  # the defaults of the hand
         ("", data(10), "weights/scn_synthetic.pt", "128x73", 6e-4),
         ("", data(2000), "weights/scn_synthetic.pt", "128x8", 6e-4),
-        ("--channels 8", data(91), "", "128x32", 8e-4),  # at 64 px heatmaps of 2 px would be too narrow
-        ("", data(90, OTHERS, sigma=3.0), "", "64x8 128x24", 8e-4),  # known to be good
-        ("", data(20, OTHERS, sigma=3.0), "", "64x36 128x108", 8e-4),
-        ("", data(2000, OTHERS, sigma=3.0), "", "64x1 128x4", 8e-4),
-        ("", data(90, OTHERS, (384, 128), 3.0), "", "96x8 192x24", 8e-4),
-        ("", data(90, OTHERS, (128, 512), 3.0), "", "128x8 256x24", 8e-4),
+        ("--channels 8", data(91), "", "128x24 256x7", 8e-4),  # at 64 px heatmaps of 2 px would be too narrow
+        ("", data(90, OTHERS, sigma=3.0), "weights/scn_synthetic.pt", "64x8 128x16 256x7", 8e-4),  # known to be good
+        ("", data(20, OTHERS, sigma=3.0), "weights/scn_synthetic.pt", "64x36 128x72 256x30", 8e-4),
+        ("", data(2000, OTHERS, sigma=3.0), "weights/scn_synthetic.pt", "64x1 128x3 256x1", 8e-4),
+        ("", data(90, OTHERS, (384, 128), 3.0), "weights/scn_synthetic.pt", "96x8 192x16 384x7", 8e-4),
+        ("", data(90, OTHERS, (128, 512), 3.0), "weights/scn_synthetic.pt", "128x8 256x16 512x7", 8e-4),
+        ("--channels 8", data(90, OTHERS, sigma=3.0), "", "64x8 128x16 256x7", 8e-4),
+        ("", data(90, AS_MANY, sigma=3.0), "", "64x8 128x16 256x7", 8e-4),  # the heatmaps would be taken over too
+        ("--init=", data(90, OTHERS, sigma=3.0), "", "64x8 128x16 256x7", 8e-4),
         ("--init own.pt", data(90, OTHERS, sigma=3.0), "own.pt", "128x8", 6e-4),
-        ("--stages 256x3 --learning_rate 0.1", data(90, OTHERS, sigma=3.0), "", "256x3", 0.1),
+        ("--stages 256x3 --learning_rate 0.1", data(90, OTHERS, sigma=3.0), "weights/scn_synthetic.pt", "256x3", 0.1),
     ],
 )  # fmt: skip
 def test_recipes(flags, of, init, stages, rate):
@@ -51,11 +56,19 @@ def test_recipes(flags, of, init, stages, rate):
     assert settings.auto == ",".join(name for name in ("init", "learning_rate", "stages") if name not in given)
 
 
+def test_without_weights_other_joints_start_from_random_ones(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings, lines = choose(read_settings([]), data(90, OTHERS, sigma=3.0))
+    assert settings.init == "" and "weights/scn_synthetic.pt is not there" in lines[0]
+    with pytest.raises(DataError, match=r"weights/scn_synthetic\.pt"):
+        choose(read_settings([]), data(91))
+
+
 def test_the_number_of_steps_is_that_of_90_radiographs():
     for count in (7, 20, 40, 90, 150):
         settings, lines = choose(read_settings([]), data(count, OTHERS, sigma=3.0))
         seen = count * sum(int(stage.split("x")[1]) for stage in settings.stages.split())
-        assert seen == pytest.approx(2880, rel=0.05) and f"seen {seen / count:.0f} times each" in lines[-1]
+        assert seen == pytest.approx(2760, rel=0.05) and f"seen {seen / count:.0f} times each" in lines[-1]
 
 
 def test_frames_by_form():

@@ -10,7 +10,7 @@ from prediction.regions import mahalanobis
 from radiographs.raw_folder import COORDINATES, read_points
 from radiographs.reading import read_radiograph
 
-IPE_PX = 0.882  # of every third validation radiograph, in the 256 x 256 frame
+IPE_PX = 0.724  # of every third validation radiograph, in the 256 x 256 frame; it has learnt from them
 
 
 def test_the_shipped_network_finds_the_landmarks_of_real_radiographs(atlas):

@@ -12,12 +12,13 @@ from training.schedule import fitting_sizes
 
 AUTO = "auto"
 PRETRAINED = {"hand": Path("weights/scn_synthetic.pt")}  # weights to start from, by the joint that they are of
+OF_ANY = PRETRAINED["hand"]  # whose layers before the landmarks' heatmaps other joints start from
 SHAPES = ("channels", "levels", "spatial_kernel")  # settings that weights can only be taken over with
 RATE_OF_RANDOM, RATE_OF_PRETRAINED = 8e-4, 6e-4
 # How many radiographs a stage shows, each anew changed: as good with 40 radiographs seen often as with 90 seen less. Of many
 # radiographs each is seen LEAST times.
-COARSE, FINE, FINE_OF_PRETRAINED = 720, 2160, 728
-LEAST_COARSE, LEAST_FINE, LEAST_FINE_OF_PRETRAINED = 1, 4, 8
+COARSE, FINE, FINEST, FINE_OF_PRETRAINED = 720, 1440, 600, 728
+LEAST_COARSE, LEAST_FINE, LEAST_FINEST, LEAST_FINE_OF_PRETRAINED = 1, 3, 1, 8
 
 
 def choose(settings, data: RadiographDataset):
@@ -30,43 +31,51 @@ def choose(settings, data: RadiographDataset):
             settings = replace(settings, **{name: value}, auto=",".join([*filter(None, [settings.auto]), name]))
             lines.append(f"auto: --{name} {value!r}, {reason}")
 
+    learnt = bool(settings.init)  # weights know the landmarks
     if settings.init == AUTO:
-        choice("init", *beginning(settings, data))
-    if settings.init:
+        weights, reason, learnt = beginning(settings, data)
+        choice("init", weights, reason)
+    if learnt:
         choice("learning_rate", RATE_OF_PRETRAINED, "gentle, since training goes on from weights")
     else:
-        choice("learning_rate", RATE_OF_RANDOM, "for random weights")
+        choice("learning_rate", RATE_OF_RANDOM, "since the landmarks' weights are random")
     if settings.stages == AUTO:
-        choice("stages", *stages(settings, data))
+        choice("stages", *stages(settings, data, learnt))
     return settings, lines
 
 
-def beginning(settings, data: RadiographDataset) -> tuple[str, str]:
-    """The checkpoint to start from, blank for random weights, and why."""
+def beginning(settings, data: RadiographDataset) -> tuple[str, str, bool]:
+    """The checkpoint to start from, blank for random weights, why, and whether it has learnt the data's landmarks."""
     joint = shaped_as(data.points_px)
-    weights = PRETRAINED.get(joint.joint) if joint else None
-    if weights is None:
-        return "", "random weights: there are none of this joint to start from"
+    learnt = joint is not None and joint.joint in PRETRAINED
+    weights = PRETRAINED[joint.joint] if learnt else OF_ANY
+    if not learnt and not weights.exists():
+        return "", f"random weights: {weights} is not there", False
     network = read_checkpoint(weights)["network"]
     if other := [name for name in SHAPES if getattr(settings, name) != network[name]]:
-        return "", f"random weights: those of a {joint.joint} have another number of {', '.join(other)}"
-    return weights.as_posix(), f"the landmarks are a {joint.joint}'s"
+        return "", f"random weights: those of {weights} have another number of {', '.join(other)}", False
+    if learnt:
+        return weights.as_posix(), f"the landmarks are a {joint.joint}'s", True
+    if network["num_landmarks"] == data.points_px.shape[1]:
+        return "", f"random weights: those of {weights} have as many landmarks, but others", False
+    return weights.as_posix(), "whose first layers know what bones look like; the landmarks' start anew", False
 
 
-def stages(settings, data: RadiographDataset) -> tuple[str, str]:
-    """Sizes and epochs, and why: a quarter and then half of the network frame, or for weights that know the joint half of it."""
+def stages(settings, data: RadiographDataset, learnt: bool) -> tuple[str, str]:
+    """Sizes and epochs, and why: a quarter, half and all of the network frame; half for weights that have learnt the joint."""
     fitting = fitting_sizes(data.frame, settings.spatial_factor, 2 ** (settings.levels - 1))
     sizes = [size for size in fitting if data.sigma * size / data.size >= SMALLEST_SIGMA] or [data.size]
     quarter, half = (next((size for size in sizes if size >= data.size / part), sizes[-1]) for part in (4, 2))
-    fine, least = (FINE_OF_PRETRAINED, LEAST_FINE_OF_PRETRAINED) if settings.init else (FINE, LEAST_FINE)
-    if not settings.init and quarter == half:  # heatmaps too narrow for the quarter
-        fine += COARSE
-    epochs = max(least, round(fine / len(data)))
-    parts, seen = [f"{half}x{epochs}"], epochs * len(data)
-    if not settings.init and quarter < half:
-        first = max(LEAST_COARSE, round(COARSE / len(data)))
-        parts, seen = [f"{quarter}x{first}", *parts], seen + first * len(data)
+    epochs: dict[int, int] = {}  # by size; what a size is too small for is added to the next one
+    for size, shown, least in (
+        [(half, FINE_OF_PRETRAINED, LEAST_FINE_OF_PRETRAINED)]
+        if learnt
+        else [(quarter, COARSE, LEAST_COARSE), (half, FINE, LEAST_FINE), (data.size, FINEST, LEAST_FINEST)]
+    ):
+        epochs[size] = epochs.get(size, 0) + max(least, round(shown / len(data)))
     height, width = data.frame
     whole = "" if data.size // 2 in fitting else f", all at {height} x {width} px, since only multiples of 32 can be halved"
-    steps = sum(int(part.split("x")[1]) for part in parts) * ceil(len(data) / settings.batch_size)
-    return " ".join(parts), f"{steps} steps, in which {len(data)} radiographs are seen {seen / len(data):.0f} times each{whole}"
+    seen = sum(epochs.values())
+    steps = seen * ceil(len(data) / settings.batch_size)
+    parts = " ".join(f"{size}x{count}" for size, count in epochs.items())
+    return parts, f"{steps} steps, in which {len(data)} radiographs are seen {seen} times each{whole}"
