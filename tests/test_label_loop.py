@@ -28,7 +28,7 @@ def test_everything_is_labelled_and_counted(tmp_path, monkeypatch, capsys):
 
     def train(data: Path, result: Path, *flags: object) -> dict:
         tested[data.parent.name] = read_points(data.parent / "raw" / "all_coordinates.csv")
-        assert "--learning_rate" in flags  # of the recipe from random weights
+        assert flags[-2:] == ("--init", "") and flags[1].startswith("64x")  # the recipe from random weights
         return {"ipe_px": float(len(tested))}
 
     monkeypatch.setattr(labelling_loop, "do_job", propose)

@@ -328,7 +328,8 @@ def test_a_described_joint_is_labelled_and_trained_as_described(tmp_path):
     assert about["names"] == list("abcde") and json.loads(json.dumps(about["skeleton"])) == [[0, 1], [2, 4]]
     one = new_round(collection, "main", read_points(raw / "all_coordinates.csv"))
     assert read_description(one.folder / "raw" / "joint.json") == collection.joint and not collection.is_hand
-    assert "--learning_rate" in steps_of(one, Flags(), lambda weights: Step("proposing", [weights]), 2)[1].arguments
+    training = steps_of(one, Flags(), lambda weights: Step("proposing", [weights]), 2)[1].arguments
+    assert "--init" not in training and "64x40 128x120" in training  # main.py chooses what a joint that is no hand starts from
     unit = spacing_mm(Item([]), np.array([[0, 0], [3, 4], [0, 0], [0, 0], [0, 0.0]]), collection.joint.scale)
     assert unit.tolist() == [5, 5]
     with pytest.raises(DataError, match=r"expected 5 landmarks as in set\.json, found 4 in the command"):
