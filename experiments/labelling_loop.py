@@ -181,7 +181,7 @@ def draw(works: list[Path], out: Path) -> None:
         rows = read_labelling(work)
         touched = np.cumsum([row["placed"] + row["moved"] for row in rows])
         done = np.arange(1, len(rows) + 1)
-        (line,) = axes.plot(done, touched, label=f"{work.name}: {touched[-1]:.0f} of {len(rows)} radiographs")
+        (line,) = axes.plot(done, touched, label=f"{work.name}: {touched[-1]:.0f} points in {len(rows)} radiographs")
         trained = np.flatnonzero(np.diff([row["trained_on"] for row in rows]))
         axes.plot(done[trained], touched[trained], ".", color=line.get_color())
     every = sum(rows[0][name] for name in COUNTED)
