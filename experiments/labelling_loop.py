@@ -22,6 +22,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.common import prepare, table, train
+from joints.description import Description
 from joints.known import joint_of
 from labelling.collection import open_collection
 from labelling.marks import ABSENT, CONFIRMED, DONE, Mark
@@ -47,6 +48,14 @@ class Truth:
     paths: dict[str, Path]
     splits: dict[str, str]
     points_px: dict[str, np.ndarray]  # (L, 2), NaN where missing
+
+    @property
+    def joint(self) -> Description:
+        return joint_of(np.stack(list(self.points_px.values())), None)
+
+    @property
+    def is_hand(self) -> bool:
+        return self.joint.joint == "hand"
 
     def ids(self, split: str) -> list[str]:
         return sorted(id for id in self.points_px if self.splits[id] == split)
@@ -99,14 +108,12 @@ def open_session(work: Path, truth: Truth, limit: int | None, start: str, flags:
     """A reader with the training radiographs and without their table."""
     for id in truth.ids("train")[:limit]:
         link(truth.paths[id], work / "raw")
-    joint = joint_of(np.stack(list(truth.points_px.values())), None)
-    names, hand = list(joint.names), joint.joint == "hand"
     of_rounds = Flags(train=[*(["--init", ""] if start == "random" else []), *flags], export=["--finder_steps", "0"])
     return Session(
-        open_collection(work / "raw", names),
+        open_collection(work / "raw", list(truth.joint.names)),
         Options(
             reader="simulated",
-            propose=SYNTHETIC if start == "synthetic" and hand else None,
+            propose=SYNTHETIC if start == "synthetic" and truth.is_hand else None,
             flags=of_rounds,
             folds=0,
             reading_again=False,
@@ -149,7 +156,7 @@ def test_error(work: Path, truth: Truth, labels: dict[str, np.ndarray], name: st
         link(truth.paths[id], raw / truth.splits[id])
     cells = {id: {f"{a}{k}": v for k, point in enumerate(points[id].tolist()) for a, v in zip("xy", point)} for id in points}
     write_csv(raw / COORDINATES, [{"id": id, **cells[id]} for id in points])
-    learnt = not random and joint_of(np.stack(list(points.values())), None).joint == "hand"
+    learnt = truth.is_hand and not random
     _, flags = recipe(count, learnt)
     if random:
         flags += ["--init", ""]

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from dataloader import RadiographDataset
+from radiographs.prepared_folder import splits_of
 from runtime.checkpoint import read_checkpoint, write_checkpoint
 from runtime.command import exit_status
 from runtime.device import choose_device
@@ -45,8 +46,9 @@ def main(arguments: list[str] | None = None) -> None:
         raise DataError(f"{options.runs[-1]}: is no cross-validation; give runs of main.py --folds")
     if options.out.exists():
         raise DataError(f"{options.out}: is there already; remove it, or choose another --out")
-    train, valid = (RadiographDataset(options.data or Path(settings["data"]), split) for split in ("train", "valid"))
-    whole = train.with_more([valid])
+    data = options.data or Path(settings["data"])
+    train, *more = (RadiographDataset(data, split) for split in ("train", "valid") if split in splits_of(data))
+    whole = train.with_more(more)
     means = [mean_of([folder_of(run, k) / BEST for run in options.runs]) for k in range(1, folds + 1)]
     of_all = mean_of([run / BEST for run in options.runs])
     for k, ((_, held_out), mean) in enumerate(zip(split_by(whole, folds), means), 1):

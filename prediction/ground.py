@@ -28,9 +28,8 @@ def bright_ground(picture: np.ndarray) -> np.ndarray:
     return binary_dilation(np.isin(regions, at_border[at_border > 0]), iterations=RIM)
 
 
-def darkened(picture: np.ndarray) -> np.ndarray:
+def darkened(picture: np.ndarray, ground: np.ndarray) -> np.ndarray:
     """A picture whose `bright_ground` is as dark as the darkest beside it."""
-    ground = bright_ground(picture)
     if ground.all() or not ground.any():
         return picture
     return np.where(ground, np.quantile(picture[~ground], DARK), picture).astype(picture.dtype)

@@ -186,8 +186,9 @@ class Predictor:
                 look.negative = bool(np.vdot(ranks(framed), self.finder.canon.look) < 0)
         if look.negative:
             framed = framed.max() + framed.min() - framed
-        look.bright = bool(bright_ground(framed).any())
-        return darkened(framed) if look.darkened else framed
+        ground = bright_ground(framed)
+        look.bright = bool(ground.any())
+        return darkened(framed, ground) if look.darkened else framed
 
     def look_otherwise(self, pictures: list[np.ndarray], looks: list[Look]) -> None:
         """Look with bright and dark exchanged where the network is unsure, and with a bright ground dark; the surest stays."""

@@ -24,7 +24,7 @@ def test_a_bright_ground_becomes_as_dark_as_the_darkest_beside_it():
     ground = bright_ground(picture)
     assert ground[:, :8].all() and ground[:, 12:].all()  # with a rim of 2 px
     assert not ground[:, 8:12].any()  # the bright spot does not reach the border
-    dark = darkened(picture)
+    dark = darkened(picture, ground)
     assert (dark[:, :8] == dark[0, 0]).all() and 10 <= dark[0, 0] < 12
     assert (dark[:, 8:12] == picture[:, 8:12]).all() and dark.dtype == np.float32
 
@@ -36,7 +36,7 @@ def test_other_pictures_stay_as_they_are(case):
         picture[:4, :6] = 1000
     if case == "one grey":
         picture[:] = 7
-    assert darkened(picture) is picture
+    assert darkened(picture, bright_ground(picture)) is picture
 
 
 def test_a_hand_on_white_is_found_as_on_its_own_ground(tmp_path):
