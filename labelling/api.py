@@ -104,9 +104,9 @@ class Api:
             for id in session.collection.paths:
                 state, item = session.state(id), items.get((id, FIRST))
                 unsure = 0 if item is None else item.unsure
-                counts[state] += 1
                 kinds = {"all", state} | ({"second look"} if item and item.second_look else set())
                 kinds |= {"unsure"} if unsure else set()
+                counts.update(kinds)
                 if shown in kinds and search in id.lower():
                     rows.append((id, state, unsure, bool(item and item.second_look)))
         if query.get("sort") == "doubt":
@@ -116,7 +116,7 @@ class Api:
             | {"doubt": None if (doubt := self.doubt(id)) < 0 else doubt, "reviewed": self.is_reviewed(id)}
             for id, state, unsure, second in rows[offset : offset + limit]
         ]
-        return {"rows": page, "found": len(rows), "counts": {state: counts[state] for state in STATES}}
+        return {"rows": page, "found": len(rows), "counts": {kind: counts[kind] for kind in FILTERS}}
 
     def doubt(self, id: str) -> float:
         """How unsure the network is of a radiograph, so far as the reader may know; -1: not known."""

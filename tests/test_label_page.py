@@ -455,6 +455,30 @@ def test_the_crosshair_goes_on_from_the_last_point_and_a_button_gives_the_keys_b
     page.saved()
 
 
+def test_no_name_lies_over_another_point(page):
+    """However near the next points lie, above and to the right, where names stand; where there is room, each is shown."""
+    page.show("made1")
+    for scale in (3.0, 0.5, 0.3, 0.15):
+        page.page.evaluate(
+            """scale => {
+            landmarks.view.toStage = (x, y) => [300 + x * scale, 400 - y * scale];
+            landmarks.draw();
+        }""",
+            scale,
+        )
+        page.settle()
+        covered, shown = page.page.evaluate("""() => {
+            const groups = [...document.querySelectorAll("#overlay .point")];
+            const texts = groups.filter((one) => !one.matches(".active")).map((one) => one.querySelector("text"));
+            const names = texts.filter((one) => one.getAttribute("visibility") !== "hidden").map((one) => one.getBoundingClientRect());
+            const points = groups.map((one) => one.querySelector(".ring").getBoundingClientRect());
+            const over = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+            return [names.filter((one) => points.some((point) => over(one, point))).length, names.length];
+        }""")
+        assert covered == 0 and (shown == 2 or scale < 3)
+    page.page.evaluate("() => { delete landmarks.view.toStage; landmarks.draw(); }")
+
+
 def test_a_server_that_is_away_is_said_before_anything_waits(page):
     page.show("made0")
     page.page.route("**/api/*", lambda route: route.abort())
@@ -521,6 +545,9 @@ def test_two_readers_are_blind_to_each_other_and_a_third_look_settles(browser, r
     opened.saved()
     mark = server.session.settled.item(("made2", 0)).marks[1]
     assert (mark.x, mark.y) == (30, 30) and server.session.store.item(("made2", 0)).marks[1].x == 33
+    opened.press("PageDown")  # the next difference
+    opened.page.wait_for_function("() => landmarks.key.settle && landmarks.key.landmark !== 1", timeout=WAIT)
+    assert opened.page.evaluate("() => landmarks.active === landmarks.key.landmark")
     opened.press("Escape")
     opened.page.get_by_text("settled").first.wait_for(timeout=WAIT)
     opened.close()

@@ -247,6 +247,20 @@ def test_a_share_is_shown_without_proposals_to_measure_their_pull(tmp_path, monk
     server.close()
 
 
+def test_the_list_counts_what_each_of_its_filters_shows(tmp_path):
+    server = Running(make_pictures(tmp_path / "raw", 4), ["a", "b"], reading_again=False)
+    store = server.session.store
+    store.act(("p0", FIRST), 0, "one", "place", [(0, Mark(CONFIRMED, 1.0, 2.0, unsure=True))], size=[90, 120], second_look=True)
+    store.act(
+        ("p1", FIRST), 0, "two", "place", [(k, Mark(CONFIRMED, 1.0, 2.0)) for k in (0, 1)], size=[90, 120], second_look=True
+    )
+    expected = {"all": 4, NONE: 2, PROPOSED: 0, PARTLY: 1, DONE: 1, "second look": 2, "unsure": 1}
+    for kind, count in expected.items():
+        answer = server.get(f"/api/list?filter={kind.replace(' ', '%20')}&search=p")
+        assert answer["counts"] == expected and answer["found"] == count
+    server.close()
+
+
 def test_two_readers_differ_in_px_and_mm(tmp_path):
     """A hand's wrist, points 1 and 5, is 50 mm."""
     one, two = (open_store(tmp_path, reader, len(NAMES)) for reader in ("anna", "ben"))

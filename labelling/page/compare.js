@@ -38,6 +38,7 @@ export class Compare {
       return;
     }
     if (!answer.found) return $("compare-body").replaceChildren(make("p", "No radiograph is done by both yet."));
+    Object.assign(this, { differences: answer.rows, after: offset + answer.rows.length, found: answer.found });
     const { median, radiographs } = answer, length = (value, digits = 2) => (value === null ? "–" : value.toFixed(digits));
     const rows = answer.rows.map((row) => {
       const button = make("button", `${row.id}, ${this.session.names[row.landmark]}`);
@@ -48,11 +49,25 @@ export class Compare {
       make("p", `${radiographs} radiographs done by both, ${answer.found} landmarks; median difference ${length(median.px, 1)} px, ${length(median.frame_px)} px of the 256 frame, ${length(median.mm)} mm. Worst first; a click opens the third look.`),
       table(["landmark", "px", "px of 256", "mm", ""], rows),
     ];
-    if (offset + answer.rows.length < answer.found) {
+    if (this.after < this.found) {
       const more = make("button", "Next page");
-      more.addEventListener("click", () => this.load(offset + answer.rows.length));
+      more.addEventListener("click", () => this.load(this.after));
       body.push(make("p"), more);
     }
     $("compare-body").replaceChildren(...body);
+  }
+
+  // the third look at the next difference that is not settled
+  async next(key) {
+    let at = 1 + this.differences.findIndex((row) => row.id === key.id && row.landmark === key.landmark);
+    for (;;) {
+      const row = this.differences.slice(at).find((one) => !one.settled);
+      if (row) return this.settle(row, key.one, key.two);
+      if (this.after >= this.found) return tell("no other difference is left to settle");
+      const before = this.after;
+      await this.load(before);
+      if (this.after === before) return; // the server does not answer
+      at = 0;
+    }
   }
 }

@@ -133,7 +133,8 @@ export function setReadonly(readonly) {
     const names = app.others.map((other) => other.reader);
     const said = app.others.map(({ reader, marks: theirs }) => reader + (theirs[key.landmark]?.state === "absent" ? ": absent" : ""));
     banner(`Third look at ${app.marks.names[key.landmark]}: ◆ ${said[0]}, ■ ${said[1]}. Place it, or take one.`,
-      [[`Take ${names[0]} (1)`, () => takeReader(0)], [`Take ${names[1]} (2)`, () => takeReader(1)], ["Back to the list (Esc)", () => app.compare.open()]]);
+      [[`Take ${names[0]} (1)`, () => takeReader(0)], [`Take ${names[1]} (2)`, () => takeReader(1)],
+        ["Next difference (Page Down)", () => app.compare.next(key)], ["Back to the list (Esc)", () => app.compare.open()]]);
   } else banner();
 }
 

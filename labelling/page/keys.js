@@ -17,7 +17,7 @@ export const KEYS = [
     [["Ctrl+Y", "Ctrl+Shift+Z"], "redo", "redo"],
   ]],
   ["Radiographs", [
-    [["PageDown"], "the one that helps most", "next"],
+    [["PageDown"], "the one that helps most; in a third look the next difference", "next"],
     [["PageUp"], "the one before", "previous"],
     [["K"], "for a second look", "secondLook"],
     [["V"], "list", "list"],

@@ -24,8 +24,7 @@ export class List {
     if (serial !== this.serial) return; // a newer one is on its way
     this.rows = offset ? [...this.rows, ...answer.rows] : answer.rows;
     for (const option of $("filter").options) {
-      const count = answer.counts[option.value];
-      option.text = FILTERS[option.value] + (count === undefined ? "" : ` (${count})`);
+      option.text = `${FILTERS[option.value]} (${answer.counts[option.value]})`;
     }
     $("more").hidden = this.rows.length >= answer.found;
     $("more").textContent = `More (${answer.found - this.rows.length})`;

@@ -23,7 +23,7 @@ const flip = (name) => () => { app[name] = !app[name]; app.draw(); };
 const zoom = (factor) => () => { const [u, v] = app.cursor ?? [app.view.stageWidth / 2, app.view.stageHeight / 2]; app.view.zoomAt(u, v, factor); app.draw(); };
 
 const actions = {
-  previous, next: () => next(), remove: edit.remove, absent: edit.absent, unsure: edit.unsure, acceptAll: edit.acceptAll,
+  previous, next: () => (app.key?.settle ? app.compare.next(app.key) : next()), remove: edit.remove, absent: edit.absent, unsure: edit.unsure, acceptAll: edit.acceptAll,
   enter: () => {
     if (app.aim && app.active >= 0) { const at = app.aim; app.aim = null; return edit.place(...at); }
     edit.accept(app.active);

@@ -1,5 +1,6 @@
 // Points, regions, bones, names and crosshair over the radiograph, as SVG in the stage's own pixels.
 
+const POINT = 6; // px from a point that no name covers
 const SPACE = "http://www.w3.org/2000/svg";
 
 export function element(name, attributes = {}, parent = null) {
@@ -76,16 +77,21 @@ export class Overlay {
     this.drawOthers(others, view, active);
   }
 
-  // names that do not lie over each other, the active one first
+  // names that lie over no other point and no other name, to the right of their points or else to the left, the active one first
   drawNames(on, shown, active) {
-    const taken = [], order = on.map((_, k) => k).sort((a, b) => (b === active) - (a === active));
+    const order = on.map((_, k) => k).sort((a, b) => (b === active) - (a === active));
+    const taken = on.map((place) => place && [place[0] - POINT, place[1] - POINT, place[0] + POINT, place[1] + POINT]).filter(Boolean);
     for (const k of order) {
       const { text } = this.points[k];
       if (!on[k] || !shown) { text.setAttribute("visibility", "hidden"); continue; }
-      const [u, v] = on[k], box = [u + 8, v - 20, u + 14 + 6.6 * text.textContent.length, v - 2];
-      const free = taken.every((other) => box[0] > other[2] || box[2] < other[0] || box[1] > other[3] || box[3] < other[1]);
-      text.setAttribute("visibility", free ? "inherit" : "hidden");
-      if (free) taken.push(box);
+      const [u, v] = on[k], width = 6 + 6.6 * text.textContent.length, boxes = [u + 8, u - 8 - width].map((left) => [left, v - 20, left + width, v - 7]);
+      let side = boxes.findIndex((box) => taken.every((other) => box[0] > other[2] || box[2] < other[0] || box[1] > other[3] || box[3] < other[1]));
+      if (side < 0 && k === active) side = 0;
+      text.setAttribute("visibility", side < 0 ? "hidden" : "inherit");
+      if (side < 0) continue;
+      text.setAttribute("x", side ? -9 : 9);
+      text.setAttribute("text-anchor", side ? "end" : "start");
+      taken.push(boxes[side]);
     }
   }
 
