@@ -470,7 +470,8 @@ def test_no_name_lies_over_another_point(page):
         covered, shown = page.page.evaluate("""() => {
             const groups = [...document.querySelectorAll("#overlay .point")];
             const texts = groups.filter((one) => !one.matches(".active")).map((one) => one.querySelector("text"));
-            const names = texts.filter((one) => one.getAttribute("visibility") !== "hidden").map((one) => one.getBoundingClientRect());
+            const shown = texts.filter((one) => one.getAttribute("visibility") !== "hidden");
+            const names = shown.map((one) => one.getBoundingClientRect());
             const points = groups.map((one) => one.querySelector(".ring").getBoundingClientRect());
             const over = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
             return [names.filter((one) => points.some((point) => over(one, point))).length, names.length];
