@@ -347,7 +347,7 @@ def choose_settings(
         lambda: (
             (FINE, f"for landmarks of a {shipped.joint}, whose weights training starts from")
             if shipped
-            else (WIDE, "since a network learns wide heatmaps more easily from random weights")
+            else (WIDE, "since wide heatmaps are learnt more easily where the landmarks' own weights are random")
         ),
     )
     return replace(settings, size=size, sigma=sigma)
@@ -469,7 +469,7 @@ def main() -> int:
         "--sigma",
         type=sigma,
         default=AUTO,
-        help="px of the network frame, of the heatmaps; auto: 2 for hands, whose training starts from weights, 3 for others",
+        help="px of the network frame, of the heatmaps; auto: 2 for hands, whose starting weights know them, 3 for others",
     )
     parser.add_argument(
         "--reference",

@@ -76,7 +76,7 @@ class Settings:
     # Training
     stages: str = "auto"  # SIZExEPOCHS, as "64x8 128x24"; px of the frame's longer side; auto: by init and number of radiographs
     batch_size: int = 2  # radiographs; small ones make more steps in the same time
-    learning_rate: float | str = "auto"  # of Adam, at its highest; auto: 6e-4 from weights, 8e-4 from random; 2e-3 diverges
+    learning_rate: float | str = "auto"  # of Adam, at its highest; auto: 6e-4 from weights of the joint, else 8e-4; 2e-3 diverges
     schedule: str = "linear"  # of the rate, from this to 0 over the whole run; or cosine, or constant
     warmup: int = 70  # steps over which the rate rises at the start of every resolution
     beta1: float = 0.9  # of Adam: the usual momentum; the reference has 0.5

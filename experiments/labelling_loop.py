@@ -104,18 +104,19 @@ def do_job(session: Session, what: str) -> None:
         raise DataError(f"{session.job.steps[session.job.at].title}: " + " ".join(list(session.job.lines)[-3:]))
 
 
-def open_session(work: Path, truth: Truth, limit: int | None, start: str, flags: list[str]) -> Session:
+def open_session(options: argparse.Namespace, truth: Truth) -> Session:
     """A reader with the training radiographs and without their table."""
-    for id in truth.ids("train")[:limit]:
-        link(truth.paths[id], work / "raw")
-    of_rounds = Flags(train=[*(["--init", ""] if start == "random" else []), *flags], export=["--finder_steps", "0"])
+    for id in truth.ids("train")[: options.limit]:
+        link(truth.paths[id], options.work / "raw")
+    init = ["--init", ""] if options.start == "random" else []
+    propose = options.start == "synthetic" and truth.is_hand and not options.hide_first
     return Session(
-        open_collection(work / "raw", list(truth.joint.names)),
+        open_collection(options.work / "raw", list(truth.joint.names)),
         Options(
             reader="simulated",
-            propose=SYNTHETIC if start == "synthetic" and truth.is_hand else None,
-            flags=of_rounds,
-            folds=0,
+            propose=SYNTHETIC if propose else None,
+            flags=Flags(train=[*init, *options.flags], export=["--finder_steps", "0"]),
+            folds=options.folds,
             reading_again=False,
             without_proposals=False,
         ),
@@ -201,7 +202,7 @@ def draw(works: list[Path], out: Path) -> None:
 
 def run(options: argparse.Namespace) -> None:
     truth = read_truth(options.raw)
-    session = open_session(options.work, truth, options.limit, options.start, options.flags)
+    session = open_session(options, truth)
     rows = label_all(session, truth, options.work, options.first)
     labels = {id: session.store.points_of((id, FIRST)) for id in session.collection.paths}
     session.close()
@@ -219,7 +220,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, default=Path("result/labelling_loop"), help="folder for labels, rounds and networks")
     parser.add_argument("--start", choices=("synthetic", "random"), default="synthetic", help="weights that rounds start from")
     parser.add_argument("--first", type=int, default=FEWEST, help="radiographs that are done before the first training")
+    parser.add_argument("--hide-first", action="store_true", help="propose nothing for these first ones")
     parser.add_argument("--limit", type=int, help="use only so many training radiographs")
+    parser.add_argument("--folds", type=int, default=0, help="of each round's cross-validation; 0: a quarter is kept back")
     parser.add_argument("--no-test", dest="test", action="store_false", help="train and test no networks at the end")
     parser.add_argument("--draw", type=Path, nargs="+", metavar="WORK", help="only draw what earlier calls left")
     parser.add_argument("--out", type=Path, default=Path("labelling_loop.png"), help="the picture to draw")

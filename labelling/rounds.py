@@ -67,15 +67,10 @@ def new_round(collection: Collection, reader: str, points: dict[str, np.ndarray]
 
 
 def write_raw(one: Round) -> None:
-    """The round's raw folder: links to the radiographs, and their table; test radiographs of the set stay out of training.
-
-    Where none of those is done, one other is called test, since data_preprocessing.py wants some there.
-    """
+    """The round's raw folder: links to the radiographs, and their table; test radiographs of the set stay out of training."""
     test, pool = split_of(one)
     places = {id: "test" for id in test}
     places |= {id: "train" if number % VALID_SHARE else "valid" for number, id in enumerate(pool)}
-    if not test:
-        places[pool[-1]] = "test"
     raw = one.folder / "raw"
     for split in SPLITS:
         (raw / split).mkdir(parents=True)

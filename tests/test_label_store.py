@@ -317,6 +317,8 @@ def test_a_round_leaves_test_radiographs_out_and_links_the_others(tmp_path):
     places = {path.name: path.parent.name for path in (one.folder / "raw").glob("*/*.png")}
     assert {name for name, split in places.items() if split == "test"} == {"c1.png", "c2.png"}
     assert sorted(places.values()).count("valid") == 2 and len(places) == 8
+    other = new_round(collection, "other", {id: truth[id] for id in truth if not id.startswith("c")})
+    assert sorted(path.parent.name for path in (other.folder / "raw").glob("*/*.png")) == ["train"] * 4 + ["valid"] * 2
     steps = steps_of(one, Flags(train=["--dropout", "0.2"]), lambda weights: Step("proposing", [weights]), 2)
     assert [step.title for step in steps] == ["preparing", "training", "calibrating", "proposing"]
     training = list(map(str, steps[1].arguments))
