@@ -98,7 +98,7 @@ def prepare(job: Job) -> dict:
     made_from = hashlib.sha256(content + job.points_px.tobytes())
     made_from.update(json.dumps([FORMAT, asdict(job.settings)]).encode())
     if job.canon:
-        made_from.update(job.canon.shape.tobytes())
+        made_from.update(job.canon.shape.tobytes() + job.canon.frame().tobytes())
     if job.reference is not None:
         made_from.update(job.reference.tobytes())
     for reader, points_px in job.readings.items():
@@ -123,10 +123,9 @@ def prepare(job: Job) -> dict:
     if job.canon:
         if (present := int(np.isfinite(points_px).all(1).sum())) < 2:
             raise DataError(f"{job.path}: --crop needs two landmarks or more, found {present}; annotate it, or remove the file")
-        view = job.canon.found(points_px).view()
+        view = job.canon.found(points_px, job.canon.shows_other_side(points_px)).view()
         pixels, points_px = sample(pixels, view), view.of_picture(points_px)
         height, width = pixels.shape
-        points_px[((points_px < -0.5) | (points_px > (width - 0.5, height - 0.5))).any(1)] = np.nan
         readings = {reader: view.of_picture(given_px) for reader, given_px in readings.items()}
     points = rescale(points_px, (frame[1] / width, frame[0] / height))
     heatmaps = draw_heatmaps(torch.from_numpy(points), *frame, job.settings.sigma).half().numpy()
@@ -404,7 +403,7 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
     canon = None
     if settings.crop:
         upright = np.array([points[id] for id, (split, _) in found.items() if split == "train" and id in points])
-        canon = Canon.of_landmarks(upright, np.full((2, 2), MARGIN))
+        canon = Canon.of_landmarks(upright, np.full((2, 2), MARGIN), of_either=joint is not None and joint.laterality == "either")
     settings = choose_settings(settings, found, annotations, canon)
     settings, reference = choose_reference(settings, found)
     (out / TABLE).unlink(missing_ok=True)  # from here on nothing counts as prepared

@@ -116,7 +116,8 @@ CHOICES = {
 
 CHOSEN = "auto"  # the field that is no flag
 CHECKED = 50  # radiographs of each split that are searched for landmarks beside the body part before every training
-RESUMED = (LAST, PREVIOUS, folder_of(Path(), 1) / LAST)  # any of which a folder that can be gone on with holds
+STATES = (LAST, PREVIOUS)
+RESUMED = (*STATES, *(folder_of(Path(), 1) / name for name in STATES))  # any of which a folder to go on with holds
 NETWORK = ("channels", "levels", "spatial_kernel", "spatial_factor", "dropout")  # what SCN is built with
 POSITIVE = ("channels", "levels", "spatial_kernel", "spatial_factor", "batch_size", "learning_rate", "elastic_intervals")
 FRACTIONS = ("dropout", "beta1", "beta2", "averaging")
@@ -233,13 +234,16 @@ def train(settings: Settings, result: Path, data: RadiographDataset, valid: Radi
 
 def as_far_as(settings: Settings, folder: Path) -> Settings:
     """Settings that go on from what a folder holds, if they are to go on at all and it holds something."""
-    return replace(settings, resume=settings.resume and any((folder / name).exists() for name in (LAST, PREVIOUS)))
+    return replace(settings, resume=settings.resume and any((folder / name).exists() for name in STATES))
 
 
 def cross_validate(settings: Settings, result: Path, whole: RadiographDataset, more: list[RadiographDataset]) -> None:
     """Train a network for each part of the radiographs, without that part, and measure it there."""
     if distributed.WORLD > 1:
         raise DataError(f"folds: expected one process, found {distributed.WORLD}; run without torchrun")
+    last = result / LAST
+    if last.exists() and (was := read_checkpoint(last)["settings"].get("folds")) != settings.folds:
+        raise DataError(f"{last}: made with other settings (folds {was} -> {settings.folds}); use the same, or another --result")
     for k, (rest, held_out) in enumerate(split_by(whole, settings.folds), 1):
         folder, began = folder_of(result, k), time.monotonic()
         print(f"fold {k} of {settings.folds}: {len(rest)} radiographs to train on, {len(held_out)} held out")

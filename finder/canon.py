@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from finder.placement import Placement, fit
-from joints.shape import normalise
+from joints.shape import OTHER_SIDE, normalise, of_the_other_side
 from radiographs.view import View
 
 RANKED = 32  # px of the square that tells bright bone from dark
+NARROWEST = 1 / 3  # of the longer extent, that the shorter one counts as at least: all but straight are a spine, a leg
 LEAST_SIDE, MOST_SIDE = 0.85, 1.3  # of the usual frame's sides, that a frame may have
 
 
@@ -18,23 +19,38 @@ class Canon:
     """What training radiographs have in common."""
 
     shape: np.ndarray  # (L, 2) mean shape, upright, in shape units
-    margins: np.ndarray  # (2, 2): left and top, right and bottom, between landmarks and edges, as parts of their extent
+    margins: np.ndarray  # (2, 2): left and top, right and bottom, between landmarks and edges, as parts of `extent`
     look: np.ndarray = field(default_factory=lambda: np.zeros((RANKED, RANKED)))  # mean picture, by ranks: bone bright
     reflections: tuple[bool, ...] = (False, True)  # that are tried: (False,) where a mirror image cannot be told
 
     @classmethod
-    def of_landmarks(cls, points: np.ndarray, margins: np.ndarray) -> "Canon":
-        """That of upright annotations (N, L, 2) px of any radiographs; a landmark that none has counts as in the middle."""
+    def of_landmarks(cls, points: np.ndarray, margins: np.ndarray, of_either: bool = False) -> "Canon":
+        """That of upright annotations (N, L, 2) px of any radiographs; a landmark that none has counts as in the middle.
+
+        `of_either`: radiographs of both sides, of which the canon is one's.
+        """
+        if of_either:
+            points = np.where(of_the_other_side(points)[:, None, None], points * (-1, 1), points)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # of a landmark that is always missing
             mean = np.nanmean(normalise(points), 0)
-        return cls(np.nan_to_num(normalise(mean)), margins)
+        return cls(np.nan_to_num(normalise(mean)), margins, reflections=(False, True) if of_either else (False,))
 
     def found(self, points: np.ndarray, mirrored: bool = False) -> "Found":
-        """Landmarks (L, 2) px of a picture, NaN where missing, as if they had been found there."""
+        """Landmarks (L, 2) px of a picture, NaN where missing, as if they had been found there; the frame holds them all."""
         present = np.isfinite(points).all(1)
         placement = fit(self.shape[present], points[present], np.ones(present.sum()), mirrored)
-        return Found(placement, self.frame(placement.undo(points)))
+        shape = placement.undo(points)
+        low, high = self.frame(shape)
+        return Found(placement, np.stack([np.fmin(low, np.nanmin(shape, 0)), np.fmax(high, np.nanmax(shape, 0))]))
+
+    def shows_other_side(self, points: np.ndarray) -> bool:
+        """Whether annotations (L, 2) px, NaN where missing, are far more like the mirror image, where both sides are shown."""
+        present = np.isfinite(points).all(1)
+        shape, points = self.shape[present], points[present]
+        placed = (fit(shape, points, np.ones(len(points)), mirrored).apply(shape) for mirrored in (False, True))
+        as_is, turned = (((one - points) ** 2).sum() for one in placed)
+        return len(self.reflections) > 1 and bool(turned < OTHER_SIDE**2 * as_is)
 
     def frame(self, points: np.ndarray | None = None) -> np.ndarray:
         """Top left and bottom right corner (2, 2) of a picture that shows landmarks (L, 2) as training radiographs do.
@@ -52,7 +68,14 @@ class Canon:
 
     def around(self, points: np.ndarray) -> np.ndarray:
         low, high = points.min(0), points.max(0)
-        return np.stack([low - self.margins[0] * (high - low), high + self.margins[1] * (high - low)])
+        sides = extent(low, high)
+        return np.stack([low - self.margins[0] * sides, high + self.margins[1] * sides])
+
+
+def extent(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Width and height (..., 2) of what lies between corners (..., 2), that margins are parts of."""
+    sides = high - low
+    return np.maximum(sides, NARROWEST * sides.max(-1, keepdims=True))
 
 
 @dataclass(frozen=True)

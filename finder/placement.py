@@ -98,9 +98,12 @@ def place(shape: np.ndarray, points: np.ndarray, heights: np.ndarray, reflection
 
     shape (L, 2); K peaks of each landmark: points (L, K, 2) px, heights (L, K). None where no two of them make a similarity.
     """
-    surest = np.argsort(-heights[:, 0], kind="stable")[:TRIED]
-    first, second = (surest[index] for index in np.triu_indices(len(surest), 1))
     z, w = complex_of(shape), complex_of(points)
+    order = np.argsort(-heights[:, 0], kind="stable")
+    surest = order[:TRIED]
+    if np.abs(z[surest][:, None] - z[surest]).max() <= LEAST_SPAN:  # all in one cluster: as of one joint of a long film
+        surest = order
+    first, second = (surest[index] for index in np.triu_indices(len(surest), 1))
     best = None
     for mirrored in reflections:
         source = z.conj() if mirrored else z

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from dataloader import RadiographDataset
-from finder.canon import Canon, ranks
+from finder.canon import Canon, extent, ranks
 from finder.network import SIDE, Finder, make_network, standardise
 from heatmap import draw_heatmaps
 from joints.shape import of_the_other_side
@@ -169,7 +169,7 @@ def canon_of(data: RadiographDataset) -> Canon:
         points[others, :, 0] = (sizes[:, None, 0] - 1 - points[..., 0])[others]
         pictures[others] = pictures[others, :, ::-1]
     low, high = np.nanmin(points, 1), np.nanmax(points, 1)
-    margins = np.stack([low + 0.5, sizes - 0.5 - high], 1) / (high - low)[:, None]
+    margins = np.stack([low + 0.5, sizes - 0.5 - high], 1) / extent(low, high)[:, None]
     look = np.mean([ranks(picture.astype(np.float32)) for picture in pictures], 0)
     reflections = (False,) if data.joint.laterality == "none" else (False, True)
     return replace(Canon.of_landmarks(points, np.nanmedian(margins, 0)), look=look, reflections=reflections)

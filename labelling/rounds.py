@@ -75,12 +75,14 @@ def write_raw(one: Round) -> None:
     for split in SPLITS:
         (raw / split).mkdir(parents=True)
     for id, split in places.items():
-        path = one.collection.paths[id].resolve()
-        link = raw / split / path.name
+        path = one.collection.paths[id]
+        place = raw / split / path.name  # the name that the ID comes from, not that of a file that a link leads to
         try:
-            os.symlink(path, link)
+            os.symlink(path.resolve(), place)
+        except FileExistsError:
+            raise
         except OSError:  # file systems and users without links
-            shutil.copy2(path, link)
+            shutil.copyfile(path, place)
     cells = {id: {f"{a}{k}": v for k, point in enumerate(one.points[id].tolist()) for a, v in zip("xy", point)} for id in places}
     write_csv(raw / COORDINATES, [{"id": id, **cells[id]} for id in places])
     if (joint := one.collection.joint) != Description.numbered(len(joint.names)):

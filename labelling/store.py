@@ -13,7 +13,7 @@ import numpy as np
 
 from labelling.journal import Journal, entries_of
 from labelling.marks import ABSENT, CONFIRMED, DONE, NONE, Mark, mark_from, state_of
-from runtime.files import DataError, write_csv
+from runtime.files import DataError, read_csv, write_csv
 
 FIRST, AGAIN = 0, 1  # readings of a radiograph by the same reader; the second one measures repeatability
 REMEMBERED = 20_000  # newest actions whose repetition is noticed
@@ -112,8 +112,13 @@ class Store:
         with self.lock:
             for id, values in points.items():
                 item = self.item((id, FIRST))
+                begun = np.isfinite(values).all(1).any()  # a row of blank cells alone is still to be done
                 marks = [
-                    Mark(ABSENT, by=source) if np.isnan(point).any() else Mark(CONFIRMED, *map(float, point), by=source)
+                    Mark(CONFIRMED, *map(float, point), by=source)
+                    if np.isfinite(point).all()
+                    else Mark(ABSENT, by=source)
+                    if begun
+                    else None
                     for point in values
                 ]
                 if item.by_person or str(item.marks) == str(marks):  # as texts, since NaN is not equal to itself
@@ -203,7 +208,14 @@ class TableWriter:
     """Keeps readers/NAME.csv up to date from a thread of its own, so that no click waits for it; the journal is the truth."""
 
     def __init__(self, store: Store, path: Path, every: float = 1.0):
+        """Raises DataError where the table is not one that the journal could have made."""
         self.store, self.path, self.every = store, path, every
+        known = {id for id, _ in store.items}
+        if strange := [row.get("id", "") for row in (read_csv(path) if path.exists() else []) if row.get("id") not in known]:
+            raise DataError(
+                f"{path}: expected radiographs that {store.reader} did here by {store.journal.path.name}, found {len(strange)} "
+                f"others ({', '.join(strange[:3])}); this table is made from the journal: bring that back, or move the table away"
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         self.ending = threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True, name="table")

@@ -67,10 +67,10 @@ class Calibration:
         side there of the frame that the network saw. A landmark is OUTSIDE if its point is, or if it is doubtful and at the
         edge: where the network finds no more of it than that, the edge has most likely cut it off, and its point is no position.
         """
-        doubtful = confidence < self.doubtful
+        doubtful, known = confidence < self.doubtful, np.isfinite(self.doubtful)  # nothing is known of what is always missing
         margin = EDGE * frame_px
         at_edge = ((points_px < margin) | (points_px > np.array(extent) - 1 - margin)).any(1)
-        outside = (doubtful & at_edge) | ((points_px < -0.5) | (points_px > np.array(extent) - 0.5)).any(1)
+        outside = (doubtful & known & at_edge) | ((points_px < -0.5) | (points_px > np.array(extent) - 0.5)).any(1)
         doubtful_inside = doubtful & ~outside
         far = np.abs(log_lengths(points_px, self.pairs) - self.log_mean) / self.log_sd > LENGTH_LIMIT
         misplaced = np.bincount(self.pairs[far].ravel(), minlength=len(points_px)) >= 2
@@ -78,7 +78,7 @@ class Calibration:
             "; ".join(word for word, holds in zip((OUTSIDE, DOUBTFUL, MISPLACED), truths) if holds)
             for truths in zip(outside, doubtful_inside, misplaced)
         ]
-        if doubtful.mean() > ALIEN_SHARE or far.sum() > ALIEN_SHARE * far.size:
+        if (known.any() and doubtful[known].mean() > ALIEN_SHARE) or far.sum() > ALIEN_SHARE * far.size:
             return [UNLIKE_TRAINING], landmarks
         return [name for name, of in zip(OF_RADIOGRAPHS, (outside, doubtful_inside, misplaced)) if of.any()], landmarks
 

@@ -20,7 +20,8 @@ def base_picture(pixels: np.ndarray) -> Image.Image:
     """A radiograph shrunk to fit an overlay, its darkest and brightest percent cut, in GREYS steps."""
     rows, columns = pixels.shape
     step = max(1, int(max(rows / HEIGHT, columns / WIDTH) / 2))  # most of the way by leaving out, the rest by averaging
-    coarse = pixels[step // 2 :: step, step // 2 :: step]
+    down, across = min(step, rows), min(step, columns)
+    coarse = pixels[down // 2 :: down, across // 2 :: across]
     low, high = np.percentile(coarse[::4, ::4], (0.5, 99.8))
     bright = np.clip((coarse - low) * ((GREYS - 1) / max(high - low, 1e-6)), 0, GREYS - 1).astype(np.uint8)
     factor = min(HEIGHT / rows, WIDTH / columns)

@@ -1,14 +1,12 @@
 """Reading a radiograph from a file: pictures by Pillow, DICOM by `radiographs.dicom`, other medical formats by SimpleITK."""
 
 import gzip
-import math
 import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import imageio.v3 as iio
 import numpy as np
 import SimpleITK as sitk
 from PIL import Image, ImageOps
@@ -20,6 +18,8 @@ PICTURES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"}  # their headers g
 DICOM = {".dcm", ".dicom", ".ima"}  # its files often have no ending, or a number of their name for one
 VOLUMES = {".mha", ".mhd", ".nii", ".nrrd", ".nhdr", ".gz"}
 GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # of Pillow, read as they are
+BITS, MEANING, PLANES = 258, 262, 284  # tags of a TIFF: bits of a sample, what 0 is, where the colours lie
+WHITE_IS_0, APART = 0, 2  # values of the latter two
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of red, green, blue (ITU-R BT.709)
 
 
@@ -167,23 +167,59 @@ def grey(path: Path | str, pixels: np.ndarray) -> np.ndarray:
 
 
 def read_picture(path: Path) -> Radiograph:
-    """A JPEG, PNG, TIFF or BMP file; its orientation as its EXIF data say."""
+    """A JPEG, PNG, TIFF or BMP file; its orientation as its EXIF data say.
+
+    Dots per inch are no millimetres of the patient, but other programs place landmarks by them: `steps_mm` has them as ITK does.
+    """
     try:
         with Image.open(path) as picture:
             check_size(path, *picture.size)
             if (frames := getattr(picture, "n_frames", 1)) > 1:
                 raise DataError(f"{path}: expected one picture, found {frames}; export a single frame")
+            kind, tags = picture.format, getattr(picture, "tag_v2", {})
+            deep = max(tags.get(BITS, (1,))) > 8  # of which Pillow reads some TIFF wrong
             picture = ImageOps.exif_transpose(picture)
             if picture.mode not in GREY_MODES:
                 picture = picture.convert("LA" if picture.mode in ("LA", "La") else "RGB")
-            pixels = np.asarray(picture)
+            if deep and tags.get(PLANES) == APART:
+                pixels = read_tiff(path)
+            else:
+                pixels = np.asarray(picture)
+                pixels = turned_over(pixels) if deep and tags.get(MEANING) == WHITE_IS_0 else pixels
     except Image.UnidentifiedImageError:
         if path.suffix.lower() not in (".tif", ".tiff"):
             raise
-        *rows, columns = (side for side in iio.improps(path).shape if side > 4)  # the others count colours
-        check_size(path, columns, math.prod(rows))
-        pixels = iio.imread(path)  # kinds of TIFF that Pillow does not know
-    return Radiograph(grey(path, pixels))
+        kind, pixels = "TIFF", read_tiff(path)  # kinds of TIFF that Pillow does not know
+    steps = steps_by_itk(path) if kind in ("JPEG", "MPO", "TIFF") else (1.0, 1.0)
+    return Radiograph(grey(path, pixels), steps_mm=((steps[0], 0.0, 0.0), (0.0, steps[1], 0.0)))
+
+
+def read_tiff(path: Path) -> np.ndarray:
+    """(rows, columns) or (rows, columns, colours), black 0."""
+    import tifffile  # takes a while, and most pictures do without
+
+    with tifffile.TiffFile(path) as file:
+        page = file.pages[0]
+        check_size(path, page.imagewidth, page.imagelength)
+        pixels = page.asarray()
+        if page.planarconfig == APART and pixels.ndim == 3:
+            pixels = np.moveaxis(pixels, 0, -1)
+        return turned_over(pixels) if page.photometric == WHITE_IS_0 else pixels
+
+
+def turned_over(pixels: np.ndarray) -> np.ndarray:
+    return pixels.max() - pixels.astype(np.float64)
+
+
+def steps_by_itk(path: Path) -> tuple[float, float]:
+    """What ITK, and programs like 3D Slicer, take for a picture's mm per pixel along x and y."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:  # a kind of file that it does not know, so that nobody places landmarks by it
+        return 1.0, 1.0
+    return reader.GetSpacing()[:2]
 
 
 def read_volume(path: Path) -> Radiograph:

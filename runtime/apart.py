@@ -43,6 +43,10 @@ class Apart:
             code = self.process.returncode
             self.start()
             raise DataError(f"{arguments[0]}: {how_it_died(code)}") from None
+        except BaseException:  # as of want of memory for the answer, whose rest the next one would be taken for
+            self.close()
+            self.start()
+            raise
         if error is not None:
             raise error
         return answer

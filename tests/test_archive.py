@@ -320,6 +320,9 @@ def test_a_file_that_kills_its_reader_costs_itself_alone(monkeypatch):
             reader(Path(name))
         assert expected in str(error.value)
         assert reader(Path("b")) == "b"
+    with pytest.raises(MemoryError):
+        reader(Path("large"))
+    assert reader(Path("b")) == "b"
     os.kill(reader.process.pid, signal.SIGTERM)  # as a cluster sends to all processes of a job
     assert reader(Path("c")) == "c"
     reader.close()

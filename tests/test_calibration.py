@@ -94,6 +94,14 @@ def test_a_landmark_never_seen_in_validation_is_always_doubtful(hands):
     assert landmarks == [""] * 5 + ["doubtful"] + [""] * 6
 
 
+def test_landmarks_never_seen_in_validation_make_no_radiograph_an_alien(hands):
+    """Four of twelve, one at the picture's edge: they are doubtful, and nothing more is known of them."""
+    errors = np.ones((21, 12))
+    errors[:, 8:] = np.nan
+    flags, landmarks = calibrate(hands, errors, np.full((21, 12), 0.8)).flags(hands[0], np.full(12, 0.95), (420, 253), 420)
+    assert flags == ["doubtful joints"] and landmarks == [""] * 8 + ["doubtful"] * 4
+
+
 def test_neighbours_are_those_of_the_shape():
     """However large, wherever, turned or mirrored the radiographs are, and with whatever landmarks missing."""
     rng = np.random.default_rng(4)

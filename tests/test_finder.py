@@ -57,6 +57,28 @@ def test_a_hand_is_placed_among_wrong_peaks(mirrored):
     assert not only_upright.mirrored and (only_upright.support < 0.6 * found.support) == mirrored
 
 
+def test_a_joint_is_placed_whose_surest_landmarks_lie_in_one_cluster():
+    """As of a long film, whose knee alone is sure: no pair of the surest tells a size, pairs of all do."""
+    rng = np.random.default_rng(3)
+    film = np.concatenate([middle + rng.normal(0, 0.05, (12, 2)) for middle in ([0, -1.5], [0, 0], [0, 1.5])])
+    truth = Placement(9 + 1j, 32 + 30j, False)
+    heights = np.full((36, 1), 0.5)
+    heights[12:24] = 0.9
+    found = place(film, truth.apply(film)[:, None], heights, (False,))
+    assert abs(found.turn - truth.turn) < 1e-6 and abs(found.shift - truth.shift) < 1e-6
+
+
+def test_where_no_peaks_say_anything_the_joint_fills_the_picture(monkeypatch):
+    """All peaks of a picture in one place make no similarity; what is shown then is the frame, as large as fits."""
+    canon = Canon(np.array([[-1.0, -1], [1, -1], [0, 2]]), np.zeros((2, 2)), reflections=(False,))
+    finder = Finder(canon, make_network(3))
+    monkeypatch.setattr(finder, "see", lambda pictures: (np.full((1, 3, 1, 2), 5.0), np.ones((1, 3, 1))))
+    (found,) = finder.find(np.zeros((300, 100), np.float32))
+    assert found.placement.support == 0
+    corners = found.placement.apply(found.frame)  # 2 x 3 shape units, so 100 x 150 px in the middle
+    assert corners == pytest.approx(np.array([[-0.5, 74.5], [99.5, 224.5]]))
+
+
 def test_a_spread_finger_is_seen_where_it_lies():
     """Its own peak is 0.7 shape units off the mean shape, and higher than that of the next finger at 0.1; 1.0 is too far."""
     placement = Placement(10 + 0j, 30 + 30j, False)
@@ -162,6 +184,29 @@ def test_the_frame_is_that_of_training_radiographs():
     picture_px = Placement(-50.0, 300 + 200j, mirrored=True).apply(spread)
     found = Canon(shape, np.zeros((2, 2))).found(np.where(np.isnan(picture_px), np.nan, [500, 0] - picture_px * (1, -1)))
     assert np.isfinite(found.frame).all()
+
+
+def test_the_frame_of_a_straight_joint_has_room_at_its_sides_and_holds_every_landmark():
+    """A spine 10 units long and 0.1 wide: its narrow side counts as a third of the long one; a point far beside it is kept."""
+    spine = np.stack([np.tile([-0.05, 0.05], 5), np.linspace(-5, 5, 10)], -1)
+    canon = Canon(spine, np.full((2, 2), 0.3))
+    assert np.ptp(canon.frame(), axis=0) == pytest.approx([0.1 + 0.6 * 10 / 3, 16])
+    bent = spine + np.where(np.arange(10) == 4, 4.0, 0)[:, None] * (1, 0)
+    found = canon.found(bent * 20 + 300)
+    seen = found.placement.undo(bent * 20 + 300)
+    assert (seen >= found.frame[0]).all() and (seen <= found.frame[1]).all()
+
+
+def test_the_canon_of_either_side_is_that_of_one():
+    rng = np.random.default_rng(0)
+    knee = np.array([[-1.0, -2], [2, -1], [1, 2], [0, 0.5]]) * 50
+    sides = np.where(np.arange(9) % 3 == 0, -1.0, 1.0)
+    points = knee * np.stack([sides, np.ones(9)], -1)[:, None] + rng.normal(0, 1, (9, 4, 2)) + 300
+    canon = Canon.of_landmarks(points, np.zeros((2, 2)), of_either=True)
+    assert [canon.shows_other_side(one) for one in points] == (sides < 0).tolist()
+    extent = np.ptp(knee, axis=0) / np.sqrt(((knee - knee.mean(0)) ** 2).sum(1).mean())
+    assert np.ptp(canon.shape, axis=0) == pytest.approx(extent, rel=0.05)
+    assert not any(Canon.of_landmarks(points, np.zeros((2, 2))).shows_other_side(one) for one in points)
 
 
 def likeness_in_batches(off_px: float) -> float:

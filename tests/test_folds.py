@@ -36,6 +36,19 @@ def test_parts_cover_everything_once():
             parts(11, folds)
 
 
+def test_only_a_cross_validation_of_as_many_folds_is_gone_on_with(data, tmp_path, capsys):
+    """Before anything is trained; and one that was killed in its first fold, between two files, is not begun anew."""
+    run = tmp_path / "run"
+    assert cross_validated(capsys, data, run)[0] == 0
+    status, said = cross_validated(capsys, data, run, "--folds", 3, "--resume")
+    assert status == 1 and "last.pt: made with other settings (folds 0 -> 3)" in said and not (run / "fold_1").exists()
+    begun = tmp_path / "begun" / "fold_1"
+    begun.mkdir(parents=True)
+    (run / "last.pt").rename(begun / "previous.pt")
+    status, said = cross_validated(capsys, data, begun.parent, "--folds", 3)
+    assert status == 1 and "previous.pt: an earlier run is there; go on with --resume" in said
+
+
 def test_every_radiograph_is_predicted_by_a_network_that_has_not_seen_it(data, tmp_path, capsys):
     run = tmp_path / "run"
     status, said = cross_validated(capsys, data, run, "--folds", 3)

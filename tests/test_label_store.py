@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import threading
 from pathlib import Path
 
@@ -331,6 +332,49 @@ def test_a_round_leaves_test_radiographs_out_and_links_the_others(tmp_path):
     write_figures(one)
     (figures,) = rounds_of(collection.labels / "rounds" / "main")
     assert figures["error_px"] == 2.5 and figures["of"] == 4 and figures["radiographs"] == 8
+
+
+def test_radiographs_that_are_links_to_files_of_one_name_stay_apart(tmp_path, monkeypatch):
+    """As where each patient's folder has its IM0001.png: each keeps its own name and picture, with links and without."""
+    raw, truth = tmp_path / "raw", {}
+    raw.mkdir()
+    for number in range(6):
+        original = tmp_path / f"patient{number}" / "IM0001.png"
+        original.parent.mkdir()
+        iio.imwrite(original, np.full((9, 9), number, np.uint8))
+        os.symlink(original, raw / f"p{number}.png")
+        truth[f"p{number}"] = np.ones((2, 2))
+    collection = open_collection(raw, ["a", "b"])
+
+    def no_links(*_):
+        raise OSError
+
+    for reader in ("with links", "without"):
+        one = new_round(collection, reader, truth)
+        found = {path.stem: int(iio.imread(path)[0, 0]) for path in (one.folder / "raw").glob("*/*.png")}
+        assert found == {f"p{number}": number for number in range(6)}
+        assert [int(iio.imread(tmp_path / f"patient{number}" / "IM0001.png")[0, 0]) for number in range(6)] == list(range(6))
+        monkeypatch.setattr("labelling.rounds.os.symlink", no_links)
+
+
+def test_a_table_that_was_made_elsewhere_is_neither_removed_nor_overwritten(tmp_path):
+    raw = make_pictures(tmp_path / "raw", 2)
+    table = raw / "labels" / "readers" / "anna.csv"
+    table.parent.mkdir(parents=True)
+    table.write_text("id,x0,y0\np0,1,2\n")
+    with pytest.raises(DataError, match=r"anna.csv: expected .* found 1 others \(p0\); .* move the table away"):
+        Session(open_collection(raw, ["a"]), Options(reader="anna"))
+    assert table.read_text() == "id,x0,y0\np0,1,2\n"
+
+
+def test_a_row_of_blank_cells_is_still_to_be_done(tmp_path):
+    """In a row with some points a blank cell is a landmark that cannot be seen."""
+    raw = make_pictures(tmp_path / "raw", 3)
+    (raw / "all_coordinates.csv").write_text("id,x0,y0,x1,y1\np0,1,2,3,4\np1,,,,\np2,5,6,,\n")
+    session = Session(open_collection(raw, None), Options())
+    assert [session.state(f"p{n}") for n in range(3)] == [DONE, NONE, DONE]
+    assert session.next(None) == ("p1", FIRST) and session.guide_source()[0] == "p0"
+    session.close()
 
 
 def test_a_described_joint_is_labelled_and_trained_as_described(tmp_path):

@@ -135,6 +135,10 @@ def test_tables_pages_and_overlays_say_outside():
     assert (cross != dot).any()
 
 
+def test_a_strip_of_a_picture_has_an_overlay():
+    assert base_picture(np.random.default_rng(0).random((20, 60_000))).size == (720, 1)
+
+
 def test_help_lists_every_flag():
     for flag in (OUTSIDE, DOUBTFUL, MISPLACED, NO_OUTLINE, *OF_RADIOGRAPHS, *ALIEN):
         assert flag in " ".join(predict.__doc__.split()), flag

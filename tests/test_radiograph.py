@@ -4,7 +4,9 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import tifffile
 from conftest import made_radiograph
+from PIL import Image
 from scipy.ndimage import rotate
 
 from radiographs.network_frame import hand_outline, intensity_profile, outline_is_plausible, resize_to, to_8_bit
@@ -27,6 +29,24 @@ def test_formats(tmp_path, name):
     assert np.abs(radiograph.pixels - GREY).mean() <= (4 if name.endswith(".jpg") else 0)
     medical = name.endswith((".mha", ".nii.gz", ".nrrd", ".dcm"))
     assert radiograph.spacing_mm == (pytest.approx((0.14, 0.16)) if medical else None)
+
+
+def test_deep_tiff_files_whose_white_is_0_or_whose_colours_lie_apart(tmp_path):
+    deep = GREY.astype(np.uint16) * 257
+    tifffile.imwrite(tmp_path / "white.tif", deep.max() - deep, photometric="miniswhite")
+    tifffile.imwrite(tmp_path / "apart.tif", np.stack([deep] * 3), photometric="rgb", planarconfig="separate")
+    for name in ("white.tif", "apart.tif"):
+        darkest = float(GREY.min()) if name == "white.tif" else 0
+        assert read_radiograph(tmp_path / name).pixels / 257 == pytest.approx(GREY - darkest, abs=0.01), name
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.tif"])
+def test_dots_per_inch_place_landmarks_as_itk_has_them(tmp_path, name):
+    """96 and 48 dots per inch are 0.265 and 0.529 mm, which are not the patient's."""
+    Image.fromarray(GREY).save(tmp_path / name, dpi=(96, 48))
+    radiograph = read_radiograph(tmp_path / name)
+    assert radiograph.spacing_mm is None
+    assert radiograph.steps_mm == (pytest.approx((25.4 / 96, 0, 0)), pytest.approx((0, 25.4 / 48, 0)))
 
 
 def test_colour_alpha_and_16_bit_are_the_same_radiograph(tmp_path):

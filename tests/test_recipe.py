@@ -44,6 +44,7 @@ AS_MANY = np.random.default_rng(0).normal(size=(3, 37, 2))  # as a hand has
         ("--channels 8", data(90, OTHERS, sigma=3.0), "", "64x8 128x16 256x7", 8e-4),
         ("", data(90, AS_MANY, sigma=3.0), "", "64x8 128x16 256x7", 8e-4),  # the heatmaps would be taken over too
         ("--init=", data(90, OTHERS, sigma=3.0), "", "64x8 128x16 256x7", 8e-4),
+        ("--init weights/scn_hand.pt", data(90, OTHERS, sigma=3.0), "weights/scn_hand.pt", "64x8 128x16 256x7", 8e-4),
         ("--init own.pt", data(90, OTHERS, sigma=3.0), "own.pt", "128x8", 6e-4),
         ("--stages 256x3 --learning_rate 0.1", data(90, OTHERS, sigma=3.0), "weights/scn_synthetic.pt", "256x3", 0.1),
     ],

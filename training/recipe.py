@@ -8,6 +8,7 @@ from dataloader import RadiographDataset
 from heatmap import SMALLEST_SIGMA
 from joints.known import shaped_as
 from runtime.checkpoint import read_checkpoint
+from training.runs import BEST
 from training.schedule import fitting_sizes
 
 AUTO = "auto"
@@ -31,10 +32,11 @@ def choose(settings, data: RadiographDataset):
             settings = replace(settings, **{name: value}, auto=",".join([*filter(None, [settings.auto]), name]))
             lines.append(f"auto: --{name} {value!r}, {reason}")
 
-    learnt = bool(settings.init)  # weights know the landmarks
     if settings.init == AUTO:
         weights, reason, learnt = beginning(settings, data)
         choice("init", weights, reason)
+    else:
+        learnt = fits(settings.init, data)
     if learnt:
         choice("learning_rate", RATE_OF_PRETRAINED, "gentle, since training goes on from weights")
     else:
@@ -42,6 +44,12 @@ def choose(settings, data: RadiographDataset):
     if settings.stages == AUTO:
         choice("stages", *stages(settings, data, learnt))
     return settings, lines
+
+
+def fits(init: str, data: RadiographDataset) -> bool:
+    """Whether weights to start from know as many landmarks as the data have; weights that are gone by now are taken to."""
+    path = Path(init, BEST) if Path(init).is_dir() else Path(init)
+    return bool(init) and (not path.exists() or read_checkpoint(path)["network"]["num_landmarks"] == data.points_px.shape[1])
 
 
 def beginning(settings, data: RadiographDataset) -> tuple[str, str, bool]:
