@@ -480,7 +480,7 @@ def main() -> int:
         "--crop",
         action="store_true",
         help="show of every radiograph what lies around its landmarks, upright: for radiographs framed in many ways; width, "
-        "height and points of the table are then those of the part that is shown",
+        "height and points of the table are then those of the part that is shown; a joint of either side is shown as of one",
     )
     parser.add_argument("--workers", type=int, default=cores(), help="processes")
     options = parser.parse_args()
