@@ -98,7 +98,7 @@ def prepare(job: Job) -> dict:
     made_from = hashlib.sha256(content + job.points_px.tobytes())
     made_from.update(json.dumps([FORMAT, asdict(job.settings)]).encode())
     if job.canon:
-        made_from.update(job.canon.shape.tobytes() + job.canon.frame().tobytes())
+        made_from.update(job.canon.shape.tobytes() + job.canon.frame().tobytes() + bytes(job.canon.reflections))
     if job.reference is not None:
         made_from.update(job.reference.tobytes())
     for reader, points_px in job.readings.items():

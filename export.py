@@ -115,7 +115,8 @@ def judges_of(checkpoint: Path, state: dict, train: RadiographDataset, valid: Ra
     for path, data, judge in zip(paths, parts, states):
         if ids := seen_radiographs(judge, data).get("train"):
             raise DataError(f"{path}: was trained on {len(ids)} radiographs of {data.split} ({', '.join(ids[:5])}); take others")
-    return [(judge["weights"], data) for judge, data in zip(states, parts)]
+    shown = [np.flatnonzero(np.isfinite(data.points_px).all(-1).any(1)) for data in parts]  # the others say nothing of it
+    return [(judge["weights"], data.subset(ids, data.split)) for judge, data, ids in zip(states, parts, shown) if len(ids)]
 
 
 def mean_ipe(state: dict, judges: list[Judge], half: bool) -> float:

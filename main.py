@@ -241,9 +241,11 @@ def cross_validate(settings: Settings, result: Path, whole: RadiographDataset, m
     """Train a network for each part of the radiographs, without that part, and measure it there."""
     if distributed.WORLD > 1:
         raise DataError(f"folds: expected one process, found {distributed.WORLD}; run without torchrun")
-    last = result / LAST
-    if last.exists() and (was := read_checkpoint(last)["settings"].get("folds")) != settings.folds:
-        raise DataError(f"{last}: made with other settings (folds {was} -> {settings.folds}); use the same, or another --result")
+    for path in (result / name for name in STATES):  # of the network of all, or of an ordinary training
+        if path.exists() and (was := read_checkpoint(path)["settings"].get("folds")) != settings.folds:
+            raise DataError(
+                f"{path}: made with other settings (folds {was} -> {settings.folds}); use the same, or another --result"
+            )
     for k, (rest, held_out) in enumerate(split_by(whole, settings.folds), 1):
         folder, began = folder_of(result, k), time.monotonic()
         print(f"fold {k} of {settings.folds}: {len(rest)} radiographs to train on, {len(held_out)} held out")

@@ -41,16 +41,18 @@ class Canon:
         present = np.isfinite(points).all(1)
         placement = fit(self.shape[present], points[present], np.ones(present.sum()), mirrored)
         shape = placement.undo(points)
-        low, high = self.frame(shape)
-        return Found(placement, np.stack([np.fmin(low, np.nanmin(shape, 0)), np.fmax(high, np.nanmax(shape, 0))]))
+        corners = np.stack([self.frame(shape), self.around(np.where(np.isfinite(shape), shape, self.shape))])
+        return Found(placement, np.stack([corners[:, 0].min(0), corners[:, 1].max(0)]))
 
     def shows_other_side(self, points: np.ndarray) -> bool:
         """Whether annotations (L, 2) px, NaN where missing, are far more like the mirror image, where both sides are shown."""
         present = np.isfinite(points).all(1)
+        if len(self.reflections) < 2 or present.sum() < 3:  # two are their own mirror image
+            return False
         shape, points = self.shape[present], points[present]
         placed = (fit(shape, points, np.ones(len(points)), mirrored).apply(shape) for mirrored in (False, True))
         as_is, turned = (((one - points) ** 2).sum() for one in placed)
-        return len(self.reflections) > 1 and bool(turned < OTHER_SIDE**2 * as_is)
+        return bool(turned < OTHER_SIDE**2 * as_is)
 
     def frame(self, points: np.ndarray | None = None) -> np.ndarray:
         """Top left and bottom right corner (2, 2) of a picture that shows landmarks (L, 2) as training radiographs do.

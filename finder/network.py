@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from finder.canon import Canon, Found
+from finder.canon import NARROWEST, Canon, Found, extent
 from finder.placement import WIDER, Placement, complex_of, fit, place, seen_near, without
 from heatmap import decode_heatmaps
 from model import SCN
@@ -67,6 +67,9 @@ class Finder:
     def from_file(cls, stored: dict, device: torch.device, precision: str = "float32") -> "Finder":
         """From what a weights file holds under "finder"."""
         shape, margins, look = (stored[name].double().numpy() for name in ("shape", "margins", "look"))
+        if "narrowest" not in stored:  # margins of the time when they were parts of the own extent
+            low, high = shape.min(0), shape.max(0)
+            margins = margins * (high - low) / extent(low, high)
         network = make_network(len(shape)).to(device)
         network.load_state_dict(stored["weights"])
         return cls(Canon(shape, margins, look, tuple(stored["reflections"])), network, precision)
@@ -75,7 +78,7 @@ class Finder:
         """What a weights file holds under "finder", the weights in half precision."""
         canon = {name: torch.from_numpy(getattr(self.canon, name)).float() for name in ("shape", "margins", "look")}
         weights = {name: weight.half() for name, weight in self.network.state_dict().items()}
-        return canon | {"reflections": list(self.canon.reflections), "weights": weights}
+        return canon | {"narrowest": NARROWEST, "reflections": list(self.canon.reflections), "weights": weights}
 
     @torch.inference_mode()
     def see(self, pictures: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

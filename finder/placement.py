@@ -102,7 +102,8 @@ def place(shape: np.ndarray, points: np.ndarray, heights: np.ndarray, reflection
     order = np.argsort(-heights[:, 0], kind="stable")
     surest = order[:TRIED]
     if np.abs(z[surest][:, None] - z[surest]).max() <= LEAST_SPAN:  # all in one cluster: as of one joint of a long film
-        surest = order
+        apart = np.abs(z[order] - z[order[0]]) > LEAST_SPAN
+        surest = np.concatenate([surest, order[apart][:TRIED]])
     first, second = (surest[index] for index in np.triu_indices(len(surest), 1))
     best = None
     for mirrored in reflections:

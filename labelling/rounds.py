@@ -79,8 +79,6 @@ def write_raw(one: Round) -> None:
         place = raw / split / path.name  # the name that the ID comes from, not that of a file that a link leads to
         try:
             os.symlink(path.resolve(), place)
-        except FileExistsError:
-            raise
         except OSError:  # file systems and users without links
             shutil.copyfile(path, place)
     cells = {id: {f"{a}{k}": v for k, point in enumerate(one.points[id].tolist()) for a, v in zip("xy", point)} for id in places}

@@ -81,7 +81,7 @@ class Session:
         self.store = self.read_store(options.reader)
         if options.reader == MAIN and collection.table and not beside:
             self.store.take_over(collection.table, COORDINATES)
-        self.tables = [] if beside else [TableWriter(self.store, self.table_of(options.reader))]
+        self.tables = [] if to_read else [TableWriter(self.store, self.table_of(options.reader))]
         self.settled: Store | None = None
         self.pictures = Pictures(collection.paths)
         self.proposals = read_proposals(self.labels / FOLDER / options.reader, self.landmarks)
@@ -136,9 +136,15 @@ class Session:
             return self.store
         with self.job_lock:
             if self.settled is None:
-                self.locks.append(self.hold_reader(SETTLED))
-                self.settled = self.read_store(SETTLED)
-                self.tables.append(TableWriter(self.settled, self.table_of(SETTLED)))
+                lock = self.hold_reader(SETTLED)
+                try:
+                    store = self.read_store(SETTLED)
+                    self.tables.append(TableWriter(store, self.table_of(SETTLED)))
+                except DataError:
+                    lock.close()
+                    raise
+                self.locks.append(lock)
+                self.settled = store
         return self.settled
 
     def readers(self) -> list[str]:

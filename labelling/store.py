@@ -13,7 +13,8 @@ import numpy as np
 
 from labelling.journal import Journal, entries_of
 from labelling.marks import ABSENT, CONFIRMED, DONE, NONE, Mark, mark_from, state_of
-from runtime.files import DataError, read_csv, write_csv
+from radiographs.raw_folder import plain_id, read_points
+from runtime.files import DataError, write_csv
 
 FIRST, AGAIN = 0, 1  # readings of a radiograph by the same reader; the second one measures repeatability
 REMEMBERED = 20_000  # newest actions whose repetition is noticed
@@ -155,7 +156,7 @@ class Store:
         item.unsure = sum(mark is not None and mark.unsure for mark in item.marks)
         if entry["what"] == IMPORT:
             return
-        item.by_person = True
+        item.by_person = item.by_person or bool(changes)
         now = datetime.fromisoformat(entry["time"]).timestamp()
         item.seconds += min(max(0.0, now - self.last_time), PAUSE)
         self.last_time = now
@@ -183,6 +184,23 @@ class Store:
         with self.lock:
             return min(self.done(), key=lambda id: self.items[id, FIRST].finished, default=None)
 
+    def not_of_the_journal(self, table: Path) -> list[str]:
+        """IDs in a table of this reader whose points never stood in the journal: no program wrote them. Raises DataError.
+
+        Of an earlier moment it may be: the server may have been killed before the table was written anew.
+        """
+        given = read_points(table) if table.exists() else {}
+        now = {plain_id(row["id"]): [*row.values()][1:] for row in self.table_rows()}
+        others = {id: points for id, points in given.items() if not same_numbers(points.ravel().tolist(), now.get(id))}
+        known = set()
+        for entry in entries_of(self.journal.path) if others else ():
+            if entry.get("reader") == self.reader:
+                for change in entry.get("changes", ()):
+                    mark = change["to"] or {}
+                    known.add((plain_id(entry["id"]), change["landmark"], mark.get("x"), mark.get("y")))
+        points = {id: [(k, *xy) for k, xy in enumerate(values.tolist()) if xy[0] == xy[0]] for id, values in others.items()}
+        return [id for id, placed in points.items() if any((id, *point) not in known for point in placed)]
+
     def table_rows(self, reading: int = FIRST) -> list[dict]:
         """Rows ID, x0, y0, ... of all radiographs with a confirmed point, sorted by their ID."""
         with self.lock:
@@ -194,6 +212,10 @@ class Store:
                     cells = {f"{axis}{k}": value for k, point in enumerate(points.tolist()) for axis, value in zip("xy", point)}
                     rows.append({"id": key[0], **cells})
         return rows
+
+
+def same_numbers(some: list[float], others: list[float] | None) -> bool:
+    return others is not None and np.array_equal(some, others, equal_nan=True)
 
 
 def as_json(mark: Mark | None) -> dict | None:
@@ -210,11 +232,10 @@ class TableWriter:
     def __init__(self, store: Store, path: Path, every: float = 1.0):
         """Raises DataError where the table is not one that the journal could have made."""
         self.store, self.path, self.every = store, path, every
-        known = {id for id, _ in store.items}
-        if strange := [row.get("id", "") for row in (read_csv(path) if path.exists() else []) if row.get("id") not in known]:
+        if strange := store.not_of_the_journal(path):
             raise DataError(
-                f"{path}: expected radiographs that {store.reader} did here by {store.journal.path.name}, found {len(strange)} "
-                f"others ({', '.join(strange[:3])}); this table is made from the journal: bring that back, or move the table away"
+                f"{path}: expected points that {store.reader} placed by {store.journal.path.name}, found others in "
+                f"{len(strange)} rows ({', '.join(strange[:3])}); it is made from the journal: bring that back, or move it away"
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         self.ending = threading.Event()

@@ -60,9 +60,8 @@ def changed(picture: np.ndarray, points: np.ndarray, mirrored: bool, rng: np.ran
 
 
 def hold_out(predictor: Predictor, data: RadiographDataset, seed: int) -> HeldOut:
-    """Predict all radiographs of a data set with a landmark, and where there is a finder changed copies of them."""
+    """Predict all radiographs of a data set, each with a landmark, and where there is a finder changed copies of them."""
     rng = np.random.default_rng(seed)
-    data = data.subset(np.flatnonzero(np.isfinite(data.points_px).all(-1).any(1)), data.split)
     columns = []
     for copy in range(1 + COPIES if predictor.finder else 1):
         for square, points, extent in zip(data.pictures, data.points_network_px, data.sizes_px):

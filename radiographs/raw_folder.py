@@ -77,7 +77,7 @@ def read_points(path: Path) -> dict[str, np.ndarray]:
     points: dict[str, np.ndarray] = {}
     width = len(rows[0][1])
     for number, (id, *cells) in rows:
-        id, where = same_form(without_ending(id.strip())), f"{path}, line {number}"
+        id, where = plain_id(id), f"{path}, line {number}"
         if len(cells) % 2 or not cells:
             raise DataError(
                 f"{where}: expected an ID and pairs x, y, separated by commas; found {len(cells)} values after {id!r}"
@@ -93,6 +93,11 @@ def read_points(path: Path) -> dict[str, np.ndarray]:
             raise DataError(f"{where}: landmark {half.argmax()} has one coordinate; give both, or leave both blank")
         points[id] = pairs
     return points
+
+
+def plain_id(text: str) -> str:
+    """The ID that a cell of a table means."""
+    return same_form(without_ending(text.strip()))
 
 
 def is_number(text: str) -> bool:

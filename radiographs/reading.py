@@ -18,8 +18,8 @@ PICTURES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"}  # their headers g
 DICOM = {".dcm", ".dicom", ".ima"}  # its files often have no ending, or a number of their name for one
 VOLUMES = {".mha", ".mhd", ".nii", ".nrrd", ".nhdr", ".gz"}
 GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # of Pillow, read as they are
-BITS, MEANING, PLANES = 258, 262, 284  # tags of a TIFF: bits of a sample, what 0 is, where the colours lie
-WHITE_IS_0, APART = 0, 2  # values of the latter two
+BITS, ORIENTATION = 258, 274  # tags of TIFF and EXIF
+WHITE_IS_0, APART = 0, 2  # in a TIFF file: how grey values are meant, that colours lie apart
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of red, green, blue (ITU-R BT.709)
 
 
@@ -167,31 +167,61 @@ def grey(path: Path | str, pixels: np.ndarray) -> np.ndarray:
 
 
 def read_picture(path: Path) -> Radiograph:
-    """A JPEG, PNG, TIFF or BMP file; its orientation as its EXIF data say.
-
-    Dots per inch are no millimetres of the patient, but other programs place landmarks by them: `steps_mm` has them as ITK does.
-    """
+    """A JPEG, PNG, TIFF or BMP file; its orientation as its EXIF data say."""
+    turned, dots = 1, False
     try:
         with Image.open(path) as picture:
             check_size(path, *picture.size)
-            if (frames := getattr(picture, "n_frames", 1)) > 1:
-                raise DataError(f"{path}: expected one picture, found {frames}; export a single frame")
-            kind, tags = picture.format, getattr(picture, "tag_v2", {})
-            deep = max(tags.get(BITS, (1,))) > 8  # of which Pillow reads some TIFF wrong
-            picture = ImageOps.exif_transpose(picture)
-            if picture.mode not in GREY_MODES:
-                picture = picture.convert("LA" if picture.mode in ("LA", "La") else "RGB")
-            if deep and tags.get(PLANES) == APART:
-                pixels = read_tiff(path)
+            check_frames(path, getattr(picture, "n_frames", 1))
+            turned, dots = picture.getexif().get(ORIENTATION, 1), "dpi" in picture.info
+            if max(getattr(picture, "tag_v2", {}).get(BITS, (1,))) > 8:  # a TIFF file, of which Pillow reads some wrong
+                pixels = oriented(read_tiff(path), turned)
             else:
+                picture = ImageOps.exif_transpose(picture)
+                if picture.mode not in GREY_MODES:
+                    picture = picture.convert("LA" if picture.mode in ("LA", "La") else "RGB")
                 pixels = np.asarray(picture)
-                pixels = turned_over(pixels) if deep and tags.get(MEANING) == WHITE_IS_0 else pixels
     except Image.UnidentifiedImageError:
         if path.suffix.lower() not in (".tif", ".tiff"):
             raise
-        kind, pixels = "TIFF", read_tiff(path)  # kinds of TIFF that Pillow does not know
-    steps = steps_by_itk(path) if kind in ("JPEG", "MPO", "TIFF") else (1.0, 1.0)
-    return Radiograph(grey(path, pixels), steps_mm=((steps[0], 0.0, 0.0), (0.0, steps[1], 0.0)))
+        pixels = read_tiff(path)  # kinds of TIFF that Pillow does not know
+    return Radiograph(grey(path, pixels), **(places_by_itk(path, turned) if dots or turned != 1 else {}))
+
+
+def check_frames(path: Path, frames: int) -> None:
+    if frames > 1:
+        raise DataError(f"{path}: expected one picture, found {frames}; export a single frame")
+
+
+def oriented(pixels: np.ndarray, turned: int) -> np.ndarray:
+    """An array (rows, columns, ...) as the EXIF orientation 1 to 8 calls for; as it is for any other number."""
+    if turned in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    down, across = (-1 if turned in of else 1 for of in ((3, 4, 7, 8), (2, 3, 6, 7)))
+    return pixels[::down, ::across]
+
+
+def places_by_itk(path: Path, turned: int) -> dict:
+    """Where programs that read by ITK, as 3D Slicer, place a picture: `origin_mm` and `steps_mm` of it turned upright.
+
+    They take dots per inch for millimetres, which are not the patient's, and no notice of the orientation.
+    """
+    reader = sitk.ImageFileReader()
+    try:
+        str(path).encode()  # ITK ends the process at a name that is no UTF-8
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+    except (UnicodeEncodeError, RuntimeError):  # a file that ITK cannot open, so that nobody places landmarks by it
+        return {}
+    spacing, (columns, rows) = np.array(reader.GetSpacing()[:2]), reader.GetSize()[:2]
+    if not (np.isfinite(spacing).all() and spacing.min() > 0):
+        spacing = np.ones(2)
+    x, y = (columns - 1) * spacing[0], (rows - 1) * spacing[1]
+    corners = oriented(np.array([[[0, 0, 0], [x, 0, 0]], [[0, y, 0], [x, y, 0]]]), turned)
+    if turned in (5, 6, 7, 8):
+        columns, rows = rows, columns
+    steps = (corners[0, 1] - corners[0, 0]) / max(columns - 1, 1), (corners[1, 0] - corners[0, 0]) / max(rows - 1, 1)
+    return {"origin_mm": tuple(corners[0, 0].tolist()), "steps_mm": tuple(tuple(step.tolist()) for step in steps)}
 
 
 def read_tiff(path: Path) -> np.ndarray:
@@ -201,6 +231,7 @@ def read_tiff(path: Path) -> np.ndarray:
     with tifffile.TiffFile(path) as file:
         page = file.pages[0]
         check_size(path, page.imagewidth, page.imagelength)
+        check_frames(path, len(file.pages))
         pixels = page.asarray()
         if page.planarconfig == APART and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
@@ -209,17 +240,6 @@ def read_tiff(path: Path) -> np.ndarray:
 
 def turned_over(pixels: np.ndarray) -> np.ndarray:
     return pixels.max() - pixels.astype(np.float64)
-
-
-def steps_by_itk(path: Path) -> tuple[float, float]:
-    """What ITK, and programs like 3D Slicer, take for a picture's mm per pixel along x and y."""
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError:  # a kind of file that it does not know, so that nobody places landmarks by it
-        return 1.0, 1.0
-    return reader.GetSpacing()[:2]
 
 
 def read_volume(path: Path) -> Radiograph:

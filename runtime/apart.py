@@ -43,7 +43,7 @@ class Apart:
             code = self.process.returncode
             self.start()
             raise DataError(f"{arguments[0]}: {how_it_died(code)}") from None
-        except BaseException:  # as of want of memory for the answer, whose rest the next one would be taken for
+        except Exception:  # as of want of memory for the answer, whose rest the next one would be taken for
             self.close()
             self.start()
             raise

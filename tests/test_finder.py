@@ -192,9 +192,9 @@ def test_the_frame_of_a_straight_joint_has_room_at_its_sides_and_holds_every_lan
     canon = Canon(spine, np.full((2, 2), 0.3))
     assert np.ptp(canon.frame(), axis=0) == pytest.approx([0.1 + 0.6 * 10 / 3, 16])
     bent = spine + np.where(np.arange(10) == 4, 4.0, 0)[:, None] * (1, 0)
-    found = canon.found(bent * 20 + 300)
-    seen = found.placement.undo(bent * 20 + 300)
-    assert (seen >= found.frame[0]).all() and (seen <= found.frame[1]).all()
+    view = canon.found(bent * 20 + 300).view()
+    at = view.of_picture(bent * 20 + 300)
+    assert at.min() > 20 and (at < np.array(view.extent) - 20).all()
 
 
 def test_the_canon_of_either_side_is_that_of_one():
@@ -207,6 +207,19 @@ def test_the_canon_of_either_side_is_that_of_one():
     extent = np.ptp(knee, axis=0) / np.sqrt(((knee - knee.mean(0)) ** 2).sum(1).mean())
     assert np.ptp(canon.shape, axis=0) == pytest.approx(extent, rel=0.05)
     assert not any(Canon.of_landmarks(points, np.zeros((2, 2))).shows_other_side(one) for one in points)
+    points[:, 2:] = np.nan
+    assert not any(canon.shows_other_side(one) for one in points)  # two landmarks look alike either way
+
+
+def test_margins_of_weights_from_before_are_those_of_the_own_extent():
+    """A straight joint's frame comes out as it was: 0.3 of 0.1 at each side. A hand's is the same either way."""
+    spine = np.stack([np.tile([-0.05, 0.05], 5), np.linspace(-5, 5, 10)], -1)
+    stored = Finder(Canon(spine, np.full((2, 2), 0.3)), make_network(10)).to_file()
+    assert np.ptp(Finder.from_file(stored, torch.device("cpu")).canon.frame()[:, 0]) == pytest.approx(
+        0.1 + 0.6 * 10 / 3, rel=1e-5
+    )
+    del stored["narrowest"]
+    assert np.ptp(Finder.from_file(stored, torch.device("cpu")).canon.frame()[:, 0]) == pytest.approx(0.16, rel=1e-5)
 
 
 def likeness_in_batches(off_px: float) -> float:

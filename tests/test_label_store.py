@@ -362,18 +362,57 @@ def test_a_table_that_was_made_elsewhere_is_neither_removed_nor_overwritten(tmp_
     table = raw / "labels" / "readers" / "anna.csv"
     table.parent.mkdir(parents=True)
     table.write_text("id,x0,y0\np0,1,2\n")
-    with pytest.raises(DataError, match=r"anna.csv: expected .* found 1 others \(p0\); .* move the table away"):
+    with pytest.raises(DataError, match=r"anna.csv: expected .* found others in 1 rows \(p0\); .* move it away"):
         Session(open_collection(raw, ["a"]), Options(reader="anna"))
     assert table.read_text() == "id,x0,y0\np0,1,2\n"
+    Session(open_collection(raw, ["a"]), Options(reader="anna"), to_read=True)  # as for --export, which writes no table
+    assert table.read_text() == "id,x0,y0\np0,1,2\n"
+
+
+def test_a_table_of_an_earlier_moment_is_one_of_the_journal(tmp_path):
+    """As a killed server leaves it: written anew. One with a point that nobody placed is not."""
+    raw = make_pictures(tmp_path / "raw", 2)
+    session = Session(open_collection(raw, ["a"]), Options())
+    for base, x in enumerate((1.5, 2.25)):
+        session.store.act(("p0", FIRST), base, f"act {base}", "place", [(0, Mark(CONFIRMED, x, 3.0))], size=[90, 120])
+    session.close()
+    table = raw / "labels" / "readers" / "main.csv"
+    now = table.read_text()
+    table.write_text(now.replace("2.25", "1.5"))
+    Session(open_collection(raw, ["a"]), Options()).close()
+    assert table.read_text() == now and "2.25" in now
+    table.write_text(now.replace("2.25", "1.75"))
+    with pytest.raises(DataError, match=r"main.csv: expected .* found others in 1 rows \(p0\)"):
+        Session(open_collection(raw, ["a"]), Options())
+
+
+def test_a_table_that_was_made_elsewhere_spoils_no_third_look(tmp_path):
+    """It is refused each time, and no lock is kept."""
+    raw = make_pictures(tmp_path / "raw", 1)
+    session = Session(open_collection(raw, ["a"]), Options())
+    table = raw / "labels" / "readers" / "settled.csv"
+    table.write_text("id,x0,y0\np0,1,2\n")
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"settled\.csv: expected"):
+            session.store_of(settle=True)
+    table.unlink()
+    assert session.store_of(settle=True).reader == "settled"
+    session.close()
 
 
 def test_a_row_of_blank_cells_is_still_to_be_done(tmp_path):
     """In a row with some points a blank cell is a landmark that cannot be seen."""
     raw = make_pictures(tmp_path / "raw", 3)
-    (raw / "all_coordinates.csv").write_text("id,x0,y0,x1,y1\np0,1,2,3,4\np1,,,,\np2,5,6,,\n")
+    table = raw / "all_coordinates.csv"
+    table.write_text("id,x0,y0,x1,y1\np0,1,2,3,4\np1,,,,\np2,5,6,,\n")
     session = Session(open_collection(raw, None), Options())
     assert [session.state(f"p{n}") for n in range(3)] == [DONE, NONE, DONE]
     assert session.next(None) == ("p1", FIRST) and session.guide_source()[0] == "p0"
+    session.store.act(("p1", FIRST), session.store.item(("p1", FIRST)).version, "look", "second look", [], second_look=True)
+    table.write_text(table.read_text().replace("p1,,,,", "p1,7,8,,"))
+    session.close()
+    session = Session(open_collection(raw, None), Options())  # nobody has placed a point there: it follows the table
+    assert session.state("p1") == DONE and session.store.items["p1", FIRST].second_look
     session.close()
 
 

@@ -6,7 +6,7 @@ import pytest
 import SimpleITK as sitk
 import tifffile
 from conftest import made_radiograph
-from PIL import Image
+from PIL import Image, ImageOps
 from scipy.ndimage import rotate
 
 from radiographs.network_frame import hand_outline, intensity_profile, outline_is_plausible, resize_to, to_8_bit
@@ -47,6 +47,24 @@ def test_dots_per_inch_place_landmarks_as_itk_has_them(tmp_path, name):
     radiograph = read_radiograph(tmp_path / name)
     assert radiograph.spacing_mm is None
     assert radiograph.steps_mm == (pytest.approx((25.4 / 96, 0, 0)), pytest.approx((0, 25.4 / 48, 0)))
+
+
+@pytest.mark.parametrize("turned", range(1, 9))
+def test_turned_pictures_stand_upright_and_keep_their_places(tmp_path, turned):
+    """A dot in a JPEG and a 16-bit TIFF of every orientation; 3D Slicer, which turns nothing, has it where it was stored."""
+    stored = np.zeros((40, 30), np.uint8)
+    stored[8:11, 20:23] = 200
+    exif = Image.Exif()
+    exif[274] = turned
+    Image.fromarray(stored).save(tmp_path / "a.jpg", exif=exif, dpi=(127, 254), quality=95)  # 0.2 x 0.1 mm
+    tifffile.imwrite(tmp_path / "a.tif", stored.astype(np.uint16) * 257, extratags=[(274, "H", 1, turned, True)])
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "a.jpg"))).astype(float)
+    y, x = (round(float(at.mean())) for at in np.nonzero(upright > 150))
+    for name, place_mm in (("a.jpg", (21 * 0.2, 9 * 0.1, 0)), ("a.tif", (21, 9, 0))):
+        radiograph = read_radiograph(tmp_path / name)
+        assert radiograph.pixels.shape == upright.shape and radiograph.pixels[y, x] > 150
+        at = np.array(radiograph.origin_mm) + (x, y) @ np.array(radiograph.steps_mm)
+        assert at == pytest.approx(place_mm, abs=1e-6), name
 
 
 def test_colour_alpha_and_16_bit_are_the_same_radiograph(tmp_path):

@@ -32,6 +32,8 @@ def choose(settings, data: RadiographDataset):
             settings = replace(settings, **{name: value}, auto=",".join([*filter(None, [settings.auto]), name]))
             lines.append(f"auto: --{name} {value!r}, {reason}")
 
+    if AUTO not in (settings.init, settings.learning_rate, settings.stages):
+        return settings, lines
     if settings.init == AUTO:
         weights, reason, learnt = beginning(settings, data)
         choice("init", weights, reason)

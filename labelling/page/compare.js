@@ -38,7 +38,6 @@ export class Compare {
       return;
     }
     if (!answer.found) return $("compare-body").replaceChildren(make("p", "No radiograph is done by both yet."));
-    Object.assign(this, { differences: answer.rows, after: offset + answer.rows.length, found: answer.found });
     const { median, radiographs } = answer, length = (value, digits = 2) => (value === null ? "–" : value.toFixed(digits));
     const rows = answer.rows.map((row) => {
       const button = make("button", `${row.id}, ${this.session.names[row.landmark]}`);
@@ -49,25 +48,32 @@ export class Compare {
       make("p", `${radiographs} radiographs done by both, ${answer.found} landmarks; median difference ${length(median.px, 1)} px, ${length(median.frame_px)} px of the 256 frame, ${length(median.mm)} mm. Worst first; a click opens the third look.`),
       table(["landmark", "px", "px of 256", "mm", ""], rows),
     ];
-    if (this.after < this.found) {
+    if (offset + answer.rows.length < answer.found) {
       const more = make("button", "Next page");
-      more.addEventListener("click", () => this.load(this.after));
+      more.addEventListener("click", () => this.load(offset + answer.rows.length));
       body.push(make("p"), more);
     }
     $("compare-body").replaceChildren(...body);
   }
 
-  // the third look at the next difference that is not settled
+  // the third look at the next difference that is not settled; after the last one comes the worst again
   async next(key) {
-    let at = 1 + this.differences.findIndex((row) => row.id === key.id && row.landmark === key.landmark);
-    for (;;) {
-      const row = this.differences.slice(at).find((one) => !one.settled);
-      if (row) return this.settle(row, key.one, key.two);
-      if (this.after >= this.found) return tell("no other difference is left to settle");
-      const before = this.after;
-      await this.load(before);
-      if (this.after === before) return; // the server does not answer
-      at = 0;
-    }
+    const { one, two } = key;
+    let worst = null, passed = false;
+    try {
+      for (let offset = 0, found = 1; offset < found;) {
+        const answer = await get("compare", { one, two, offset });
+        for (const row of answer.rows) {
+          const here = row.id === key.id && row.landmark === key.landmark;
+          passed ||= here;
+          if (here || row.settled) continue;
+          if (passed) return this.settle(row, one, two);
+          worst ??= row;
+        }
+        found = answer.rows.length && answer.found;
+        offset += answer.rows.length;
+      }
+    } catch (error) { return tell(error instanceof Failed ? error.message : "the server does not answer"); }
+    return worst ? this.settle(worst, one, two) : tell("no other difference is left to settle");
   }
 }

@@ -12,7 +12,7 @@ export function element(name, attributes = {}, parent = null) {
 
 export class Overlay {
   constructor(svg, names, skeleton) {
-    Object.assign(this, { svg, names, skeleton });
+    Object.assign(this, { svg, names, skeleton, widths: new Map() });
     this.bones = skeleton.map(() => element("line", { class: "bone" }, svg));
     this.others = element("g", {}, svg);
     this.regions = names.map(() => element("ellipse", { class: "region" }, svg));
@@ -84,7 +84,7 @@ export class Overlay {
     for (const k of order) {
       const { text } = this.points[k];
       if (!on[k] || !shown) { text.setAttribute("visibility", "hidden"); continue; }
-      const [u, v] = on[k], width = 6 + 6.6 * text.textContent.length, boxes = [u + 8, u - 8 - width].map((left) => [left, v - 20, left + width, v - 7]);
+      const [u, v] = on[k], width = this.widthOf(text), boxes = [u + 8, u - 8 - width].map((left) => [left, v - 20, left + width, v - 3]);
       let side = boxes.findIndex((box) => taken.every((other) => box[0] > other[2] || box[2] < other[0] || box[1] > other[3] || box[3] < other[1]));
       if (side < 0 && k === active) side = 0;
       text.setAttribute("visibility", side < 0 ? "hidden" : "inherit");
@@ -93,6 +93,13 @@ export class Overlay {
       text.setAttribute("text-anchor", side ? "end" : "start");
       taken.push(boxes[side]);
     }
+  }
+
+  // px that a name takes
+  widthOf(text) {
+    const name = text.textContent;
+    if (!this.widths.has(name)) this.widths.set(name, text.getComputedTextLength() + 2);
+    return this.widths.get(name);
   }
 
   // the two readers that a third look settles between: a diamond and a square
