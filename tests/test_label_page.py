@@ -622,7 +622,7 @@ def test_train_and_propose_from_the_page(browser, tmp_path, monkeypatch):
     assert "train and propose: done" in said, said
     row = opened.page.locator("#progress-body tbody tr").inner_text()
     measured = json.loads((raw / "labels" / "rounds" / "main" / "001" / "network" / "out_of_fold.json").read_text())
-    assert f"{measured['ipe_px']:.2f} px" in row and measured["images"] == 5  # the sixth is called test
+    assert f"{measured['ipe_px']:.2f} px" in row and measured["images"] == 6
     opened.press("Escape")
     opened.page.wait_for_function("() => landmarks.marks.proposal?.points.length === 5", timeout=WAIT)
     assert not any(marks_of(server, "m6")) and server.session.proposals["m6"].by.startswith("weights.pt ")
