@@ -4,12 +4,12 @@
     python -m experiments.labelling_loop --raw dataset --start random --work result/loop_random
     python -m experiments.labelling_loop --draw result/loop_synthetic result/loop_random --out docs/labelling_loop.png
 
-A simulated reader has the annotations of RAW's training radiographs, and starts from none of them. Where nothing is proposed it
-places every point as the annotator did. It goes on in label.py's order, moves each proposal that is off by more than 2 px of the
-256 frame to where the annotator had it, and accepts the others. After the first few, and whenever half as many radiographs more
-are done, a network is trained on what is done and proposes the rest, as the page's button does. At the end two networks are
-trained alike, on these labels and on the annotations, and tested. An interrupted experiment goes on where it stopped. Flags of
-main.py for the rounds may follow after --.
+A simulated reader has the annotations of RAW's training radiographs, and starts from none of them. Where nothing is proposed, as
+for the first ones with --hide-first, it places every point as the annotator did. It goes on in label.py's order, moves each
+proposal that is off by more than 2 px of the 256 frame (--least-off) to where the annotator had it, and accepts the others. After
+the first few, and whenever half as many radiographs more are done, a network is trained on what is done and proposes the rest, as
+the page's button does. At the end two networks are trained alike, on these labels and on the annotations, and tested. An
+interrupted experiment goes on where it stopped. Flags of main.py for the rounds may follow after --.
 """
 
 import argparse
@@ -34,7 +34,6 @@ from radiographs.raw_folder import COORDINATES, find_radiographs, read_points
 from runtime.command import exit_status
 from runtime.files import DataError, read_csv, write_csv, write_whole
 
-LIMIT_PX = 2.0  # of the 256 frame: a proposal farther off is moved
 GROWTH = 1.5  # times as many radiographs are done when the network is trained again
 SYNTHETIC = Path("weights/scn_synthetic.pt")  # proposes for hands before the first round, and is where rounds start from
 COUNTED = ("placed", "moved", "accepted")
@@ -77,17 +76,17 @@ def link(path: Path, folder: Path) -> None:
         os.symlink(path.resolve(), folder / path.name)
 
 
-def label_one(session: Session, id: str, truth_px: np.ndarray) -> dict:
-    """Do a radiograph as the reader would; what it took."""
+def label_one(session: Session, id: str, truth_px: np.ndarray, least_off: float) -> dict:
+    """Do a radiograph as a reader would who sees what is off by more than `least_off` px; what it took."""
     picture, item = session.pictures.get(id), session.store.item((id, FIRST))
     proposal = session.shown_proposal((id, FIRST))
     proposed = np.full_like(truth_px, np.nan) if proposal is None else proposal.points_px.astype(float)
     off = np.linalg.norm((proposed - truth_px) * FRAME / (picture.width, picture.height), axis=1)
     count, changes = dict.fromkeys(COUNTED, 0), []
     for k in range(len(truth_px)):
-        point = proposed[k] if off[k] <= LIMIT_PX else truth_px[k]
+        point = proposed[k] if off[k] <= least_off else truth_px[k]
         mark = Mark(ABSENT) if np.isnan(point).any() else Mark(CONFIRMED, *(round(value, 3) for value in point.tolist()))
-        done = "accepted" if off[k] <= LIMIT_PX else "moved" if off[k] > LIMIT_PX else "placed"
+        done = "accepted" if off[k] <= least_off else "moved" if off[k] > least_off else "placed"
         count[done] += 1
         changes.append((k, session.with_proposal((id, FIRST), k, mark, item.marks[k])))
     size = [picture.width, picture.height]
@@ -123,7 +122,7 @@ def open_session(options: argparse.Namespace, truth: Truth) -> Session:
     )
 
 
-def label_all(session: Session, truth: Truth, work: Path, first: int) -> list[dict]:
+def label_all(session: Session, truth: Truth, work: Path, first: int, least_off: float) -> list[dict]:
     """Label everything; a row for each radiograph, which WORK/labelling.csv keeps too."""
     rows = read_labelling(work) if (work / ROWS).exists() else []
     trained = int((work / TRAINED).read_text()) if (work / TRAINED).exists() else 0
@@ -138,7 +137,7 @@ def label_all(session: Session, truth: Truth, work: Path, first: int) -> list[di
             write_whole(work / TRAINED, str(trained).encode())
             print(report(rows), flush=True)
             continue
-        rows.append({"id": key[0], "trained_on": trained, **label_one(session, key[0], truth.points_px[key[0]])})
+        rows.append({"id": key[0], "trained_on": trained, **label_one(session, key[0], truth.points_px[key[0]], least_off)})
         write_csv(work / ROWS, rows)
     assert all(session.state(id) == DONE for id in session.collection.paths)
     return rows
@@ -203,7 +202,7 @@ def draw(works: list[Path], out: Path) -> None:
 def run(options: argparse.Namespace) -> None:
     truth = read_truth(options.raw)
     session = open_session(options, truth)
-    rows = label_all(session, truth, options.work, options.first)
+    rows = label_all(session, truth, options.work, options.first, options.least_off)
     labels = {id: session.store.points_of((id, FIRST)) for id in session.collection.paths}
     session.close()
     print(report(rows))
@@ -220,6 +219,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, default=Path("result/labelling_loop"), help="folder for labels, rounds and networks")
     parser.add_argument("--start", choices=("synthetic", "random"), default="synthetic", help="weights that rounds start from")
     parser.add_argument("--first", type=int, default=FEWEST, help="radiographs that are done before the first training")
+    parser.add_argument("--least-off", type=float, default=2.0, help="px of the 256 frame: a proposal farther off is moved")
     parser.add_argument("--hide-first", action="store_true", help="propose nothing for these first ones")
     parser.add_argument("--limit", type=int, help="use only so many training radiographs")
     parser.add_argument("--folds", type=int, default=0, help="of each round's cross-validation; 0: a quarter is kept back")
