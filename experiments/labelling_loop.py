@@ -182,7 +182,7 @@ def report(rows: list[dict]) -> str:
 
 def draw(works: list[Path], out: Path) -> None:
     """Points placed or moved against radiographs done, beside all of them."""
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
     axes = figure.subplots()
     for work in works:
         rows = read_labelling(work)
@@ -194,7 +194,7 @@ def draw(works: list[Path], out: Path) -> None:
     every = sum(rows[0][name] for name in COUNTED)
     axes.axline((0, 0), slope=every, color="grey", linestyle=":", label="all points by hand")
     axes.set(xlabel="radiographs done (dots: a network was trained)", ylabel="points placed or moved", ylim=(0, None))
-    axes.legend()
+    figure.legend(loc="outside upper left")  # the lines take all of the axes
     axes.grid(alpha=0.3)
     figure.savefig(out, dpi=130)
 
