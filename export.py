@@ -116,7 +116,10 @@ def judges_of(checkpoint: Path, state: dict, train: RadiographDataset, valid: Ra
         if ids := seen_radiographs(judge, data).get("train"):
             raise DataError(f"{path}: was trained on {len(ids)} radiographs of {data.split} ({', '.join(ids[:5])}); take others")
     shown = [np.flatnonzero(np.isfinite(data.points_px).all(-1).any(1)) for data in parts]  # the others say nothing of it
-    return [(judge["weights"], data.subset(ids, data.split)) for judge, data, ids in zip(states, parts, shown) if len(ids)]
+    judges = [(judge["weights"], data.subset(ids, data.split)) for judge, data, ids in zip(states, parts, shown) if len(ids)]
+    if not judges:
+        raise DataError(f"{parts[0].folder}: expected held-out radiographs with landmarks, found none; annotate some")
+    return judges
 
 
 def mean_ipe(state: dict, judges: list[Judge], half: bool) -> float:

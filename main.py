@@ -241,11 +241,7 @@ def cross_validate(settings: Settings, result: Path, whole: RadiographDataset, m
     """Train a network for each part of the radiographs, without that part, and measure it there."""
     if distributed.WORLD > 1:
         raise DataError(f"folds: expected one process, found {distributed.WORLD}; run without torchrun")
-    for path in (result / name for name in STATES):  # of the network of all, or of an ordinary training
-        if path.exists() and (was := read_checkpoint(path)["settings"].get("folds")) != settings.folds:
-            raise DataError(
-                f"{path}: made with other settings (folds {was} -> {settings.folds}); use the same, or another --result"
-            )
+    check_folds(settings, result)
     for k, (rest, held_out) in enumerate(split_by(whole, settings.folds), 1):
         folder, began = folder_of(result, k), time.monotonic()
         print(f"fold {k} of {settings.folds}: {len(rest)} radiographs to train on, {len(held_out)} held out")
@@ -260,6 +256,18 @@ def cross_validate(settings: Settings, result: Path, whole: RadiographDataset, m
     of_folds = np.array(figures["ipe_px_of_folds"], float)  # NaN where no radiograph of a fold has a landmark
     print(f"{len(whole)} radiographs out of fold: " + listed(figures))
     print(f"IPE, mean and SD over folds: {np.nanmean(of_folds):.3f} ± {np.nanstd(of_folds, ddof=1):.3f} px")
+
+
+def check_folds(settings: Settings, result: Path) -> None:
+    """Raises DataError where a folder holds an ordinary training, or one of other folds; a damaged state says nothing."""
+    for path in (result / name for name in STATES):
+        try:
+            folds = read_checkpoint(path)["settings"].get("folds")
+        except DataError:
+            continue
+        if folds != settings.folds:
+            asked = f"folds {folds} -> {settings.folds}"
+            raise DataError(f"{path}: made with other settings ({asked}); use the same, or another --result")
 
 
 def measure(settings: Settings) -> int:

@@ -76,17 +76,17 @@ def link(path: Path, folder: Path) -> None:
         os.symlink(path.resolve(), folder / path.name)
 
 
-def label_one(session: Session, id: str, truth_px: np.ndarray, least_off: float) -> dict:
-    """Do a radiograph as a reader would who sees what is off by more than `least_off` px; what it took."""
+def label_one(session: Session, id: str, truth_px: np.ndarray, least_off_px: float) -> dict:
+    """Do a radiograph as a reader would who sees what is off by more than `least_off_px`; what it took."""
     picture, item = session.pictures.get(id), session.store.item((id, FIRST))
     proposal = session.shown_proposal((id, FIRST))
     proposed = np.full_like(truth_px, np.nan) if proposal is None else proposal.points_px.astype(float)
     off = np.linalg.norm((proposed - truth_px) * FRAME / (picture.width, picture.height), axis=1)
     count, changes = dict.fromkeys(COUNTED, 0), []
     for k in range(len(truth_px)):
-        point = proposed[k] if off[k] <= least_off else truth_px[k]
+        point = proposed[k] if off[k] <= least_off_px else truth_px[k]
         mark = Mark(ABSENT) if np.isnan(point).any() else Mark(CONFIRMED, *(round(value, 3) for value in point.tolist()))
-        done = "accepted" if off[k] <= least_off else "moved" if off[k] > least_off else "placed"
+        done = "accepted" if off[k] <= least_off_px else "moved" if off[k] > least_off_px else "placed"
         count[done] += 1
         changes.append((k, session.with_proposal((id, FIRST), k, mark, item.marks[k])))
     size = [picture.width, picture.height]
@@ -122,7 +122,7 @@ def open_session(options: argparse.Namespace, truth: Truth) -> Session:
     )
 
 
-def label_all(session: Session, truth: Truth, work: Path, first: int, least_off: float) -> list[dict]:
+def label_all(session: Session, truth: Truth, work: Path, first: int, least_off_px: float) -> list[dict]:
     """Label everything; a row for each radiograph, which WORK/labelling.csv keeps too."""
     rows = read_labelling(work) if (work / ROWS).exists() else []
     trained = int((work / TRAINED).read_text()) if (work / TRAINED).exists() else 0
@@ -137,7 +137,7 @@ def label_all(session: Session, truth: Truth, work: Path, first: int, least_off:
             write_whole(work / TRAINED, str(trained).encode())
             print(report(rows), flush=True)
             continue
-        rows.append({"id": key[0], "trained_on": trained, **label_one(session, key[0], truth.points_px[key[0]], least_off)})
+        rows.append({"id": key[0], "trained_on": trained, **label_one(session, key[0], truth.points_px[key[0]], least_off_px)})
         write_csv(work / ROWS, rows)
     assert all(session.state(id) == DONE for id in session.collection.paths)
     return rows

@@ -99,12 +99,12 @@ class Finder:
                 break
             rough.append(placement)
             heights = without(placement, canon.shape, points, heights)
-        return [self.look_again(pixels, placement) for placement in rough] or [self.whole(pixels.shape)]
+        return [self.look_again(pixels, placement) for placement in rough] or [self.whole(*pixels.shape)]
 
-    def whole(self, extent: tuple[int, int]) -> Found:
-        """A hand that fills a picture of (rows, columns), where no peaks say that it lies otherwise."""
+    def whole(self, rows: int, columns: int) -> Found:
+        """A hand that fills a picture, where no peaks say that it lies otherwise."""
         low, high = self.canon.frame()
-        size = np.array(extent[::-1])
+        size = np.array([columns, rows])
         turn = float((size / (high - low)).min())
         x, y = (size - 1) / 2 - turn * (low + high) / 2
         return Found(Placement(complex(turn), complex(x, y), False), self.canon.frame())

@@ -113,14 +113,10 @@ class Store:
         with self.lock:
             for id, values in points.items():
                 item = self.item((id, FIRST))
-                begun = np.isfinite(values).all(1).any()  # a row of blank cells alone is still to be done
+                present = np.isfinite(values).all(1)
+                missing = Mark(ABSENT, by=source) if present.any() else None  # a row of blank cells alone is still to be done
                 marks = [
-                    Mark(CONFIRMED, *map(float, point), by=source)
-                    if np.isfinite(point).all()
-                    else Mark(ABSENT, by=source)
-                    if begun
-                    else None
-                    for point in values
+                    Mark(CONFIRMED, *map(float, point), by=source) if there else missing for point, there in zip(values, present)
                 ]
                 if item.by_person or str(item.marks) == str(marks):  # as texts, since NaN is not equal to itself
                     continue

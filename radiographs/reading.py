@@ -19,6 +19,7 @@ DICOM = {".dcm", ".dicom", ".ima"}  # its files often have no ending, or a numbe
 VOLUMES = {".mha", ".mhd", ".nii", ".nrrd", ".nhdr", ".gz"}
 GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # of Pillow, read as they are
 BITS, ORIENTATION = 258, 274  # tags of TIFF and EXIF
+TRANSPOSED = (5, 6, 7, 8)  # orientations whose rows are stored as columns
 WHITE_IS_0, APART = 0, 2  # in a TIFF file: how grey values are meant, that colours lie apart
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of red, green, blue (ITU-R BT.709)
 
@@ -195,7 +196,7 @@ def check_frames(path: Path, frames: int) -> None:
 
 def oriented(pixels: np.ndarray, turned: int) -> np.ndarray:
     """An array (rows, columns, ...) as the EXIF orientation 1 to 8 calls for; as it is for any other number."""
-    if turned in (5, 6, 7, 8):
+    if turned in TRANSPOSED:
         pixels = pixels.swapaxes(0, 1)
     down, across = (-1 if turned in of else 1 for of in ((3, 4, 7, 8), (2, 3, 6, 7)))
     return pixels[::down, ::across]
@@ -218,7 +219,7 @@ def places_by_itk(path: Path, turned: int) -> dict:
         spacing = np.ones(2)
     x, y = (columns - 1) * spacing[0], (rows - 1) * spacing[1]
     corners = oriented(np.array([[[0, 0, 0], [x, 0, 0]], [[0, y, 0], [x, y, 0]]]), turned)
-    if turned in (5, 6, 7, 8):
+    if turned in TRANSPOSED:
         columns, rows = rows, columns
     steps = (corners[0, 1] - corners[0, 0]) / max(columns - 1, 1), (corners[1, 0] - corners[0, 0]) / max(rows - 1, 1)
     return {"origin_mm": tuple(corners[0, 0].tolist()), "steps_mm": tuple(tuple(step.tolist()) for step in steps)}

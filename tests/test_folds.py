@@ -47,6 +47,9 @@ def test_only_a_cross_validation_of_as_many_folds_is_gone_on_with(data, tmp_path
     (run / "last.pt").rename(begun / "previous.pt")
     status, said = cross_validated(capsys, data, begun.parent, "--folds", 3)
     assert status == 1 and "previous.pt: an earlier run is there; go on with --resume" in said
+    (begun.parent / "last.pt").write_bytes(b"damaged")  # says nothing of its folds; what the first fold holds does
+    status, said = cross_validated(capsys, data, begun.parent, "--folds", 3, "--resume")
+    assert status == 1 and "fold_1/previous.pt: made with other settings (folds 0 -> 3" in said
 
 
 def test_every_radiograph_is_predicted_by_a_network_that_has_not_seen_it(data, tmp_path, capsys):
