@@ -1,8 +1,10 @@
-"""Random intensity and geometry for whole batches: one draw moves a radiograph and its landmarks together.
+"""Random changes of radiographs in training: one draw moves a picture and its landmarks together.
 
 The warp says for each pixel of the new picture where in the old one it is looked up: `old = affine(new + elastic(new))`.
 Landmarks go the other way, so they are moved by the inverse of the very same functions, evaluated at the points themselves
 rather than read from a grid. Heatmaps are drawn afterwards from the moved points.
+
+A further change is a function, a setting in main.py with a field of the same name in `Augment`, and its line in `__call__`.
 """
 
 from dataclasses import dataclass, fields
@@ -12,16 +14,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dataloader import to_input, to_picture
+from radiographs.network_frame import to_input, to_picture
 from radiographs.processing import processed
 from runtime.files import DataError
 
-INVERSION_STEPS = 30  # of the fixed-point iteration: below 0.01 px for every displacement that is allowed
+INVERSION_STEPS = 30  # at most, of the fixed-point iteration that inverts the elastic deformation
+INVERTED = 1e-3  # px that its last step may have
 
 
-def uniform(shape: tuple[int, ...], limit: float, generator: torch.Generator) -> Tensor:
-    """Numbers in [-limit, limit], drawn on the CPU so that every device sees the same ones."""
-    return (torch.rand(shape, generator=generator) * 2 - 1) * limit
+def uniform(limit: float, rng: np.random.Generator, *shape: int) -> Tensor:
+    """Numbers in [-limit, limit]."""
+    return torch.from_numpy(rng.uniform(-limit, limit, shape)).float()
 
 
 def bspline_weights(position: Tensor, count: int) -> Tensor:
@@ -40,8 +43,8 @@ class Elastic:
     """A smooth displacement field: a cubic B-spline over control points that are moved at random."""
 
     def __init__(self, control: Tensor, height: int, width: int):
-        """control (B, n, n, 2): displacements (x, y) px of the control points, rows first."""
-        self.control, self.count = control, control.shape[1]
+        """control (n, n, 2): displacements (x, y) px of the control points, rows first."""
+        self.control, self.count = control, len(control)
         self.interval_x, self.interval_y = width / (self.count - 3), height / (self.count - 3)
 
     def weights(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -51,20 +54,30 @@ class Elastic:
         )
 
     def on_grid(self, x: Tensor, y: Tensor) -> Tensor:
-        """Displacements (B, H, W, 2) px at the pixels of columns x (W) and rows y (H)."""
+        """Displacements (H, W, 2) px at the pixels of columns x (W) and rows y (H)."""
         along_x, along_y = self.weights(x, y)
-        return torch.einsum("hi,bijc,wj->bhwc", along_y, self.control, along_x)
+        return torch.einsum("hi,ijc,wj->hwc", along_y, self.control, along_x)
 
     def at(self, points: Tensor) -> Tensor:
-        """Displacements (B, L, 2) px at points (B, L, 2)."""
+        """Displacements (L, 2) px at points (L, 2)."""
         along_x, along_y = self.weights(*points.unbind(-1))
-        return torch.einsum("bli,bijc,blj->blc", along_y, self.control, along_x)
+        return torch.einsum("li,ijc,lj->lc", along_y, self.control, along_x)
+
+    def undone(self, points: Tensor) -> Tensor:
+        """The points (L, 2) that the displacement takes to these, NaN where those are."""
+        found = points
+        for _ in range(INVERSION_STEPS):
+            before, found = found, points - self.at(found)
+            if not ((found - before).abs() > INVERTED).any():
+                break
+        return found
 
 
 @dataclass(frozen=True)
 class Augment:
     """Ranges of the random changes, each symmetric around none; with all at zero, nothing changes."""
 
+    processing: float  # share of radiographs that are changed as other equipment would have made them
     intensity_scale: float  # factor 1 +- this on intensities
     intensity_shift: float  # +- this; intensities span [-1, 1]
     translation: float  # +- this fraction of the picture's width and height
@@ -88,71 +101,53 @@ class Augment:
             )
 
     def __call__(
-        self, images: Tensor, points: Tensor, generator: torch.Generator, part: slice = slice(None), batch: int | None = None
+        self, image: Tensor, points: Tensor, rng: np.random.Generator, reference: np.ndarray | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Change a batch by one draw per radiograph.
+        """Change a radiograph.
 
-        images (B, C, H, W) in [-1, 1] on any device, points (B, L, 2) as (x, y) px on the CPU, NaN where missing -> the same,
-        changed; landmarks moved off the picture become NaN. What comes into view from outside repeats the picture's border. Of
-        several processes each gives its `part` of a `batch` of radiographs, and the draws are those of one process.
+        image (C, H, W) in [-1, 1], points (L, 2) as (x, y) px, NaN where missing -> the same, changed; landmarks moved off the
+        picture become NaN. `reference` is the intensity profile that all are matched to.
         """
-        *_, height, width = images.shape
-        batch = batch or len(images)
-
-        def draw(shape: tuple[int, ...], limit: float) -> Tensor:
-            return uniform((batch, *shape), limit, generator)[part]
-
-        angle = torch.deg2rad(draw((), self.rotation))
-        zoom, stretch = draw((), self.scaling), draw((), self.stretch)
-        shift, count = draw((1, 2), self.translation), self.elastic_intervals + 3
-        control = draw((count, count, 2), self.elastic)
-        scale, brighter = draw((1, 1, 1), self.intensity_scale), draw((1, 1, 1), self.intensity_shift)
-        size = torch.tensor([width, height], dtype=points.dtype)
-        centre = (size - 1) / 2
-        cos, sin = angle.cos(), angle.sin()
-        grow = torch.stack([zoom + stretch, zoom - stretch], -1).exp()
-        matrix = torch.stack([cos, -sin, sin, cos], -1).reshape(-1, 2, 2) * grow[:, None, :]
-        shift = shift * size
-        elastic = Elastic(control * size, height, width)
-        images = warp(images, elastic, matrix, centre, shift)
-
-        target = (points - centre - shift) @ torch.linalg.inv(matrix).mT + centre
-        points = target
-        for _ in range(INVERSION_STEPS):
-            points = target - elastic.at(points)
-        inside = ((points >= -0.5) & (points <= size - 0.5)).all(-1, keepdim=True)
-        scale, brighter = scale.to(images.device, non_blocking=True), brighter.to(images.device, non_blocking=True)
-        return images * (1 + scale) + brighter, points.where(inside, torch.nan)
+        image = process(image, self.processing, reference, rng)
+        image, points = move(image, points, self, rng)
+        return expose(image, self.intensity_scale, self.intensity_shift, rng), points
 
 
-def process(
-    images: Tensor, share: float, reference: np.ndarray | None, generator: torch.Generator, part: slice = slice(None)
-) -> Tensor:
-    """A `part` of a batch (B, 1, H, W) on the CPU, a `share` of its radiographs changed as other equipment would have made them.
-
-    `reference` is the intensity profile that all are matched to. With no share no random number is drawn.
-    """
-    if not share:
-        return images[part]
-    chosen = torch.rand(len(images), generator=generator)[part] < share
-    seeds = torch.randint(2**62, (len(images),), generator=generator)[part]
-    images = images[part].clone()
-    for i in chosen.nonzero().flatten().tolist():
-        rng = np.random.default_rng(seeds[i].item())
-        images[i, 0] = to_input(processed(to_picture(images[i, 0]), reference, rng))
-    return images
+def process(image: Tensor, share: float, reference: np.ndarray | None, rng: np.random.Generator) -> Tensor:
+    """A `share` of radiographs (1, H, W) as other equipment would have made them."""
+    if not (share and rng.random() < share):
+        return image
+    return torch.from_numpy(to_input(processed(to_picture(image[0].numpy()), reference, rng)))[None]
 
 
-def warp(images: Tensor, elastic: Elastic, matrix: Tensor, centre: Tensor, shift: Tensor) -> Tensor:
-    """Look up every pixel of the new pictures in the old ones (B, C, H, W), on their device."""
-    height, width = images.shape[-2:]
-    control, matrix, centre, shift = (
-        part.to(images.device, non_blocking=True) for part in (elastic.control, matrix, centre, shift)
-    )
-    columns = torch.arange(width, device=images.device, dtype=matrix.dtype)
-    rows = torch.arange(height, device=images.device, dtype=matrix.dtype)
+def move(image: Tensor, points: Tensor, ranges: Augment, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Translation, rotation, scaling, stretching and elastic deformation; beyond the picture, its border is repeated."""
+    height, width = image.shape[-2:]
+    size = torch.tensor([width, height], dtype=points.dtype)
+    centre = (size - 1) / 2
+    angle = torch.deg2rad(uniform(ranges.rotation, rng))
+    zoom, stretch = uniform(ranges.scaling, rng), uniform(ranges.stretch, rng)
+    shift = uniform(ranges.translation, rng, 2) * size
+    count = ranges.elastic_intervals + 3
+    elastic = Elastic(uniform(ranges.elastic, rng, count, count, 2) * size, height, width)
+    cos, sin = angle.cos(), angle.sin()
+    grow = torch.stack([zoom + stretch, zoom - stretch]).exp()
+    matrix = torch.stack([cos, -sin, sin, cos]).reshape(2, 2) * grow
+    moved = elastic.undone((points - centre - shift) @ torch.linalg.inv(matrix).mT + centre)
+    inside = ((moved >= -0.5) & (moved <= size - 0.5)).all(-1, keepdim=True)
+    return warp(image, elastic, matrix, centre, shift), moved.where(inside, torch.nan)
+
+
+def warp(image: Tensor, elastic: Elastic, matrix: Tensor, centre: Tensor, shift: Tensor) -> Tensor:
+    """Look up every pixel of the new picture in the old one (C, H, W)."""
+    height, width = image.shape[-2:]
+    columns, rows = torch.arange(width, dtype=matrix.dtype), torch.arange(height, dtype=matrix.dtype)
     new = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)
-    looked_up = new + Elastic(control, height, width).on_grid(columns, rows)
-    old = (looked_up - centre).flatten(1, 2) @ matrix.mT + centre + shift
-    grid = ((2 * old + 1) / (2 * centre + 1) - 1).reshape(-1, height, width, 2)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    old = (new + elastic.on_grid(columns, rows) - centre) @ matrix.mT + centre + shift
+    grid = (2 * old + 1) / (2 * centre + 1) - 1
+    return F.grid_sample(image[None], grid[None], mode="bilinear", padding_mode="border", align_corners=False)[0]
+
+
+def expose(image: Tensor, scale: float, shift: float, rng: np.random.Generator) -> Tensor:
+    """Intensities scaled and shifted."""
+    return image * (1 + uniform(scale, rng)) + uniform(shift, rng)

@@ -1,8 +1,10 @@
-"""The data set that data_preprocessing.py wrote, as batches."""
+"""The data set that data_preprocessing.py wrote, as batches: pictures are read and changed by the loader's own processes."""
 
 import copy
 import hashlib
 import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -10,25 +12,32 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from augment import Augment
 from joints.known import joint_of
-from radiographs.network_frame import frame_of
+from radiographs.network_frame import frame_of, to_input
 from radiographs.prepared_folder import SETTINGS, TABLE, read_folder
 from radiographs.readers import READERS
 from runtime import distributed
+from runtime.command import cores, start_worker
 from runtime.files import DataError, read_csv
 
-LISTS = "ids", "stems", "spacing_sources"  # attributes of a data set with an item a radiograph
-ARRAYS = "sizes_px", "spacings_mm", "points_px", "points_network_px", "readings_px", "pictures"
+LISTS = "ids", "stems", "spacing_sources", "picture_digests"  # attributes of a data set with an item a radiograph
+ARRAYS = "sizes_px", "spacings_mm", "points_px", "points_network_px", "readings_px", "thumbnails"
+THUMBNAIL = 16  # px of the longest side, of the pictures that are compared with each other
+Key = tuple[int, int]  # epoch and number of a radiograph
 
 
 class RadiographDataset(Dataset):
-    """One split of a processed folder; the pictures are held in memory as bytes, heatmaps are drawn where they are needed.
+    """One split of a processed folder; pictures stay on disk, heatmaps are drawn where they are needed.
+
+    Every picture is read once at the start, so that a damaged one is found before anything is learnt.
 
     Attributes: ids (N names), sizes_px (N, 2) width and height, spacings_mm (N, 2) NaN where unknown and spacing_sources (N
     texts) where they come from, points_px (N, L, 2) in the radiograph's frame and points_network_px (N, L, 2) in the network's,
     both (x, y), NaN where missing; `frame` (height, width) px of the network, `size` px of its longer side and `sigma` px in it;
     `settings` of its making; `joint`, what is known of the landmarks; `readers` (R names), whose points are
-    readings_px (N, R, L, 2).
+    readings_px (N, R, L, 2); `picture_digests` (N texts), the same for the same prepared picture, by which a checkpoint knows
+    what it was trained on, and `thumbnails` (N, at most THUMBNAIL²) uint8.
     """
 
     def __init__(self, folder: Path, split: str, ids: list[str] | None = None, allow_missing: bool = False):
@@ -68,7 +77,9 @@ class RadiographDataset(Dataset):
         self.joint = joint_of(self.points_px, self.settings.get("joint"), str(folder / SETTINGS))
         if len(self.joint.names) != landmarks:
             raise DataError(f"{folder}: describes {len(self.joint.names)} landmarks and has {landmarks}; prepare it again")
-        self.pictures = np.stack([self.read(i) for i in range(len(rows))])
+        with ThreadPoolExecutor(cores()) as pool:
+            digests, thumbnails = zip(*pool.map(self.look_at, range(len(rows))))
+        self.picture_digests, self.thumbnails = list(digests), np.stack(thumbnails)
 
     def numbers(self, rows: list[dict[str, str]], names: list[str]) -> np.ndarray:
         """(rows, names) float64, NaN for a blank cell. Raises DataError."""
@@ -83,8 +94,8 @@ class RadiographDataset(Dataset):
         blank = {f"{axis}{i}": "" for i in range(landmarks) for axis in "xy"}
         return self.numbers([given.get(id, blank) for id in self.ids], list(blank)).reshape(len(self.ids), landmarks, 2)
 
-    def read(self, i: int) -> np.ndarray:
-        """The picture of one radiograph, (height, width) uint8. Raises DataError."""
+    def picture(self, i: int) -> np.ndarray:
+        """The picture of one radiograph, read from its file: (height, width) uint8. Raises DataError."""
         path, shape = self.stems[i].with_name(self.stems[i].name + ".png"), self.frame
         try:
             picture = iio.imread(path)
@@ -96,16 +107,24 @@ class RadiographDataset(Dataset):
             raise DataError(f"{path}: expected the shape {shape}, found {picture.shape}; run data_preprocessing.py again")
         return picture
 
+    def pictures(self) -> Iterator[np.ndarray]:
+        """All of them, one after the other."""
+        return (self.picture(i) for i in range(len(self)))
+
+    def look_at(self, i: int) -> tuple[str, np.ndarray]:
+        """Digest and thumbnail of a picture."""
+        picture = self.picture(i)
+        rows, columns = (max(1, side // THUMBNAIL) for side in self.frame)
+        blocks = picture[: THUMBNAIL * rows, : THUMBNAIL * columns]
+        blocks = blocks.reshape(blocks.shape[0] // rows, rows, blocks.shape[1] // columns, columns)
+        thumbnail = blocks.mean((1, 3), dtype=np.float32).round().astype(np.uint8)
+        return hashlib.sha256(picture.tobytes()).hexdigest()[:16], thumbnail.ravel()
+
     def digest(self) -> str:
         """The same for the same radiographs with the same landmarks."""
-        content = hashlib.sha256(json.dumps(self.ids).encode())
-        for part in (self.pictures, self.points_px):
-            content.update(part.tobytes())
+        content = hashlib.sha256(json.dumps([self.ids, self.picture_digests]).encode())
+        content.update(self.points_px.tobytes())
         return content.hexdigest()
-
-    def picture_digests(self) -> list[str]:
-        """One a radiograph, the same for the same prepared picture, by which a checkpoint knows what it was trained on."""
-        return [hashlib.sha256(picture.tobytes()).hexdigest()[:16] for picture in self.pictures]
 
     def with_more(self, others: list["RadiographDataset"]) -> "RadiographDataset":
         """These radiographs and those of others, prepared in the same way. Raises DataError."""
@@ -154,7 +173,49 @@ class RadiographDataset(Dataset):
 
     def __getitem__(self, i: int) -> dict[str, torch.Tensor]:
         """image (1, height, width) in [-1, 1] and points (L, 2), network-frame px."""
-        return {"image": to_input(self.pictures[i])[None], "points": torch.from_numpy(self.points_network_px[i]).float()}
+        image = torch.from_numpy(to_input(self.picture(i)))[None]
+        return {"image": image, "points": torch.from_numpy(self.points_network_px[i]).float()}
+
+
+class Augmented(Dataset):
+    """Radiographs to train on, each changed anew in every epoch.
+
+    Its random numbers are those of (seed, epoch, number of the radiograph), whichever process draws them.
+    """
+
+    def __init__(self, data: RadiographDataset, augment: Augment, seed: int):
+        self.data, self.augment, self.seed = data, augment, seed
+        profile = data.settings["profile"]
+        self.reference = None if profile is None else np.array(profile)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, key: Key) -> dict[str, torch.Tensor]:
+        """As RadiographDataset, of an epoch and a number."""
+        rng = np.random.default_rng((self.seed, *key))
+        item = self.data[key[1]]
+        image, points = self.augment(item["image"], item["points"], rng, self.reference)
+        return {"image": image, "points": points}
+
+
+class Batches:
+    """The keys of an epoch's batches, in an order of (seed, epoch); of several processes each gets its part of every batch."""
+
+    def __init__(self, count: int, batch_size: int, seed: int):
+        self.count, self.batch_size, self.seed, self.epoch = count, batch_size, seed, 1
+
+    def __len__(self) -> int:
+        return -(-self.count // self.batch_size)
+
+    def whole(self) -> list[list[Key]]:
+        """Those of one process."""
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count).tolist()
+        keys = [(self.epoch, i) for i in order]
+        return [keys[start : start + self.batch_size] for start in range(0, self.count, self.batch_size)]
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        return (distributed.part(batch) for batch in self.whole())
 
 
 def first_other(expected: tuple[str, ...], found: tuple[str, ...]) -> str | None:
@@ -170,17 +231,30 @@ def same_profile(first: list[float] | None, second: list[float] | None) -> bool:
     return (first is None) == (second is None) and (first is None or np.allclose(first, second, rtol=1e-4))
 
 
-def to_input(picture: np.ndarray) -> torch.Tensor:
-    """A prepared picture, uint8 -> what the network sees, in [-1, 1]."""
-    return torch.from_numpy(picture).float() / 127.5 - 1
-
-
-def to_picture(image: torch.Tensor) -> np.ndarray:
-    """The inverse of `to_input`."""
-    return ((image + 1) * 127.5).round().to(torch.uint8).numpy()
-
-
-def make_loader(dataset: RadiographDataset, batch_size: int, shuffle: bool = False, share: bool = False) -> DataLoader:
-    """Batches, the last one maybe smaller: in an order that torch.manual_seed decides, or with `share` this process's part."""
+def make_loader(dataset: RadiographDataset, batch_size: int, workers: int = 0, share: bool = False) -> DataLoader:
+    """Batches in the data set's order, the last one maybe smaller; with `share` this process's part of the radiographs."""
     sampler = range(distributed.RANK, len(dataset), distributed.WORLD) if share else None
-    return DataLoader(dataset, batch_size, shuffle=shuffle, sampler=sampler, pin_memory=torch.cuda.is_available())
+    return DataLoader(dataset, batch_size, sampler=sampler, **loading(workers))
+
+
+def make_training_loader(dataset: Augmented, batch_size: int, workers: int = 0) -> DataLoader:
+    """Batches to learn from; `batch_sampler.epoch` is to be set before each epoch."""
+    return DataLoader(dataset, batch_sampler=Batches(len(dataset), batch_size, dataset.seed), **loading(workers))
+
+
+def loading(workers: int) -> dict:
+    """How a loader works with so many processes beside this one; 0: in this one."""
+    more = {"persistent_workers": True, "worker_init_fn": start_loading} if workers else {}
+    return {"num_workers": workers, "pin_memory": torch.cuda.is_available()} | more
+
+
+def start_loading(_: int) -> None:
+    start_worker()
+
+
+def batches_of(loader: DataLoader) -> Iterator[dict[str, torch.Tensor]]:
+    """The batches. Raises DataError, in one line, where a process of the loader does."""
+    try:
+        yield from loader
+    except DataError as error:
+        raise DataError(str(error).strip().rpartition("DataError: ")[2]) from None

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from dataloader import RadiographDataset, first_other, same_profile
+from dataloader import RadiographDataset, batches_of, first_other, same_profile
 from heatmap import draw_heatmaps, fit_peaks, rescale
 from joints.known import joint_called
 from loss import ridge_loss
@@ -76,7 +76,7 @@ def evaluate(model: SCN, loader: DataLoader, size: int, precision: str) -> Evalu
     losses, points, peaks, covariances = [], [], [], []
     model.eval()
     data = loader.dataset
-    for batch in loader:
+    for batch in batches_of(loader):
         images, truth = (batch[name].to(device, non_blocking=True) for name in ("image", "points"))
         heatmaps, predicted, heights, widths = find_landmarks(model, images, size, precision)
         targets = draw_heatmaps(rescale(truth, size / data.size), *heatmaps.shape[-2:], data.sigma * size / data.size)
@@ -115,7 +115,7 @@ def seen_radiographs(state: dict, data: RadiographDataset) -> dict[str, list[str
     seen = {}
     for role, digests in state.get("seen", {}).items():
         digests = set(digests)
-        ids = [id for id, digest in zip(data.ids, data.picture_digests()) if digest in digests]
+        ids = [id for id, digest in zip(data.ids, data.picture_digests) if digest in digests]
         if ids and role != data.split:
             seen[role] = ids
     return seen

@@ -13,15 +13,17 @@ import math
 import os
 import sys
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
 
 from augment import Augment
-from dataloader import RadiographDataset, make_loader
+from dataloader import RadiographDataset
 from radiographs.prepared_folder import read_split, splits_of
 from runtime import distributed
 from runtime.checkpoint import read_checkpoint
@@ -88,6 +90,7 @@ class Settings:
     averaging: float = 0.99  # decay per step of the averaged weights (EMA), which are the ones validated and tested; 0: none
     seed: int = 0  # of weights, order, augmentation and dropout
     device: str = "auto"  # auto, cpu or cuda
+    workers: int | str = "auto"  # processes beside the training that prepare its batches; auto: none on a CPU, up to 8 for a GPU
     deterministic: bool = False  # on a GPU too, two runs give the same bytes, at some cost in time; on a CPU they always do
     precision: str = "auto"  # auto (bfloat16 where the hardware has it, else float32), float32, tf32 (GPUs alone) or bfloat16
 
@@ -123,7 +126,7 @@ POSITIVE = ("channels", "levels", "spatial_kernel", "spatial_factor", "batch_siz
 FRACTIONS = ("dropout", "beta1", "beta2", "averaging")
 NOT_NEGATIVE = (
     "folds",
-    "processing",
+    "workers",
     "warmup",
     "gradient_clip",
     "ridge",
@@ -144,7 +147,7 @@ def read_settings(arguments: list[str] | None = None) -> Settings:
         if field.type is bool:
             parser.add_argument(f"--{field.name}", action=argparse.BooleanOptionalAction, default=field.default)
         else:
-            kind = float_or_auto if field.default == AUTO and field.type is not str else field.type
+            kind = or_auto(*get_args(field.type)[:1]) if get_args(field.type) else field.type
             parser.add_argument(f"--{field.name}", type=kind, default=field.default, choices=CHOICES.get(field.name))
     settings = Settings(**vars(parser.parse_args(arguments)))
     for names, expected, holds in (
@@ -159,8 +162,14 @@ def read_settings(arguments: list[str] | None = None) -> Settings:
     return settings
 
 
-def float_or_auto(text: str) -> float | str:
-    return AUTO if text == AUTO else float(text)
+def or_auto(number: type) -> Callable[[str], object]:
+    """What reads a number of one type, or "auto"."""
+
+    def read(text: str) -> object:
+        return AUTO if text == AUTO else number(text)
+
+    read.__name__ = number.__name__  # for the words of a mistake
+    return read
 
 
 def run(settings: Settings) -> int:
@@ -217,12 +226,9 @@ def show_next(result: Path) -> str:
 def train(settings: Settings, result: Path, data: RadiographDataset, valid: RadiographDataset | None = None) -> Solver:
     """Train in a folder; `valid` chooses the epoch, without it the last one stays."""
     settings = decided(settings, data)
-    loaders = {"train": make_loader(data, settings.batch_size, shuffle=True)}
-    if valid:
-        loaders["valid"] = make_loader(valid, settings.batch_size, share=True)
     torch.manual_seed(settings.seed)
     network = {name: getattr(settings, name) for name in NETWORK} | {"num_landmarks": data.points_px.shape[1]}
-    solver = Solver(network, settings, result, loaders)
+    solver = Solver(network, settings, result, {"train": data} | ({"valid": valid} if valid else {}))
     if settings.resume:
         solver.resume()
     elif settings.init:

@@ -11,19 +11,20 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 import metrics
-from augment import Augment, process
-from dataloader import RadiographDataset, make_loader
+from augment import Augment
+from dataloader import Augmented, RadiographDataset, batches_of, make_loader, make_training_loader
 from evaluation import evaluate, fits, forward, network_of, seen_radiographs, shrink
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
 from loss import ridge_loss
 from model import SCN
+from radiographs.network_frame import at_size
 from runtime import distributed
+from runtime.arithmetic import settle
 from runtime.checkpoint import read_checkpoint, write_checkpoint
-from runtime.device import be_deterministic, choose_device, choose_precision
+from runtime.device import be_deterministic, choose_device, choose_precision, choose_workers
 from runtime.files import DataError, write_csv
 from training import figures, report
 from training.forecast import Forecast
@@ -35,7 +36,7 @@ CHECK_EVERY = 10  # steps between two looks at whether the loss is finite, for w
 CURVES_EVERY_S = 60  # seconds at least between two drawings of the curves, which take half a second
 # settings that may differ between a run and its continuation
 MAY_DIFFER = {"data", "also", "result", "mode", "checkpoint", "test_on", "resume", "init", "debug", "device", "deterministic"}
-MAY_DIFFER |= {"allow_seen", "allow_missing", "auto"}
+MAY_DIFFER |= {"allow_seen", "allow_missing", "auto", "workers"}
 
 
 class Solver:
@@ -45,14 +46,14 @@ class Solver:
     at `size`.
     """
 
-    def __init__(self, network: dict, settings, result: Path, loaders: dict[str, DataLoader]):
-        """network: what SCN is built with; loaders: of "train" and maybe "valid", without which the last epoch is the best."""
-        data = loaders["train"].dataset
+    def __init__(self, network: dict, settings, result: Path, sets: dict[str, RadiographDataset]):
+        """network: what SCN is built with; sets: "train" and maybe "valid", without which the last epoch is the best."""
+        data = sets["train"]
         self.network, model = network, SCN(**network)
-        self.settings, self.result, self.loaders = settings, result, loaders
-        self.data_settings, self.network_size, self.sigma = data.settings, data.size, data.sigma
-        self.digests = {role: loader.dataset.digest() for role, loader in loaders.items()}
-        self.seen = {role: loader.dataset.picture_digests() for role, loader in loaders.items()}
+        self.settings, self.result, self.sets = settings, result, sets
+        self.data_settings, self.frame, self.network_size, self.sigma = data.settings, data.frame, data.size, data.sigma
+        self.digests = {role: one.digest() for role, one in sets.items()}
+        self.seen = {role: one.picture_digests for role, one in sets.items()}
         self.sizes = stage_sizes(settings.stages, data.frame, settings.spatial_factor, 2 ** (settings.levels - 1), data.sigma)
         self.progress = progress_after_epochs(self.sizes, data.size)
         if settings.deterministic:
@@ -60,8 +61,11 @@ class Solver:
         self.device = distributed.start(choose_device(settings.device))
         self.precision = distributed.gather([choose_precision(settings.precision, self.device)])[0]  # the processes must agree
         torch.backends.cudnn.benchmark = not settings.deterministic
-        self.augment, profile = Augment.of(settings), data.settings["profile"]
-        self.reference = None if profile is None else np.array(profile)
+        workers = choose_workers(settings.workers, self.device)
+        augmented = Augmented(data, Augment.of(settings), settings.seed)
+        self.loaders = {"train": make_training_loader(augmented, settings.batch_size, workers)}
+        if "valid" in sets:
+            self.loaders["valid"] = make_loader(sets["valid"], settings.batch_size, workers, share=True)
         self.model = model.to(self.device, memory_format=torch.channels_last)
         self.parallel = distributed.wrap(self.model)  # the same, with gradients averaged over processes
         self.average = copy.deepcopy(model) if settings.averaging else model  # the network that is validated and kept
@@ -75,14 +79,14 @@ class Solver:
         self.optimizer = torch.optim.Adam(learnt, settings.learning_rate, betas, fused=True)
         self.steps_at_size = 0
         self.curves_drawn = 0.0  # when, in seconds of time.perf_counter
-        validated = len(loaders["valid"].dataset) if "valid" in loaders else 0
-        self.forecast = Forecast(len(data), validated)
+        self.forecast = Forecast(len(data), len(sets.get("valid", [])))
         self.history: list[dict] = []  # one row per epoch done, as in metrics.csv
         print(f"device {self.device}, {self.precision}, {sum(p.numel() for p in model.parameters()):,} parameters")
 
     def train(self) -> None:
         """Run the epochs that are still to do; after each, validate, write a line, and keep the last and the best state."""
         self.result.mkdir(parents=True, exist_ok=True)
+        self.precision = self.right_precision()
         layout = "{percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left{postfix}"
         silent = None if distributed.FIRST else True
         print(report.EPOCH_HEADER)
@@ -102,22 +106,20 @@ class Solver:
 
     def train_epoch(self, epoch: int, size: int, bar: tqdm) -> dict:
         """One pass over the training radiographs; its random numbers depend on seed and epoch alone, so a run can resume."""
-        seed = 1_000_000 * self.settings.seed + epoch
-        torch.manual_seed(seed)
-        generator = torch.Generator().manual_seed(seed)
+        loader = self.loaders["train"]
+        batches = loader.batch_sampler
+        batches.epoch = epoch
+        step_progress = (self.progress[epoch] - self.progress[epoch - 1]) / len(batches)
+        torch.manual_seed(1_000_000 * self.settings.seed + epoch + 999_983 * distributed.RANK)  # dropout's own in each process
         self.model.train()
         losses, errors = [], []
-        step_progress = (self.progress[epoch] - self.progress[epoch - 1]) / len(self.loaders["train"])
-        for i, batch in enumerate(self.loaders["train"]):
-            if i == 0 and distributed.RANK:
-                torch.manual_seed(seed + 999_983 * distributed.RANK)  # other dropout in each process; the order is drawn already
+        for i, (batch, whole) in enumerate(zip(batches_of(loader), batches.whole(), strict=True)):
             rate = self.set_learning_rate(self.progress[epoch - 1] + i * step_progress)
-            count = len(batch["image"])
-            part, share = distributed.share(count)
-            check = i % CHECK_EVERY == 0 or i + 1 == len(self.loaders["train"])
-            loss, errors_px = self.step(epoch, size, batch, generator, part, share, check)
-            losses.append(loss * count / distributed.WORLD)  # this process's part of the sum over radiographs
-            errors += [errors_px] if share else []
+            batch["weight"] = distributed.weight(len(whole))
+            check = i % CHECK_EVERY == 0 or i + 1 == len(batches)
+            loss, errors_px = self.step(epoch, size, batch, check)
+            losses.append(loss * len(whole) / distributed.WORLD)  # this process's part of the sum over radiographs
+            errors += [errors_px] if batch["weight"] else []
             bar.update(step_progress)
             if said := self.forecast.after_step(self.progress[epoch - 1] + (i + 1) * step_progress):
                 tqdm.write(said)
@@ -126,29 +128,24 @@ class Solver:
         loss = sum(distributed.gather([sum(losses).item()])) / len(errors_px)
         return {"learning_rate": rate} | report.epoch_figures("train", loss, errors_px)
 
-    def step(
-        self, epoch: int, size: int, batch: dict, generator: torch.Generator, part: slice, share: float, check: bool
-    ) -> tuple[Tensor, Tensor]:
+    def step(self, epoch: int, size: int, batch: dict, check: bool) -> tuple[Tensor, Tensor]:
         """Learn from this process's part of a batch; returns its loss without the ridge, and errors (b, L) in network-frame px.
 
-        `share` is the weight of its mean loss in that of all processes. With `check` a loss that is not finite raises DataError.
+        batch: "image" (b, 1, H, W), "points" (b, L, 2), and "weight" of this part's mean loss in that of all processes. With
+        `check` a loss that is not finite raises DataError.
         """
-        to_size = size / self.network_size
-        images = process(batch["image"], self.settings.processing, self.reference, generator, part).to(
-            self.device, non_blocking=True
-        )
-        images, points = self.augment(images, batch["points"][part], generator, part, len(batch["image"]))
-        points = points.to(self.device, non_blocking=True)
-        points_at_size = rescale(points, to_size)
-        images = shrink(images, size)
+        to_size, weight = size / self.network_size, batch["weight"]
+        images, points = (batch[name].to(self.device, non_blocking=True) for name in ("image", "points"))
+        points_at_size, images = rescale(points, to_size), shrink(images, size)
         if self.widths:
             targets = self.widths.draw(points_at_size, images.shape[-2:], to_size)
         else:
             targets = draw_heatmaps(points_at_size, *images.shape[-2:], self.sigma * to_size)
         heatmaps, _, _ = forward(self.parallel, images, self.spatial_factor(size), self.precision)
-        loss, parts = ridge_loss(heatmaps, targets, points_at_size, self.kernels, self.settings.ridge, share * (1 / to_size) ** 2)
+        area = weight / to_size**2
+        loss, parts = ridge_loss(heatmaps, targets, points_at_size, self.kernels, self.settings.ridge, area)
         if self.widths:
-            loss = loss + share * self.settings.learn_sigma * self.widths.penalty()
+            loss = loss + weight * self.settings.learn_sigma * self.widths.penalty()
         self.optimizer.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip or math.inf)
@@ -164,6 +161,14 @@ class Solver:
     def spatial_factor(self, size: int) -> int:
         """Of the spatial configuration, which keeps its grid at every resolution, so that it need not learn anew."""
         return self.model.spatial_factor * size // self.network_size
+
+    def right_precision(self) -> str:
+        """The precision that all processes compute the convolutions of this run in rightly."""
+        batch = -(-self.settings.batch_size // distributed.WORLD)
+        sizes = set(self.sizes[len(self.history) :])
+        shapes = [((batch, 1, *at_size(self.frame, size)), self.spatial_factor(size)) for size in sorted(sizes)]
+        found = distributed.gather([settle(self.model, shapes, self.precision)])
+        return "float32" if "float32" in found else self.precision
 
     def start_resolution(self) -> None:
         """Forget what Adam knows of the gradients at another resolution, which would make the first steps far too long."""
@@ -190,7 +195,7 @@ class Solver:
         if "valid" not in self.loaders:
             return dict.fromkeys(report.epoch_figures("valid", 0, np.zeros((1, 1))), math.nan)
         evaluation = evaluate(self.average, self.loaders["valid"], size, self.precision)
-        truth = self.loaders["valid"].dataset.points_network_px
+        truth = self.sets["valid"].points_network_px
         return report.epoch_figures("valid", evaluation.loss, metrics.point_errors(evaluation.points_network_px, truth))
 
     def test(self, data: RadiographDataset) -> dict:
@@ -271,7 +276,7 @@ class Solver:
         if not {"model", "digests"} <= state.keys():
             raise DataError(f"{path}: holds weights alone, not the state of a training; train anew with another --result")
         was = state["settings"] | state["data"] | {"landmarks": state["network"]["num_landmarks"]}
-        now = asdict(self.settings) | self.data_settings | {"landmarks": self.loaders["train"].dataset.points_px.shape[1]}
+        now = asdict(self.settings) | self.data_settings | {"landmarks": self.sets["train"].points_px.shape[1]}
         changed = [key for key in was if key not in MAY_DIFFER and was[key] != now.get(key)]
         words = {"profile": "another reference", "joint": "another description of the joint"}
         changed = [words.get(key, f"{key} {was[key]} -> {now.get(key)}") for key in changed]
@@ -297,7 +302,7 @@ class Solver:
     @torch.no_grad()
     def debug(self, epoch: int, size: int) -> None:
         """Draw the heatmaps of both components and their product for the first validation radiograph, or the first there is."""
-        image = self.loaders.get("valid", self.loaders["train"]).dataset[0]["image"]
+        image = self.sets.get("valid", self.sets["train"])[0]["image"]
         image = shrink(image[None].to(self.device), size)
         heatmaps = forward(self.average, image, self.spatial_factor(size), self.precision)
         named = {

@@ -7,13 +7,14 @@ import argparse
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 
 from augment import Augment
 from benchmarks.machine import DEVICE, name, seconds
 from benchmarks.step import make_step
-from dataloader import RadiographDataset, make_loader
+from dataloader import RadiographDataset
+from evaluation import shrink
 from experiments.common import whole_numbers
 from heatmap import draw_heatmaps, rescale
 from main import Settings
@@ -30,11 +31,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=5, help="runs that the median is taken of")
     options = parser.parse_args(arguments)
     data = RadiographDataset(options.data, "train")
-    loader = make_loader(data, options.batch, shuffle=True)
-    augment = Augment.of(Settings())
-    batch = next(iter(loader))
-    images, points = batch["image"].to(DEVICE), batch["points"].to(DEVICE)
-    generator = torch.Generator().manual_seed(0)
+    augment, rng = Augment.of(Settings()), np.random.default_rng(0)
+    items = [data[i] for i in range(min(options.batch, len(data)))]
+    images, points = (torch.stack([item[name] for item in items]).to(DEVICE) for name in ("image", "points"))
     count, landmarks = points.shape[:2]
     bfloat16 = native_precision(DEVICE) == "bfloat16"
     print(f"{name()}\n{'size':>4} {'read ms':>8} {'augment ms':>10} {'heatmaps ms':>11} {'step ms':>8} {'share %':>8}")
@@ -43,7 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
         sigma = data.sigma * size / data.size
         pieces = (
             lambda: [data[i] for i in range(count)],
-            lambda size=size: F.avg_pool2d(augment(images, points, generator)[0], data.size // size),
+            lambda size=size: [augment(item["image"], item["points"], rng) for item in items] and shrink(images, size),
             lambda near=near, size=size, sigma=sigma: draw_heatmaps(near, size, size, sigma),
             make_step(size, data.size, bfloat16=bfloat16, batch=count, channels=options.channels, landmarks=landmarks),
         )

@@ -15,13 +15,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 from PIL import Image
 
-from dataloader import to_input
 from evaluation import forward, shrink
 from joints.hand import NAMES, RAYS
 from phantom.drawing import draw_hand
 from prediction.predictor import Prediction, Predictor
 from prediction.regions import semi_axes
-from radiographs.network_frame import resize_to, to_8_bit
+from radiographs.network_frame import resize_to, to_8_bit, to_input
 from runtime.command import exit_status
 from runtime.files import write_whole
 
@@ -51,7 +50,7 @@ def component_heatmaps(predictor: Predictor, square: np.ndarray) -> tuple[np.nda
     Only the product is learnt, so both components of a landmark may be negative: they are turned positive.
     """
     picture = to_8_bit(square, predictor.profile)
-    images = shrink(to_input(picture)[None, None].to(predictor.device), predictor.size)
+    images = shrink(torch.from_numpy(to_input(picture))[None, None].to(predictor.device), predictor.size)
     with torch.inference_mode():
         product, local, spatial = (maps[0].cpu().numpy() for maps in forward(
             predictor.model, images, predictor.spatial_factor, "float32"))  # fmt: skip

@@ -17,6 +17,7 @@ from finder.network import SIDE, Finder, make_network, standardise
 from heatmap import draw_heatmaps
 from joints.shape import of_the_other_side
 from radiographs.processing import processed
+from runtime.arithmetic import settle
 from runtime.device import autocast
 
 POOL_SIDE = 128  # px of the pictures that batches are warped from
@@ -46,8 +47,8 @@ def make_pool(data: list[RadiographDataset], seed: int) -> Pool:
     for one in data:
         reference = one.settings["profile"]
         reference = None if reference is None else np.array(reference)
-        shown = np.isfinite(one.points_network_px).any((1, 2))
-        for picture, at, (width, height) in zip(one.pictures[shown], one.points_network_px[shown], one.sizes_px[shown]):
+        for i in np.flatnonzero(np.isfinite(one.points_network_px).any((1, 2))):
+            picture, at, (width, height) = one.picture(i), one.points_network_px[i], one.sizes_px[i]
             small = F.interpolate(torch.from_numpy(picture)[None, None].float(), (POOL_SIDE, POOL_SIDE), mode="area")
             small = small[0, 0].round().to(torch.uint8).numpy()
             pictures += [small, *(processed(small, reference, rng) for _ in range(PROCESSED))]
@@ -163,14 +164,14 @@ def make_batch(pool: Pool, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 def canon_of(data: RadiographDataset) -> Canon:
     """What the radiographs of a data set have in common, but for those without landmarks: of a joint of either side, one's."""
     shown = np.isfinite(data.points_px).all(-1).sum(1) > 1
-    points, sizes, pictures = data.points_px[shown].copy(), data.sizes_px[shown], data.pictures
+    points, sizes, others = data.points_px[shown].copy(), data.sizes_px[shown], np.zeros(shown.sum(), bool)
     if data.joint.laterality == "either":
-        pictures, others = data.pictures[shown].copy(), of_the_other_side(points)
+        others = of_the_other_side(points)
         points[others, :, 0] = (sizes[:, None, 0] - 1 - points[..., 0])[others]
-        pictures[others] = pictures[others, :, ::-1]
     low, high = np.nanmin(points, 1), np.nanmax(points, 1)
     margins = np.stack([low + 0.5, sizes - 0.5 - high], 1) / extent(low, high)[:, None]
-    look = np.mean([ranks(picture.astype(np.float32)) for picture in pictures], 0)
+    pictures = (data.picture(i).astype(np.float32) for i in np.flatnonzero(shown))
+    look = np.mean([ranks(picture[:, ::-1] if other else picture) for picture, other in zip(pictures, others)], 0)
     reflections = (False,) if data.joint.laterality == "none" else (False, True)
     return replace(Canon.of_landmarks(points, np.nanmedian(margins, 0)), look=look, reflections=reflections)
 
@@ -181,6 +182,7 @@ def train_finder(data: list[RadiographDataset], steps: int, seed: int, device: t
     generator = torch.Generator().manual_seed(seed)
     pool = make_pool(data, seed)
     network = make_network(pool.points.shape[1]).to(device, memory_format=torch.channels_last)
+    precision = settle(network, [((BATCH, 1, SIDE, SIDE), network.spatial_factor)], precision)
     average = [weight.detach().clone() for weight in network.parameters()]
     optimizer = torch.optim.Adam(network.parameters(), RATE, betas=(0.9, 0.99), fused=True)
     with tqdm(range(steps), desc="finder", unit=" steps", disable=None) as bar:

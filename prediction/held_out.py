@@ -64,7 +64,7 @@ def hold_out(predictor: Predictor, data: RadiographDataset, seed: int) -> HeldOu
     rng = np.random.default_rng(seed)
     columns = []
     for copy in range(1 + COPIES if predictor.finder else 1):
-        for square, points, extent in zip(data.pictures, data.points_network_px, data.sizes_px):
+        for square, points, extent in zip(data.pictures(), data.points_network_px, data.sizes_px):
             square = processed(square, predictor.profile, rng) if copy else square
             picture, points = own_proportions(square, points, extent)
             mirrored = bool(copy) and len(predictor.finder.canon.reflections) > 1 and rng.random() < 0.5

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dataloader import to_input
 from evaluation import find_landmarks, network_frame, network_of
 from finder.canon import Found, ranks
 from finder.network import Finder
@@ -20,7 +19,7 @@ from prediction.calibration import NO_OUTLINE, UNLIKE_TRAINING, Calibration
 from prediction.engine import OnnxNetwork
 from prediction.ground import bright_ground, darkened
 from prediction.regions import conjugate, semi_axes
-from radiographs.network_frame import at_size, hand_outline, outline_is_plausible, resize_to, to_8_bit
+from radiographs.network_frame import at_size, hand_outline, outline_is_plausible, resize_to, to_8_bit, to_input
 from radiographs.reading import check_pixels, grey
 from radiographs.view import View, sample
 from runtime.checkpoint import read_checkpoint
@@ -167,7 +166,7 @@ class Predictor:
         frames = [self.framed(pictures[look.picture], look) for look in looks]
         outlines = [None if self.profile is None else hand_outline(one) for one in frames]
         prepared = np.stack([to_8_bit(one, self.profile, outline) for one, outline in zip(frames, outlines)])
-        images = to_input(prepared)[:, None].to(self.device)
+        images = torch.from_numpy(to_input(prepared))[:, None].to(self.device)
         heatmaps, points, heights, covariances = find_landmarks(self.model, images, self.size, self.precision)
         if not self.fitted_heights:
             heights = heatmaps.amax((-2, -1)).float()

@@ -36,6 +36,16 @@ def frame_of(size: int | str) -> Frame:
     return height, width
 
 
+def to_input(picture: np.ndarray) -> np.ndarray:
+    """A prepared picture, uint8 -> what the network sees, float32 in [-1, 1]."""
+    return picture.astype(np.float32) / 127.5 - 1
+
+
+def to_picture(image: np.ndarray) -> np.ndarray:
+    """The inverse of `to_input`."""
+    return ((image + 1) * 127.5).round().astype(np.uint8)
+
+
 def size_in_settings(frame: Frame) -> int | str:
     """The inverse of `frame_of`."""
     height, width = frame

@@ -4,10 +4,12 @@ import os
 
 import torch
 
+from runtime.command import cores
 from runtime.files import DataError
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
 NATIVE_BFLOAT16 = ("amx_bf16", "avx512_bf16", "bf16")  # what processors call that they multiply it themselves
+MAX_WORKERS = 8  # of a loader: more than keep a GPU fed
 AMPERE = (8, 0)  # the first GPUs that do
 
 
@@ -49,6 +51,16 @@ def choose_precision(name: str, device: torch.device, trained_in: str | None = N
     if trained_in in ("bfloat16", "tf32") and native == "float32":
         return "float32"  # where it is emulated, it is slower and no closer to the truth
     return trained_in or native
+
+
+def choose_workers(setting: int | str, device: torch.device) -> int:
+    """How many processes prepare batches beside this one. "auto": none on a CPU, whose cores the network fills; for a GPU, which
+    must not wait, this process's cores but one, up to MAX_WORKERS.
+    """
+    if setting != "auto":
+        return setting
+    own = cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return 0 if device.type == "cpu" else max(1, min(own - 1, MAX_WORKERS))
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

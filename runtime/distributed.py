@@ -2,9 +2,9 @@
 
     torchrun --nproc-per-node=2 main.py
 
-All processes hold all the data and draw the same random numbers. Of each batch a process works on every WORLD-th radiograph, and
-DistributedDataParallel averages the gradients, so the result is that of one process with the same batch, but for what dropout
-draws and the last digits.
+Of each batch a process works on every WORLD-th radiograph, whose random changes go by seed, epoch and its number alone, and
+DistributedDataParallel averages the gradients: the result is that of one process with the same batch, but for what dropout draws
+and the last digits.
 """
 
 import os
@@ -40,13 +40,14 @@ def wrap(model: nn.Module) -> nn.Module:
     return DistributedDataParallel(model)
 
 
-def share(count: int) -> tuple[slice, float]:
-    """(which of a batch of `count` radiographs are this process's, the weight of their mean loss in the mean over all).
+def part(batch: list) -> list:
+    """What this process works on of a batch; a process without a radiograph takes the first one, for nothing."""
+    return batch[RANK::WORLD] or batch[:1]
 
-    A process without a radiograph takes the first one with weight 0, since gradients are averaged over all processes.
-    """
-    own = len(range(RANK, count, WORLD))
-    return (slice(RANK, None, WORLD), own * WORLD / count) if own else (slice(0, 1), 0.0)
+
+def weight(count: int) -> float:
+    """Of the mean loss over this process's `part` of `count` radiographs, in the mean over all processes' losses."""
+    return len(range(RANK, count, WORLD)) * WORLD / count
 
 
 def gather(items: list) -> list:

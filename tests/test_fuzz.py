@@ -120,12 +120,12 @@ def test_any_picture_becomes_bytes(height, width, size, seed, power):
 )  # fmt: skip
 def test_points_follow_their_picture(width, height, count, seed, strength):
     """Dots drawn at random points, warped at random: where a dot is found, the warped point says so."""
-    generator = torch.Generator().manual_seed(seed)
-    points = torch.rand(1, count, 2, generator=generator) * torch.tensor([width - 1.0, height - 1.0])
-    augment = Augment(0, 0, 0.1 * strength, 30 * strength, 0.2 * strength, 0.1 * strength, 0.03 * strength, 4)
-    dots, moved = augment(draw_heatmaps(points, height, width, 2.0), points, generator)
+    rng = np.random.default_rng(seed)
+    points = torch.from_numpy(rng.random((count, 2))).float() * torch.tensor([width - 1.0, height - 1.0])
+    augment = Augment(0, 0, 0, 0.1 * strength, 30 * strength, 0.2 * strength, 0.1 * strength, 0.03 * strength, 4)
+    dots, moved = augment(draw_heatmaps(points, height, width, 2.0), points, rng)
     found, _ = decode_heatmaps(dots)
-    inner = torch.ones(1, count, dtype=torch.bool)
+    inner = torch.ones(count, dtype=torch.bool)
     for where in (points, moved):  # beyond the border its pixels are repeated, which shifts dots that touch it
         inner &= ((where > 8) & (where < torch.tensor([width, height]) - 9)).all(-1)
     assert ((found - moved).norm(dim=-1)[inner] < 0.4).all()

@@ -129,7 +129,7 @@ def test_settings_out_of_range_are_named():
         (("--rotation", "nan"), "--rotation: expected a number from 0, found nan"),
         (("--spatial_kernel", 4), "--spatial_kernel: expected an odd number, found 4"),
         (("--schedule", "steps"), "invalid choice: 'steps'"),
-        (("--learning_rate", "fast"), "invalid float_or_auto value: 'fast'"),
+        (("--learning_rate", "fast"), "invalid float value: 'fast'"),
         (("--learning", "0.1"), "unrecognized arguments: --learning 0.1"),
     ):
         with pytest.raises(SystemExit) as stopped, contextlib.redirect_stderr(io.StringIO()) as said:

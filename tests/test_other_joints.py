@@ -156,7 +156,7 @@ def test_a_frame_that_is_not_square(tmp_path, capsys, width, height, frame):
     settings = json.loads((tmp_path / "data" / "settings.json").read_text())
     assert settings["size"] == f"{frame[0]}x{frame[1]}" and settings["sigma"] == 3
     data = RadiographDataset(tmp_path / "data", "test")
-    assert data.frame == data.pictures.shape[1:] == frame and data.size == 384
+    assert data.frame == data.picture(0).shape == frame and data.size == 384
     assert data.points_network_px == pytest.approx((data.points_px + 0.5) * (frame[1] / width, frame[0] / height) - 0.5, abs=1e-3)
     found = predicted(raw, weights, tmp_path / "out", "--orientation", "keep")
     for one, other in zip(rows_of(result / "test_landmarks.csv"), found, strict=True):

@@ -10,7 +10,7 @@ from conftest import LANDMARKS
 import evaluation
 import metrics
 import solver as solver_module
-from dataloader import RadiographDataset, make_loader
+from dataloader import RadiographDataset, make_training_loader
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
 from main import read_settings
 from runtime import distributed
@@ -26,13 +26,13 @@ def solver(prepared, tmp_path):
     settings = read_settings([*flags.split(), "--stages", "32x1 64x1", "--result", str(tmp_path)])
     data = {split: RadiographDataset(Path(prepared), split) for split in ("train", "valid")}
     network = {"num_landmarks": LANDMARKS, "channels": 4, "levels": 3, "spatial_kernel": 5}
-    return Solver(network, settings, tmp_path, {split: make_loader(dataset, 2) for split, dataset in data.items()})
+    return Solver(network, settings, tmp_path, data)
 
 
 @pytest.mark.parametrize("size", [16, 32, 64])
 def test_a_network_that_knows_is_measured_without_error_at_every_resolution(solver, size, monkeypatch):
     """Heatmaps drawn at the true points and decoded again: no shift between the frames of 16, 32 and 64 px."""
-    truth = solver.loaders["valid"].dataset.points_network_px
+    truth = solver.sets["valid"].points_network_px
     drawn = draw_heatmaps(rescale(torch.from_numpy(truth), size / 64), size, size, 1.5).float()
     batches = iter(drawn.split(2))
     monkeypatch.setattr(evaluation, "forward", lambda *_: (next(batches), None, None))
@@ -115,22 +115,27 @@ def test_progress_by_hand():
     assert np.allclose(progress_after_epochs([8, 8, 16], 16), [0, 0.2, 0.4, 1])
 
 
-def test_processes_see_the_same_batches_and_draw_their_own_dropout(solver, monkeypatch):
-    seen = {}
-    for number in (0, 1):
+def test_processes_share_the_batches_of_one_and_draw_their_own_dropout(solver, monkeypatch):
+    """Four radiographs, batches of three: of the second batch a process has nothing, and its loss no weight."""
+    solver.loaders["train"] = make_training_loader(solver.loaders["train"].dataset, 3)
+    seen, weights, drawn = {}, {}, {}
+    for number, world in ((0, 1), (0, 2), (1, 2)):
         monkeypatch.setattr(distributed, "RANK", number)
-        batches, drawn = [], []
+        monkeypatch.setattr(distributed, "WORLD", world)
+        seen[number, world], weights[number, world], drawn[number, world] = [], [], []
 
-        def step(epoch, size, batch, *_, batches=batches, drawn=drawn):
-            batches.append(batch["points"])
-            drawn.append(torch.rand(1))
+        def step(epoch, size, batch, check, key=(number, world)):
+            seen[key].append(batch["image"])
+            weights[key].append(batch["weight"])
+            drawn[key].append(torch.rand(1).item())
             return torch.tensor(0.0), torch.zeros(len(batch["points"]), LANDMARKS)
 
         monkeypatch.setattr(solver, "step", step)
         solver.train_epoch(1, 32, SimpleNamespace(update=lambda _: None, set_postfix_str=lambda _: None))
-        seen[number] = torch.cat(batches), torch.cat(drawn)
-    assert torch.equal(seen[0][0], seen[1][0])
-    assert not torch.isclose(seen[0][1], seen[1][1]).any()
+    (first, second), (a, b), (c, d) = seen[0, 1], seen[0, 2], seen[1, 2]
+    assert torch.equal(first[0::2], a) and torch.equal(first[1::2], c) and torch.equal(second, b) and torch.equal(second, d)
+    assert weights == {(0, 1): [1, 1], (0, 2): [4 / 3, 2], (1, 2): [2 / 3, 0]}
+    assert not set(drawn[0, 2]) & set(drawn[1, 2])
 
 
 def test_a_loss_that_is_not_finite_stops_before_anything_is_kept(solver, monkeypatch, tmp_path):

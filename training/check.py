@@ -4,20 +4,19 @@ Findings are suspicions for a person to look at; training goes on with them.
 """
 
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, islice
 
 import numpy as np
 import torch
 from scipy.ndimage import binary_dilation
 
-from augment import Augment
+from augment import Augment, move
 from dataloader import RadiographDataset
 from heatmap import decode_heatmaps, draw_heatmaps
 from joints.shape import normalise, of_the_other_side
 from radiographs.network_frame import hand_outline
 
-COARSE = 16  # px of the pictures that are compared with each other
-ALIKE = 0.999  # correlation of two coarse pictures from which on they may be the same
+ALIKE = 0.999  # correlation of two thumbnails from which on they may be the same picture
 REACH = 0.03  # of the picture's size: how far from the hand's outline a landmark may lie
 OUTSIDE_SHARE = 0.25  # of the landmarks farther off, from which on a radiograph is named
 MOST_OUTSIDE = 1 / 3  # of the radiographs that are looked at: where more are found, the outline is not that of the joint
@@ -38,10 +37,7 @@ def alike(sets: list[RadiographDataset]) -> Iterator[str]:
     """Nearly equal pictures in two splits: the same radiograph saved twice, or the same patient."""
     coarse = []
     for data in sets:
-        rows, columns = (max(1, side // COARSE) for side in data.frame)
-        blocks = data.pictures[:, : COARSE * rows, : COARSE * columns]
-        blocks = blocks.reshape(len(data), blocks.shape[1] // rows, rows, blocks.shape[2] // columns, columns)
-        flat = blocks.mean((2, 4), dtype=np.float32).reshape(len(data), -1)
+        flat = data.thumbnails.astype(np.float32)
         flat -= flat.mean(1, keepdims=True)
         coarse.append(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9))
     for (a, first), (b, second) in combinations(enumerate(sets), 2):
@@ -54,7 +50,7 @@ def outside(sets: list[RadiographDataset], limit: int | None) -> list[str]:
     """Landmarks that lie beside the hand, as Otsu's threshold outlines it: none where that outlines no such joint at all."""
     findings, looked = [], 0
     for data in sets:
-        for i, (picture, points) in enumerate(zip(data.pictures[:limit], data.points_network_px)):
+        for i, (picture, points) in enumerate(zip(islice(data.pictures(), limit), data.points_network_px)):
             near = binary_dilation(hand_outline(picture), iterations=max(1, int(REACH * data.size)))
             x, y = points[np.isfinite(points).all(1)].round().astype(int).clip(0, np.array(data.frame[::-1]) - 1).T
             beside, looked = ~near[y, x], looked + 1
@@ -97,12 +93,10 @@ def misread(sets: list[RadiographDataset]) -> Iterator[str]:
 
 def apart(data: RadiographDataset, augment: Augment) -> Iterator[str]:
     """Dots drawn at the landmarks, warped as training warps: they must land where the warped points say."""
-    points = torch.from_numpy(data.points_network_px[:4]).float()
-    dots = draw_heatmaps(points, *data.frame, 3.0)
-    generator = torch.Generator().manual_seed(0)
-    still = Augment(**{**vars(augment), "intensity_scale": 0.0, "intensity_shift": 0.0})
-    warped, moved = still(dots, points, generator)
-    found, _ = decode_heatmaps(warped)
-    distance = (found - moved).norm(dim=-1)
+    rng, distances = np.random.default_rng(0), []
+    for points in torch.from_numpy(data.points_network_px[:4]).float():
+        warped, moved = move(draw_heatmaps(points, *data.frame, 3.0), points, augment, rng)
+        distances.append((decode_heatmaps(warped)[0] - moved).norm(dim=-1))
+    distance = torch.cat(distances)
     if (median := float(distance[distance.isfinite()].median())) > MOVED_TOGETHER_PX:
         yield f"augmentation: pictures and points move apart by {median:.2f} px; do not train with these settings"

@@ -76,7 +76,7 @@ def write_test(folder: Path, data: RadiographDataset, points_network_px: np.ndar
     ranked = [n for n in np.argsort(ipe) if np.isfinite(ipe[n])]
     for name, n in (("worst", ranked[-1]), ("median", ranked[len(ranked) // 2])) if ranked else ():
         title = f"{data.ids[n]}, {name} of {len(ranked)} radiographs of {split}: IPE {ipe[n]:.2f} px"
-        figures.draw_overlay(data.pictures[n], truth[n], points_network_px[n], title, folder / f"{split}_{name}.png")
+        figures.draw_overlay(data.picture(n), truth[n], points_network_px[n], title, folder / f"{split}_{name}.png")
     return result
 
 

@@ -16,7 +16,8 @@ METRICS = "metrics.csv"
 HELD_OUT, POOLED = "held_out", "out_of_fold"  # what the tables of one fold, and of all together, are called
 WEIGHTS = "weights.pt"  # that export.py makes of the best
 # settings that make no other network
-NOT_TRIED = {"auto", "mode", "result", "checkpoint", "resume", "test_on", "debug", "device", "allow_seen", "allow_missing"}
+NOT_TRIED = {"auto", "mode", "result", "checkpoint", "resume", "test_on", "debug", "device", "workers"}
+NOT_TRIED |= {"allow_seen", "allow_missing"}
 
 
 def numbered(results: Path = RESULTS) -> list[Path]:
