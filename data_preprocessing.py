@@ -453,7 +453,7 @@ def sigma(text: str) -> float | str:
     return px
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Prepare radiographs and landmarks for training.", allow_abbrev=False)
     parser.add_argument("--raw", type=Path, default=RAW, help="folder with train, valid, test and " + COORDINATES)
     parser.add_argument("--out", type=Path, default=Path("dataset/processed"), help="folder to write")
@@ -483,7 +483,7 @@ def main() -> int:
         "height and points of the table are then those of the part that is shown; a joint of either side is shown as of one",
     )
     parser.add_argument("--workers", type=int, default=cores(), help="processes")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if options.workers < 1:
         parser.error("expected --workers >= 1")
     settings = Settings(options.size, options.sigma, options.reference, options.crop)

@@ -23,6 +23,8 @@ from evaluation import evaluate, fits, network_of, seen_radiographs
 from finder.training import STEPS, train_finder
 from prediction.calibration import Calibration
 from prediction.held_out import COPIES, HeldOut, calibration_of, hold_out, together
+from prediction.known_answer import KnownAnswer
+from prediction.known_picture import picture_for
 from prediction.predictor import FITTED_HEIGHT, Predictor
 from prediction.regions import COVERAGE, promised, semi_axes
 from radiographs.prepared_folder import read_split, splits_of
@@ -94,6 +96,10 @@ def export(checkpoint: Path, folder: Path | None, out: Path, seed: int, also: Se
     calibration = calibration_of(train.points_px, held_out, state["data"]["sigma"] ** 2)
     print(coverage_line(calibration, held_out))
     made["trust"] = {name: torch.from_numpy(value) for name, value in calibration.to_file().items()}
+    if (picture := picture_for(train)) is None:
+        print("known answer: none, since the median of so few radiographs would show them")
+    else:
+        made["known_answer"] = KnownAnswer.of(Predictor(made, "cpu", precision="float32"), picture).to_file()
     out.parent.mkdir(parents=True, exist_ok=True)
     write_checkpoint(out, made)
     print(f"written to {out}: {out.stat().st_size / 1e6:.1f} MB")

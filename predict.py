@@ -92,7 +92,7 @@ def load(options: argparse.Namespace) -> Predictor:
     device = "cpu" if options.engine else options.device
     if distributed.WORLD > 1 and device != "cpu" and torch.cuda.is_available():
         device = f"cuda:{distributed.LOCAL_RANK % torch.cuda.device_count()}"
-    predictor = Predictor(options.weights, device, options.orientation, options.precision, options.engine)
+    predictor = Predictor(options.weights, device, options.orientation, options.precision, options.engine, options.check)
     if options.measure and not predictor.joint.measures:
         raise DataError(
             f"--measure: {options.weights} has nothing to measure; describe it in joint.json, and prepare and train with that"
@@ -301,6 +301,12 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
         choices=("auto", *PRECISIONS),
         default="auto",
         help="auto: that of the training, where the hardware has it, else float32",
+    )
+    parser.add_argument(
+        "--check",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="first predict the known picture of the weights, and refuse to go on where this machine computes it wrongly",
     )
     parser.add_argument("--export", type=Path, help="write the network as an ONNX file, and predict nothing")
     parser.add_argument(

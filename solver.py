@@ -99,6 +99,8 @@ class Solver:
                 self.history.append(row | {"seconds": time.perf_counter() - start})
                 self.keep()
                 tqdm.write(report.epoch_line(self.history[-1]))
+                if said := report.warning(self.history, last=epoch == len(self.sizes)):
+                    tqdm.write(said)
                 if self.settings.debug and distributed.FIRST:
                     self.debug(epoch, size)
         distributed.wait()  # for best.pt to be whole

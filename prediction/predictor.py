@@ -18,6 +18,7 @@ from joints.known import joint_called
 from prediction.calibration import NO_OUTLINE, UNLIKE_TRAINING, Calibration
 from prediction.engine import OnnxNetwork
 from prediction.ground import bright_ground, darkened
+from prediction.known_answer import FARTHEST_OF_ENGINES_PX, FARTHEST_PX, KnownAnswer
 from prediction.regions import conjugate, semi_axes
 from radiographs.network_frame import at_size, hand_outline, outline_is_plausible, resize_to, to_8_bit, to_input
 from radiographs.reading import check_pixels, grey
@@ -104,10 +105,12 @@ class Predictor:
         orientation: str = "auto",
         precision: str = "auto",
         engine: Path | None = None,
+        check: bool = True,
     ):
         """`weights`: a file that export.py wrote, or what it holds; `engine`: an ONNX file of the same network, that computes.
 
-        Raises DataError where they are others.
+        `check`: whether the known answer of the weights is tried first. Raises DataError where they are others, or where this
+        machine computes wrongly.
         """
         self.device = choose_device(device)
         state = weights if isinstance(weights, dict) else read_checkpoint(Path(weights), self.device)
@@ -132,6 +135,23 @@ class Predictor:
         if orientation == "auto" and state.get("finder"):
             self.finder = Finder.from_file(state["finder"], self.device, self.precision)
         self.fitted_heights = state.get("confidence") == FITTED_HEIGHT  # what its calibration is for; else the highest pixel
+        if check and "known_answer" in state:
+            self.check(KnownAnswer.from_file(state["known_answer"]), source)
+
+    def check(self, known: KnownAnswer, source: str) -> None:
+        """Compute in float32 where the precision asked for gives other landmarks than are known. Raises DataError."""
+        of_engine = isinstance(self.model, OnnxNetwork)
+        while not (off := known.off_px(self)) <= (FARTHEST_OF_ENGINES_PX if of_engine else FARTHEST_PX):
+            said = f"{source}: landmarks of its known picture are {off:.1f} px off"
+            if of_engine:
+                raise DataError(f"{said} by this --engine: leave it out, or export it again")
+            on = f"on this {self.device.type.upper()} with torch {torch.__version__}"
+            if self.precision == "float32":
+                raise DataError(f"{said} {on}, which computes wrongly: install another version of torch")
+            print(f"{said} in {self.precision} {on}; using float32")
+            self.precision = "float32"
+            if self.finder:
+                self.finder.precision = "float32"
 
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         pixels = grey("image", np.asarray(image))

@@ -1,6 +1,9 @@
 """Small made radiographs: bright discs on a hand-like blob, one disc a landmark."""
 
+import contextlib
 import csv
+import importlib
+import io
 import os
 import shutil
 import subprocess
@@ -82,9 +85,21 @@ def atlas() -> Path:
     return Path(folder)
 
 
-def command(*arguments: object) -> subprocess.CompletedProcess:
+def as_process(*arguments: object) -> subprocess.CompletedProcess:
     """Run one of the project's scripts as a user would."""
     return subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=240)
+
+
+def command(script: str, *arguments: object) -> subprocess.CompletedProcess:
+    """The same in this process, without the two seconds that a process of its own takes to start."""
+    out, err = io.StringIO(), io.StringIO()
+    main_of = importlib.import_module(Path(script).stem).main
+    with contextlib.chdir(ROOT), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = main_of([str(argument) for argument in arguments])
+        except SystemExit as stopped:  # of argparse
+            status = stopped.code
+    return subprocess.CompletedProcess([script, *arguments], status, out.getvalue(), err.getvalue())
 
 
 def preprocess(raw: Path, out: Path, *more: object) -> subprocess.CompletedProcess:

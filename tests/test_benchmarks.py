@@ -1,6 +1,7 @@
 """Every benchmark in small, on made radiographs: what it prints, and that the work it measures is the work it says."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from benchmarks import (
     time_to_accuracy,
 )
 from benchmarks.step import make_step
+from dataloader import RadiographDataset
 from experiments import common
 from main import read_settings
 from model import SCN
@@ -176,6 +178,20 @@ def test_growth(raw, tmp_path, monkeypatch, capsys):
     assert train[0] == "main.py" and settings.data == prepare[prepare.index("--out") + 1]
     assert predict[0] == "predict.py" and predict[1] == prepare[prepare.index("--raw") + 1] + "/train"
     assert predict[predict.index("--weights") + 1] == str(tmp_path / "own.pt")
+
+
+def test_growth_of_made_pictures(monkeypatch, capsys):
+    """The folder that it makes is one that training takes; the time is a made one."""
+    seen = []
+
+    def measured(script, *arguments) -> machine.Measured:
+        settings = read_settings([str(part) for part in arguments])
+        seen.append({split: len(RadiographDataset(Path(settings.data), split)) for split in SPLITS} | {"stages": settings.stages})
+        return machine.Measured(2.0, 300, "")
+
+    monkeypatch.setattr(growth, "measure_command", measured)
+    *_, row = run(growth, capsys, "--made", "5").splitlines()
+    assert seen == [{"train": 5, "valid": 4, "test": 4, "stages": "64x1"}] and numbers(row) == [5, 2, 400, 300]
 
 
 def test_time_to_accuracy(raw, capsys):

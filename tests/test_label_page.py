@@ -10,7 +10,7 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import command, made_radiograph
+from conftest import as_process, made_radiograph
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 from test_label_server import Running
@@ -638,7 +638,7 @@ def test_the_page_is_quick():
 
     The limits are those of a machine that does much else beside; docs/labelling.md has what was measured.
     """
-    ran = command("-m", "benchmarks.labelling")
+    ran = as_process("-m", "benchmarks.labelling")
     assert ran.returncode == 0, ran.stderr
     first, following, frames = (
         float(re.search(pattern, ran.stdout)[1])

@@ -15,7 +15,7 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import ROOT, command, made_radiograph, make_raw
+from conftest import ROOT, as_process, made_radiograph, make_raw
 
 import label
 from benchmarks.labelling import start
@@ -425,7 +425,7 @@ def test_other_machines_cannot_reach_it_unless_told(tmp_path):
 def test_two_servers_of_one_reader_or_port(folders):
     process, port, _ = start(folders / "raw", "--landmarks", 2)
     try:
-        again = command("label.py", "--raw", folders / "raw", "--no-browser", "--port", 0)
+        again = as_process("label.py", "--raw", folders / "raw", "--no-browser", "--port", 0)
         assert again.returncode == 1 and "another label.py works there as main" in again.stderr and again.stderr.count("\n") == 1
         status = label.main(["--raw", str(folders / "raw"), "--reader", "anna", "--no-browser", "--port", str(port)])
         assert status == 1

@@ -14,6 +14,7 @@ from conftest import (
     ROOT,
     SMALL_RUN,
     SPLITS,
+    as_process,
     command,
     fewer_landmarks,
     preprocess,
@@ -58,7 +59,7 @@ def test_train_validate_and_test(data, tmp_path):
     assert f"ipe_px {figures['ipe_px']}" in ran.stdout
 
     (result / "test.json").rename(tmp_path / "first.json")
-    again = command("main.py", "--mode", "test", "--data", data, "--result", result, "--checkpoint", result / "best.pt")
+    again = as_process("main.py", "--mode", "test", "--data", data, "--result", result, "--checkpoint", result / "best.pt")
     assert again.returncode == 0, again.stderr
     assert (result / "test.json").read_text() == (tmp_path / "first.json").read_text()
     assert torch.load(result / "best.pt", weights_only=True)["valid_ipe_px"] == pytest.approx(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from conftest import LANDMARKS, ROOT, SPLITS, command, made_radiograph, rows_of
+from conftest import LANDMARKS, ROOT, SPLITS, as_process, made_radiograph, rows_of
 from PIL import Image
 
 import export
@@ -372,7 +372,7 @@ def test_onnx_gives_the_same_heatmaps_and_is_an_engine(weights, prepared, tmp_pa
 
 def test_as_a_command(weights, tmp_path):
     iio.imwrite(tmp_path / "a.png", GREY)
-    ran = command("predict.py", tmp_path / "a.png", "--weights", weights, "--out", tmp_path / "out")
+    ran = as_process("predict.py", tmp_path / "a.png", "--weights", weights, "--out", tmp_path / "out")
     assert ran.returncode == 0 and "1 radiographs predicted" in ran.stdout, ran.stderr
     assert f"{weights}: has no finder; every radiograph is taken as upright" in ran.stdout
 

@@ -1,6 +1,7 @@
 """What a run leaves to read: its epochs as lines; its test as figures, tables and pictures."""
 
 import json
+import math
 import platform
 import subprocess
 from functools import cache
@@ -15,6 +16,9 @@ from runtime.files import DataError, write_csv, write_whole
 from training import figures, readers
 
 OUTLIER_RADIUS_PX = 10  # of the Or of each epoch, in the network frame
+WORSE = 2.0  # times the least training error so far at a resolution, which no epoch of a sound run has
+USUAL, ABOVE_VALIDATION = 1.3, 2.0  # training error over validation's at the end: of sound runs, and when it is told of
+REMEDY = "if it stays so, try a lower --learning_rate, a smaller --gradient_clip, or --precision float32"
 EPOCH_HEADER = """\
                        | train         px  >10 px | valid         px  >10 px |
 epoch  size      rate |     loss     IPE      Or |     loss     IPE      Or | seconds"""
@@ -33,6 +37,22 @@ def epoch_line(row: dict) -> str:
     parts = [f"{row['epoch']:5d} {row['size']:5d} {row['learning_rate']:9.2e}"]
     parts += [f"{row[s + '_loss']:8.2f} {row[s + '_ipe_px']:7.3f} {row[s + '_or_10px']:7.3f}" for s in ("train", "valid")]
     return " | ".join([*parts, f"{row['seconds']:7.1f}"])
+
+
+def warning(history: list[dict], last: bool) -> str | None:
+    """What is wrong with the newest of some epochs, and what to try; `last`: of the run. None where nothing is.
+
+    Training errors are of changed radiographs and with dropout, so they end a little above those of validation.
+    """
+    row = history[-1]
+    least = min((before["train_ipe_px"] for before in history[:-1] if before["size"] == row["size"]), default=math.inf)
+    said = f"epoch {row['epoch']}: the training error, {row['train_ipe_px']:.2f} px, is "
+    if row["train_ipe_px"] > WORSE * least:
+        return f"{said}{row['train_ipe_px'] / least:.1f} times the least so far; {REMEDY}"
+    if last and row["train_ipe_px"] > ABOVE_VALIDATION * row["valid_ipe_px"]:
+        times = row["train_ipe_px"] / row["valid_ipe_px"]
+        return f"{said}{times:.1f} times that of validation, usually at most {USUAL}; {REMEDY}"
+    return None
 
 
 def write_test(folder: Path, data: RadiographDataset, points_network_px: np.ndarray, peaks: np.ndarray, more: dict) -> dict:

@@ -1,0 +1,37 @@
+"""The picture of a known answer, made once by export.py: it shows the joint, and no patient."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from dataloader import RadiographDataset
+from finder.training import canon_of
+from joints.known import shaped_as
+from phantom.drawing import draw_hand
+from prediction.held_out import own_proportions
+from radiographs.network_frame import hand_outline, resize_to, to_8_bit
+from radiographs.view import sample
+
+SEED = 77, 0  # of the synthetic hand
+FEWEST = 10  # radiographs, of which a median picture shows none
+
+
+def picture_for(data: RadiographDataset) -> np.ndarray | None:
+    """A prepared picture (height, width) uint8 that shows no patient: a synthetic hand, or the median of training radiographs.
+
+    These are laid over each other by their landmarks. None where there are too few of them.
+    """
+    if shaped_as(data.points_px):
+        pixels, _ = draw_hand(SEED)
+        framed = resize_to(pixels.astype(np.float32), data.frame)
+        profile = data.settings["profile"]
+        return to_8_bit(framed, np.array(profile), hand_outline(framed)) if profile else to_8_bit(framed, None)
+    shown = np.flatnonzero(np.isfinite(data.points_px).all(-1).sum(1) >= 2)
+    if len(shown) < FEWEST:
+        return None
+    canon, views = canon_of(data), []
+    for i in shown:
+        picture, points = own_proportions(data.picture(i), data.points_network_px[i], data.sizes_px[i])
+        found = replace(canon.found(points, canon.shows_other_side(points)), frame=canon.frame())
+        views.append(sample(picture, found.view(data.frame)))
+    return np.median(views, axis=0).round().astype(np.uint8)
