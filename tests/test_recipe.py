@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from joints.hand import MEAN_SHAPE
-from main import float_or_auto, read_settings
+from main import or_auto, read_settings
 from radiographs.network_frame import at_size, frame_of, size_in_settings, suitable_frame
 from runtime.files import DataError
 from training.forecast import Forecast, in_words
@@ -96,7 +96,7 @@ def test_sizes_as_text():
 
 
 def test_auto_is_a_rate():
-    assert float_or_auto("auto") == "auto" and float_or_auto("0.1") == 0.1
+    assert or_auto(float)("auto") == "auto" and or_auto(float)("0.1") == 0.1 and or_auto(int)("2") == 2
 
 
 def test_the_end_is_said_once():

@@ -2,14 +2,12 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import imageio.v3 as iio
 import pytest
 import torch
-from conftest import LANDMARKS, ROOT, SMALL_RUN, rows_of, train, train_here, weights_of
+from conftest import LANDMARKS, SMALL_RUN, rows_of, spawn, train, train_here, weights_of
 
 from main import main
 from runtime.files import write_csv
@@ -19,7 +17,7 @@ def test_killed_in_mid_epoch_and_resumed_ends_where_an_uninterrupted_run_ends(da
     stages = ("--stages", "32x3 64x12")
     assert train(data, tmp_path / "whole", *stages).returncode == 0
     arguments = ["main.py", "--data", data, "--result", tmp_path / "killed", *SMALL_RUN, *stages]
-    process = subprocess.Popen([sys.executable, *map(str, arguments)], cwd=ROOT, stdout=subprocess.DEVNULL)
+    process = spawn(*arguments)
     while not (tmp_path / "killed" / "metrics.csv").exists() or len(rows_of(tmp_path / "killed" / "metrics.csv")) < 3:
         assert process.poll() is None
         time.sleep(0.02)
@@ -41,14 +39,7 @@ def test_killed_in_mid_epoch_and_resumed_ends_where_an_uninterrupted_run_ends(da
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_by_the_user_or_a_scheduler_and_alone_in_its_folder(data, tmp_path, capsys, sent):
     arguments = ["main.py", "--data", data, "--result", tmp_path / "run", *SMALL_RUN, "--stages", "64x500"]
-    process = subprocess.Popen(
-        [sys.executable, *map(str, arguments)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a test run in the background ignores
-    )
+    process = spawn(*arguments, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))  # as at a terminal
     while not (tmp_path / "run" / "last.pt").exists():
         assert process.poll() is None
         time.sleep(0.02)
