@@ -130,6 +130,7 @@ def test_shards_have_every_radiograph_once(of):
 # ---- going on
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_was_cut(pictures, weights, whole, tmp_path, capsys):
     """From any part of the journal, in any order, its last line cut: the same bytes, and no line that stood is made again."""
     lines = [line for line in journal_lines(whole) if b"error" not in line]
@@ -225,6 +226,7 @@ def test_another_call_does_not_go_on(pictures, weights, whole, tmp_path, capsys)
 # ---- several processes
 
 
+@pytest.mark.slow
 def test_shards_and_torchrun_make_the_bytes_of_one_process(pictures, weights, whole, tmp_path, capsys, monkeypatch):
     arguments = (pictures, "--weights", weights, "--format", "coco,slicer", "--out")
     assert run(*arguments, tmp_path / "three", "--shard", "2/3") == 0  # the broken file is another's
@@ -267,6 +269,7 @@ def test_shards_that_see_other_files_are_not_merged(pictures, weights, whole, tm
     assert outputs(tmp_path / "two") == outputs(whole)
 
 
+@pytest.mark.slow
 def test_a_table_older_than_the_journal_is_written_again(pictures, weights, tmp_path, capsys):
     (pictures / "broken.png").unlink()
     arguments = (pictures, "--weights", weights, "--out")
@@ -409,6 +412,7 @@ def test_a_table_of_files_carries_its_columns_into_the_outputs(pictures, weights
         assert expected in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_texts_of_dicom_headers_are_columns_if_asked(pictures, weights, tmp_path, capsys):
     dataset = dcmread(get_testdata_file("CT_small.dcm"))
     dataset.AccessionNumber, dataset.PatientName, dataset.PatientID = "A 17", "Secret^Name", "secret"

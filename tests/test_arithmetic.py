@@ -61,6 +61,7 @@ def test_a_right_machine_is_not_spoken_of(capsys, precision):
     assert capsys.readouterr().out == "" and LargeKernelConv2d.ways == WAYS
 
 
+@pytest.mark.slow
 def test_wrong_weight_gradients_are_found_and_done_without(monkeypatch, capsys, prepared, tmp_path):
     """As on a processor with AMX before: training ends as if those gradients had been in float32 from the start."""
     flags = ("--spatial_kernel", 15, "--precision", "bfloat16", "--stages", "64x2")

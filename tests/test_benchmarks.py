@@ -102,6 +102,7 @@ def test_step(capsys):
     assert [len(numbers(line)) for line in (forward, training)] == [7, 7]
 
 
+@pytest.mark.slow
 def test_inference(tmp_path, capsys):
     state = read_checkpoint(ROOT / "weights" / "scn_hand.pt")
     write_checkpoint(tmp_path / "small.pt", state | {"size": 64})  # the shipped network on smaller pictures
@@ -136,6 +137,7 @@ def test_preprocessing(raw, capsys):
     assert (count, processes) == (8, cores()) and 8 / rate == pytest.approx(seconds, abs=0.06)
 
 
+@pytest.mark.slow
 def test_drawing(capsys):
     said = run(drawing, capsys, "--counts", "2")
     count, seconds, rate, peak = numbers(said.splitlines()[-1])
@@ -194,6 +196,7 @@ def test_growth_of_made_pictures(monkeypatch, capsys):
     assert seen == [{"train": 5, "valid": 4, "test": 4, "stages": "64x1"}] and numbers(row) == [5, 2, 400, 300]
 
 
+@pytest.mark.slow
 def test_time_to_accuracy(raw, capsys):
     flags = ("--", *SMALL_RUN, "--stages", "128x1")
     lines = run(time_to_accuracy, capsys, "--raw", raw, "--target", 1000, *flags).splitlines()
@@ -205,6 +208,7 @@ def test_time_to_accuracy(raw, capsys):
     assert float(whole[2]) > 1 and int(whole[3]) == 2 * LANDMARKS
 
 
+@pytest.mark.slow
 def test_archive(capsys, monkeypatch):
     """The memory of a real run; killing it and sharing it are tests of their own."""
     monkeypatch.setattr(archive, "LOOK_EVERY_S", 0.001)

@@ -353,6 +353,7 @@ def split(plane: bytes) -> list[bytes]:
     return [plane[i : i + 128] for i in range(0, len(plane), 128)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("syntax", CODECS, ids=lambda syntax: syntax.name[:30])
 def test_packed_pixels(tmp_path, syntax):
     """Lossless, of 12 bits with and without a sign; refused where the end is missing or a larger picture is hidden."""
@@ -647,6 +648,7 @@ def test_threads_and_settings_do_not_meet(tmp_path):
     assert (warnings.filters[:], Image.MAX_IMAGE_PIXELS) == before and threading.active_count() == threads
 
 
+@pytest.mark.slow
 def test_a_start_without_dicom_does_not_wait_for_it():
     code = "import sys, predict; print([name for name in ('pydicom', 'imagecodecs') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "[]\n"

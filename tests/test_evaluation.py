@@ -43,6 +43,7 @@ def swapped(data, folder, first, second):
     return folder
 
 
+@pytest.mark.slow
 def test_radiographs_that_it_was_trained_on_or_chosen_by_are_refused(run, prepared, tmp_path, capsys):
     for (id, split), purpose in ((("a2", "train"), "trained on"), (("b1", "valid"), "chosen by")):
         data = swapped(prepared, tmp_path / split, (id, split), ("c1", "test"))
@@ -60,6 +61,7 @@ def test_calibration_on_training_radiographs_is_refused(run, prepared, tmp_path)
         export.export(run / "best.pt", data, tmp_path / "weights.pt", seed=0)
 
 
+@pytest.mark.slow
 def test_a_network_passes_on_what_it_started_from(run, prepared, tmp_path, capsys):
     """Fine-tuned on other radiographs, it still has seen those of its beginning."""
     other = swapped(prepared, tmp_path / "data", ("a2", "train"), ("c1", "test"))
@@ -90,6 +92,7 @@ def test_data_matched_to_another_reference_are_refused(run, prepared, raw, tmp_p
     assert refused.returncode == 1 and "prepare with --size 64" in refused.stderr
 
 
+@pytest.mark.slow
 def test_figures_of_another_network_stay(run, prepared, tmp_path, capsys):
     result = tmp_path / "result"
     assert measure(capsys, run, prepared, result)[0] == 0
@@ -109,6 +112,7 @@ def test_weights_say_what_they_have_seen_and_what_confidence_means(weights, prep
     assert state["seen"] == {split: RadiographDataset(prepared, split).picture_digests for split in ("train", "valid")}
 
 
+@pytest.mark.slow
 def test_bfloat16_from_end_to_end(prepared, tmp_path, capsys):
     """It learns, resumes to the same bytes, and finds nearly what float32 finds."""
     flags = ("--stages", "32x20 64x4", "--channels", 16, "--learning_rate", 3e-3, "--warmup", 10, "--dropout", 0)

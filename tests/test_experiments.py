@@ -128,6 +128,7 @@ def test_a_mistake_of_main_ends_the_experiment(tmp_path, capsys):
     assert str(tmp_path / "nowhere") in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_recipes(small, tmp_path, capsys):
     arguments = ("--raw", small.raw, "--size", SIZE, "--work", tmp_path, "--folds", 2, "--rows", "sigma 2 px,no dropout", *TINY)
     run(recipes, *arguments)
@@ -149,6 +150,7 @@ def test_recipes(small, tmp_path, capsys):
         run(recipes, "--rows", "sigma 3 px")
 
 
+@pytest.mark.slow
 def test_annotation_noise(small, tmp_path, capsys):
     common.run_main("--data", small.data, "--result", tmp_path / "run", "--folds", 2, *SMALL_RUN, "--stages", "32x1")
     capsys.readouterr()
@@ -168,6 +170,7 @@ def test_annotation_noise(small, tmp_path, capsys):
     assert "halves of 2: IPE " in printed
 
 
+@pytest.mark.slow
 def test_the_mean_of_runs_is_measured_by_folds_that_have_not_seen_it(small, tmp_path, capsys):
     first, second, mean = (tmp_path / name for name in ("first", "second", "mean"))
     flags = ("--data", small.data, "--folds", 2, *SMALL_RUN, "--stages", "32x1", "--test_on", "valid")
@@ -257,6 +260,7 @@ def test_ten_radiographs(small, tmp_path, capsys):
         assert expected[2] < expected[0] / 2  # one epoch does not learn what ten did
 
 
+@pytest.mark.slow
 def test_ingredients(hands, tmp_path, capsys):
     rows = ["nothing left out", "soft tissue"]
     raw = ("--raw", hands.parent / "raw", "--size", SIZE)
@@ -275,6 +279,7 @@ def test_ingredients(hands, tmp_path, capsys):
     assert np.abs(pictures[1] - whole).mean() > 10
 
 
+@pytest.mark.slow
 def test_each_ingredient_changes_the_radiograph_in_one_step():
     whole, _ = draw_hand(3)
     for name, steps in ingredients.LEFT_OUT.items():
@@ -328,6 +333,7 @@ def test_atlas_folds(hands, tmp_path, capsys):
         run(atlas_folds, *arguments)  # from weights that may know the annotations
 
 
+@pytest.mark.slow
 def test_folds_of_the_atlas_know_nothing_of_their_test_annotations(hands, tmp_path, monkeypatch):
     """Each starts from weights whose synthetic radiographs come from a shape model without them."""
     ids = [f"synthetic_{number:05d}" for number in (1, 2, 3, 4)]
@@ -381,6 +387,7 @@ def test_decoding(small, capsys):
     assert decoded[2] == pytest.approx([20.3, 11.8], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_prediction(small, tmp_path, capsys):
     flags = ("--raw", small.raw, "--data", small.data, "--weights", small.weights)
     run(prediction, *flags, "--split", "test", "--non_hands", len(KINDS) + 1, "--files", 3)
@@ -421,6 +428,7 @@ def test_orientations_are_undone_by_hand():
         assert prediction.turned_back(np.array([[column, row]]), turns, mirrored, turned.shape).tolist() == point.tolist()
 
 
+@pytest.mark.slow
 def test_draw_synthetic(tmp_path):
     run(draw_synthetic, "--out", tmp_path, "--count", 2, "--of_a_kind", 1)
     assert (tmp_path / "kinds.jpg").exists()
@@ -494,6 +502,7 @@ def test_stress_of_folds_takes_for_each_radiograph_the_network_that_has_not_seen
     assert printed == pytest.approx(np.mean(errors), abs=6e-3) and printed > 5  # hardly trained
 
 
+@pytest.mark.slow
 def test_draw_readme(tmp_path):
     """The shipped network on a synthetic radiograph: a picture of the size that the README shows, the same every time."""
     run(draw_readme, "--out", tmp_path)

@@ -84,6 +84,7 @@ def test_killed_preparation_ends_as_an_uninterrupted_one(raw, tmp_path):
     kill_now_and_then(start, tmp_path / "killed", tmp_path / "whole", done, seed=1)
 
 
+@pytest.mark.slow
 def test_killed_training_ends_as_an_uninterrupted_one(prepared, tmp_path):
     def start(out: Path) -> subprocess.Popen:
         resume = ["--resume"] if done(out) else []  # or it was killed before its first epoch was whole
@@ -96,6 +97,7 @@ def test_killed_training_ends_as_an_uninterrupted_one(prepared, tmp_path):
     kill_now_and_then(start, tmp_path / "killed", tmp_path / "whole", done, seed=2)
 
 
+@pytest.mark.slow
 def test_killed_prediction_goes_on_and_ends_as_an_uninterrupted_one(raw, weights, tmp_path):
     """Killed when some more lines of the journal stand, again and again: nothing is lost, nothing is there twice."""
     many, out, rng = tmp_path / "many", tmp_path / "killed", random.Random(3)
@@ -159,6 +161,7 @@ def test_a_full_disk_stops_training_and_loses_nothing(prepared, tmp_path, limit)
     assert any(torch.load(path, weights_only=True)["epoch"] >= before for path in states)
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_preparation_and_prediction_which_go_on_later(raw, weights, tmp_path):
     prepare = ("data_preprocessing.py", "--raw", raw, "--size", 64, "--reference", "a1", "--out")
     predict = ("predict.py", raw, "--weights", weights, "--overwrite", "--out")
@@ -174,6 +177,7 @@ def test_a_full_disk_stops_preparation_and_prediction_which_go_on_later(raw, wei
         shutil.rmtree(tmp_path / "whole")
 
 
+@pytest.mark.slow
 @linux
 def test_a_worker_that_is_killed_for_memory_is_told_and_the_others_go_on(raw, tmp_path):
     out = tmp_path / "out"
@@ -235,6 +239,7 @@ def test_a_read_only_folder_is_named(prepared, tmp_path):
     assert process.returncode == 1 and said.strip().count("\n") == 0 and str(result) in said
 
 
+@pytest.mark.slow
 def test_two_runs_give_the_same_bytes_and_another_seed_gives_others(raw, tmp_path):
     """From the radiographs on, with other numbers of workers and other hash seeds; with --deterministic also on a GPU."""
     settings = (*SMALL_RUN, "--stages", "32x2", "--deterministic")

@@ -12,6 +12,8 @@ from main import main
 from runtime.files import DataError
 from training.folds import parts
 
+pytestmark = pytest.mark.slow
+
 HELD = [*SPLITS["train"], *SPLITS["valid"]]
 
 

@@ -39,6 +39,7 @@ def test_other_pictures_stay_as_they_are(case):
     assert darkened(picture, bright_ground(picture)) is picture
 
 
+@pytest.mark.slow
 def test_a_hand_on_white_is_found_as_on_its_own_ground(tmp_path):
     """A synthetic radiograph, and the same as a segmentation leaves it."""
     write_data_set(tmp_path, {"train": 0, "valid": 0, "test": 1}, seed=3, workers=1)

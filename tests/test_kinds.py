@@ -72,6 +72,7 @@ def test_an_infant_has_gaps_and_few_carpal_bones():
     assert counts[0] == 0 and counts[1] == 2 and counts[2] in (3, 4)
 
 
+@pytest.mark.slow
 def test_bent_phalanges_are_shorter_than_straight_ones():
     straight, bent = ([], [])
     for number in range(6):
@@ -100,6 +101,7 @@ def test_bad_kinds_are_told_in_one_line(monkeypatch, capsys, kinds):
     assert ("atlas, infant" in said[-1]) or ("share" in said[-1]) or ("twice" in said[-1])
 
 
+@pytest.mark.slow
 def test_kinds_in_a_data_set_do_not_change_with_the_workers_nor_what_stands_beside_them(tmp_path):
     counts = {"train": 3, "valid": 1, "test": 0}
     turns = [KINDS[kind] for kind in in_turn(parse_kinds("atlas:2,infant,hardware"))]

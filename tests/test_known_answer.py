@@ -62,6 +62,7 @@ def test_a_wrong_machine_is_refused(knowing, raw, tmp_path, monkeypatch, capsys)
     assert main([*arguments, str(tmp_path / "all the same"), "--no-check"]) == 0
 
 
+@pytest.mark.slow
 def test_a_wrong_engine_is_refused(knowing, tmp_path, monkeypatch):
     main(["--weights", str(knowing), "--export", str(tmp_path / "small.onnx")])
     assert Predictor(knowing, "cpu", engine=tmp_path / "small.onnx")

@@ -22,7 +22,7 @@ from labelling.rounds import Flags
 from radiographs.raw_folder import read_points
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason=MISSING)]
 
 NAMES = ["first", "<img src=x onerror=document.title='hacked'>", "third"]
 ODD = "<b>x & 'y'"  # the name of a file

@@ -314,6 +314,7 @@ def test_a_file_that_is_no_radiograph_is_told(tmp_path):
     server.close()
 
 
+@pytest.mark.slow
 def test_no_confirmed_point_is_lost_or_doubled_when_the_server_is_killed(tmp_path):
     """A driven session, the server killed at random moments; what was confirmed to the client is there, once."""
     raw = make_pictures(tmp_path / "raw", 3)
@@ -422,6 +423,7 @@ def test_other_machines_cannot_reach_it_unless_told(tmp_path):
         assert ("other machines can reach this server" in said and "ssh -L" in said and "proxy" in said) == reached
 
 
+@pytest.mark.slow
 def test_two_servers_of_one_reader_or_port(folders):
     process, port, _ = start(folders / "raw", "--landmarks", 2)
     try:

@@ -14,6 +14,8 @@ from runtime.checkpoint import read_checkpoint, write_checkpoint
 from runtime.device import native_precision
 from training.report import warning
 
+pytestmark = pytest.mark.slow
+
 LEARNT_PX, LOST_PX = 1.0, 20.0  # validation IPE: 0.73 px with right gradients, 70 to 120 with wrong ones
 PRECISIONS = sorted({"float32", native_precision(torch.device("cpu"))})
 SETTINGS = ("--warmup", 4, "--averaging", 0, "--learning_rate", 1e-3, "--test_on", "valid")

@@ -24,6 +24,7 @@ def test_lengths_and_angles_by_hand():
     assert mirrored == pytest.approx(measures)
 
 
+@pytest.mark.slow
 def test_no_landmark_within_its_ellipse_makes_more_than_plus_minus():
     """Landmarks anywhere within their ellipses and on their rims: lengths and angles stay within, and lengths get there."""
     rng = np.random.default_rng(0)

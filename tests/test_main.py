@@ -26,6 +26,8 @@ from conftest import (
 
 from main import main
 
+pytestmark = pytest.mark.slow
+
 
 def test_train_validate_and_test(data, tmp_path):
     result = tmp_path / "result"

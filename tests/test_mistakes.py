@@ -92,6 +92,7 @@ def drop_split(data: Path, split: str) -> None:
     write_csv(data / "landmarks.csv", [row for row in rows_of(data / "landmarks.csv") if row["split"] != split])
 
 
+@pytest.mark.slow
 def test_mistakes_get_one_line(data, tmp_path, capsys):
     assert train_here(capsys, data, tmp_path / "run", "--stages", "32x1")[0] == 0
     (tmp_path / "broken.pt").write_bytes(b"no checkpoint")

@@ -21,6 +21,8 @@ from joints.description import Description
 from runtime.files import DataError
 from training.readers import MEAN, compare
 
+pytestmark = pytest.mark.slow
+
 SPLITS = {"train": 6, "valid": 2, "test": 2}
 # bright discs on a limb: femur and tibia, the lateral side on the picture's right
 KNEE = np.array([[0.3, 0.3], [0.7, 0.32], [0.32, 0.7], [0.68, 0.72]])

@@ -107,6 +107,7 @@ def test_the_same_seed_draws_the_same_bytes(hands):
     assert hands[0][0].shape != hands[1][0].shape or (hands[0][0] != hands[1][0]).any()
 
 
+@pytest.mark.slow
 def test_the_command_writes_what_preprocessing_reads_whatever_the_workers(tmp_path):
     raw, again = tmp_path / "raw", tmp_path / "again"
     for out, workers in ((raw, "2"), (again, "1")):
@@ -158,6 +159,7 @@ def preprocess_in(folder: Path) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_preprocessing_makes_synthetic_radiographs_only_in_an_empty_folder_and_says_so(tmp_path):
     for made in (True, False):
         ran = preprocess_in(tmp_path)
@@ -168,6 +170,7 @@ def test_preprocessing_makes_synthetic_radiographs_only_in_an_empty_folder_and_s
         assert json.loads((tmp_path / "dataset" / "processed" / "settings.json").read_text())["synthetic"] is True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", [False, True])
 def test_radiographs_in_the_wrong_place_are_told_and_none_are_made(tmp_path, table):
     dataset = tmp_path / "dataset"

@@ -88,6 +88,7 @@ def test_outputs(weights, tmp_path):
     assert run(tmp_path / "a.mha", "--weights", weights, "--out", tmp_path / "m", "--measure") == 1  # no hand's landmarks
 
 
+@pytest.mark.slow
 def test_an_older_checkpoint_is_exported(trained, prepared, tmp_path, capsys):
     """One that does not say which radiographs it has seen; two of validation promise little of radii, nothing of sides."""
     state = torch.load(trained / "best.pt", weights_only=True)
@@ -326,11 +327,13 @@ def test_a_name_that_is_no_text(weights, tmp_path, capfd):
     assert {row["image"] for row in rows} == {"not-utf8-\\xff.png"}
 
 
+@pytest.mark.slow
 def test_odd_files(weights, tmp_path, capfd):
     rows = predicted(READ, REFUSED, weights, tmp_path, capfd)
     assert {"'=1+1.png", "sub/folder/plain.png"} <= {row["image"] for row in rows}
 
 
+@pytest.mark.slow
 def test_onnx_gives_the_same_heatmaps_and_is_an_engine(weights, prepared, tmp_path, capsys):
     onnxruntime = pytest.importorskip("onnxruntime")
     assert run("--weights", weights, "--export", tmp_path / "scn.onnx") == 0
@@ -370,6 +373,7 @@ def test_onnx_gives_the_same_heatmaps_and_is_an_engine(weights, prepared, tmp_pa
         assert expected in said and said.count("\n") == 1, said
 
 
+@pytest.mark.slow
 def test_as_a_command(weights, tmp_path):
     iio.imwrite(tmp_path / "a.png", GREY)
     ran = as_process("predict.py", tmp_path / "a.png", "--weights", weights, "--out", tmp_path / "out")

@@ -254,6 +254,7 @@ def test_hidden_files_are_no_radiographs_and_there_must_be_some_to_train_on(tmp_
     assert list(found) == ["a"] and len(errors) == 1 and f"{tmp_path / 'train'}: expected radiographs" in errors[0]
 
 
+@pytest.mark.slow
 def test_real_radiographs(atlas, tmp_path):
     """The reference's hand radiographs: points on bone, matched intensities alike, and a folder of modest size."""
     ran = command("data_preprocessing.py", "--raw", atlas, "--out", tmp_path / "out")

@@ -13,6 +13,7 @@ from main import main
 from runtime.files import write_csv
 
 
+@pytest.mark.slow
 def test_killed_in_mid_epoch_and_resumed_ends_where_an_uninterrupted_run_ends(data, tmp_path):
     stages = ("--stages", "32x3 64x12")
     assert train(data, tmp_path / "whole", *stages).returncode == 0
@@ -62,6 +63,7 @@ def test_other_data_are_refused(data, tmp_path, capsys):
     assert status == 1 and "other radiographs or landmarks in train, other radiographs or landmarks in valid" in said
 
 
+@pytest.mark.slow
 def test_a_damaged_last_state_falls_back_to_the_one_before(data, tmp_path, capsys):
     for result in ("whole", "damaged"):
         assert train_here(capsys, data, tmp_path / result, "--stages", "32x4")[0] == 0
@@ -79,6 +81,7 @@ def test_a_damaged_last_state_falls_back_to_the_one_before(data, tmp_path, capsy
         assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 
+@pytest.mark.slow
 def test_learnt_widths_go_on_too(data, tmp_path, capsys):
     flags = ("--stages", "32x3", "--learn_sigma", 1, "--anisotropic", "--warmup", 0, "--learning_rate", 1e-3)
     assert train_here(capsys, data, tmp_path / "run", *flags)[0] == 0

@@ -20,6 +20,7 @@ def run(*arguments: object) -> int:
     return main([str(argument) for argument in arguments])
 
 
+@pytest.mark.slow
 def test_each_command_takes_the_right_run(prepared, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     iio.imwrite("a.png", made_radiograph(0)[0])

@@ -57,6 +57,7 @@ def test_rate_rises_at_the_start_of_a_resolution(solver):
     assert solver.optimizer.param_groups[0]["lr"] == rates[-1]
 
 
+@pytest.mark.slow
 def test_new_resolution_forgets_the_moments(solver):
     solver.train()
     assert solver.optimizer.state and solver.steps_at_size == 2  # two batches of two, one epoch

@@ -87,6 +87,7 @@ def test_a_mistake_is_an_answer():
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGSEGV and no SIGKILL to send")
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("bad", ["k", "a", "akz", "abcdefghijk"])
 @pytest.mark.parametrize("workers", [1, 3])
