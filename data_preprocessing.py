@@ -6,6 +6,7 @@ reads RAW/{train,valid,test}/ID.* and RAW/all_coordinates.csv, where they are gi
 and the tables of several readers RAW/readers/NAME.csv, and writes
 
     OUT/{train,valid,test}/ID.png   the radiograph in the network's frame, histogram matched to a reference, 8 bit
+    OUT/{train,valid,test}/ID.detail.png   with --detail, the radiograph for the second look: larger, not stretched, not matched
     OUT/{train,valid,test}/ID.npz   its Gaussian heatmaps, float16 (landmarks, height, width), and what they were made from
     OUT/landmarks.csv               one row per radiograph: size, spacing, and the points in both frames
     OUT/readers/NAME.csv            where there are readers, what each of them gave, in the radiograph's frame
@@ -21,6 +22,7 @@ import json
 import sys
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -34,6 +36,7 @@ from heatmap import draw_heatmaps, rescale
 from joints.description import DESCRIPTION, Description
 from joints.known import described, shaped_as
 from phantom.data_set import COUNTS, all_synthetic, files_of_others, write_data_set
+from radiographs.detail import detail_frame, to_detail
 from radiographs.network_frame import (
     Frame,
     frame_of,
@@ -56,6 +59,8 @@ from runtime.files import DataError, write_csv, write_whole
 from runtime.workers import work_off
 
 RAW = Path("dataset")  # the only folder that synthetic radiographs are made in
+SUFFIXES = ".png", ".npz", ".detail.png"  # of what is made of a radiograph
+DETAIL = 2  # times the network frame, that radiographs are shown larger for the second look; not more than they have
 COMPRESSION = 1  # of pictures and heatmaps: a fifth larger than by 6, and three times faster
 CHECKPOINT = ".pt"  # how the file names of checkpoints end
 MARGIN = 0.06  # of the landmarks' extent, that --crop leaves at each side, as the atlas does on average
@@ -71,6 +76,7 @@ class Settings:
     sigma: float | str  # px of the network frame, of the heatmaps on disk and in training; "auto": by the joint
     reference: str  # ID of the training radiograph that lends its histogram, a checkpoint that lends its own, "none", or "auto"
     crop: bool = False  # to the landmarks, upright: as a finder would show them
+    detail: int | str = 0  # px of the longer side of pictures for a second look, 0: none; "auto": by the radiographs
 
 
 @dataclass(frozen=True)
@@ -90,13 +96,14 @@ class Job:
 
 def prepare(job: Job) -> dict:
     """Write one radiograph's picture and heatmaps, unless they stand there already, and return its row of the table."""
-    picture_path, heatmaps_path = (job.out / job.split / (job.id + suffix) for suffix in (".png", ".npz"))
+    picture_path, heatmaps_path, detail_path = (job.out / job.split / (job.id + suffix) for suffix in SUFFIXES)
     try:
         content = job.path.read_bytes()
     except OSError as error:
         raise DataError(f"{job.path}: cannot be read ({error.strerror}); replace or remove the file") from error
     made_from = hashlib.sha256(content + job.points_px.tobytes())
-    made_from.update(json.dumps([FORMAT, asdict(job.settings)]).encode())
+    made_by = {name: value for name, value in asdict(job.settings).items() if name != "detail" or value}
+    made_from.update(json.dumps([FORMAT, made_by]).encode())
     if job.canon:
         made_from.update(job.canon.shape.tobytes() + job.canon.frame().tobytes() + bytes(job.canon.reflections))
     if job.reference is not None:
@@ -104,7 +111,7 @@ def prepare(job: Job) -> dict:
     for reader, points_px in job.readings.items():
         made_from.update(reader.encode() + points_px.tobytes())
     digest = made_from.hexdigest()
-    stored = stored_row(picture_path, heatmaps_path)
+    stored = stored_row(picture_path, heatmaps_path, detail_path)
     if stored and stored["digest"] == digest:
         return stored
 
@@ -150,6 +157,10 @@ def prepare(job: Job) -> dict:
     if outline is not None and not outline_is_plausible(outline):
         row["outlined"] = False
     write_whole(picture_path, iio.imwrite("<bytes>", picture, extension=".png", compress_level=COMPRESSION))
+    if job.settings.detail:
+        detail = to_detail(resize_to(pixels, detail_frame(height, width, job.settings.detail)))
+        row["detail"] = digest_of(detail)
+        write_whole(detail_path, iio.imwrite("<bytes>", detail, extension=".png", compress_level=COMPRESSION))
     write_whole(heatmaps_path, npz(heatmaps=heatmaps, row=np.array(json.dumps(row))))
     return row
 
@@ -168,13 +179,14 @@ def digest_of(picture: np.ndarray) -> str:
     return hashlib.sha256(picture.tobytes()).hexdigest()
 
 
-def stored_row(picture_path: Path, heatmaps_path: Path) -> dict | None:
+def stored_row(picture_path: Path, heatmaps_path: Path, detail_path: Path) -> dict | None:
     """The row of a radiograph that an earlier run prepared; None where its files are not there, damaged, or of older versions."""
     try:
         with np.load(heatmaps_path) as archive:
             row = json.loads(str(archive["row"]))
             archive["heatmaps"]  # reading it proves it whole
-        return row if digest_of(iio.imread(picture_path)) == row["picture"] else None
+        pictures = {"picture": picture_path} | ({"detail": detail_path} if "detail" in row else {})
+        return row if all(digest_of(iio.imread(path)) == row[name] for name, path in pictures.items()) else None
     except Exception:  # damaged files raise whatever zipfile, zlib, NumPy and imageio think of; they are made again
         return None
 
@@ -241,6 +253,7 @@ def stored_settings(out: Path) -> dict:
     if not isinstance(stored, dict) or not {"format", "size", "sigma", "reference"} <= set(stored):
         raise mine
     stored.setdefault("crop", False)  # folders of earlier versions
+    stored.setdefault("detail", 0)
     return stored
 
 
@@ -280,7 +293,8 @@ def print_without_outline(paths: list[Path], of: int) -> None:
 
 def remove_left_over(out: Path, rows: list[dict]) -> None:
     """Remove what earlier runs made of radiographs that are gone."""
-    wanted = {out / row["split"] / (row["id"] + suffix) for row in rows for suffix in (".png", ".npz")}
+    suffixes = {row["id"]: SUFFIXES if "detail" in row else SUFFIXES[:2] for row in rows}
+    wanted = {out / row["split"] / (row["id"] + suffix) for row in rows for suffix in suffixes[row["id"]]}
     for split in SPLITS:
         for path in (out / split).iterdir():
             if path not in wanted and path.suffix in (".png", ".npz", ".part"):
@@ -335,13 +349,16 @@ def choose_settings(
         print(f"auto: --{name} {value}, {reason}", flush=True)
         return value
 
-    if settings.reference.endswith(CHECKPOINT) and AUTO in (settings.size, settings.sigma):
-        data = read_checkpoint(Path(settings.reference))["data"]
-        size, sigma = (chosen(name, lambda name=name: (data[name], f"as {settings.reference} has")) for name in ("size", "sigma"))
-        return replace(settings, size=size, sigma=sigma)
+    of_checkpoint = read_checkpoint(Path(settings.reference))["data"] if settings.reference.endswith(CHECKPOINT) else {}
     shipped = shaped_as(np.stack(list(annotations.points.values())))
-    size = chosen("size", lambda: frame_by_form(found, canon))
-    sigma = chosen(
+    shapes = [] if canon else training_shapes(found)
+
+    def choice(name: str, otherwise: Callable[[], tuple[object, str]]) -> object:
+        as_there = name in of_checkpoint
+        return chosen(name, lambda: (of_checkpoint[name], f"as {settings.reference} has") if as_there else otherwise())
+
+    size = choice("size", lambda: frame_by_form(shapes, canon))
+    sigma = choice(
         "sigma",
         lambda: (
             (FINE, f"for landmarks of a {shipped.joint}, whose weights training starts from")
@@ -349,26 +366,34 @@ def choose_settings(
             else (WIDE, "since wide heatmaps are learnt more easily where the landmarks' own weights are random")
         ),
     )
-    return replace(settings, size=size, sigma=sigma)
+    detail = choice("detail", lambda: detail_by_size(max(frame_of(size)), shapes))
+    return replace(settings, size=size, sigma=sigma, detail=detail)
 
 
-def frame_by_form(found: dict[str, tuple[str, Path]], canon: Canon | None) -> tuple[int | str, str]:
-    """The frame that suits what is shown of the training radiographs, and why."""
-    if canon:
-        width, height = np.subtract(*canon.frame()[::-1])
-        aspects = [height / width]
-    else:
-        train = [path for split, path in found.values() if split == "train"]
-        aspects = []
-        for path in train[:: -(-len(train) // LOOKED_AT)]:
-            try:
-                height, width = read_radiograph(path).pixels.shape
-            except DataError:  # it is told where all are prepared
-                continue
-            aspects.append(height / width)
+def training_shapes(found: dict[str, tuple[str, Path]]) -> list[Frame]:
+    """(rows, columns) of some of the training radiographs."""
+    train, shapes = [path for split, path in found.values() if split == "train"], []
+    for path in train[:: -(-len(train) // LOOKED_AT)]:
+        with suppress(DataError):  # it is told where all are prepared
+            shapes.append(read_radiograph(path).pixels.shape)
+    return shapes
+
+
+def frame_by_form(shapes: list[Frame], canon: Canon | None) -> tuple[int | str, str]:
+    """The frame that suits what is shown of the training radiographs (rows, columns), and why."""
+    width, height = np.subtract(*canon.frame()[::-1]) if canon else (0, 0)
+    aspects = [height / width] if canon else [rows / columns for rows, columns in shapes]
     aspect = float(np.median(aspects or [1.0]))
     frame: Frame = suitable_frame(aspect)
     return size_in_settings(frame), f"for radiographs {aspect:.2f} times as high as wide (median of {len(aspects)})"
+
+
+def detail_by_size(frame_px: int, shapes: list[Frame]) -> tuple[int, str]:
+    """How large pictures for the second look are, and why; cropped ones are taken for large enough."""
+    longer = int(np.median([max(shape) for shape in shapes])) if shapes else DETAIL * frame_px
+    if longer <= frame_px:
+        return 0, f"no second look, since the radiographs have no more than the frame (median of {len(shapes)})"
+    return min(DETAIL * frame_px, longer), f"for a second look; the radiographs have {longer} px (median of {len(shapes)})"
 
 
 def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
@@ -440,6 +465,13 @@ def size(text: str) -> int | str:
         raise argparse.ArgumentTypeError(f"expected {wanted}, found {text!r}") from None
 
 
+def detail(text: str) -> int | str:
+    """A type for argparse: auto, or px from 0."""
+    if text != AUTO and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected auto, or a whole number of px, found {text!r}")
+    return AUTO if text == AUTO else int(text)
+
+
 def sigma(text: str) -> float | str:
     """A type for argparse: auto, or px above 0."""
     if text == AUTO:
@@ -477,6 +509,13 @@ def main(arguments: list[str] | None = None) -> int:
         f"auto: {USUAL_REFERENCE}, else the first one",
     )
     parser.add_argument(
+        "--detail",
+        type=detail,
+        default=AUTO,
+        help="px of the longer side of the pictures that the second look is taught on; auto: twice the network frame, "
+        "or what the training radiographs have; 0: none, and no second look",
+    )
+    parser.add_argument(
         "--crop",
         action="store_true",
         help="show of every radiograph what lies around its landmarks, upright: for radiographs framed in many ways; width, "
@@ -486,7 +525,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.workers < 1:
         parser.error("expected --workers >= 1")
-    settings = Settings(options.size, options.sigma, options.reference, options.crop)
+    settings = Settings(options.size, options.sigma, options.reference, options.crop, options.detail)
 
     def work() -> None:
         if options.raw == RAW and not any(files_of_others(RAW)):

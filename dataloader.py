@@ -13,7 +13,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from augment import Augment
+from heatmap import rescale
 from joints.known import joint_of
+from radiographs.detail import detail_frame
 from radiographs.network_frame import frame_of, to_input
 from radiographs.prepared_folder import SETTINGS, TABLE, read_folder
 from radiographs.readers import READERS
@@ -22,7 +24,7 @@ from runtime.command import cores, start_worker
 from runtime.files import DataError, read_csv
 
 LISTS = "ids", "stems", "spacing_sources", "picture_digests"  # attributes of a data set with an item a radiograph
-ARRAYS = "sizes_px", "spacings_mm", "points_px", "points_network_px", "readings_px", "thumbnails"
+ARRAYS = "sizes_px", "spacings_mm", "points_px", "points_network_px", "points_detail_px", "readings_px", "thumbnails"
 THUMBNAIL = 16  # px of the longest side, of the pictures that are compared with each other
 Key = tuple[int, int]  # epoch and number of a radiograph
 
@@ -33,9 +35,10 @@ class RadiographDataset(Dataset):
     Every picture is read once at the start, so that a damaged one is found before anything is learnt.
 
     Attributes: ids (N names), sizes_px (N, 2) width and height, spacings_mm (N, 2) NaN where unknown and spacing_sources (N
-    texts) where they come from, points_px (N, L, 2) in the radiograph's frame and points_network_px (N, L, 2) in the network's,
-    both (x, y), NaN where missing; `frame` (height, width) px of the network, `size` px of its longer side and `sigma` px in it;
-    `settings` of its making; `joint`, what is known of the landmarks; `readers` (R names), whose points are
+    texts) where they come from, points_px (N, L, 2) in the radiograph's frame, points_network_px (N, L, 2) in the network's and
+    points_detail_px (N, L, 2) in the pictures for a second look, all (x, y), NaN where missing; `frame` (height, width) px of the
+    network, `size` px of its longer side and `sigma` px in it; `detail` px of the longer side of pictures for a second look, 0
+    where there are none; `settings` of its making; `joint`, what is known of the landmarks; `readers` (R names), whose points are
     readings_px (N, R, L, 2); `picture_digests` (N texts), the same for the same prepared picture, by which a checkpoint knows
     what it was trained on, and `thumbnails` (N, at most THUMBNAIL²) uint8.
     """
@@ -45,7 +48,7 @@ class RadiographDataset(Dataset):
         self.folder, self.split = folder, split
         self.settings, rows = read_folder(folder)
         self.frame, self.sigma = frame_of(self.settings["size"]), self.settings["sigma"]
-        self.size = max(self.frame)
+        self.size, self.detail = max(self.frame), self.settings.get("detail", 0)
         wanted = None if ids is None else set(ids)
         rows = [row for row in rows if (row["split"] == split if wanted is None else row["id"] in wanted)]
         missing = sorted((wanted or set()) - {row["id"] for row in rows})
@@ -70,6 +73,8 @@ class RadiographDataset(Dataset):
             self.numbers(rows, [f"{frame}{axis}{i}" for i in range(landmarks) for axis in "xy"]).reshape(len(rows), landmarks, 2)
             for frame in ("", "network_")
         )
+        frames = [detail_frame(height, width, self.detail or 1)[::-1] for width, height in self.sizes_px]
+        self.points_detail_px = rescale(self.points_px, (np.array(frames) / self.sizes_px)[:, None])
         self.readers = sorted(path.stem for path in (folder / READERS).glob("*.csv"))
         self.readings_px = np.full((len(rows), len(self.readers), landmarks, 2), np.nan)
         for r, reader in enumerate(self.readers):
@@ -96,7 +101,14 @@ class RadiographDataset(Dataset):
 
     def picture(self, i: int) -> np.ndarray:
         """The picture of one radiograph, read from its file: (height, width) uint8. Raises DataError."""
-        path, shape = self.stems[i].with_name(self.stems[i].name + ".png"), self.frame
+        return self.read(i, ".png", self.frame)
+
+    def detail_picture(self, i: int) -> np.ndarray:
+        """The same for the second look: larger, not stretched, its histogram not matched."""
+        return self.read(i, ".detail.png", detail_frame(*self.sizes_px[i][::-1], self.detail))
+
+    def read(self, i: int, suffix: str, shape: tuple[int, int]) -> np.ndarray:
+        path = self.stems[i].with_name(self.stems[i].name + suffix)
         try:
             picture = iio.imread(path)
         except MemoryError:
@@ -134,8 +146,10 @@ class RadiographDataset(Dataset):
                 raise DataError(f"{other.folder}: has {others} landmarks, and {self.folder} has {own}; take data of one joint")
             if (name := first_other(self.joint.names, other.joint.names)) is not None:
                 raise DataError(f"{other.folder}: {name}, as {self.folder} has it; take data of one joint")
-            if (self.frame, self.sigma) != (other.frame, other.sigma):
-                raise DataError(f"{other.folder}: prepared with another --size or --sigma than {self.folder}; prepare it again")
+            if (self.frame, self.sigma, self.detail) != (other.frame, other.sigma, other.detail):
+                raise DataError(
+                    f"{other.folder}: prepared with another --size, --sigma or --detail than {self.folder}; prepare it again"
+                )
             if not same_profile(self.settings["profile"], other.settings["profile"]):
                 raise DataError(
                     f"{other.folder}: its histograms are matched to another reference than those of {self.folder}; prepare it "

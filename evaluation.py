@@ -1,6 +1,6 @@
 """What a network finds in radiographs and how far off it is: one way for validation, test, export and prediction."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from dataloader import RadiographDataset, batches_of, first_other, same_profile
+from dataloader import RadiographDataset, batches_of, first_other, make_loader, same_profile
 from heatmap import draw_heatmaps, fit_peaks, rescale
 from joints.known import joint_called
 from loss import ridge_loss
@@ -18,6 +18,7 @@ from radiographs.network_frame import Frame, frame_of, size_in_settings
 from runtime import distributed
 from runtime.device import autocast
 from runtime.files import DataError
+from second_look.network import PREFIX, refine_all, second_look_of
 
 
 @dataclass
@@ -28,12 +29,13 @@ class Evaluation:
     points_network_px: np.ndarray  # (N, L, 2) as (x, y)
     peaks: np.ndarray  # (N, L) fitted heights of the heatmaps
     covariances_px2: np.ndarray  # (N, L, 2, 2) of the Gaussians fitted to them, network-frame px²
+    first_points_network_px: np.ndarray | None = None  # (N, L, 2) of the first look, where there was a second one
 
 
 def network_of(state: dict, device: torch.device) -> SCN:
     """The network of a checkpoint, ready for use."""
     model = SCN(**state["network"]).to(device, memory_format=torch.channels_last).eval()
-    model.load_state_dict(state["weights"])
+    model.load_state_dict({name: weight for name, weight in state["weights"].items() if not name.startswith(PREFIX)})
     return model
 
 
@@ -89,6 +91,23 @@ def evaluate(model: SCN, loader: DataLoader, size: int, precision: str) -> Evalu
     return Evaluation(sum(losses) / len(found[0]), *map(np.array, found))
 
 
+def target_px2(state: dict) -> float:
+    """The variance of the heatmaps that a checkpoint's last look was trained for, network-frame px²."""
+    if look := state.get("second_look"):
+        return (look["sigma"] * state["network_size"] / look["longer"]) ** 2
+    return state["data"]["sigma"] ** 2
+
+
+def find_all(state: dict, data: RadiographDataset, device: torch.device, precision: str, batch_size: int) -> Evaluation:
+    """What a checkpoint's network says of a data set: the first look, and the second one where it has it."""
+    evaluation = evaluate(network_of(state, device), make_loader(data, batch_size), state["size"], precision)
+    if (second := second_look_of(state, device)) is None:
+        return evaluation
+    points, covariances = refine_all(second, data, evaluation.points_network_px, state["second_look"]["size"], precision)
+    first = evaluation.points_network_px
+    return replace(evaluation, points_network_px=points, covariances_px2=covariances, first_points_network_px=first)
+
+
 def fits(checkpoint: Path, state: dict, data: RadiographDataset) -> None:
     """Raises DataError where a data set was prepared otherwise than that of a checkpoint."""
     for what, trained, prepared in (
@@ -97,6 +116,11 @@ def fits(checkpoint: Path, state: dict, data: RadiographDataset) -> None:
     ):
         if trained != prepared:
             raise DataError(f"{checkpoint}: expected {what.format(trained)}, found {what.format(prepared)} in {data.folder}")
+    if "second_look" in state and state["second_look"]["longer"] != data.detail:
+        raise DataError(
+            f"{checkpoint}: expected pictures for its second look, found {data.folder} without them or of another size; "
+            f"prepare it again with --detail {state['second_look']['longer']}"
+        )
     names = joint_called(state.get("names", data.joint.names), state["data"].get("joint"), str(checkpoint)).names
     if (other := first_other(names, data.joint.names)) is not None:
         raise DataError(

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 import metrics
-from dataloader import RadiographDataset, make_loader
-from evaluation import evaluate, fits, network_of, seen_radiographs
+from dataloader import RadiographDataset
+from evaluation import find_all, fits, seen_radiographs, target_px2
 from finder.training import STEPS, train_finder
 from prediction.calibration import Calibration
 from prediction.held_out import COPIES, HeldOut, calibration_of, hold_out, together
@@ -42,7 +42,7 @@ MOST_SWAPPED, MOST_LOST = 0.05, 0.2  # of pictures that are held out
 TAKEN_AS_THEY_COME = "predict.py takes every picture as upright and filled, as the training radiographs are"
 PLACES = ("data", "also", "split", "result", "checkpoint", "init")  # of the settings, which tell of one machine's folders
 Judge = tuple[dict[str, torch.Tensor], RadiographDataset]  # weights, and radiographs that they have not seen
-KEPT = ("network", "size", "network_size", "precision", "data", "provenance", "epoch", "valid_ipe_px", "seen")
+KEPT = ("network", "second_look", "size", "network_size", "precision", "data", "provenance", "epoch", "valid_ipe_px", "seen")
 
 
 def coverage_line(calibration: Calibration, held_out: HeldOut) -> str:
@@ -93,7 +93,7 @@ def export(checkpoint: Path, folder: Path | None, out: Path, seed: int, also: Se
         sets = [train, *(RadiographDataset(path, "train") for path in also)]
         made["finder"] = train_finder(sets, steps, seed, choose_device("auto"), state["precision"]).to_file()
     made, held_out = judged(made, judges, seed)
-    calibration = calibration_of(train.points_px, held_out, state["data"]["sigma"] ** 2)
+    calibration = calibration_of(train.points_px, held_out, target_px2(state))
     print(coverage_line(calibration, held_out))
     made["trust"] = {name: torch.from_numpy(value) for name, value in calibration.to_file().items()}
     if (picture := picture_for(train)) is None:
@@ -132,8 +132,8 @@ def mean_ipe(state: dict, judges: list[Judge], half: bool) -> float:
     """Over all held-out radiographs, px, with weights in half or single precision."""
     errors = []
     for weights, data in judges:
-        network = network_of(state | {"weights": halved(weights) if half else weights}, torch.device("cpu"))
-        evaluation = evaluate(network, make_loader(data, BATCH_SIZE), state["size"], state["precision"])
+        judge = state | {"weights": halved(weights) if half else weights}
+        evaluation = find_all(judge, data, torch.device("cpu"), state["precision"], BATCH_SIZE)
         errors.append(metrics.point_errors(evaluation.points_network_px, data.points_network_px))
     return float(metrics.mean_of_present(metrics.ipe(np.concatenate(errors))))
 

@@ -30,7 +30,7 @@ from runtime.checkpoint import read_checkpoint
 from runtime.command import exit_status
 from runtime.device import PRECISIONS, choose_device
 from runtime.files import DataError
-from solver import Solver, test
+from solver import Solver
 from training.check import check
 from training.folds import folder_of, pool, split_by
 from training.forecast import to_go
@@ -49,6 +49,7 @@ from training.runs import (
     newest_run,
     working_in,
 )
+from training.testing import test
 
 
 @dataclass
@@ -77,6 +78,8 @@ class Settings:
 
     # Training
     stages: str = "auto"  # SIZExEPOCHS, as "64x8 128x24"; px of the frame's longer side; auto: by init and number of radiographs
+    second_look: int | str = "auto"  # epochs of the network that looks once more at crops of larger pictures; 0: none
+    crop: int = 64  # px of these pictures, of a crop's side
     batch_size: int = 2  # radiographs; small ones make more steps in the same time
     learning_rate: float | str = "auto"  # of Adam, at its highest; auto: 6e-4 from weights of the joint, else 8e-4; 2e-3 diverges
     schedule: str = "linear"  # of the rate, from this to 0 over the whole run; or cosine, or constant
@@ -122,10 +125,11 @@ CHECKED = 50  # radiographs of each split that are searched for landmarks beside
 STATES = (LAST, PREVIOUS)
 RESUMED = (*STATES, *(folder_of(Path(), 1) / name for name in STATES))  # any of which a folder to go on with holds
 NETWORK = ("channels", "levels", "spatial_kernel", "spatial_factor", "dropout")  # what SCN is built with
-POSITIVE = ("channels", "levels", "spatial_kernel", "spatial_factor", "batch_size", "learning_rate", "elastic_intervals")
+POSITIVE = ("channels", "levels", "spatial_kernel", "spatial_factor", "batch_size", "learning_rate", "elastic_intervals", "crop")
 FRACTIONS = ("dropout", "beta1", "beta2", "averaging")
 NOT_NEGATIVE = (
     "folds",
+    "second_look",
     "workers",
     "warmup",
     "gradient_clip",

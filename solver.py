@@ -1,7 +1,6 @@
 """Training an SCN, going on with an interrupted training, and testing the network that came of it."""
 
 import copy
-import hashlib
 import math
 import os
 import time
@@ -16,7 +15,7 @@ from tqdm import tqdm
 import metrics
 from augment import Augment
 from dataloader import Augmented, RadiographDataset, batches_of, make_loader, make_training_loader
-from evaluation import evaluate, fits, forward, network_of, seen_radiographs, shrink
+from evaluation import evaluate, forward, shrink
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
 from loss import ridge_loss
 from model import SCN
@@ -26,11 +25,14 @@ from runtime.arithmetic import settle
 from runtime.checkpoint import read_checkpoint, write_checkpoint
 from runtime.device import be_deterministic, choose_device, choose_precision, choose_workers
 from runtime.files import DataError, write_csv
+from second_look.network import PREFIX, refine_all
+from second_look.training import Training
 from training import figures, report
 from training.forecast import Forecast
 from training.learned_widths import LearnedWidths
 from training.runs import BEST, LAST, METRICS, PREVIOUS
 from training.schedule import progress_after_epochs, schedule_factor, stage_sizes
+from training.testing import test
 
 CHECK_EVERY = 10  # steps between two looks at whether the loss is finite, for which a GPU must be waited for
 CURVES_EVERY_S = 60  # seconds at least between two drawings of the curves, which take half a second
@@ -61,7 +63,7 @@ class Solver:
         self.device = distributed.start(choose_device(settings.device))
         self.precision = distributed.gather([choose_precision(settings.precision, self.device)])[0]  # the processes must agree
         torch.backends.cudnn.benchmark = not settings.deterministic
-        workers = choose_workers(settings.workers, self.device)
+        self.workers = workers = choose_workers(settings.workers, self.device)
         augmented = Augmented(data, Augment.of(settings), settings.seed)
         self.loaders = {"train": make_training_loader(augmented, settings.batch_size, workers)}
         if "valid" in sets:
@@ -77,6 +79,10 @@ class Solver:
         betas, learnt = (settings.beta1, settings.beta2), [*model.parameters()]
         learnt += [value for value in self.widths.parameters() if value.requires_grad] if self.widths else []
         self.optimizer = torch.optim.Adam(learnt, settings.learning_rate, betas, fused=True)
+        self.look_epochs = settings.second_look if data.detail else 0
+        self.first: dict = {}  # "weights" and "size" of the first look's best epoch
+        self.look: Training | None = None  # of the second look, once the first one is done
+        self.look_state: dict = {}  # of a run that goes on
         self.steps_at_size = 0
         self.curves_drawn = 0.0  # when, in seconds of time.perf_counter
         self.forecast = Forecast(len(data), len(sets.get("valid", [])))
@@ -90,21 +96,57 @@ class Solver:
         layout = "{percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left{postfix}"
         silent = None if distributed.FIRST else True
         print(report.EPOCH_HEADER)
-        with tqdm(total=1.0, initial=self.progress[len(self.history)], bar_format=layout, disable=silent) as bar:
+        done = self.progress[min(len(self.history), len(self.sizes))]
+        with tqdm(total=1.0, initial=done, bar_format=layout, disable=silent) as bar:
             for epoch, size in list(enumerate(self.sizes, 1))[len(self.history) :]:
                 start = time.perf_counter()
                 if epoch == 1 or size != self.sizes[epoch - 2]:
                     self.start_resolution()
                 row = {"epoch": epoch, "size": size} | self.train_epoch(epoch, size, bar) | self.validate(size)
-                self.history.append(row | {"seconds": time.perf_counter() - start})
-                self.keep()
-                tqdm.write(report.epoch_line(self.history[-1]))
-                if said := report.warning(self.history, last=epoch == len(self.sizes)):
-                    tqdm.write(said)
+                self.end_epoch(row | {"seconds": time.perf_counter() - start}, last=epoch == len(self.sizes))
                 if self.settings.debug and distributed.FIRST:
                     self.debug(epoch, size)
+        if self.look_epochs:
+            self.look_again()
         distributed.wait()  # for best.pt to be whole
         distributed.stop()
+
+    def look_again(self) -> None:
+        """Train the second look on what the first look's best epoch finds; where it does not pay, the first one alone is kept."""
+        self.average.load_state_dict(self.first["weights"])
+        self.look = Training(self.settings, self.sets, self.average, self.precision, self.workers)
+        if self.look_state:
+            self.look.load(self.look_state)
+        detail, found = self.sets["train"].detail, None
+        print(f"second look: crops of {self.settings.crop} px from radiographs of {detail} px")
+        if "valid" in self.sets:
+            found = evaluate(self.average, self.loaders["valid"], self.first["size"], self.precision).points_network_px
+        for epoch in range(len(self.history) - len(self.sizes) + 1, self.look_epochs + 1):
+            start = time.perf_counter()
+            rate, loss, errors = self.look.train_epoch(epoch)
+            row = {"epoch": len(self.history) + 1, "size": detail, "learning_rate": rate, "train_loss": loss}
+            row |= {"train_ipe_px": float(errors.mean()) * self.network_size / detail, "train_or_10px": math.nan}
+            row |= self.validate_second(found)
+            self.end_epoch(row | {"seconds": time.perf_counter() - start}, last=epoch == self.look_epochs)
+        if found is not None:
+            first, best = (min(map(rank, rows)) for rows in (self.history[: len(self.sizes)], self.history))
+            print(f"second look: validation IPE {first:.3f} -> {best:.3f} px" + ("" if best < first else "; it is left out"))
+
+    def end_epoch(self, row: dict, last: bool) -> None:
+        """Keep what an epoch has brought, and say it."""
+        self.history.append(row)
+        self.keep()
+        tqdm.write(report.epoch_line(row))
+        if said := report.warning(self.history, last):
+            tqdm.write(said)
+
+    def validate_second(self, found: np.ndarray | None) -> dict:
+        """Loss (unknown), IPE and Or on the validation radiographs, where the first look found points (N, L, 2)."""
+        if found is None:
+            return dict.fromkeys(report.epoch_figures("valid", 0, np.zeros((1, 1))), math.nan)
+        data = self.sets["valid"]
+        points, _ = refine_all(self.look.average, data, found, self.settings.crop, self.precision)
+        return report.epoch_figures("valid", math.nan, metrics.point_errors(points, data.points_network_px))
 
     def train_epoch(self, epoch: int, size: int, bar: tqdm) -> dict:
         """One pass over the training radiographs; its random numbers depend on seed and epoch alone, so a run can resume."""
@@ -168,7 +210,7 @@ class Solver:
         """The precision that all processes compute the convolutions of this run in rightly."""
         batch = -(-self.settings.batch_size // distributed.WORLD)
         sizes = set(self.sizes[len(self.history) :])
-        shapes = [((batch, 1, *at_size(self.frame, size)), self.spatial_factor(size)) for size in sorted(sizes)]
+        shapes = [((batch, 1, *at_size(self.frame, size)), (self.spatial_factor(size),)) for size in sorted(sizes)]
         found = distributed.gather([settle(self.model, shapes, self.precision)])
         return "float32" if "float32" in found else self.precision
 
@@ -209,24 +251,31 @@ class Solver:
 
     def keep(self) -> None:
         """Write what the last epoch left: the best state, the last state, the table and the curves."""
+        best = rank(self.history[-1]) <= min(map(rank, self.history))
+        if best and not self.look:
+            weights = {name: weight.clone() for name, weight in self.average.state_dict().items()}
+            self.first = {"weights": weights, "size": self.history[-1]["size"]}
         if not distributed.FIRST:
             return
         if (last := self.result / LAST).exists():
             os.replace(last, self.result / PREVIOUS)
         write_checkpoint(last, self.state() | self.training_state())
-        if rank(self.history[-1]) <= min(map(rank, self.history)):
+        if best:
             write_checkpoint(self.result / BEST, self.state())
         write_csv(self.result / METRICS, self.history)
-        if len(self.history) == len(self.sizes) or time.perf_counter() - self.curves_drawn > CURVES_EVERY_S:
+        if (
+            len(self.history) in (len(self.sizes), len(self.sizes) + self.look_epochs)
+            or time.perf_counter() - self.curves_drawn > CURVES_EVERY_S
+        ):
             figures.draw_curves(self.history, self.result / "curves.png")
             self.curves_drawn = time.perf_counter()
 
     def state(self) -> dict:
         """The (averaged) weights and what they need to be used."""
         return {
-            "weights": self.average.state_dict(),
+            "weights": self.average.state_dict() | (self.look.weights() if self.look else {}),
             "network": self.network,
-            "size": self.history[-1]["size"],
+            "size": self.first["size"] if self.look else self.history[-1]["size"],
             "network_size": self.network_size,
             "precision": self.precision,
             "data": self.data_settings,
@@ -235,6 +284,7 @@ class Solver:
             "epoch": len(self.history),
             "valid_ipe_px": self.history[-1]["valid_ipe_px"],
             "seen": self.seen,
+            **({"second_look": self.look.described()} if self.look else {}),
         } | ({"sigmas_px": self.widths.deviations().tolist()} if self.widths else {})
 
     def training_state(self) -> dict:
@@ -245,6 +295,7 @@ class Solver:
             "steps_at_size": self.steps_at_size,
             "history": self.history,
             "digests": self.digests,
+            **({"look": self.look.state()} if self.look else {}),
         } | ({"widths": self.widths.state_dict()} if self.widths else {})
 
     def start_from(self, path: Path) -> None:
@@ -286,7 +337,11 @@ class Solver:
         changed += [f"other radiographs or landmarks in {role}" for role in other]
         if changed:
             raise DataError(f"{path}: made with other settings ({', '.join(changed)}); use the same, or another --result")
-        self.average.load_state_dict(state["weights"])
+        weights = {name: weight for name, weight in state["weights"].items() if not name.startswith(PREFIX)}
+        self.average.load_state_dict(weights)
+        self.look_state = state.get("look", {})
+        best = state if self.look_state or not (self.result / BEST).exists() else read_checkpoint(self.result / BEST, self.device)
+        self.first = {"weights": {name: best["weights"][name] for name in weights}, "size": best["size"]}
         self.model.load_state_dict(state["model"])
         if self.widths:
             self.widths.load_state_dict(state["widths"])
@@ -299,7 +354,7 @@ class Solver:
             write_csv(self.result / METRICS, self.history)
             if rank(self.history[-1]) <= min(map(rank, self.history)):  # it may have been killed before it wrote the best
                 write_checkpoint(self.result / BEST, self.state())
-        print(f"going on after epoch {len(self.history)} of {len(self.sizes)}")
+        print(f"going on after epoch {len(self.history)} of {len(self.sizes) + self.look_epochs}")
 
     @torch.no_grad()
     def debug(self, epoch: int, size: int) -> None:
@@ -321,52 +376,3 @@ def rank(row: dict) -> float:
     Of equals the last is the best: so it is of a training without validation.
     """
     return math.inf if math.isnan(row["valid_ipe_px"]) else row["valid_ipe_px"]
-
-
-def test(
-    checkpoint: Path,
-    data: RadiographDataset,
-    folder: Path,
-    device: torch.device,
-    precision: str,
-    batch_size: int,
-    allow_seen: bool = False,
-    replace: bool = False,
-) -> dict:
-    """Measure a checkpoint's network on a data set and write what it found to a folder; returns the figures.
-
-    `precision` "auto" is the one that it was trained in, where the hardware has it. Radiographs that it was trained on or chosen
-    by are refused unless `allow_seen`, or unless they are of the split of that name. What another network or other data left in
-    the folder stays, unless `replace`. Raises DataError.
-    """
-    state = read_checkpoint(checkpoint, device)
-    fits(checkpoint, state, data)
-    seen = seen_radiographs(state, data)
-    if seen and not allow_seen:
-        role, ids = next(iter(seen.items()))
-        purpose = {"train": "trained on", "valid": "chosen by"}[role]
-        raise DataError(
-            f"{checkpoint}: was {purpose} {len(ids)} of the {len(data)} radiographs of {data.split} ({', '.join(ids[:5])}): "
-            "its errors there would be too small; take others, or give --allow_seen"
-        )
-    made_of = {"weights": digest_of(state["weights"]), "data": data.digest()[:16]}
-    if not replace:
-        report.refuse_other(folder, data.split, made_of)
-    precision = choose_precision(precision, device, state["precision"])
-    evaluation = evaluate(network_of(state, device), make_loader(data, batch_size), state["size"], precision)
-    more = {"split": data.split, "network_input_px": state["size"], "precision": precision} | made_of
-    if data.settings.get("synthetic"):
-        more["radiographs"] = "synthetic"
-    if seen:
-        more["seen"] = {role: len(ids) for role, ids in seen.items()}
-    if "seen" not in state:
-        print(f"{checkpoint}: does not say which radiographs it was trained on")
-    return report.write_test(folder, data, evaluation.points_network_px, evaluation.peaks, more)
-
-
-def digest_of(weights: dict[str, Tensor]) -> str:
-    """The same for the same weights, in any order, on any device."""
-    content = hashlib.sha256()
-    for name in sorted(weights):
-        content.update(weights[name].float().cpu().contiguous().numpy().tobytes())
-    return content.hexdigest()[:16]

@@ -17,9 +17,9 @@ from runtime.checkpoint import read_checkpoint, write_checkpoint
 from runtime.command import exit_status
 from runtime.device import choose_device
 from runtime.files import DataError
-from solver import test
 from training.folds import folder_of, pool, split_by
 from training.runs import BEST
+from training.testing import test
 
 
 def mean_of(paths: list[Path]) -> dict:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dataloader import RadiographDataset, make_loader
-from evaluation import evaluate, network_of
+from dataloader import RadiographDataset
+from evaluation import find_all, target_px2
 from experiments.common import table
 from prediction.regions import (
     CLEAR,
@@ -92,10 +92,10 @@ def predict_folds(run: Path, data: Path | None) -> tuple[Found, np.ndarray]:
     device, parts, fold_of = choose_device("auto"), [], []
     for k, (_, held_out) in enumerate(split_by(train.with_more([valid]), state["settings"]["folds"]), 1):
         fold = read_checkpoint(folder_of(run, k) / BEST, device)
-        found = evaluate(network_of(fold, device), make_loader(held_out, 2), fold["size"], fold["precision"])
+        found = find_all(fold, held_out, device, fold["precision"], 2)
         parts.append((held_out.points_network_px - found.points_network_px, found.covariances_px2, found.peaks))
         fold_of += [k] * len(held_out)
-    return Found(*(np.concatenate(part) for part in zip(*parts)), state["data"]["sigma"] ** 2), np.array(fold_of)
+    return Found(*(np.concatenate(part) for part in zip(*parts)), target_px2(state)), np.array(fold_of)
 
 
 def measured(form: Callable[[Found, Found], np.ndarray], found: Found, fold_of: np.ndarray) -> list[str]:

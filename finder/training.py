@@ -182,7 +182,7 @@ def train_finder(data: list[RadiographDataset], steps: int, seed: int, device: t
     generator = torch.Generator().manual_seed(seed)
     pool = make_pool(data, seed)
     network = make_network(pool.points.shape[1]).to(device, memory_format=torch.channels_last)
-    precision = settle(network, [((BATCH, 1, SIDE, SIDE), network.spatial_factor)], precision)
+    precision = settle(network, [((BATCH, 1, SIDE, SIDE), (network.spatial_factor,))], precision)
     average = [weight.detach().clone() for weight in network.parameters()]
     optimizer = torch.optim.Adam(network.parameters(), RATE, betas=(0.9, 0.99), fused=True)
     with tqdm(range(steps), desc="finder", unit=" steps", disable=None) as bar:

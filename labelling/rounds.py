@@ -24,6 +24,7 @@ ROUNDS, FIGURES = "rounds", "round.json"  # inside the labels, with a folder a r
 FEWEST = 6  # radiographs done, to train on
 NETWORK = "network"  # inside a round: the run of its training
 START = "weights/scn_synthetic.pt"  # of a hand's networks
+QUICK = "--detail", "0"  # no second look, which would take several minutes a round
 VALID_SHARE = 4  # every so-manieth radiograph validates
 USUAL = 91  # radiographs that the recipe was chosen with: with fewer, more epochs make as many steps
 MOST = 5  # times as many epochs at most
@@ -104,9 +105,9 @@ def recipe(count: int, learnt: bool) -> tuple[list[str], list[str]]:
     """
     more = min(MOST, max(1.0, USUAL / count))
     if learnt:
-        return ["--size", str(FRAME), "--sigma", "2"], ["--init", START, "--stages", f"128x{round(8 * more)}"]
+        return ["--size", str(FRAME), "--sigma", "2", *QUICK], ["--init", START, "--stages", f"128x{round(8 * more)}"]
     stages = f"64x{round(8 * more)} 128x{round(24 * more)}"
-    return ["--size", str(FRAME), "--sigma", "3"], ["--stages", stages]
+    return ["--size", str(FRAME), "--sigma", "3", *QUICK], ["--stages", stages]
 
 
 def steps_of(one: Round, flags: Flags, propose: Callable[[Path], Step], folds: int) -> list[Step]:

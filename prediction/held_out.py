@@ -45,6 +45,17 @@ def own_proportions(square: np.ndarray, points: np.ndarray, extent: np.ndarray) 
     return picture, (points + 0.5) * (columns / width, 1) - 0.5
 
 
+def as_it_was(
+    data: RadiographDataset, i: int, profile: np.ndarray | None, rng: np.random.Generator | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """A radiograph, as far as it was prepared, and its points; with `rng` as other equipment would have made it."""
+    kept = data.detail_picture(i) if data.detail else data.picture(i)
+    kept = processed(kept, profile, rng) if rng else kept
+    if data.detail:
+        return kept.astype(np.float32), data.points_detail_px[i]
+    return own_proportions(kept, data.points_network_px[i], data.sizes_px[i])
+
+
 def changed(picture: np.ndarray, points: np.ndarray, mirrored: bool, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """A picture turned by any angle, smaller, somewhere in a square of one grey, maybe mirrored; and its points (L, 2)."""
     rows, columns = picture.shape
@@ -64,9 +75,8 @@ def hold_out(predictor: Predictor, data: RadiographDataset, seed: int) -> HeldOu
     rng = np.random.default_rng(seed)
     columns = []
     for copy in range(1 + COPIES if predictor.finder else 1):
-        for square, points, extent in zip(data.pictures(), data.points_network_px, data.sizes_px):
-            square = processed(square, predictor.profile, rng) if copy else square
-            picture, points = own_proportions(square, points, extent)
+        for i in range(len(data)):
+            picture, points = as_it_was(data, i, predictor.profile, rng if copy else None)
             mirrored = bool(copy) and len(predictor.finder.canon.reflections) > 1 and rng.random() < 0.5
             if copy:
                 picture, points = changed(picture, points, mirrored, rng)

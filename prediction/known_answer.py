@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from evaluation import find_landmarks
-from radiographs.network_frame import to_input
+from radiographs.detail import detail_frame
+from radiographs.network_frame import resize_to, to_input
 
 if TYPE_CHECKING:
     from prediction.predictor import Predictor
@@ -42,4 +43,8 @@ class KnownAnswer:
 @torch.inference_mode()
 def answer(predictor: "Predictor", picture: np.ndarray) -> np.ndarray:
     image = torch.from_numpy(to_input(picture))[None, None].to(predictor.device)
-    return find_landmarks(predictor.model, image, predictor.size, predictor.precision)[1][0].cpu().numpy()
+    points = find_landmarks(predictor.model, image, predictor.size, predictor.precision)[1][0].cpu().double().numpy()
+    if predictor.second:
+        frame = detail_frame(*picture.shape, predictor.second_look["longer"])
+        points, _ = predictor.refined(resize_to(picture, frame), points)
+    return points

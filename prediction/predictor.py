@@ -14,18 +14,21 @@ from evaluation import find_landmarks, network_frame, network_of
 from finder.canon import Found, ranks
 from finder.network import Finder
 from finder.placement import support
+from heatmap import rescale
 from joints.known import joint_called
 from prediction.calibration import NO_OUTLINE, UNLIKE_TRAINING, Calibration
 from prediction.engine import OnnxNetwork
 from prediction.ground import bright_ground, darkened
 from prediction.known_answer import FARTHEST_OF_ENGINES_PX, FARTHEST_PX, KnownAnswer
 from prediction.regions import conjugate, semi_axes
+from radiographs.detail import detail_frame, to_detail
 from radiographs.network_frame import at_size, hand_outline, outline_is_plausible, resize_to, to_8_bit, to_input
 from radiographs.reading import check_pixels, grey
 from radiographs.view import View, sample
 from runtime.checkpoint import read_checkpoint
 from runtime.device import choose_device, choose_precision
 from runtime.files import DataError
+from second_look.network import detail_points, refine, second_look_of
 
 FITTED_HEIGHT = "fitted height"  # what a weights file calls the confidence that its calibration is for
 OFF = 0.15  # shape units, by which corners of a view may be off
@@ -131,6 +134,7 @@ class Predictor:
         self.names = list(self.joint.names)
         self.calibration = Calibration.from_file({name: value.cpu().numpy() for name, value in state["trust"].items()})
         self.precision = choose_precision(precision, self.device, state["precision"])
+        self.second, self.second_look = second_look_of(state, self.device), state.get("second_look")
         self.finder = None
         if orientation == "auto" and state.get("finder"):
             self.finder = Finder.from_file(state["finder"], self.device, self.precision)
@@ -172,6 +176,8 @@ class Predictor:
             self.look(pictures, pending)
         for look in looks:
             look.evidence = self.evidence(look)
+            if self.second:
+                self.look_closely(pictures[look.picture], look)
         return [self.hands_of([look for look in looks if look.picture == i], pixels) for i, pixels in enumerate(pictures)]
 
     def first_looks(self, number: int, pixels: np.ndarray) -> list[Look]:
@@ -197,17 +203,25 @@ class Predictor:
 
     def framed(self, pixels: np.ndarray, look: Look) -> np.ndarray:
         """A view, bone bright, as far as its likeness to the mean picture tells: (height, width) float32 of the network frame."""
-        if look.found is None:
-            framed = resize_to(pixels, self.frame)
-        else:
-            framed = sample(pixels, look.view)
-            if look.negative is None:
-                look.negative = bool(np.vdot(ranks(framed), self.finder.canon.look) < 0)
-        if look.negative:
-            framed = framed.max() + framed.min() - framed
-        ground = bright_ground(framed)
-        look.bright = bool(ground.any())
-        return darkened(framed, ground) if look.darkened else framed
+        framed = resize_to(pixels, self.frame) if look.found is None else sample(pixels, look.view)
+        if look.found and look.negative is None:
+            look.negative = bool(np.vdot(ranks(framed), self.finder.canon.look) < 0)
+        return as_seen(framed, look)
+
+    def look_closely(self, pixels: np.ndarray, look: Look) -> None:
+        """The second look: each landmark in a crop of the view with more px, where the first one found it."""
+        width, height = look.view.sides
+        frame = detail_frame(height, width, self.second_look["longer"])
+        shown = resize_to(pixels, frame) if look.found is None else sample(pixels, look.view.resized(frame[::-1]))
+        look.points_view_px, look.covariances_view_px2 = self.refined(as_seen(shown, look), look.points_view_px)
+
+    def refined(self, shown: np.ndarray, points_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Points (L, 2) network-frame px, of a view in detail px (height, width), after the second look; and their covariances."""
+        detail = to_detail(shown)
+        found = detail_points(torch.from_numpy(points_px), self.frame, detail.shape)
+        points, _, covariances = refine(self.second, detail, found, self.second_look["size"], self.precision)
+        back = np.array(self.frame[::-1]) / detail.shape[::-1]
+        return rescale(points.cpu().double().numpy(), back), covariances.cpu().double().numpy() * back[:, None] * back
 
     def look_otherwise(self, pictures: list[np.ndarray], looks: list[Look]) -> None:
         """Look with bright and dark exchanged where the network is unsure, and with a bright ground dark; the surest stays."""
@@ -275,6 +289,15 @@ class Predictor:
             matrix=look.view.matrix,
             covariances_view_px2=look.covariances_view_px2,
         )
+
+
+def as_seen(framed: np.ndarray, look: Look) -> np.ndarray:
+    """A view with dark bone made bright, and a bright ground dark, where the look is of that."""
+    if look.negative:
+        framed = framed.max() + framed.min() - framed
+    ground = bright_ground(framed)
+    look.bright = bool(ground.any())
+    return darkened(framed, ground) if look.darkened else framed
 
 
 def same(look: Look, others: list[Look]) -> bool:

@@ -48,6 +48,16 @@ class View:
         """Points (..., 2) px of the picture -> of the view."""
         return (points - self.shift) @ np.linalg.inv(self.matrix).T
 
+    def resized(self, extent: tuple[int, int]) -> "View":
+        """The same of the picture in another number of px (width, height)."""
+        factor = np.array(self.extent) / extent
+        return View(self.matrix * factor, self.to_picture(0.5 * factor - 0.5), extent)
+
+    @property
+    def sides(self) -> np.ndarray:
+        """(2,) width and height, px of the picture."""
+        return np.linalg.norm(self.matrix, axis=0) * self.extent
+
     @property
     def scale(self) -> float:
         """px of the picture a px of the view, the root of the area."""

@@ -120,14 +120,14 @@ def relative(found: Tensor, where: list[tuple[int, int]], expected: Callable[[in
     return ((torch.stack([found[..., i, j] for i, j in where]) - truth).norm() / truth.norm()).item()
 
 
-def settle(network: nn.Module, shapes: list[tuple[Shape, int]], precision: str) -> str:
+def settle(network: nn.Module, shapes: list[tuple[Shape, tuple[int, ...]]], precision: str) -> str:
     """The precision that a network can be trained in here: the one that is asked for, or float32 where that is wrong.
 
     Where one of a layer's ways to its weight gradients is wrong, the next is taken. Both are said. `shapes` are those of pictures
-    (B, C, H, W), each with its spatial factor. Raises DataError where float32 is wrong too.
+    (B, C, H, W), each with its spatial factor if there is one. Raises DataError where float32 is wrong too.
     """
     device = next(network.parameters()).device
-    kinds = {kind: shape[0] for shape, factor in shapes for kind in kinds_of(network, shape, factor)}
+    kinds = {kind: shape[0] for shape, factors in shapes for kind in kinds_of(network, shape, *factors)}
     while wrong := next(faults(kinds, device, precision), None):
         on = f"this {device.type.upper()} with torch {torch.__version__}"
         said = f"{precision} {wrong} are wrong on {on} (off by {wrong.error:.0%}); using"

@@ -150,7 +150,9 @@ def command(script: str, *arguments: object) -> subprocess.CompletedProcess:
 
 
 def preprocess(raw: Path, out: Path, *more: object) -> subprocess.CompletedProcess:
-    return command("data_preprocessing.py", "--raw", raw, "--out", out, "--size", 64, "--sigma", 2, "--reference", "a1", *more)
+    return command(
+        "data_preprocessing.py", "--raw", raw, "--out", out, "--size", 64, "--sigma", 2, "--reference", "a1", "--detail", 0, *more
+    )
 
 
 SMALL_RUN = (

@@ -55,9 +55,9 @@ def test_weight_gradients_of_large_kernels(grid, precision):
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_right_machine_is_not_spoken_of(capsys, precision):
-    shapes = [((2, 1, 128, 128), 4), ((2, 1, 96, 32), 2)]
+    shapes = [((2, 1, 128, 128), (4,)), ((2, 1, 96, 32), (2,))]
     assert settle(SCN(num_landmarks=5, channels=16), shapes, precision) == precision
-    assert settle(make_network(5), [((8, 1, 64, 64), 4)], precision) == precision
+    assert settle(make_network(5), [((8, 1, 64, 64), (4,))], precision) == precision
     assert capsys.readouterr().out == "" and LargeKernelConv2d.ways == WAYS
 
 
@@ -74,7 +74,7 @@ def test_wrong_weight_gradients_are_found_and_done_without(monkeypatch, capsys, 
 
 
 def test_what_is_wrong_is_said(monkeypatch, capsys):
-    network, shapes = SCN(num_landmarks=5, channels=8), [((2, 1, 32, 32), 4)]
+    network, shapes = SCN(num_landmarks=5, channels=8), [((2, 1, 32, 32), (4,))]
     monkeypatch.setattr(model, "by_products", amx_swapped)
     assert settle(network, shapes, "bfloat16") == "bfloat16" and LargeKernelConv2d.ways == WAYS[1:]
     said = capsys.readouterr().out
@@ -102,5 +102,5 @@ def test_the_finder_checks_its_own(monkeypatch, capsys, prepared):
 
 
 def test_the_check_takes_the_precision_of_this_machine(capsys):
-    settle(SCN(channels=16), [((2, 1, 128, 128), 4)], native_precision(CPU))
+    settle(SCN(channels=16), [((2, 1, 128, 128), (4,))], native_precision(CPU))
     assert capsys.readouterr().out == ""

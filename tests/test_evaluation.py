@@ -13,7 +13,7 @@ from dataloader import RadiographDataset
 from evaluation import seen_radiographs
 from main import main
 from runtime.files import DataError
-from solver import digest_of
+from training.testing import digest_of
 
 
 @pytest.fixture(scope="module")

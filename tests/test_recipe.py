@@ -21,8 +21,10 @@ class Data(SimpleNamespace):
         return self.count
 
 
-def data(count: int, points_px: np.ndarray = HANDS, frame: tuple[int, int] = (256, 256), sigma: float = 2.0) -> Data:
-    return Data(count=count, points_px=points_px, frame=frame, size=max(frame), sigma=sigma)
+def data(
+    count: int, points_px: np.ndarray = HANDS, frame: tuple[int, int] = (256, 256), sigma: float = 2.0, detail: int = 0
+) -> Data:
+    return Data(count=count, points_px=points_px, frame=frame, size=max(frame), sigma=sigma, detail=detail)
 
 
 OTHERS = np.random.default_rng(0).normal(size=(3, 19, 2))
@@ -52,9 +54,17 @@ AS_MANY = np.random.default_rng(0).normal(size=(3, 37, 2))  # as a hand has
 def test_recipes(flags, of, init, stages, rate):
     settings, lines = choose(read_settings(flags.split()), of)
     assert (settings.init, settings.stages, settings.learning_rate) == (init, stages, rate)
-    given = [name for name in ("init", "learning_rate", "stages") if f"--{name}" in flags]
-    assert [line.split()[1] for line in lines] == [f"--{n}" for n in ("init", "learning_rate", "stages") if n not in given]
-    assert settings.auto == ",".join(name for name in ("init", "learning_rate", "stages") if name not in given)
+    chosen = [name for name in ("init", "learning_rate", "stages", "second_look") if f"--{name}" not in flags]
+    assert [line.split()[1] for line in lines] == [f"--{name}" for name in chosen] and settings.auto == ",".join(chosen)
+
+
+def test_how_long_a_second_look_is_taught():
+    """2,200 steps, each with 37 crops or somewhat more, in at most forty epochs; none without pictures for it."""
+    for count, points, epochs in ((91, HANDS, 24), (148, OTHERS, 30), (20, OTHERS, 40), (5000, HANDS, 1)):
+        settings, lines = choose(read_settings([]), data(count, points, detail=512))
+        assert settings.second_look == epochs and "steps at radiographs of 512 px" in lines[-1]
+    settings, lines = choose(read_settings([]), data(91))
+    assert settings.second_look == 0 and lines[-1].endswith("since the data were prepared without --detail")
 
 
 def test_without_weights_other_joints_start_from_random_ones(tmp_path, monkeypatch):
@@ -69,7 +79,7 @@ def test_the_number_of_steps_is_that_of_90_radiographs():
     for count in (7, 20, 40, 90, 150):
         settings, lines = choose(read_settings([]), data(count, OTHERS, sigma=3.0))
         seen = count * sum(int(stage.split("x")[1]) for stage in settings.stages.split())
-        assert seen == pytest.approx(2760, rel=0.05) and f"seen {seen / count:.0f} times each" in lines[-1]
+        assert seen == pytest.approx(2760, rel=0.05) and f"seen {seen / count:.0f} times each" in lines[-2]
 
 
 def test_frames_by_form():

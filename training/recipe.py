@@ -8,6 +8,7 @@ from dataloader import RadiographDataset
 from heatmap import SMALLEST_SIGMA
 from joints.known import shaped_as
 from runtime.checkpoint import read_checkpoint
+from second_look.training import radiographs_a_step
 from training.runs import BEST
 from training.schedule import fitting_sizes
 
@@ -19,6 +20,7 @@ RATE_OF_RANDOM, RATE_OF_PRETRAINED = 8e-4, 6e-4
 # How many radiographs a stage shows, each anew changed: as good with 40 radiographs seen often as with 90 seen less. Of many
 # radiographs each is seen LEAST times.
 COARSE, FINE, FINEST, FINE_OF_PRETRAINED = 720, 1440, 600, 728
+SECOND_LOOK_STEPS, MOST_EPOCHS = 2200, 40
 LEAST_COARSE, LEAST_FINE, LEAST_FINEST, LEAST_FINE_OF_PRETRAINED = 1, 3, 1, 8
 
 
@@ -32,7 +34,7 @@ def choose(settings, data: RadiographDataset):
             settings = replace(settings, **{name: value}, auto=",".join([*filter(None, [settings.auto]), name]))
             lines.append(f"auto: --{name} {value!r}, {reason}")
 
-    if AUTO not in (settings.init, settings.learning_rate, settings.stages):
+    if AUTO not in (settings.init, settings.learning_rate, settings.stages, settings.second_look):
         return settings, lines
     if settings.init == AUTO:
         weights, reason, learnt = beginning(settings, data)
@@ -45,7 +47,18 @@ def choose(settings, data: RadiographDataset):
         choice("learning_rate", RATE_OF_RANDOM, "since the landmarks' weights are random")
     if settings.stages == AUTO:
         choice("stages", *stages(settings, data, learnt))
+    if settings.second_look == AUTO:
+        choice("second_look", *second_look_epochs(data))
     return settings, lines
+
+
+def second_look_epochs(data: RadiographDataset) -> tuple[int, str]:
+    """How long the second look is taught, and why."""
+    if not data.detail:
+        return 0, "since the data were prepared without --detail"
+    steps = ceil(len(data) / radiographs_a_step(data.points_px.shape[1]))
+    epochs = min(MOST_EPOCHS, max(1, round(SECOND_LOOK_STEPS / steps)))
+    return epochs, f"{epochs * steps} steps at radiographs of {data.detail} px"
 
 
 def fits(init: str, data: RadiographDataset) -> bool:

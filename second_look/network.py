@@ -1,0 +1,121 @@
+"""The network of the second look: a local appearance that says of each crop where its own landmark lies."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dataloader import RadiographDataset
+from heatmap import fit_peaks, rescale
+from model import HEAD_STD, SCN, Level
+from radiographs.detail import to_grey
+from radiographs.network_frame import Frame
+from runtime.device import autocast
+from second_look.crops import cut, of_crops
+
+HALF = 2  # detail px a px of the heatmaps, which are seen at once by as many channels: four times faster, and as accurate
+PRIOR_SHARE = 0.19  # of the crop: standard deviation of the Gaussian around its middle under which a peak is looked for
+NEAR = 3  # px of the heatmaps, from that peak, that it is fitted to
+PREFIX = "second_look."  # of its weights among those of a checkpoint
+
+
+class SecondLook(nn.Module):
+    """Levels as the local appearance has them, on crops whose 2 x 2 px are channels; a head of its own for each landmark."""
+
+    def __init__(self, num_landmarks: int, channels: int = 64, levels: int = 4, dropout: float = 0.1):
+        super().__init__()
+        self.multiple = HALF * 2 ** (levels - 1)  # of px, that a crop's side must be
+        widths = [HALF**2] + [channels] * (levels - 1)
+        self.levels = nn.ModuleList(Level(width, channels, 5, dropout) for width in widths)
+        self.weight = nn.Parameter(torch.randn(num_landmarks, channels, 5, 5) * HEAD_STD)
+        self.bias = nn.Parameter(torch.zeros(num_landmarks))
+
+    def start_from(self, first: SCN) -> None:
+        """Take the first network's local appearance, which saw the same edges: it saves half of the epochs."""
+        local = first.local_appearance
+        own, given = self.levels.state_dict(), dict(local.levels.state_dict())
+        given["0.first.weight"] = given["0.first.weight"].repeat(1, HALF**2, 1, 1) / HALF**2
+        self.levels.load_state_dict(own | {name: value for name, value in given.items() if own[name].shape == value.shape})
+        if local.head.weight.shape == self.weight.shape:
+            self.weight.data.copy_(local.head.weight)
+            self.bias.data.copy_(local.head.bias)
+
+    def forward(self, crops: Tensor, landmarks: Tensor | None = None) -> Tensor:
+        """Crops (N, 1, S, S), about in [-1, 1], of which landmark each is (N); none: in turn -> heatmaps (N, S / 2, S / 2)."""
+        if landmarks is None:
+            landmarks = torch.arange(len(crops), device=crops.device) % len(self.bias)
+        x, skips = F.pixel_unshuffle(crops, HALF).contiguous(memory_format=torch.channels_last), []
+        for depth, level in enumerate(self.levels):
+            x, skip = level(F.avg_pool2d(x, 2) if depth else x)
+            skips.append(skip)
+        x = skips.pop()
+        while skips:
+            x = skips.pop() + F.interpolate(x, scale_factor=2, mode="bilinear")
+        return self.head(x, landmarks)
+
+    def head(self, x: Tensor, landmarks: Tensor) -> Tensor:
+        """A 5 x 5 convolution of features (N, C, H, W), for each crop that of its own landmark -> (N, H, W) float32."""
+        count, channels, height, width = x.shape
+        kernel = self.weight.shape[-1]
+        kernels = self.weight[landmarks].reshape(count, channels, -1).to(x.dtype)
+        taps = (x.permute(0, 2, 3, 1).reshape(count, -1, channels) @ kernels).float()  # what each px adds to those around it
+        edge = kernel // 2
+        summed = F.fold(taps.mT.flip(1), (height + 2 * edge, width + 2 * edge), kernel)
+        return summed[:, 0, edge:-edge, edge:-edge] + self.bias[landmarks][:, None, None]
+
+
+def second_look_of(state: dict, device: torch.device) -> SecondLook | None:
+    """The network of a checkpoint, ready for use; None where it has none."""
+    if "second_look" not in state:
+        return None
+    network = SecondLook(**state["second_look"]["network"]).to(device, memory_format=torch.channels_last).eval()
+    weights = {name.removeprefix(PREFIX): weight for name, weight in state["weights"].items() if name.startswith(PREFIX)}
+    network.load_state_dict(weights)
+    return network
+
+
+@torch.no_grad()
+def refine(network: SecondLook, detail: np.ndarray, found: Tensor, size: int, precision: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Where landmarks lie, from a detail picture (height, width) uint8 and where the first look found them, (L, 2) detail px.
+
+    -> points (L, 2) detail px, the heights of their heatmaps (L), and their covariances (L, 2, 2), detail px².
+    """
+    device = next(network.parameters()).device
+    centres = found.float().to(device)
+    crops = cut(to_grey(detail).to(device), centres, size)
+    with autocast(device, precision):
+        heatmaps = network(crops)
+    points, _, covariances = fit_peaks(around_the_likely(heatmaps.float(), size // HALF))
+    heights = heatmaps.float().flatten(1).amax(1)
+    return of_crops(rescale(points, HALF), centres, size), heights, covariances * HALF**2
+
+
+def refine_all(
+    network: SecondLook, data: RadiographDataset, points_network_px: np.ndarray, size: int, precision: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Second looks at all radiographs of a data set, where the first ones found points (N, L, 2) network-frame px.
+
+    -> points (N, L, 2) network-frame px, and covariances (N, L, 2, 2) in its px².
+    """
+    points, covariances = [], []
+    for i, found in enumerate(torch.from_numpy(points_network_px)):
+        detail = data.detail_picture(i)
+        back = np.array(data.frame[::-1]) / detail.shape[::-1]
+        refined, _, spread = refine(network, detail, detail_points(found, data.frame, detail.shape), size, precision)
+        points.append(rescale(refined.cpu().double().numpy(), back))
+        covariances.append(spread.cpu().double().numpy() * back[:, None] * back)
+    return np.array(points), np.array(covariances)
+
+
+def around_the_likely(heatmaps: Tensor, side: int) -> Tensor:
+    """Heatmaps (N, side, side), each without what is far from the peak that is highest under a Gaussian around the middle."""
+    span = torch.arange(side, device=heatmaps.device)
+    prior = torch.exp(-0.5 * ((span - (side - 1) / 2) / (PRIOR_SHARE * side)) ** 2)
+    top = (heatmaps.clamp_min(0) * prior[:, None] * prior).flatten(1).argmax(1)
+    far_rows, far_columns = (((span - at[:, None]).abs() > NEAR) for at in (top // side, top % side))
+    return heatmaps.masked_fill(far_rows[:, :, None] | far_columns[:, None, :], 0.0)
+
+
+def detail_points(points: Tensor, frame: Frame, detail: Frame) -> Tensor:
+    """Points (..., 2) of a network frame (height, width) -> of the detail picture (height, width) of the same."""
+    return rescale(points, torch.tensor([detail[1] / frame[1], detail[0] / frame[0]], dtype=points.dtype, device=points.device))

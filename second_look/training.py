@@ -1,0 +1,142 @@
+"""Teaching the second look: crops around the annotated landmarks, moved, turned, scaled and in other greys."""
+
+import copy
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from dataloader import Batches, Key, RadiographDataset, batches_of, loading
+from heatmap import draw_heatmaps, rescale
+from model import SCN
+from radiographs.detail import to_grey
+from runtime import distributed
+from runtime.arithmetic import settle
+from runtime.device import autocast
+from runtime.files import DataError
+from second_look.crops import cut, to_crops
+from second_look.network import HALF, PREFIX, SecondLook
+
+CROPS = 37  # a step has at least about so many, of one radiograph or of several
+RATE, WARMUP, AVERAGING = 1e-3, 100, 0.995  # of Adam; steps; decay a step of the averaged weights
+SIGMA = 2.5  # detail px, of the heatmaps
+NOISE = 4.0  # detail px, of the crops' middles, along each axis: two to three times what the first look is off
+ROTATION, SCALING, GREY = math.radians(10), 0.1, 0.2  # +- of every crop by itself: radians, exponent, factor and shift
+
+
+def radiographs_a_step(landmarks: int) -> int:
+    return max(1, round(CROPS / landmarks))
+
+
+class Crops(Dataset):
+    """The crops of a radiograph, changed anew in every epoch by the random numbers of (seed, epoch, number)."""
+
+    def __init__(self, data: RadiographDataset, size: int, seed: int):
+        self.data, self.size, self.seed = data, size, seed
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, key: Key) -> dict[str, Tensor]:
+        """crops (n, 1, size, size), points (n, 2) px of the crops, landmarks (n): of those that lie in their crop."""
+        rng = np.random.default_rng((self.seed, *key))
+        grey, truth = to_grey(self.data.detail_picture(key[1])), torch.from_numpy(self.data.points_detail_px[key[1]])
+        count = len(truth)
+        angle, zoom = rng.uniform(-ROTATION, ROTATION, count), np.exp(rng.uniform(-SCALING, SCALING, count))
+        turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], 1).reshape(-1, 2, 2)
+        matrices = torch.from_numpy(turn * zoom[:, None, None])
+        centres = truth.nan_to_num() + torch.from_numpy(rng.normal(0, NOISE, (count, 2)))
+        scale, shift = (torch.from_numpy(rng.uniform(-GREY, GREY, count)).float()[:, None, None, None] for _ in range(2))
+        points = to_crops(truth, centres, self.size, matrices)
+        inside = ((points > -0.5) & (points < self.size - 0.5)).all(-1)
+        crops = cut(grey, centres[inside].float(), self.size, matrices[inside].float())
+        crops = crops * (1 + scale[inside]) + shift[inside]
+        return {"crops": crops, "points": points[inside].float(), "landmarks": inside.nonzero().flatten()}
+
+
+def joined(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.cat([item[name] for item in items]) for name in items[0]}
+
+
+class Training:
+    """Trains a second look after a first one, an epoch at a time; `average` is the network that is validated and kept."""
+
+    def __init__(self, settings, sets: dict[str, RadiographDataset], first: SCN, precision: str, workers: int):
+        """`settings` of main.py; `first`, the network of the first look, only lends its weights."""
+        torch.manual_seed(settings.seed)
+        self.settings, self.sets, self.device = settings, sets, next(first.parameters()).device
+        landmarks = sets["train"].points_px.shape[1]
+        self.network = {name: getattr(settings, name) for name in ("channels", "levels", "dropout")}
+        self.network["num_landmarks"] = landmarks
+        self.model = SecondLook(**self.network)
+        self.model.start_from(first)
+        self.model.to(self.device, memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.model).eval()
+        self.optimizer = torch.optim.Adam(self.model.parameters(), RATE, fused=True)
+        self.steps = 0
+        self.radiographs = radiographs_a_step(landmarks)
+        crops = Crops(sets["train"], settings.crop, settings.seed)
+        batches = Batches(len(crops), self.radiographs, settings.seed)
+        self.loader = DataLoader(crops, batch_sampler=batches, collate_fn=joined, **loading(workers))
+        shape = (self.radiographs * landmarks, 1, settings.crop, settings.crop)
+        self.precision = distributed.gather([settle(self.model, [(shape, ())], precision)])[0]
+        self.parallel = distributed.wrap(self.model)
+
+    def train_epoch(self, epoch: int) -> tuple[float, float, np.ndarray]:
+        """One pass over the training radiographs: rate, mean loss a landmark, errors (n) detail px."""
+        settings, total = self.settings, self.settings.second_look * len(self.loader)
+        batches = self.loader.batch_sampler
+        batches.epoch = epoch
+        torch.manual_seed(1_000_000 * settings.seed + 500_000 + epoch)
+        self.model.train()
+        side, losses, errors = settings.crop // HALF, [], []
+        for batch, whole in zip(batches_of(self.loader), batches.whole(), strict=True):
+            rate = RATE * (1 - self.steps / total) * min(1.0, (1 + self.steps) / WARMUP)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            crops, points, landmarks = (batch[name].to(self.device) for name in ("crops", "points", "landmarks"))
+            with autocast(self.device, self.precision):
+                heatmaps = self.parallel(crops, landmarks)
+            targets = draw_heatmaps(rescale(points, 1 / HALF), side, side, SIGMA / HALF)
+            loss = (heatmaps - targets).square().sum()
+            if not torch.isfinite(loss):
+                raise DataError(f"second look, epoch {epoch}: the loss is not finite; train with --second_look 0")
+            self.optimizer.zero_grad()
+            own = distributed.WORLD if distributed.weight(len(whole)) else 0  # gradients of processes are averaged; theirs add up
+            (loss * own).backward()
+            self.optimizer.step()
+            self.steps += 1
+            with torch.no_grad():
+                decay = min(AVERAGING, (1 + self.steps) / (10 + self.steps))
+                torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
+            losses.append(loss.detach())
+            top = heatmaps.detach().flatten(1).argmax(1)
+            found = torch.stack([top % side, top // side], 1)
+            errors.append((rescale(found, HALF) - points).norm(dim=1))
+        errors = torch.cat(errors).cpu().numpy()
+        return rate, float(torch.stack(losses).sum()) / max(1, len(errors)), errors
+
+    def weights(self) -> dict[str, Tensor]:
+        """Those of the average, as a checkpoint has them among the first network's."""
+        return {PREFIX + name: weight for name, weight in self.average.state_dict().items()}
+
+    def described(self) -> dict:
+        """What a checkpoint says of it."""
+        return {"network": self.network, "size": self.settings.crop, "longer": self.sets["train"].detail, "sigma": SIGMA}
+
+    def state(self) -> dict:
+        """What a run needs to go on."""
+        return {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "steps": self.steps,
+        }
+
+    def load(self, state: dict) -> None:
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.steps = state["steps"]

@@ -1,0 +1,206 @@
+"""Each landmark once more in a crop: points and pixels stay together to a hundredth of a px, and it learns."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import LANDMARKS, command, make_raw, preprocess, rows_of, train
+
+from dataloader import RadiographDataset
+from evaluation import target_px2
+from heatmap import decode_heatmaps, draw_heatmaps, rescale
+from main import read_settings
+from metrics import point_errors
+from model import SCN
+from prediction import predictor as predictor_module
+from prediction.predictor import Predictor
+from radiographs.detail import detail_frame, to_detail, to_grey
+from radiographs.view import View, sample
+from runtime.checkpoint import read_checkpoint
+from second_look.crops import cut, of_crops, to_crops
+from second_look.network import SecondLook, refine, refine_all
+from second_look.training import Training
+
+LOOK = ("--crop", 32, "--second_look", 3, "--stages", "64x2")
+
+
+def dots(points: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """(1, height, width) with a dot at each of some points (N, 2), far from each other."""
+    return draw_heatmaps(points, height, width, 4.0).amax(0, keepdim=True)
+
+
+@pytest.fixture
+def detailed(tmp_path):
+    """Made radiographs of 90 x 120 px, prepared in a frame of 64 px and with pictures of 96 px."""
+    assert preprocess(make_raw(tmp_path / "raw"), tmp_path / "detailed", "--detail", 96).returncode == 0
+    return tmp_path / "detailed"
+
+
+def test_frames_by_hand():
+    assert detail_frame(1024, 709, 512) == (512, 354)  # 354.5 rounds to even
+    assert detail_frame(300, 1200, 600) == (150, 600)
+    grey = to_grey(to_detail(np.linspace(-50, 150, 10201).reshape(101, 101)))
+    assert grey.shape == (1, 101, 101) and grey.min() == pytest.approx(-1.02, abs=0.01)
+    assert np.corrcoef(grey.numpy().ravel(), np.linspace(-50, 150, 10201))[0, 1] > 0.9999
+
+
+def test_crops_and_points_stay_together():
+    """Moved, turned and scaled: dots are found in their crops where the points say, and where they came from.
+
+    Single ones are up to 0.04 px off, since a picture between pixels is interpolated; on average nothing is left of that.
+    """
+    generator = torch.Generator().manual_seed(0)
+    points = torch.tensor([[90.3, 100.8]]).expand(60, 2)
+    grey = dots(points[:1], 200, 180)
+    centres = points + torch.randn(60, 2, generator=generator) * 4
+    angle, zoom = 3 * torch.randn(60, generator=generator), 0.9 + 0.2 * torch.rand(60, generator=generator)
+    turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], -1).reshape(-1, 2, 2) * zoom[:, None, None]
+    found, _ = decode_heatmaps(cut(grey, centres, 64, turn)[:, 0])
+    off = found - to_crops(points, centres, 64, turn)
+    assert off.norm(dim=1).max() < 0.06 and off.mean(0).norm() < 0.01
+    found, _ = decode_heatmaps(cut(grey, centres, 64)[:, 0])
+    assert (of_crops(found, centres, 64) - points).norm(dim=1).max() < 0.02
+
+
+def test_crops_show_what_views_show():
+    """`cut` beside `sample`, which the rest of the program takes."""
+    picture = np.random.default_rng(0).random((80, 70)).astype(np.float32)
+    (crop,) = cut(torch.from_numpy(picture)[None], torch.tensor([[33.25, 41.5]]), 20)[:, 0]
+    view = View(np.eye(2), np.array([33.25, 41.5]) - 9.5, (20, 20))
+    assert np.abs(crop.numpy() - sample(picture, view)).max() < 1e-4
+
+
+def test_a_view_in_other_px_shows_the_same():
+    view = View(np.array([[1.5, -0.3], [0.4, 2.0]]), np.array([7.0, -3.0]), (40, 30))
+    other = view.resized((80, 45))
+    points = np.array([[-0.5, -0.5], [39.5, -0.5], [12.0, 20.0]])
+    assert np.allclose(other.to_picture(rescale(points, np.array([2.0, 1.5]))), view.to_picture(points))
+    assert np.allclose(other.sides, view.sides) and other.extent == (80, 45)
+
+
+def test_each_crop_has_the_head_of_its_landmark():
+    torch.manual_seed(0)
+    look = SecondLook(num_landmarks=4, channels=6, levels=2)
+    torch.nn.init.normal_(look.bias)
+    x, landmarks = torch.randn(3, 6, 9, 7), torch.tensor([2, 0, 2])
+    expected = torch.stack(
+        [F.conv2d(x[i], look.weight[k : k + 1], look.bias[k : k + 1], padding=2)[0] for i, k in enumerate(landmarks)]
+    )
+    assert torch.allclose(look.head(x, landmarks), expected, atol=1e-5)
+
+
+def test_it_starts_as_the_first_network_sees_a_smaller_crop():
+    torch.manual_seed(0)
+    first, look = SCN(num_landmarks=3, channels=8).eval(), SecondLook(num_landmarks=3, channels=8).eval()
+    torch.nn.init.normal_(first.local_appearance.head.weight)
+    look.start_from(first)
+    crops = torch.randn(3, 1, 64, 64)
+    local = first.local_appearance(F.avg_pool2d(crops, 2))
+    assert torch.allclose(look(crops), local[range(3), range(3)], atol=1e-3 * local.abs().max().item())
+
+
+def test_a_second_look_that_knows_is_right(monkeypatch):
+    """Heatmaps drawn at the true points of crops around wrong ones: decoded in the picture, with their width."""
+    truth = torch.tensor([[40.3, 50.8], [140.6, 60.2]])
+    found, size = truth + torch.tensor([[5.0, -3.0], [-4.0, 4.5]]), 64
+    look = SecondLook(num_landmarks=2, channels=4, levels=2)
+    drawn = draw_heatmaps(rescale(to_crops(truth, found, size), 0.5), 32, 32, 1.5)
+    monkeypatch.setattr(look, "forward", lambda crops: drawn)
+    points, heights, covariances = refine(look, np.zeros((200, 180), np.uint8), found, size, "float32")
+    assert (points - truth).norm(dim=1).max() < 0.02 and heights.min() > 0.9
+    assert torch.allclose(covariances, 9.0 * torch.eye(2).expand(2, 2, 2), atol=0.3)  # 1.5 px of the heatmaps are 3 detail px
+
+
+def test_preparation_keeps_the_radiograph_for_it(detailed):
+    data = RadiographDataset(detailed, "train")
+    assert data.detail == 96 and data.detail_picture(0).shape == (96, 72)
+    for i in range(len(data)):  # the dots of made radiographs are where the points say
+        crops = cut(to_grey(data.detail_picture(i)), torch.from_numpy(data.points_detail_px[i]).float(), 16)[:, 0]
+        assert (decode_heatmaps((crops - crops.amin((1, 2), keepdim=True)) ** 2)[0] - 7.5).norm(dim=1).median() < 0.5
+    assert {path.name for path in (detailed / "valid").iterdir()} == {
+        f"b{n}{end}" for n in "12" for end in (".png", ".npz", ".detail.png")
+    }
+
+
+@pytest.mark.slow
+def test_it_learns(detailed):
+    """From a first look that is some px off: after two hundred steps it is not."""
+    sets = {"train": RadiographDataset(detailed, "train")}
+    settings = read_settings("--crop 32 --second_look 200 --channels 16 --levels 3".split())
+    torch.manual_seed(0)
+    first = SCN(num_landmarks=LANDMARKS, channels=16, levels=3)
+    look = Training(settings, sets, first, "float32", 0)
+    for epoch in range(1, 201):
+        look.train_epoch(epoch)
+    valid = RadiographDataset(detailed, "valid")
+    wrong = valid.points_network_px + np.random.default_rng(0).normal(0, 2.0, valid.points_network_px.shape)
+    points, _ = refine_all(look.average, valid, wrong, 32, "float32")
+    before, after = (point_errors(found, valid.points_network_px).mean() for found in (wrong, points))
+    assert before > 2 and after < 0.4
+
+
+@pytest.mark.slow
+def test_it_is_kept_where_it_pays_and_tested(detailed, tmp_path):
+    ran = train(detailed, tmp_path / "run", *LOOK)
+    assert ran.returncode == 0, ran.stderr
+    rows, state = rows_of(tmp_path / "run" / "metrics.csv"), read_checkpoint(tmp_path / "run" / "best.pt")
+    assert [row["size"] for row in rows] == ["64"] * 2 + ["96"] * 3
+    first, best = (min(float(row["valid_ipe_px"]) for row in part) for part in (rows[:2], rows))
+    left_out = "" if best < first else "; it is left out"
+    assert f"second look: validation IPE {first:.3f} -> {best:.3f} px{left_out}\n" in ran.stdout
+    assert ("second_look" in state) == (best < first)
+    last = read_checkpoint(tmp_path / "run" / "last.pt")
+    assert {"size": 32, "longer": 96, "sigma": 2.5}.items() <= last["second_look"].items()
+    assert target_px2(last) == pytest.approx((2.5 * 64 / 96) ** 2) and target_px2({"data": {"sigma": 2.0}}) == 4
+    measured = command("main.py", "--mode", "test", "--data", detailed, "--checkpoint", tmp_path / "run" / "last.pt",
+                       "--result", tmp_path / "last")  # fmt: skip
+    without = preprocess(tmp_path / "raw", tmp_path / "without")
+    refused = command("main.py", "--mode", "test", "--data", tmp_path / "without", "--checkpoint", tmp_path / "run" / "last.pt",
+                      "--result", tmp_path / "other")  # fmt: skip
+    assert measured.returncode == without.returncode == 0, measured.stderr
+    assert json.loads((tmp_path / "last" / "test.json").read_text())["first_look_ipe_px"] > 0
+    assert refused.returncode == 1 and "prepare it again with --detail 96" in refused.stderr
+
+
+@pytest.mark.slow
+def test_a_killed_one_goes_on_and_ends_as_an_uninterrupted_one(detailed, tmp_path):
+    assert train(detailed, tmp_path / "whole", *LOOK).returncode == 0
+    for kept in ("last", "previous"):  # the second look's second epoch, and its third
+        folder = tmp_path / kept
+        folder.mkdir()
+        for name in ("best.pt", "metrics.csv"):
+            (folder / name).write_bytes((tmp_path / "whole" / name).read_bytes())
+        (folder / "last.pt").write_bytes((tmp_path / "whole" / f"{kept}.pt").read_bytes())
+        assert train(detailed, folder, *LOOK, "--resume").returncode == 0
+        whole, again = (read_checkpoint(path / "last.pt") for path in (tmp_path / "whole", folder))
+        assert all(torch.equal(whole["weights"][name], again["weights"][name]) for name in whole["weights"])
+        assert (folder / "test.json").read_text() == (tmp_path / "whole" / "test.json").read_text()
+
+
+@pytest.mark.slow
+def test_switched_off_it_changes_nothing(detailed, prepared, tmp_path):
+    assert train(detailed, tmp_path / "off", *LOOK, "--second_look", 0).returncode == 0
+    assert train(prepared, tmp_path / "without", *LOOK).returncode == 0
+    for name in ("test_landmarks.csv", "test_by_landmark.csv"):
+        assert (tmp_path / "off" / name).read_bytes() == (tmp_path / "without" / name).read_bytes()
+
+
+@pytest.mark.parametrize("matrix", [np.eye(2) * 2, np.array([[0.0, -3.0], [2.5, 0.0]]), np.array([[-1.8, 0.6], [0.6, 1.8]])])
+def test_prediction_looks_through_the_view(matrix, monkeypatch):
+    """A first look that is some px off, turned, mirrored, stretched: the second one finds the dots where they are."""
+    truth = np.array([[60.0, 70.0], [110.0, 90.0], [80.0, 130.0]])
+    picture = (40 + 200 * dots(torch.from_numpy(truth), 200, 180)[0].numpy()).astype(np.float32)
+    predictor = object.__new__(Predictor)
+    view = View(matrix, truth.mean(0) - matrix @ (31.5, 31.5), (64, 64))
+    predictor.frame, predictor.precision, predictor.second_look = (64, 64), "float32", {"longer": 160, "size": 32}
+    predictor.second = SecondLook(num_landmarks=3, channels=4, levels=2)
+    monkeypatch.setattr(SecondLook, "forward", lambda self, crops: F.avg_pool2d(crops[:, 0], 2).clamp_min(-1) + 1)
+    monkeypatch.setattr(predictor_module, "to_detail", lambda shown: shown.clip(0, 255).astype(np.uint8))
+    found = view.of_picture(truth) + np.array([1.0, -0.8])
+    look = predictor_module.Look(0, view, None, points_view_px=found)
+    look.found = predictor_module.Found  # anything: the view is not the whole picture
+    predictor.look_closely(picture, look)
+    assert np.linalg.norm(look.points_px - truth, axis=1).max() < 0.3  # of radiograph px, up to 3 a px of the view
+    assert np.isfinite(look.covariances_view_px2).all()

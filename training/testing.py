@@ -1,0 +1,68 @@
+"""Measuring a checkpoint on a data set that it has not seen."""
+
+import hashlib
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import metrics
+from dataloader import RadiographDataset
+from evaluation import find_all, fits, seen_radiographs
+from runtime.checkpoint import read_checkpoint
+from runtime.device import choose_precision
+from runtime.files import DataError
+from training import report
+
+
+def test(
+    checkpoint: Path,
+    data: RadiographDataset,
+    folder: Path,
+    device: torch.device,
+    precision: str,
+    batch_size: int,
+    allow_seen: bool = False,
+    replace: bool = False,
+) -> dict:
+    """Measure a checkpoint's network on a data set and write what it found to a folder; returns the figures.
+
+    `precision` "auto" is the one that it was trained in, where the hardware has it. Radiographs that it was trained on or chosen
+    by are refused unless `allow_seen`, or unless they are of the split of that name. What another network or other data left in
+    the folder stays, unless `replace`. Raises DataError.
+    """
+    state = read_checkpoint(checkpoint, device)
+    fits(checkpoint, state, data)
+    seen = seen_radiographs(state, data)
+    if seen and not allow_seen:
+        role, ids = next(iter(seen.items()))
+        purpose = {"train": "trained on", "valid": "chosen by"}[role]
+        raise DataError(
+            f"{checkpoint}: was {purpose} {len(ids)} of the {len(data)} radiographs of {data.split} ({', '.join(ids[:5])}): "
+            "its errors there would be too small; take others, or give --allow_seen"
+        )
+    made_of = {"weights": digest_of(state["weights"]), "data": data.digest()[:16]}
+    if not replace:
+        report.refuse_other(folder, data.split, made_of)
+    precision = choose_precision(precision, device, state["precision"])
+    evaluation = find_all(state, data, device, precision, batch_size)
+    more = {"split": data.split, "network_input_px": state["size"], "precision": precision} | made_of
+    if (first := evaluation.first_points_network_px) is not None:
+        more["first_look_ipe_px"] = metrics.plain(
+            metrics.mean_of_present(metrics.ipe(metrics.point_errors(first, data.points_network_px)))
+        )
+    if data.settings.get("synthetic"):
+        more["radiographs"] = "synthetic"
+    if seen:
+        more["seen"] = {role: len(ids) for role, ids in seen.items()}
+    if "seen" not in state:
+        print(f"{checkpoint}: does not say which radiographs it was trained on")
+    return report.write_test(folder, data, evaluation.points_network_px, evaluation.peaks, more)
+
+
+def digest_of(weights: dict[str, Tensor]) -> str:
+    """The same for the same weights, in any order, on any device."""
+    content = hashlib.sha256()
+    for name in sorted(weights):
+        content.update(weights[name].float().cpu().contiguous().numpy().tobytes())
+    return content.hexdigest()[:16]
