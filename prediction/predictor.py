@@ -216,7 +216,7 @@ class Predictor:
         look.points_view_px, look.covariances_view_px2 = self.refined(as_seen(shown, look), look.points_view_px)
 
     def refined(self, shown: np.ndarray, points_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Points (L, 2) network-frame px, of a view in detail px (height, width), after the second look; and their covariances."""
+        """Points (L, 2) network-frame px of a view in detail px (height, width), after the second look; their covariances."""
         detail = to_detail(shown)
         found = detail_points(torch.from_numpy(points_px), self.frame, detail.shape)
         points, _, covariances = refine(self.second, detail, found, self.second_look["size"], self.precision)

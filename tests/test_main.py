@@ -189,7 +189,7 @@ def test_radiographs_of_another_folder_are_learnt_from_too(data, raw, tmp_path, 
         assert status == 1 and expected in said and str(other) in said
     assert preprocess(raw, tmp_path / "otherwise", "--sigma", 3).returncode == 0
     status, said = train_here(capsys, data, tmp_path / "x", "--stages", "32x1", "--also", tmp_path / "otherwise")
-    assert status == 1 and "another --size or --sigma" in said
+    assert status == 1 and "another --size, --sigma or --detail" in said
     assert preprocess(raw, tmp_path / "unmatched", "--reference", "none").returncode == 0
     status, said = train_here(capsys, data, tmp_path / "x", "--stages", "32x1", "--also", tmp_path / "unmatched")
     assert status == 1 and "another reference" in said
