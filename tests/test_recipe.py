@@ -54,7 +54,7 @@ AS_MANY = np.random.default_rng(0).normal(size=(3, 37, 2))  # as a hand has
 def test_recipes(flags, of, init, stages, rate):
     settings, lines = choose(read_settings(flags.split()), of)
     assert (settings.init, settings.stages, settings.learning_rate) == (init, stages, rate)
-    chosen = [name for name in ("init", "learning_rate", "stages", "second_look") if f"--{name}" not in flags]
+    chosen = [name for name in ("init", "learning_rate", "second_look", "stages") if f"--{name}" not in flags]
     assert [line.split()[1] for line in lines] == [f"--{name}" for name in chosen] and settings.auto == ",".join(chosen)
 
 
@@ -62,9 +62,16 @@ def test_how_long_a_second_look_is_taught():
     """2,200 steps, each with 37 crops or somewhat more, in at most forty epochs; none without pictures for it."""
     for count, points, epochs in ((91, HANDS, 24), (148, OTHERS, 30), (20, OTHERS, 40), (5000, HANDS, 1)):
         settings, lines = choose(read_settings([]), data(count, points, detail=512))
-        assert settings.second_look == epochs and "steps at radiographs of 512 px" in lines[-1]
+        assert settings.second_look == epochs and "steps at radiographs of 512 px" in lines[2]
     settings, lines = choose(read_settings([]), data(91))
-    assert settings.second_look == 0 and lines[-1].endswith("since the data were prepared without --detail")
+    assert settings.second_look == 0 and lines[2].endswith("since the data were prepared without --detail")
+
+
+def test_the_whole_frame_is_left_to_the_second_look():
+    settings, _ = choose(read_settings([]), data(90, OTHERS, sigma=3.0, detail=512))
+    assert settings.stages == "64x8 128x16"
+    settings, _ = choose(read_settings(["--second_look", "0"]), data(90, OTHERS, sigma=3.0, detail=512))
+    assert settings.stages == "64x8 128x16 256x7"
 
 
 def test_without_weights_other_joints_start_from_random_ones(tmp_path, monkeypatch):
@@ -79,7 +86,7 @@ def test_the_number_of_steps_is_that_of_90_radiographs():
     for count in (7, 20, 40, 90, 150):
         settings, lines = choose(read_settings([]), data(count, OTHERS, sigma=3.0))
         seen = count * sum(int(stage.split("x")[1]) for stage in settings.stages.split())
-        assert seen == pytest.approx(2760, rel=0.05) and f"seen {seen / count:.0f} times each" in lines[-2]
+        assert seen == pytest.approx(2760, rel=0.05) and f"seen {seen / count:.0f} times each" in lines[-1]
 
 
 def test_frames_by_form():

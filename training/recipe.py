@@ -45,10 +45,10 @@ def choose(settings, data: RadiographDataset):
         choice("learning_rate", RATE_OF_PRETRAINED, "gentle, since training goes on from weights")
     else:
         choice("learning_rate", RATE_OF_RANDOM, "since the landmarks' weights are random")
-    if settings.stages == AUTO:
-        choice("stages", *stages(settings, data, learnt))
     if settings.second_look == AUTO:
         choice("second_look", *second_look_epochs(data))
+    if settings.stages == AUTO:
+        choice("stages", *stages(settings, data, learnt))
     return settings, lines
 
 
@@ -85,7 +85,10 @@ def beginning(settings, data: RadiographDataset) -> tuple[str, str, bool]:
 
 
 def stages(settings, data: RadiographDataset, learnt: bool) -> tuple[str, str]:
-    """Sizes and epochs, and why: a quarter, half and all of the network frame; half for weights that have learnt the joint."""
+    """Sizes and epochs, and why: a quarter, half and all of the network frame; half for weights that have learnt the joint.
+
+    With a second look to come, all of the frame brings nothing: each rise costs some of what was learnt.
+    """
     fitting = fitting_sizes(data.frame, settings.spatial_factor, 2 ** (settings.levels - 1))
     sizes = [size for size in fitting if data.sigma * size / data.size >= SMALLEST_SIGMA] or [data.size]
     quarter, half = (next((size for size in sizes if size >= data.size / part), sizes[-1]) for part in (4, 2))
@@ -93,7 +96,8 @@ def stages(settings, data: RadiographDataset, learnt: bool) -> tuple[str, str]:
     for size, shown, least in (
         [(half, FINE_OF_PRETRAINED, LEAST_FINE_OF_PRETRAINED)]
         if learnt
-        else [(quarter, COARSE, LEAST_COARSE), (half, FINE, LEAST_FINE), (data.size, FINEST, LEAST_FINEST)]
+        else [(quarter, COARSE, LEAST_COARSE), (half, FINE, LEAST_FINE)]
+        + ([] if settings.second_look else [(data.size, FINEST, LEAST_FINEST)])
     ):
         epochs[size] = epochs.get(size, 0) + max(least, round(shown / len(data)))
     height, width = data.frame
