@@ -25,7 +25,7 @@ from runtime.arithmetic import settle
 from runtime.checkpoint import read_checkpoint, write_checkpoint
 from runtime.device import be_deterministic, choose_device, choose_precision, choose_workers
 from runtime.files import DataError, write_csv
-from second_look.network import PREFIX, refine_all
+from second_look.network import PREFIX, own_weights, refine_all
 from second_look.training import Training
 from training import figures, report
 from training.forecast import Forecast
@@ -83,6 +83,7 @@ class Solver:
         self.first: dict = {}  # "weights" and "size" of the first look's best epoch
         self.look: Training | None = None  # of the second look, once the first one is done
         self.look_state: dict = {}  # of a run that goes on
+        self.look_init: dict[str, Tensor] = {}  # weights that it starts from
         self.steps_at_size = 0
         self.curves_drawn = 0.0  # when, in seconds of time.perf_counter
         self.forecast = Forecast(len(data), len(sets.get("valid", [])))
@@ -114,7 +115,7 @@ class Solver:
     def look_again(self) -> None:
         """Train the second look on what the first look's best epoch finds; where it does not pay, the first one alone is kept."""
         self.average.load_state_dict(self.first["weights"])
-        self.look = Training(self.settings, self.sets, self.average, self.precision, self.workers)
+        self.look = Training(self.settings, self.sets, self.average, self.precision, self.workers, self.look_init)
         if self.look_state:
             self.look.load(self.look_state)
         detail, found = self.sets["train"].detail, None
@@ -310,6 +311,7 @@ class Solver:
             self.seen[role] = self.seen.get(role, []) + digests
         self.model.load_state_dict(own | fitting)
         self.average.load_state_dict(own | fitting)
+        self.look_init = own_weights(state)
         print(f"starting from {path}" + (f"; random, because their shapes differ: {', '.join(anew)}" if anew else ""))
 
     def resume(self) -> None:

@@ -64,13 +64,17 @@ class SecondLook(nn.Module):
         return summed[:, 0, edge:-edge, edge:-edge] + self.bias[landmarks][:, None, None]
 
 
+def own_weights(state: dict) -> dict[str, Tensor]:
+    """Those of the second look among a checkpoint's, by their names in it."""
+    return {name.removeprefix(PREFIX): weight for name, weight in state["weights"].items() if name.startswith(PREFIX)}
+
+
 def second_look_of(state: dict, device: torch.device) -> SecondLook | None:
     """The network of a checkpoint, ready for use; None where it has none."""
     if "second_look" not in state:
         return None
     network = SecondLook(**state["second_look"]["network"]).to(device, memory_format=torch.channels_last).eval()
-    weights = {name.removeprefix(PREFIX): weight for name, weight in state["weights"].items() if name.startswith(PREFIX)}
-    network.load_state_dict(weights)
+    network.load_state_dict(own_weights(state))
     return network
 
 

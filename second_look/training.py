@@ -63,15 +63,23 @@ def joined(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 class Training:
     """Trains a second look after a first one, an epoch at a time; `average` is the network that is validated and kept."""
 
-    def __init__(self, settings, sets: dict[str, RadiographDataset], first: SCN, precision: str, workers: int):
-        """`settings` of main.py; `first`, the network of the first look, only lends its weights."""
+    def __init__(
+        self, settings, sets: dict[str, RadiographDataset], first: SCN, precision: str, workers: int, init: dict[str, Tensor]
+    ):
+        """`settings` of main.py; `init`: weights to start from, or where these do not fit those that `first`, the network of the
+        first look, lends.
+        """
         torch.manual_seed(settings.seed)
         self.settings, self.sets, self.device = settings, sets, next(first.parameters()).device
         landmarks = sets["train"].points_px.shape[1]
         self.network = {name: getattr(settings, name) for name in ("channels", "levels", "dropout")}
         self.network["num_landmarks"] = landmarks
         self.model = SecondLook(**self.network)
-        self.model.start_from(first)
+        own = self.model.state_dict()
+        if {name: weight.shape for name, weight in init.items()} == {name: weight.shape for name, weight in own.items()}:
+            self.model.load_state_dict(init)
+        else:
+            self.model.start_from(first)
         self.model.to(self.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.model).eval()
         self.optimizer = torch.optim.Adam(self.model.parameters(), RATE, fused=True)

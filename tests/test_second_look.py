@@ -131,12 +131,14 @@ def test_it_learns(detailed):
     settings = read_settings("--crop 32 --second_look 200 --channels 16 --levels 3".split())
     torch.manual_seed(0)
     first = SCN(num_landmarks=LANDMARKS, channels=16, levels=3)
-    look = Training(settings, sets, first, "float32", 0)
+    look = Training(settings, sets, first, "float32", 0, {})
     for epoch in range(1, 201):
         look.train_epoch(epoch)
     valid = RadiographDataset(detailed, "valid")
     wrong = valid.points_network_px + np.random.default_rng(0).normal(0, 2.0, valid.points_network_px.shape)
     points, _ = refine_all(look.average, valid, wrong, 32, "float32")
+    again = Training(settings, sets, first, "float32", 0, look.average.state_dict())  # as --init of weights that have one
+    assert all(torch.equal(a, b) for a, b in zip(again.model.parameters(), look.average.parameters(), strict=True))
     before, after = (point_errors(found, valid.points_network_px).mean() for found in (wrong, points))
     assert before > 2 and after < 0.4
 
