@@ -79,7 +79,7 @@ class Settings:
     # Training
     stages: str = "auto"  # SIZExEPOCHS, as "64x8 128x24"; px of the frame's longer side; auto: by init and number of radiographs
     second_look: int | str = "auto"  # epochs of the network that looks once more at crops of larger pictures; 0: none
-    crop: int = 64  # px of these pictures, of a crop's side
+    crop: int = 48  # px of these pictures, of a crop's side
     batch_size: int = 2  # radiographs; small ones make more steps in the same time
     learning_rate: float | str = "auto"  # of Adam, at its highest; auto: 6e-4 from weights of the joint, else 8e-4; 2e-3 diverges
     schedule: str = "linear"  # of the rate, from this to 0 over the whole run; or cosine, or constant

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from dataloader import Batches, Key, RadiographDataset, batches_of, loading
-from heatmap import draw_heatmaps, rescale
+from heatmap import draw_heatmaps
 from model import SCN
 from radiographs.detail import to_grey
 from runtime import distributed
@@ -17,7 +17,7 @@ from runtime.arithmetic import settle
 from runtime.device import autocast
 from runtime.files import DataError
 from second_look.crops import cut, to_crops
-from second_look.network import HALF, PREFIX, SecondLook
+from second_look.network import PREFIX, SecondLook
 
 CROPS = 37  # a step has at least about so many, of one radiograph or of several
 RATE, WARMUP, AVERAGING = 1e-3, 100, 0.995  # of Adam; steps; decay a step of the averaged weights
@@ -99,7 +99,7 @@ class Training:
         batches.epoch = epoch
         torch.manual_seed(1_000_000 * settings.seed + 500_000 + epoch)
         self.model.train()
-        side, losses, errors = settings.crop // HALF, [], []
+        side, losses, errors = settings.crop, [], []
         for batch, whole in zip(batches_of(self.loader), batches.whole(), strict=True):
             rate = RATE * (1 - self.steps / total) * min(1.0, (1 + self.steps) / WARMUP)
             for group in self.optimizer.param_groups:
@@ -107,7 +107,7 @@ class Training:
             crops, points, landmarks = (batch[name].to(self.device) for name in ("crops", "points", "landmarks"))
             with autocast(self.device, self.precision):
                 heatmaps = self.parallel(crops, landmarks)
-            targets = draw_heatmaps(rescale(points, 1 / HALF), side, side, SIGMA / HALF)
+            targets = draw_heatmaps(points, side, side, SIGMA)
             loss = (heatmaps - targets).square().sum()
             if not torch.isfinite(loss):
                 raise DataError(f"second look, epoch {epoch}: the loss is not finite; train with --second_look 0")
@@ -122,7 +122,7 @@ class Training:
             losses.append(loss.detach())
             top = heatmaps.detach().flatten(1).argmax(1)
             found = torch.stack([top % side, top // side], 1)
-            errors.append((rescale(found, HALF) - points).norm(dim=1))
+            errors.append((found - points).norm(dim=1))
         errors = torch.cat(errors).cpu().numpy()
         return rate, float(torch.stack(losses).sum()) / max(1, len(errors)), errors
 

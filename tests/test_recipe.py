@@ -59,8 +59,8 @@ def test_recipes(flags, of, init, stages, rate):
 
 
 def test_how_long_a_second_look_is_taught():
-    """2,200 steps, each with 37 crops or somewhat more, in at most forty epochs; none without pictures for it."""
-    for count, points, epochs in ((91, HANDS, 24), (148, OTHERS, 30), (20, OTHERS, 40), (5000, HANDS, 1)):
+    """900 steps, each with 37 crops or somewhat more, in at most forty epochs; none without pictures for it."""
+    for count, points, epochs in ((91, HANDS, 10), (148, OTHERS, 12), (20, OTHERS, 40), (5000, HANDS, 1)):
         settings, lines = choose(read_settings([]), data(count, points, detail=512))
         assert settings.second_look == epochs and "steps at radiographs of 512 px" in lines[2]
     settings, lines = choose(read_settings([]), data(91))

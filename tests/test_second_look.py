@@ -91,13 +91,13 @@ def test_each_crop_has_the_head_of_its_landmark():
     assert torch.allclose(look.head(x, landmarks), expected, atol=1e-5)
 
 
-def test_it_starts_as_the_first_network_sees_a_smaller_crop():
+def test_it_starts_as_the_first_network():
     torch.manual_seed(0)
     first, look = SCN(num_landmarks=3, channels=8).eval(), SecondLook(num_landmarks=3, channels=8).eval()
     torch.nn.init.normal_(first.local_appearance.head.weight)
     look.start_from(first)
     crops = torch.randn(3, 1, 64, 64)
-    local = first.local_appearance(F.avg_pool2d(crops, 2))
+    local = first.local_appearance(crops)
     assert torch.allclose(look(crops), local[range(3), range(3)], atol=1e-3 * local.abs().max().item())
 
 
@@ -106,11 +106,11 @@ def test_a_second_look_that_knows_is_right(monkeypatch):
     truth = torch.tensor([[40.3, 50.8], [140.6, 60.2]])
     found, size = truth + torch.tensor([[5.0, -3.0], [-4.0, 4.5]]), 64
     look = SecondLook(num_landmarks=2, channels=4, levels=2)
-    drawn = draw_heatmaps(rescale(to_crops(truth, found, size), 0.5), 32, 32, 1.5)
+    drawn = draw_heatmaps(to_crops(truth, found, size), size, size, 3.0)
     monkeypatch.setattr(look, "forward", lambda crops: drawn)
     points, heights, covariances = refine(look, np.zeros((200, 180), np.uint8), found, size, "float32")
     assert (points - truth).norm(dim=1).max() < 0.02 and heights.min() > 0.9
-    assert torch.allclose(covariances, 9.0 * torch.eye(2).expand(2, 2, 2), atol=0.3)  # 1.5 px of the heatmaps are 3 detail px
+    assert torch.allclose(covariances, 9.0 * torch.eye(2).expand(2, 2, 2), atol=0.3)
 
 
 def test_preparation_keeps_the_radiograph_for_it(detailed):
@@ -198,7 +198,7 @@ def test_prediction_looks_through_the_view(matrix, monkeypatch):
     view = View(matrix, truth.mean(0) - matrix @ (31.5, 31.5), (64, 64))
     predictor.frame, predictor.precision, predictor.second_look = (64, 64), "float32", {"longer": 160, "size": 32}
     predictor.second = SecondLook(num_landmarks=3, channels=4, levels=2)
-    monkeypatch.setattr(SecondLook, "forward", lambda self, crops: F.avg_pool2d(crops[:, 0], 2).clamp_min(-1) + 1)
+    monkeypatch.setattr(SecondLook, "forward", lambda self, crops: crops[:, 0].clamp_min(-1) + 1)
     monkeypatch.setattr(predictor_module, "to_detail", lambda shown: shown.clip(0, 255).astype(np.uint8))
     found = view.of_picture(truth) + np.array([1.0, -0.8])
     look = predictor_module.Look(0, view, None, points_view_px=found)

@@ -20,7 +20,7 @@ RATE_OF_RANDOM, RATE_OF_PRETRAINED = 8e-4, 6e-4
 # How many radiographs a stage shows, each anew changed: as good with 40 radiographs seen often as with 90 seen less. Of many
 # radiographs each is seen LEAST times.
 COARSE, FINE, FINEST, FINE_OF_PRETRAINED = 720, 1440, 600, 728
-SECOND_LOOK_STEPS, MOST_EPOCHS = 2200, 40
+SECOND_LOOK_STEPS, MOST_EPOCHS = 900, 40  # more learn the training radiographs by heart
 LEAST_COARSE, LEAST_FINE, LEAST_FINEST, LEAST_FINE_OF_PRETRAINED = 1, 3, 1, 8
 
 
