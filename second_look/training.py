@@ -75,6 +75,8 @@ class Training:
         self.network = {name: getattr(settings, name) for name in ("channels", "levels", "dropout")}
         self.network["num_landmarks"] = landmarks
         self.model = SecondLook(**self.network)
+        if settings.crop % self.model.multiple:
+            raise DataError(f"crop: expected a multiple of {self.model.multiple} px, found {settings.crop}")
         own = self.model.state_dict()
         if {name: weight.shape for name, weight in init.items()} == {name: weight.shape for name, weight in own.items()}:
             self.model.load_state_dict(init)

@@ -19,6 +19,7 @@ from prediction.predictor import Predictor
 from radiographs.detail import detail_frame, to_detail, to_grey
 from radiographs.view import View, sample
 from runtime.checkpoint import read_checkpoint
+from runtime.files import DataError
 from second_look.crops import cut, of_crops, to_crops
 from second_look.network import SecondLook, refine, refine_all
 from second_look.training import Training
@@ -141,6 +142,8 @@ def test_it_learns(detailed):
     assert all(torch.equal(a, b) for a, b in zip(again.model.parameters(), look.average.parameters(), strict=True))
     before, after = (point_errors(found, valid.points_network_px).mean() for found in (wrong, points))
     assert before > 2 and after < 0.4
+    with pytest.raises(DataError, match="crop: expected a multiple of 4 px, found 30"):
+        Training(read_settings("--crop 30 --second_look 1 --levels 3".split()), sets, first, "float32", 0, {})
 
 
 @pytest.mark.slow
