@@ -26,7 +26,8 @@ def hands(tmp_path_factory):
     """Twelve synthetic radiographs to learn from and four that validate, prepared."""
     folder = tmp_path_factory.mktemp("hands")
     write_data_set(folder / "raw", {"train": 12, "valid": 4, "test": 1}, seed=5, workers=1)
-    assert data_preprocessing.main(["--raw", str(folder / "raw"), "--out", str(folder / "prepared"), "--workers", "1"]) == 0
+    prepare = ("--raw", folder / "raw", "--out", folder / "prepared", "--workers", 1, "--detail", 0)
+    assert data_preprocessing.main([str(argument) for argument in prepare]) == 0
     return folder / "prepared"
 
 
