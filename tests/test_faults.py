@@ -201,11 +201,11 @@ def test_workers_end_with_a_killed_main_process(raw, tmp_path):
         assert process.poll() is None
     process.kill()
     process.wait()
-    finish(spawn(*command))  # the folder is free again
     until = time.monotonic() + 20
     while any(Path(f"/proc/{worker}/fd").exists() for worker in workers) and time.monotonic() < until:
         time.sleep(0.1)
     assert not any(Path(f"/proc/{worker}/fd").exists() for worker in workers)
+    finish(spawn(*command))  # the folder is free again
 
 
 def die() -> None:
