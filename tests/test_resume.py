@@ -40,7 +40,12 @@ def test_killed_in_mid_epoch_and_resumed_ends_where_an_uninterrupted_run_ends(da
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_by_the_user_or_a_scheduler_and_alone_in_its_folder(data, tmp_path, capsys, sent):
     arguments = ["main.py", "--data", data, "--result", tmp_path / "run", *SMALL_RUN, "--stages", "64x500"]
-    process = spawn(*arguments, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))  # as at a terminal
+
+    def as_at_a_terminal() -> None:  # a test run in the background ignores Ctrl-C, and what it starts inherits that
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+
+    process = spawn(*arguments, env=os.environ, preexec_fn=as_at_a_terminal)  # with an environment: no fork of this process
     while not (tmp_path / "run" / "last.pt").exists():
         assert process.poll() is None
         time.sleep(0.02)
