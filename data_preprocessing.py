@@ -245,7 +245,7 @@ def stored_settings(out: Path) -> dict:
     try:
         stored = json.loads((out / SETTINGS).read_text())
     except FileNotFoundError:
-        if any(path.name != LOCK for path in out.iterdir()):
+        if any(path.name != LOCK and path.suffix != ".part" for path in out.iterdir()):  # of a run that was killed as it began
             raise mine from None
         return {}
     except ValueError:
