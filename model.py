@@ -137,6 +137,18 @@ class Level(nn.Module):
         return x, activate(self.third(x))
 
 
+def pyramid(levels: nn.ModuleList, x: Tensor) -> Tensor:
+    """Pictures (B, C, H, W) -> features (B, channels, H, W): down through the levels, and up again adding their skips."""
+    skips = []
+    for depth, level in enumerate(levels):
+        x, skip = level(F.avg_pool2d(x, 2) if depth else x)
+        skips.append(skip)
+    x = skips.pop()
+    while skips:
+        x = skips.pop() + F.interpolate(x, scale_factor=2, mode="bilinear")
+    return x
+
+
 class LocalAppearance(nn.Module):
     """A U-shaped pyramid whose skips are added: accurate heatmaps that may also answer at look-alike sites."""
 
@@ -148,14 +160,7 @@ class LocalAppearance(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Image (B, in_channels, H, W) -> local heatmaps (B, landmarks, H, W), unbounded."""
-        skips = []
-        for depth, level in enumerate(self.levels):
-            x, skip = level(F.avg_pool2d(x, 2) if depth else x)
-            skips.append(skip)
-        x = skips.pop()
-        while skips:
-            x = skips.pop() + F.interpolate(x, scale_factor=2, mode="bilinear")
-        return self.head(x)
+        return self.head(pyramid(self.levels, x))
 
 
 class SpatialConfiguration(nn.Module):

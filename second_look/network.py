@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from dataloader import RadiographDataset
 from heatmap import fit_peaks, rescale
-from model import HEAD_STD, SCN, Level
+from model import HEAD_STD, SCN, Level, pyramid
 from radiographs.detail import to_grey
 from radiographs.network_frame import Frame
 from runtime.device import autocast
@@ -40,14 +40,7 @@ class SecondLook(nn.Module):
         """Crops (N, 1, S, S), about in [-1, 1], of which landmark each is (N); none: in turn -> heatmaps (N, S, S)."""
         if landmarks is None:
             landmarks = torch.arange(len(crops), device=crops.device) % len(self.bias)
-        x, skips = crops.contiguous(memory_format=torch.channels_last), []
-        for depth, level in enumerate(self.levels):
-            x, skip = level(F.avg_pool2d(x, 2) if depth else x)
-            skips.append(skip)
-        x = skips.pop()
-        while skips:
-            x = skips.pop() + F.interpolate(x, scale_factor=2, mode="bilinear")
-        return self.head(x, landmarks)
+        return self.head(pyramid(self.levels, crops.contiguous(memory_format=torch.channels_last)), landmarks)
 
     def head(self, x: Tensor, landmarks: Tensor) -> Tensor:
         """A 5 x 5 convolution of features (N, C, H, W), for each crop that of its own landmark -> (N, H, W) float32."""
