@@ -14,6 +14,8 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
     [
         ({"avx512_bf16": True}, "bfloat16"),
         ({"amx_bf16": True, "avx512_bf16": False}, "bfloat16"),
+        ({"amx_bf16": True, "avx512_bf16": True, "avx512_fp16": True}, "bfloat16"),
+        ({"amx_bf16": False, "avx512_bf16": True, "avx512_fp16": True}, "float32"),
         ({"avx512_f": True}, "float32"),
     ],
 )
