@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from dataloader import RadiographDataset, batches_of, first_other, make_loader, same_profile
 from heatmap import draw_heatmaps, fit_peaks, rescale
 from joints.known import joint_called
+from joints.tree import ShapeTree
 from loss import ridge_loss
 from model import SCN
 from radiographs.network_frame import Frame, frame_of, size_in_settings
@@ -55,20 +56,22 @@ def forward(model: nn.Module, images: Tensor, spatial_factor: int, precision: st
         return model(images.contiguous(memory_format=torch.channels_last), spatial_factor)
 
 
-def find_landmarks(model: SCN, images: Tensor, size: int, precision: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Images (B, 1, height, width) of the network frame, seen with a longer side of `size` px.
+def find_landmarks(
+    model: SCN, images: Tensor, size: int, precision: str, tree: ShapeTree | None = None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Images (B, 1, height, width) of the network frame, seen with a longer side of `size` px; a `tree` chooses among peaks.
 
     -> heatmaps (B, L, H, W) of that size, points (B, L, 2) as (x, y) network-frame px, and the heatmaps' fitted heights (B, L)
     and covariances (B, L, 2, 2), network-frame px². The spatial configuration keeps its grid at every resolution.
     """
     network_size = max(images.shape[-2:])
     heatmaps, _, _ = forward(model, shrink(images, size), model.spatial_factor * size // network_size, precision)
-    points, peaks, covariances = fit_peaks(heatmaps)
+    points, peaks, covariances = fit_peaks(tree.only_chosen(heatmaps, network_size / size) if tree else heatmaps)
     return heatmaps, rescale(points, network_size / size), peaks, covariances * (network_size / size) ** 2
 
 
 @torch.no_grad()
-def evaluate(model: SCN, loader: DataLoader, size: int, precision: str) -> Evaluation:
+def evaluate(model: SCN, loader: DataLoader, size: int, precision: str, tree: ShapeTree | None = None) -> Evaluation:
     """Where a network sees the landmarks of all radiographs, shown to it at `size` px.
 
     Under torchrun each process has its part of the radiographs, and all get the result.
@@ -80,7 +83,7 @@ def evaluate(model: SCN, loader: DataLoader, size: int, precision: str) -> Evalu
     data = loader.dataset
     for batch in batches_of(loader):
         images, truth = (batch[name].to(device, non_blocking=True) for name in ("image", "points"))
-        heatmaps, predicted, heights, widths = find_landmarks(model, images, size, precision)
+        heatmaps, predicted, heights, widths = find_landmarks(model, images, size, precision, tree)
         targets = draw_heatmaps(rescale(truth, size / data.size), *heatmaps.shape[-2:], data.sigma * size / data.size)
         loss, _ = ridge_loss(heatmaps, targets, truth, [], 0, area)
         losses.append(loss.item() * len(heatmaps))
@@ -100,7 +103,8 @@ def target_px2(state: dict) -> float:
 
 def find_all(state: dict, data: RadiographDataset, device: torch.device, precision: str, batch_size: int) -> Evaluation:
     """What a checkpoint's network says of a data set: the first look, and the second one where it has it."""
-    evaluation = evaluate(network_of(state, device), make_loader(data, batch_size), state["size"], precision)
+    tree = ShapeTree.from_file(state.get("tree"))
+    evaluation = evaluate(network_of(state, device), make_loader(data, batch_size), state["size"], precision, tree)
     if (second := second_look_of(state, device)) is None:
         return evaluation
     points, covariances = refine_all(second, data, evaluation.points_network_px, state["second_look"]["size"], precision)

@@ -33,6 +33,7 @@ from runtime.command import exit_status
 from runtime.device import choose_device
 from runtime.files import DataError
 from training.folds import folder_of, split_by
+from training.judgement import judge
 from training.runs import BEST, WEIGHTS, newest_run
 
 BATCH_SIZE = 2
@@ -42,7 +43,7 @@ MOST_SWAPPED, MOST_LOST = 0.05, 0.2  # of pictures that are held out
 TAKEN_AS_THEY_COME = "predict.py takes every picture as upright and filled, as the training radiographs are"
 PLACES = ("data", "also", "split", "result", "checkpoint", "init")  # of the settings, which tell of one machine's folders
 Judge = tuple[dict[str, torch.Tensor], RadiographDataset]  # weights, and radiographs that they have not seen
-KEPT = ("network", "second_look", "size", "network_size", "precision", "data", "provenance", "epoch", "valid_ipe_px", "seen")
+KEPT = "network second_look tree size network_size precision data provenance epoch valid_ipe_px seen unfinished".split()
 
 
 def coverage_line(calibration: Calibration, held_out: HeldOut) -> str:
@@ -75,8 +76,12 @@ def export(checkpoint: Path, folder: Path | None, out: Path, seed: int, also: Se
     )
     fits(checkpoint, state, train)
     judges = judges_of(checkpoint, state, train, valid)
-    figures = {kind: mean_ipe(state, judges, half=kind == "half") for kind in ("single", "half")}
+    found = {kind: found_by(state, judges, half=kind == "half") for kind in ("single", "half")}
+    whole = judges[0][1].with_more([data for _, data in judges[1:]])
+    truth = whole.points_network_px
+    figures = {kind: float(metrics.mean_of_present(metrics.ipe(metrics.point_errors(one, truth)))) for kind, one in found.items()}
     print("held-out IPE, px: " + ", ".join(f"{value:.4f} in {kind} precision" for kind, value in figures.items()))
+    print(judge(whole, found["half"], train.points_network_px, state.get("unfinished", "")).words)
     made = {name: state[name] for name in KEPT if name in state} | {
         "weights": halved(state["weights"]),
         "confidence": FITTED_HEIGHT,
@@ -118,24 +123,23 @@ def judges_of(checkpoint: Path, state: dict, train: RadiographDataset, valid: Ra
         states = [read_checkpoint(path) for path in paths]
     else:
         paths, parts, states = [checkpoint], [valid], [state]
-    for path, data, judge in zip(paths, parts, states):
-        if ids := seen_radiographs(judge, data).get("train"):
+    for path, data, one in zip(paths, parts, states):
+        if ids := seen_radiographs(one, data).get("train"):
             raise DataError(f"{path}: was trained on {len(ids)} radiographs of {data.split} ({', '.join(ids[:5])}); take others")
     shown = [np.flatnonzero(np.isfinite(data.points_px).all(-1).any(1)) for data in parts]  # the others say nothing of it
-    judges = [(judge["weights"], data.subset(ids, data.split)) for judge, data, ids in zip(states, parts, shown) if len(ids)]
+    judges = [(one["weights"], data.subset(ids, data.split)) for one, data, ids in zip(states, parts, shown) if len(ids)]
     if not judges:
         raise DataError(f"{parts[0].folder}: expected held-out radiographs with landmarks, found none; annotate some")
     return judges
 
 
-def mean_ipe(state: dict, judges: list[Judge], half: bool) -> float:
-    """Over all held-out radiographs, px, with weights in half or single precision."""
-    errors = []
+def found_by(state: dict, judges: list[Judge], half: bool) -> np.ndarray:
+    """Points (N, L, 2) network-frame px in all held-out radiographs, with weights in half or single precision."""
+    points = []
     for weights, data in judges:
-        judge = state | {"weights": halved(weights) if half else weights}
-        evaluation = find_all(judge, data, torch.device("cpu"), state["precision"], BATCH_SIZE)
-        errors.append(metrics.point_errors(evaluation.points_network_px, data.points_network_px))
-    return float(metrics.mean_of_present(metrics.ipe(np.concatenate(errors))))
+        held_by = state | {"weights": halved(weights) if half else weights}
+        points.append(find_all(held_by, data, torch.device("cpu"), state["precision"], BATCH_SIZE).points_network_px)
+    return np.concatenate(points)
 
 
 def halved(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

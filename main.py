@@ -13,10 +13,11 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from statistics import mean, median
 from typing import get_args
 
 import numpy as np
@@ -24,6 +25,7 @@ import torch
 
 from augment import Augment
 from dataloader import RadiographDataset
+from evaluation import find_all
 from radiographs.prepared_folder import read_split, splits_of
 from runtime import distributed
 from runtime.checkpoint import read_checkpoint
@@ -34,6 +36,7 @@ from solver import Solver
 from training.check import check
 from training.folds import folder_of, pool, split_by
 from training.forecast import to_go
+from training.judgement import judge
 from training.readers import in_words
 from training.recipe import AUTO, choose
 from training.runs import (
@@ -77,12 +80,16 @@ class Settings:
     dropout: float = 0.1  # after the first convolution of each level; 0.5 in the paper learns slower in few epochs
 
     # Training
-    stages: str = "auto"  # SIZExEPOCHS, as "64x8 128x24"; px of the frame's longer side; auto: by init and number of radiographs
-    second_look: int | str = "auto"  # epochs of the network that looks once more at crops of larger pictures; 0: none
+    stages: str = "auto"  # longer side, px: "64 128", each until validation stops falling, or SIZExEPOCHS, "64x8 128x24"
+    second_look: int | str = "auto"  # epochs of the network that looks once more at larger pictures; 0: none; auto: by validation
+    hours: float = 0.0  # that training may take, with more patience; 0: until validation has stopped falling
+    shape_tree: str = "auto"  # on: look-alike peaks are chosen together, by how landmarks lie; off: each alone; auto: by error
     crop: int = 48  # px of these pictures, of a crop's side
     batch_size: int = 2  # radiographs; small ones make more steps in the same time
     learning_rate: float | str = "auto"  # of Adam, at its highest; auto: 6e-4 from weights of the joint, else 8e-4; 2e-3 diverges
-    schedule: str = "linear"  # of the rate, from this to 0 over the whole run; or cosine, or constant
+    schedule: str = (
+        "linear"  # of the rate where epochs are given, to 0 over all of them; or cosine, constant, or fall (at the end)
+    )
     warmup: int = 70  # steps over which the rate rises at the start of every resolution
     beta1: float = 0.9  # of Adam: the usual momentum; the reference has 0.5
     beta2: float = 0.99  # of Adam: a short memory, since gradients are tiny at first and then grow fast
@@ -114,7 +121,8 @@ class Settings:
 CHOICES = {
     "mode": ("train", "test", "check", "runs"),
     "test_on": ("test", "valid", "train"),
-    "schedule": ("constant", "linear", "cosine"),
+    "schedule": ("constant", "linear", "cosine", "fall"),
+    "shape_tree": ("auto", "on", "off"),
     "device": ("auto", "cpu", "cuda"),
     "precision": ("auto", *PRECISIONS),
 }
@@ -130,6 +138,7 @@ FRACTIONS = ("dropout", "beta1", "beta2", "averaging")
 NOT_NEGATIVE = (
     "folds",
     "second_look",
+    "hours",
     "workers",
     "warmup",
     "gradient_clip",
@@ -183,6 +192,8 @@ def run(settings: Settings) -> int:
     if settings.mode == "test":
         return measure(settings)
     data, more = load_data(settings, ("train", *held_back(settings))), load_more(settings)
+    if settings.mode == "train" and not settings.folds and "valid" not in data:
+        data["train"], data["valid"] = without_a_tenth(data["train"])
     whole = data["train"].with_more([data["valid"]] if settings.folds and "valid" in data else [])
     sets = data | {"train": data["train"].with_more(more)}
     findings = check([*sets.values()], Augment.of(settings), limit=None if settings.mode == "check" else CHECKED)
@@ -193,13 +204,17 @@ def run(settings: Settings) -> int:
     result = run_folder(settings)
     with working_in(result) if distributed.FIRST else nullcontext():
         if settings.folds:
-            cross_validate(settings, result, whole, more)
-            solver = train(as_far_as(settings, result), result, whole.with_more(more))
+            of_all = cross_validate(settings, result, whole, more)
+            solver = train(as_far_as(of_all, result), result, whole.with_more(more))
         else:
             solver = train(settings, result, sets["train"], data["valid"])
+            if distributed.FIRST:
+                show_judgement(result, sets["train"], data["valid"], solver)
         unseen = not settings.folds or settings.test_on == "test"  # by the network of all
         if distributed.FIRST and unseen and settings.test_on in data:
             show_figures(solver.test(data[settings.test_on]), settings.test_on, result / BEST)
+        elif settings.test_on not in data:
+            print(f"{settings.test_on}: no radiographs, so nothing is measured on such")
         if distributed.FIRST:
             print(f"next, to use it: {show_next(result)}")
     return 0
@@ -208,10 +223,18 @@ def run(settings: Settings) -> int:
 def held_back(settings: Settings) -> list[str]:
     """The splits that are needed beside train; a cross-validation and a check do with those that there are."""
     splits = ["valid", settings.test_on]
-    if settings.split or not (settings.folds or settings.mode == "check"):
+    if settings.split:
         return splits
     there = splits_of(Path(settings.data))
     return [split for split in splits if split in there]
+
+
+def without_a_tenth(data: RadiographDataset) -> tuple[RadiographDataset, RadiographDataset]:
+    """Training radiographs without a random tenth, and that tenth, for validation. Raises DataError where there is one alone."""
+    rest, held_out = split_by(data, min(10, len(data)))[0]
+    held_out.split = "valid"
+    print(f"valid: none are given; {len(held_out)} of train, drawn at random, are held out (--folds 5 learns from all)")
+    return rest, held_out
 
 
 def decided(settings: Settings, data: RadiographDataset) -> Settings:
@@ -227,12 +250,14 @@ def show_next(result: Path) -> str:
     return f"python export.py --checkpoint {checkpoint}, then python predict.py FOLDER --weights {weights}"
 
 
-def train(settings: Settings, result: Path, data: RadiographDataset, valid: RadiographDataset | None = None) -> Solver:
-    """Train in a folder; `valid` chooses the epoch, without it the last one stays."""
+def train(
+    settings: Settings, result: Path, data: RadiographDataset, valid: RadiographDataset | None = None, chooses: bool = True
+) -> Solver:
+    """Train in a folder; `valid` says how long, and if it `chooses` which epoch is the best; else the last one stays."""
     settings = decided(settings, data)
     torch.manual_seed(settings.seed)
     network = {name: getattr(settings, name) for name in NETWORK} | {"num_landmarks": data.points_px.shape[1]}
-    solver = Solver(network, settings, result, {"train": data} | ({"valid": valid} if valid else {}))
+    solver = Solver(network, settings, result, {"train": data} | ({"valid": valid} if valid else {}), chooses)
     if settings.resume:
         solver.resume()
     elif settings.init:
@@ -247,25 +272,56 @@ def as_far_as(settings: Settings, folder: Path) -> Settings:
     return replace(settings, resume=settings.resume and any((folder / name).exists() for name in STATES))
 
 
-def cross_validate(settings: Settings, result: Path, whole: RadiographDataset, more: list[RadiographDataset]) -> None:
-    """Train a network for each part of the radiographs, without that part, and measure it there."""
+def cross_validate(settings: Settings, result: Path, whole: RadiographDataset, more: list[RadiographDataset]) -> Settings:
+    """Train a network for each part of the radiographs, without that part, and measure it there.
+
+    Returns the settings of the network of all, which nothing is held out from: as many epochs as the folds took.
+    """
     if distributed.WORLD > 1:
         raise DataError(f"folds: expected one process, found {distributed.WORLD}; run without torchrun")
     check_folds(settings, result)
+    outcomes = []
     for k, (rest, held_out) in enumerate(split_by(whole, settings.folds), 1):
         folder, began = folder_of(result, k), time.monotonic()
         print(f"fold {k} of {settings.folds}: {len(rest)} radiographs to train on, {len(held_out)} held out")
         init = str(folder_of(Path(settings.init), k)) if Path(settings.init, BEST).exists() else settings.init
         of_fold = as_far_as(replace(settings, init=init), folder)
-        solver = train(of_fold, folder, rest.with_more(more))
+        solver = train(of_fold, folder, rest.with_more(more), held_out, chooses=False)
+        outcomes.append((solver.history, solver.tree is not None, solver.unfinished))
         show_figures(solver.test(held_out), HELD_OUT, folder / BEST)
         if not of_fold.resume:  # else its time is not that of a whole training
             left = settings.folds - k
             print(f"folds to go: {left}, then the network of all: {to_go((left + 1) * (time.monotonic() - began))}")
-    figures = pool(result, whole, settings.folds)
+    figures, points = pool(result, whole, settings.folds)
     of_folds = np.array(figures["ipe_px_of_folds"], float)  # NaN where no radiograph of a fold has a landmark
     print(f"{len(whole)} radiographs out of fold: " + listed(figures))
     print(f"IPE, mean and SD over folds: {np.nanmean(of_folds):.3f} ± {np.nanstd(of_folds, ddof=1):.3f} px")
+    histories, trees, unfinished = zip(*outcomes)
+    print(judge(whole, points, whole.points_network_px, next(filter(None, unfinished), "")).words)
+    return as_the_folds(settings, histories, trees)
+
+
+def as_the_folds(settings: Settings, histories: Sequence[list[dict]], trees: Sequence[bool]) -> Settings:
+    """What validation has decided in the folds, by their medians, where the settings leave it open."""
+    looks = [[[row for row in history if row["look"] == look] for history in histories] for look in (1, 2)]
+    found = {"shape_tree": "on" if mean(trees) > 0.5 else "off"} if settings.shape_tree == AUTO else {}
+    if "x" not in settings.stages:
+        sizes = dict.fromkeys(row["size"] for rows in looks[0] for row in rows)
+        epochs = {size: round(median(sum(row["size"] == size for row in rows) for rows in looks[0])) for size in sizes}
+        found = {"stages": " ".join(f"{size}x{count}" for size, count in epochs.items() if count), "schedule": "fall"}
+    if settings.second_look == AUTO:
+        last = [mean(rows[-1]["valid_ipe_px"] for rows in look) for look in looks if all(look)]
+        pays = len(last) == 2 and not last[1] >= last[0]
+        found["second_look"] = round(median(map(len, looks[1]))) if pays else 0
+    for name, value in found.items():
+        print(f"the network of all: --{name} {value!r}, as the folds")
+    return replace(settings, **found)
+
+
+def show_judgement(result: Path, train: RadiographDataset, valid: RadiographDataset, solver: Solver) -> None:
+    """Say whether the best network has learnt."""
+    found = find_all(read_checkpoint(result / BEST), valid, solver.device, solver.precision, solver.settings.batch_size)
+    print(judge(valid, found.points_network_px, train.points_network_px, solver.unfinished).words)
 
 
 def check_folds(settings: Settings, result: Path) -> None:

@@ -17,6 +17,7 @@ from augment import Augment
 from dataloader import Augmented, RadiographDataset, batches_of, make_loader, make_training_loader
 from evaluation import evaluate, forward, shrink
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
+from joints.tree import ShapeTree
 from loss import ridge_loss
 from model import SCN
 from radiographs.network_frame import at_size
@@ -30,15 +31,21 @@ from second_look.training import Training
 from training import figures, report
 from training.forecast import Forecast
 from training.learned_widths import LearnedWidths
+from training.plan import ByValidation, Epoch, Laid, mean_shape_error
+from training.recipe import AUTO
 from training.runs import BEST, LAST, METRICS, PREVIOUS
-from training.schedule import progress_after_epochs, schedule_factor, stage_sizes
+from training.schedule import read_stages
 from training.testing import test
 
 CHECK_EVERY = 10  # steps between two looks at whether the loss is finite, for which a GPU must be waited for
 CURVES_EVERY_S = 60  # seconds at least between two drawings of the curves, which take half a second
 # settings that may differ between a run and its continuation
 MAY_DIFFER = {"data", "also", "result", "mode", "checkpoint", "test_on", "resume", "init", "debug", "device", "deterministic"}
-MAY_DIFFER |= {"allow_seen", "allow_missing", "auto", "workers"}
+MAY_DIFFER |= {"allow_seen", "allow_missing", "auto", "workers", "hours"}
+SHOWN_A_ROUND = 360  # radiographs, in epochs whose validation errors are taken together
+STEPS_A_ROUND = 270  # of the second look, the same
+TREE_GAIN = 0.02  # of the validation error, that a shape tree must bring
+FIRST_SHARE = 0.5  # of --hours, where there is a second look
 
 
 class Solver:
@@ -48,16 +55,27 @@ class Solver:
     at `size`.
     """
 
-    def __init__(self, network: dict, settings, result: Path, sets: dict[str, RadiographDataset]):
-        """network: what SCN is built with; sets: "train" and maybe "valid", without which the last epoch is the best."""
+    def __init__(self, network: dict, settings, result: Path, sets: dict[str, RadiographDataset], chooses: bool = True):
+        """network: what SCN is built with; sets: "train" and maybe "valid".
+
+        Validation says how long training lasts, where the settings do not, and if it `chooses` also which epoch is the best; else
+        that is the last one.
+        """
         data = sets["train"]
         self.network, model = network, SCN(**network)
         self.settings, self.result, self.sets = settings, result, sets
         self.data_settings, self.frame, self.network_size, self.sigma = data.settings, data.frame, data.size, data.sigma
         self.digests = {role: one.digest() for role, one in sets.items()}
-        self.seen = {role: one.picture_digests for role, one in sets.items()}
-        self.sizes = stage_sizes(settings.stages, data.frame, settings.spatial_factor, 2 ** (settings.levels - 1), data.sigma)
-        self.progress = progress_after_epochs(self.sizes, data.size)
+        self.chooses = chooses and "valid" in sets
+        self.seen = {role: one.picture_digests for role, one in sets.items() if role == "train" or chooses}
+        self.two_looks = bool(data.detail and settings.second_look)
+        self.sizes, counted = read_stages(
+            settings.stages, data.frame, settings.spatial_factor, 2 ** (settings.levels - 1), data.sigma
+        )
+        if counted:
+            self.plan = Laid(self.sizes, settings.schedule, data.size)
+        else:
+            self.plan = self.by_validation(self.sizes, SHOWN_A_ROUND / len(data), FIRST_SHARE if self.two_looks else 1)
         if settings.deterministic:
             be_deterministic()
         self.device = distributed.start(choose_device(settings.device))
@@ -79,67 +97,130 @@ class Solver:
         betas, learnt = (settings.beta1, settings.beta2), [*model.parameters()]
         learnt += [value for value in self.widths.parameters() if value.requires_grad] if self.widths else []
         self.optimizer = torch.optim.Adam(learnt, settings.learning_rate, betas, fused=True)
-        self.look_epochs = settings.second_look if data.detail else 0
         self.first: dict = {}  # "weights" and "size" of the first look's best epoch
         self.look: Training | None = None  # of the second look, once the first one is done
         self.look_state: dict = {}  # of a run that goes on
         self.look_init: dict[str, Tensor] = {}  # weights that it starts from
+        self.before: dict = {}  # weights at the end of the size before, for when a finer one does not pay
+        self.first_ipe_px = math.nan  # of the first look in validation, with or without the tree
+        self.tree: ShapeTree | None = None  # that chooses among the first look's peaks
+        self.unfinished = ""  # why training ended though the error was still falling
         self.steps_at_size = 0
         self.curves_drawn = 0.0  # when, in seconds of time.perf_counter
         self.forecast = Forecast(len(data), len(sets.get("valid", [])))
         self.history: list[dict] = []  # one row per epoch done, as in metrics.csv
         print(f"device {self.device}, {self.precision}, {sum(p.numel() for p in model.parameters()):,} parameters")
 
+    def by_validation(self, sizes: list[int], round_epochs: float, share: float) -> ByValidation:
+        """A plan that goes by the validation radiographs, in a share of --hours. Raises DataError without any."""
+        if "valid" not in self.sets:
+            raise DataError("stages: expected SIZExEPOCHS without validation radiographs, found sizes alone; give epochs too")
+        unlearnt = mean_shape_error(self.sets["train"].points_network_px, self.sets["valid"].points_network_px)
+        seconds = 3600 * self.settings.hours * share or math.inf
+        return ByValidation(sizes, self.network_size, math.ceil(round_epochs), unlearnt, seconds)
+
     def train(self) -> None:
         """Run the epochs that are still to do; after each, validate, write a line, and keep the last and the best state."""
         self.result.mkdir(parents=True, exist_ok=True)
         self.precision = self.right_precision()
-        layout = "{percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left{postfix}"
-        silent = None if distributed.FIRST else True
         print(report.EPOCH_HEADER)
-        done = self.progress[min(len(self.history), len(self.sizes))]
-        with tqdm(total=1.0, initial=done, bar_format=layout, disable=silent) as bar:
-            for epoch, size in list(enumerate(self.sizes, 1))[len(self.history) :]:
-                start = time.perf_counter()
-                if epoch == 1 or size != self.sizes[epoch - 2]:
-                    self.start_resolution()
-                row = {"epoch": epoch, "size": size} | self.train_epoch(epoch, size, bar) | self.validate(size)
-                self.end_epoch(row | {"seconds": time.perf_counter() - start}, last=epoch == len(self.sizes))
-                if self.settings.debug and distributed.FIRST:
-                    self.debug(epoch, size)
-        if self.look_epochs:
-            self.look_again()
+        while not self.look_state and (plan := self.plan.next(self.first_rows())):
+            self.say(plan.says)
+            if plan.goes_back:
+                self.go_back()
+            elif not self.history or plan.size != self.history[-1]["size"]:
+                self.start_resolution()
+            epoch, start = len(self.history) + 1, time.perf_counter()
+            row = {"epoch": epoch, "look": 1, "size": plan.size, "fall": plan.fall}
+            row |= self.train_epoch(epoch, plan) | self.validate(plan.size)
+            self.end_epoch(row | {"seconds": time.perf_counter() - start})
+            if self.settings.debug and distributed.FIRST:
+                self.debug(epoch, plan.size)
+        self.say(report.warning_at_end(self.first_rows()))
+        self.unfinished = self.plan.unfinished or self.unfinished
+        self.average.load_state_dict(self.first["weights"])
+        found = self.tell_neighbours_apart()
+        if self.two_looks:
+            self.look_again(found)
+        if distributed.FIRST:
+            figures.draw_curves(self.history, self.result / "curves.png")
+            self.finish()
         distributed.wait()  # for best.pt to be whole
         distributed.stop()
 
-    def look_again(self) -> None:
-        """Train the second look on what the first look's best epoch finds; where it does not pay, the first one alone is kept."""
-        self.average.load_state_dict(self.first["weights"])
+    @staticmethod
+    def say(line: str | None) -> None:
+        if line:
+            tqdm.write(line)
+
+    def first_rows(self) -> list[dict]:
+        """The epochs of the first look."""
+        return [row for row in self.history if row["look"] == 1]
+
+    def finish(self) -> None:
+        """Write into the best state what was found after its epoch."""
+        state = read_checkpoint(self.result / BEST)
+        more = {"unfinished": self.unfinished} if self.unfinished else {}
+        if self.tree:
+            more |= {"tree": self.tree.to_file()} | ({} if "second_look" in state else {"valid_ipe_px": self.first_ipe_px})
+        if more:
+            write_checkpoint(self.result / BEST, state | more)
+
+    def tell_neighbours_apart(self) -> np.ndarray | None:
+        """Decide whether peaks are chosen by a shape tree; points (N, L, 2) that the first look then finds in validation."""
+        tree, wanted = ShapeTree.of(self.sets["train"].points_network_px), self.settings.shape_tree
+        if "valid" not in self.sets:
+            self.tree = tree if wanted == "on" else None
+            return None
+        truth, found = self.sets["valid"].points_network_px, {}
+        for name, chooser in (("off", None), ("on", tree)):
+            if wanted in (name, AUTO):
+                found[name] = evaluate(self.average, self.loaders["valid"], self.first["size"], self.precision, chooser)
+        if wanted == AUTO:
+            alone, together = (
+                metrics.mean_of_present(metrics.point_errors(one.points_network_px, truth)) for one in found.values()
+            )
+            wanted = "on" if together < (1 - TREE_GAIN) * alone else "off"
+            self.say(f"shape tree: {wanted}; validation error of first peaks {alone:.3f} px, chosen together {together:.3f} px")
+        self.tree, points = tree if wanted == "on" else None, found[wanted].points_network_px
+        self.first_ipe_px = float(metrics.mean_of_present(metrics.ipe(metrics.point_errors(points, truth))))
+        return points
+
+    def look_again(self, found: np.ndarray | None) -> None:
+        """Train the second look on what the first look finds; where it does not pay, the first one alone is kept."""
         self.look = Training(self.settings, self.sets, self.average, self.precision, self.workers, self.look_init)
         if self.look_state:
             self.look.load(self.look_state)
-        detail, found = self.sets["train"].detail, None
+            if distributed.FIRST and self.best_now():  # it may have been killed before it wrote the best
+                write_checkpoint(self.result / BEST, self.state())
+        first_rows, detail = self.first_rows(), self.sets["train"].detail
         print(f"second look: crops of {self.settings.crop} px from radiographs of {detail} px")
-        if "valid" in self.sets:
-            found = evaluate(self.average, self.loaders["valid"], self.first["size"], self.precision).points_network_px
-        for epoch in range(len(self.history) - len(self.sizes) + 1, self.look_epochs + 1):
+        if self.settings.second_look == AUTO:
+            plan = self.by_validation([detail], STEPS_A_ROUND / len(self.look.loader), 1)
+        else:
+            plan = Laid([detail] * self.settings.second_look, self.settings.schedule, detail)
+        spent = sum(row["seconds"] for row in first_rows)
+        while epoch := plan.next(self.history[len(first_rows) :], spent):
+            self.say(epoch.says)
             start = time.perf_counter()
-            rate, loss, errors = self.look.train_epoch(epoch)
-            row = {"epoch": len(self.history) + 1, "size": detail, "learning_rate": rate, "train_loss": loss}
-            row |= {"train_ipe_px": float(errors.mean()) * self.network_size / detail, "train_or_10px": math.nan}
-            row |= self.validate_second(found)
-            self.end_epoch(row | {"seconds": time.perf_counter() - start}, last=epoch == self.look_epochs)
+            rate, loss, errors = self.look.train_epoch(len(self.history) - len(first_rows) + 1, epoch.factor)
+            row = {"epoch": len(self.history) + 1, "look": 2, "size": detail, "fall": epoch.fall, "learning_rate": rate}
+            row |= {"train_loss": loss, "train_ipe_px": float(errors.mean()) * self.network_size / detail}
+            row |= {"train_or_10px": math.nan} | self.validate_second(found)
+            self.end_epoch(row | {"seconds": time.perf_counter() - start})
+        self.say(report.warning_at_end(self.history))
+        self.unfinished = plan.unfinished or self.unfinished
         if found is not None:
-            first, best = (min(map(rank, rows)) for rows in (self.history[: len(self.sizes)], self.history))
-            print(f"second look: validation IPE {first:.3f} -> {best:.3f} px" + ("" if best < first else "; it is left out"))
+            first, last = (min(map(rank, rows)) if self.chooses else rank(rows[-1]) for rows in (first_rows, self.history))
+            left_out = "; it is left out" if self.chooses and last >= first else ""
+            print(f"second look: validation IPE {first:.3f} -> {last:.3f} px{left_out}")
 
-    def end_epoch(self, row: dict, last: bool) -> None:
+    def end_epoch(self, row: dict) -> None:
         """Keep what an epoch has brought, and say it."""
         self.history.append(row)
         self.keep()
-        tqdm.write(report.epoch_line(row))
-        if said := report.warning(self.history, last):
-            tqdm.write(said)
+        self.say(report.epoch_line(row))
+        self.say(report.warning(self.history))
 
     def validate_second(self, found: np.ndarray | None) -> dict:
         """Loss (unknown), IPE and Or on the validation radiographs, where the first look found points (N, L, 2)."""
@@ -149,26 +230,24 @@ class Solver:
         points, _ = refine_all(self.look.average, data, found, self.settings.crop, self.precision)
         return report.epoch_figures("valid", math.nan, metrics.point_errors(points, data.points_network_px))
 
-    def train_epoch(self, epoch: int, size: int, bar: tqdm) -> dict:
+    def train_epoch(self, epoch: int, plan: Epoch) -> dict:
         """One pass over the training radiographs; its random numbers depend on seed and epoch alone, so a run can resume."""
         loader = self.loaders["train"]
         batches = loader.batch_sampler
-        batches.epoch = epoch
-        step_progress = (self.progress[epoch] - self.progress[epoch - 1]) / len(batches)
+        batches.epoch, count = epoch, len(batches)
+        begin, end = self.plan.progress[epoch - 1 : epoch + 1] if epoch < len(self.plan.progress) else (1, 1)
         torch.manual_seed(1_000_000 * self.settings.seed + epoch + 999_983 * distributed.RANK)  # dropout's own in each process
         self.model.train()
         losses, errors = [], []
-        for i, (batch, whole) in enumerate(zip(batches_of(loader), batches.whole(), strict=True)):
-            rate = self.set_learning_rate(self.progress[epoch - 1] + i * step_progress)
+        bar = tqdm(batches_of(loader), f"epoch {epoch}", count, leave=False, disable=None if distributed.FIRST else True)
+        for i, (batch, whole) in enumerate(zip(bar, batches.whole(), strict=True)):
+            rate = self.set_learning_rate(plan.factor(i, count))
             batch["weight"] = distributed.weight(len(whole))
             check = i % CHECK_EVERY == 0 or i + 1 == len(batches)
-            loss, errors_px = self.step(epoch, size, batch, check)
+            loss, errors_px = self.step(epoch, plan.size, batch, check)
             losses.append(loss * len(whole) / distributed.WORLD)  # this process's part of the sum over radiographs
             errors += [errors_px] if batch["weight"] else []
-            bar.update(step_progress)
-            if said := self.forecast.after_step(self.progress[epoch - 1] + (i + 1) * step_progress):
-                tqdm.write(said)
-            bar.set_postfix_str(f", epoch {epoch}")
+            self.say(self.forecast.after_step(begin + (i + 1) / count * (end - begin)))
         errors_px = np.array(distributed.gather([row for batch in errors for row in batch.cpu().numpy()]))
         loss = sum(distributed.gather([sum(losses).item()])) / len(errors_px)
         return {"learning_rate": rate} | report.epoch_figures("train", loss, errors_px)
@@ -210,20 +289,28 @@ class Solver:
     def right_precision(self) -> str:
         """The precision that all processes compute the convolutions of this run in rightly."""
         batch = -(-self.settings.batch_size // distributed.WORLD)
-        sizes = set(self.sizes[len(self.history) :])
-        shapes = [((batch, 1, *at_size(self.frame, size)), (self.spatial_factor(size),)) for size in sorted(sizes)]
+        shapes = [((batch, 1, *at_size(self.frame, size)), (self.spatial_factor(size),)) for size in sorted(set(self.sizes))]
         found = distributed.gather([settle(self.model, shapes, self.precision)])
         return "float32" if "float32" in found else self.precision
 
     def start_resolution(self) -> None:
         """Forget what Adam knows of the gradients at another resolution, which would make the first steps far too long."""
+        if self.history and self.plan.may_go_back:
+            self.before = {"model": copy_of(self.model), "average": copy_of(self.average)}
         self.optimizer.state.clear()
         self.steps_at_size = 0
 
-    def set_learning_rate(self, progress: float) -> float:
-        """The scheduled rate after `progress` of the run, less during the first steps at a resolution."""
+    def go_back(self) -> None:
+        """To the weights of the coarser resolution, as a finer one has not paid."""
+        self.model.load_state_dict(self.before["model"])
+        self.average.load_state_dict(self.before["average"])
+        self.optimizer.state.clear()
+        self.steps_at_size = 0
+
+    def set_learning_rate(self, factor: float) -> float:
+        """The rate by the plan's factor, less during the first steps at a resolution."""
         rise = min(1.0, (1 + self.steps_at_size) / (1 + self.settings.warmup))
-        rate = self.settings.learning_rate * schedule_factor(self.settings.schedule, progress) * rise
+        rate = self.settings.learning_rate * factor * rise
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         return rate
@@ -252,10 +339,9 @@ class Solver:
 
     def keep(self) -> None:
         """Write what the last epoch left: the best state, the last state, the table and the curves."""
-        best = rank(self.history[-1]) <= min(map(rank, self.history))
+        best = self.best_now()
         if best and not self.look:
-            weights = {name: weight.clone() for name, weight in self.average.state_dict().items()}
-            self.first = {"weights": weights, "size": self.history[-1]["size"]}
+            self.first = {"weights": copy_of(self.average), "size": self.history[-1]["size"]}
         if not distributed.FIRST:
             return
         if (last := self.result / LAST).exists():
@@ -264,12 +350,13 @@ class Solver:
         if best:
             write_checkpoint(self.result / BEST, self.state())
         write_csv(self.result / METRICS, self.history)
-        if (
-            len(self.history) in (len(self.sizes), len(self.sizes) + self.look_epochs)
-            or time.perf_counter() - self.curves_drawn > CURVES_EVERY_S
-        ):
+        if time.perf_counter() - self.curves_drawn > CURVES_EVERY_S:
             figures.draw_curves(self.history, self.result / "curves.png")
             self.curves_drawn = time.perf_counter()
+
+    def best_now(self) -> bool:
+        """Whether the newest epoch is the best so far; where nothing chooses, that is the last of the look that is the last."""
+        return not self.chooses or rank(self.history[-1]) <= min(map(rank, self.history))
 
     def state(self) -> dict:
         """The (averaged) weights and what they need to be used."""
@@ -286,6 +373,7 @@ class Solver:
             "valid_ipe_px": self.history[-1]["valid_ipe_px"],
             "seen": self.seen,
             **({"second_look": self.look.described()} if self.look else {}),
+            **({"tree": self.tree.to_file()} if self.tree else {}),
         } | ({"sigmas_px": self.widths.deviations().tolist()} if self.widths else {})
 
     def training_state(self) -> dict:
@@ -296,6 +384,8 @@ class Solver:
             "steps_at_size": self.steps_at_size,
             "history": self.history,
             "digests": self.digests,
+            "before": self.before,
+            "unfinished": self.unfinished,
             **({"look": self.look.state()} if self.look else {}),
         } | ({"widths": self.widths.state_dict()} if self.widths else {})
 
@@ -349,14 +439,17 @@ class Solver:
             self.widths.load_state_dict(state["widths"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.steps_at_size, self.history = state["steps_at_size"], state["history"]
-        self.precision, self.seen = state["precision"], state["seen"]
+        self.precision, self.seen, self.before = state["precision"], state["seen"], state["before"]
+        self.unfinished = state["unfinished"]
         if path != last and last.exists() and distributed.FIRST:
             os.replace(last, last.with_name("damaged.pt"))  # or it would take the place of the good one
         if distributed.FIRST:
             write_csv(self.result / METRICS, self.history)
-            if rank(self.history[-1]) <= min(map(rank, self.history)):  # it may have been killed before it wrote the best
+            if not self.look_state and self.best_now():  # it may have been killed before it wrote the best
                 write_checkpoint(self.result / BEST, self.state())
-        print(f"going on after epoch {len(self.history)} of {len(self.sizes) + self.look_epochs}")
+        given = isinstance(self.plan, Laid) and self.settings.second_look != AUTO
+        of = f" of {len(self.sizes) + self.two_looks * self.settings.second_look}" if given else ""
+        print(f"going on after epoch {len(self.history)}{of}")
 
     @torch.no_grad()
     def debug(self, epoch: int, size: int) -> None:
@@ -378,3 +471,7 @@ def rank(row: dict) -> float:
     Of equals the last is the best: so it is of a training without validation.
     """
     return math.inf if math.isnan(row["valid_ipe_px"]) else row["valid_ipe_px"]
+
+
+def copy_of(network: nn.Module) -> dict[str, Tensor]:
+    return {name: weight.clone() for name, weight in network.state_dict().items()}

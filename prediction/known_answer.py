@@ -43,7 +43,8 @@ class KnownAnswer:
 @torch.inference_mode()
 def answer(predictor: "Predictor", picture: np.ndarray) -> np.ndarray:
     image = torch.from_numpy(to_input(picture))[None, None].to(predictor.device)
-    points = find_landmarks(predictor.model, image, predictor.size, predictor.precision)[1][0].cpu().double().numpy()
+    found = find_landmarks(predictor.model, image, predictor.size, predictor.precision, predictor.tree)
+    points = found[1][0].cpu().double().numpy()
     if predictor.second:
         frame = detail_frame(*picture.shape, predictor.second_look["longer"])
         points, _ = predictor.refined(resize_to(picture, frame), points)

@@ -16,6 +16,7 @@ from finder.network import Finder
 from finder.placement import support
 from heatmap import rescale
 from joints.known import joint_called
+from joints.tree import ShapeTree
 from prediction.calibration import NO_OUTLINE, UNLIKE_TRAINING, Calibration
 from prediction.engine import OnnxNetwork
 from prediction.ground import bright_ground, darkened
@@ -135,7 +136,7 @@ class Predictor:
         self.calibration = Calibration.from_file({name: value.cpu().numpy() for name, value in state["trust"].items()})
         self.precision = choose_precision(precision, self.device, state["precision"])
         self.second, self.second_look = second_look_of(state, self.device), state.get("second_look")
-        self.finder = None
+        self.tree, self.finder = ShapeTree.from_file(state.get("tree")), None
         if orientation == "auto" and state.get("finder"):
             self.finder = Finder.from_file(state["finder"], self.device, self.precision)
         self.fitted_heights = state.get("confidence") == FITTED_HEIGHT  # what its calibration is for; else the highest pixel
@@ -193,7 +194,7 @@ class Predictor:
         outlines = [None if self.profile is None else hand_outline(one) for one in frames]
         prepared = np.stack([to_8_bit(one, self.profile, outline) for one, outline in zip(frames, outlines)])
         images = torch.from_numpy(to_input(prepared))[:, None].to(self.device)
-        heatmaps, points, heights, covariances = find_landmarks(self.model, images, self.size, self.precision)
+        heatmaps, points, heights, covariances = find_landmarks(self.model, images, self.size, self.precision, self.tree)
         if not self.fitted_heights:
             heights = heatmaps.amax((-2, -1)).float()
         parts = (part.cpu().double().numpy() for part in (points, heights, covariances))

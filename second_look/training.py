@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from runtime.files import DataError
 from second_look.crops import cut, to_crops
 from second_look.network import PREFIX, SecondLook
 
-CROPS = 37  # a step has at least about so many, of one radiograph or of several
+CROPS = 37  # a step has about so many: of several radiographs, or of some landmarks of one
 RATE, WARMUP, AVERAGING = 1e-3, 100, 0.995  # of Adam; steps; decay a step of the averaged weights
 SIGMA = 2.5  # detail px, of the heatmaps
 NOISE = 4.0  # detail px, of the crops' middles, along each axis: two to three times what the first look is off
@@ -51,6 +52,8 @@ class Crops(Dataset):
         scale, shift = (torch.from_numpy(rng.uniform(-GREY, GREY, count)).float()[:, None, None, None] for _ in range(2))
         points = to_crops(truth, centres, self.size, matrices)
         inside = ((points > -0.5) & (points < self.size - 0.5)).all(-1)
+        if count > CROPS:
+            inside &= torch.from_numpy(rng.permutation(count) < CROPS)
         crops = cut(grey, centres[inside].float(), self.size, matrices[inside].float())
         crops = crops * (1 + scale[inside]) + shift[inside]
         return {"crops": crops, "points": points[inside].float(), "landmarks": inside.nonzero().flatten()}
@@ -94,16 +97,18 @@ class Training:
         self.precision = distributed.gather([settle(self.model, [(shape, ())], precision)])[0]
         self.parallel = distributed.wrap(self.model)
 
-    def train_epoch(self, epoch: int) -> tuple[float, float, np.ndarray]:
-        """One pass over the training radiographs: rate, mean loss a landmark, errors (n) detail px."""
-        settings, total = self.settings, self.settings.second_look * len(self.loader)
-        batches = self.loader.batch_sampler
+    def train_epoch(self, epoch: int, factor: Callable[[int, int], float]) -> tuple[float, float, np.ndarray]:
+        """One pass over the training radiographs: rate, mean loss a landmark, errors (n) detail px.
+
+        `factor` on the learning rate at step i of n.
+        """
+        settings, batches = self.settings, self.loader.batch_sampler
         batches.epoch = epoch
         torch.manual_seed(1_000_000 * settings.seed + 500_000 + epoch)
         self.model.train()
         side, losses, errors = settings.crop, [], []
-        for batch, whole in zip(batches_of(self.loader), batches.whole(), strict=True):
-            rate = RATE * (1 - self.steps / total) * min(1.0, (1 + self.steps) / WARMUP)
+        for i, (batch, whole) in enumerate(zip(batches_of(self.loader), batches.whole(), strict=True)):
+            rate = RATE * factor(i, len(batches)) * min(1.0, (1 + self.steps) / WARMUP)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             crops, points, landmarks = (batch[name].to(self.device) for name in ("crops", "points", "landmarks"))

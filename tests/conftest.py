@@ -168,6 +168,8 @@ SMALL_RUN = (
     5,
     "--stages",
     "32x2 64x2",
+    "--shape_tree",
+    "off",
     "--precision",
     "float32",
 )

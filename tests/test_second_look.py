@@ -134,7 +134,7 @@ def test_it_learns(detailed):
     first = SCN(num_landmarks=LANDMARKS, channels=16, levels=3)
     look = Training(settings, sets, first, "float32", 0, {})
     for epoch in range(1, 201):
-        look.train_epoch(epoch)
+        look.train_epoch(epoch, lambda i, n, epoch=epoch: 1 - (epoch - 1) / 200)
     valid = RadiographDataset(detailed, "valid")
     wrong = valid.points_network_px + np.random.default_rng(0).normal(0, 2.0, valid.points_network_px.shape)
     points, _ = refine_all(look.average, valid, wrong, 32, "float32")

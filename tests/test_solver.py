@@ -1,6 +1,5 @@
 import math
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +15,8 @@ from main import read_settings
 from runtime import distributed
 from runtime.files import DataError
 from solver import Solver, rank
-from training.schedule import progress_after_epochs, schedule_factor, stage_sizes
+from training.plan import Epoch
+from training.schedule import progress_after_epochs, read_stages, schedule_factor
 
 
 @pytest.fixture
@@ -96,19 +96,35 @@ def test_schedules_by_hand():
 
 
 def test_stages_by_hand():
-    assert stage_sizes("64x2 256x1", (256, 256), 8, 8, 3.0) == [64, 64, 256]
-    for wrong in ("", "64", "64x", "60x2", "96x2", "512x1", "0x3", "16x3", "64x2,128x1", "x3", "64x0", "64x²"):
+    assert read_stages("64x2 256x1", (256, 256), 8, 8, 3.0) == ([64, 64, 256], True)
+    assert read_stages("64 256", (256, 256), 8, 8, 3.0) == ([64, 256], False)
+    for wrong in (
+        "",
+        "64x",
+        "60x2",
+        "96x2",
+        "512x1",
+        "0x3",
+        "16x3",
+        "64x2,128x1",
+        "x3",
+        "64x0",
+        "64x²",
+        "64 128x2",
+        "64 64",
+        "60",
+    ):
         with pytest.raises(DataError, match="stages"):
-            stage_sizes(wrong, (256, 256), 8, 8, 8.0)
+            read_stages(wrong, (256, 256), 8, 8, 8.0)
     with pytest.raises(DataError, match="a size of 64, 128, 256; found '32x1'"):
-        stage_sizes("32x1", (256, 256), 8, 64, 8.0)
+        read_stages("32x1", (256, 256), 8, 64, 8.0)
 
 
 def test_heatmaps_too_narrow_for_a_stage_are_refused():
     """3 px of a frame of 256 are 0.75 px at 64 px; 2 px are 0.5 px."""
-    assert stage_sizes("64x1", (256, 256), 8, 8, 3.0) == [64]
+    assert read_stages("64x1", (256, 256), 8, 8, 3.0) == ([64], True)
     with pytest.raises(DataError, match=r"heatmaps of at least 0\.7 px, found 0\.5 px at 64 px; .* --sigma 2\.8 or more"):
-        stage_sizes("128x1 64x1", (256, 256), 8, 8, 2.0)
+        read_stages("128x1 64x1", (256, 256), 8, 8, 2.0)
 
 
 def test_progress_by_hand():
@@ -132,7 +148,7 @@ def test_processes_share_the_batches_of_one_and_draw_their_own_dropout(solver, m
             return torch.tensor(0.0), torch.zeros(len(batch["points"]), LANDMARKS)
 
         monkeypatch.setattr(solver, "step", step)
-        solver.train_epoch(1, 32, SimpleNamespace(update=lambda _: None, set_postfix_str=lambda _: None))
+        solver.train_epoch(1, Epoch(32, lambda i, n: 1.0))
     (first, second), (a, b), (c, d) = seen[0, 1], seen[0, 2], seen[1, 2]
     assert torch.equal(first[0::2], a) and torch.equal(first[1::2], c) and torch.equal(second, b) and torch.equal(second, d)
     assert weights == {(0, 1): [1, 1], (0, 2): [4 / 3, 2], (1, 2): [2 / 3, 0]}

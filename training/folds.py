@@ -33,8 +33,11 @@ def split_by(whole: RadiographDataset, folds: int) -> list[tuple[RadiographDatas
     ]
 
 
-def pool(result: Path, whole: RadiographDataset, folds: int) -> dict:
-    """Put the tables of all folds' held-out radiographs together, as those of one test; returns the figures."""
+def pool(result: Path, whole: RadiographDataset, folds: int) -> tuple[dict, np.ndarray]:
+    """Put the tables of all folds' held-out radiographs together, as those of one test.
+
+    Returns the figures, and points (N, L, 2) network-frame px.
+    """
     rows = [row for k in range(1, folds + 1) for row in read_csv(folder_of(result, k) / f"{HELD_OUT}_landmarks.csv")]
     place = {id: i for i, id in enumerate(whole.ids)}
     points = np.full(whole.points_px.shape, np.nan)
@@ -44,4 +47,4 @@ def pool(result: Path, whole: RadiographDataset, folds: int) -> dict:
         points[at], peaks[at] = (float(row["x_px"]), float(row["y_px"])), float(row["peak"])
     data = whole.subset(np.arange(len(whole)), POOLED)
     of_folds = [json.loads((folder_of(result, k) / f"{HELD_OUT}.json").read_text())["ipe_px"] for k in range(1, folds + 1)]
-    return report.write_test(result, data, points, peaks, {"split": POOLED, "ipe_px_of_folds": of_folds})
+    return report.write_test(result, data, points, peaks, {"split": POOLED, "ipe_px_of_folds": of_folds}), points

@@ -1,14 +1,12 @@
 """Settings whose default is "auto": how to train on the data at hand, each choice with its reason."""
 
 from dataclasses import replace
-from math import ceil
 from pathlib import Path
 
 from dataloader import RadiographDataset
 from heatmap import SMALLEST_SIGMA
 from joints.known import shaped_as
 from runtime.checkpoint import read_checkpoint
-from second_look.training import radiographs_a_step
 from training.runs import BEST
 from training.schedule import fitting_sizes
 
@@ -17,11 +15,6 @@ PRETRAINED = {"hand": Path("weights/scn_synthetic.pt")}  # weights to start from
 OF_ANY = PRETRAINED["hand"]  # whose layers before the landmarks' heatmaps other joints start from
 SHAPES = ("channels", "levels", "spatial_kernel")  # settings that weights can only be taken over with
 RATE_OF_RANDOM, RATE_OF_PRETRAINED = 8e-4, 6e-4
-# How many radiographs a stage shows, each anew changed: as good with 40 radiographs seen often as with 90 seen less. Of many
-# radiographs each is seen LEAST times.
-COARSE, FINE, FINEST, FINE_OF_PRETRAINED = 720, 1440, 600, 728
-SECOND_LOOK_STEPS, MOST_EPOCHS = 900, 40  # more learn the training radiographs by heart
-LEAST_COARSE, LEAST_FINE, LEAST_FINEST, LEAST_FINE_OF_PRETRAINED = 1, 3, 1, 8
 
 
 def choose(settings, data: RadiographDataset):
@@ -45,20 +38,11 @@ def choose(settings, data: RadiographDataset):
         choice("learning_rate", RATE_OF_PRETRAINED, "gentle, since training goes on from weights")
     else:
         choice("learning_rate", RATE_OF_RANDOM, "since the landmarks' weights are random")
-    if settings.second_look == AUTO:
-        choice("second_look", *second_look_epochs(data))
+    if not data.detail:
+        choice("second_look", 0, "since the data were prepared without --detail")
     if settings.stages == AUTO:
         choice("stages", *stages(settings, data, learnt))
     return settings, lines
-
-
-def second_look_epochs(data: RadiographDataset) -> tuple[int, str]:
-    """How long the second look is taught, and why."""
-    if not data.detail:
-        return 0, "since the data were prepared without --detail"
-    steps = ceil(len(data) / radiographs_a_step(data.points_px.shape[1]))
-    epochs = min(MOST_EPOCHS, max(1, round(SECOND_LOOK_STEPS / steps)))
-    return epochs, f"{epochs * steps} steps at radiographs of {data.detail} px"
 
 
 def fits(init: str, data: RadiographDataset) -> bool:
@@ -85,24 +69,14 @@ def beginning(settings, data: RadiographDataset) -> tuple[str, str, bool]:
 
 
 def stages(settings, data: RadiographDataset, learnt: bool) -> tuple[str, str]:
-    """Sizes and epochs, and why: a quarter, half and all of the network frame; half for weights that have learnt the joint.
+    """Sizes, and why: a quarter, half and all of the network frame; half for weights that have learnt the joint.
 
     With a second look to come, all of the frame brings nothing: each rise costs some of what was learnt.
     """
     fitting = fitting_sizes(data.frame, settings.spatial_factor, 2 ** (settings.levels - 1))
     sizes = [size for size in fitting if data.sigma * size / data.size >= SMALLEST_SIGMA] or [data.size]
     quarter, half = (next((size for size in sizes if size >= data.size / part), sizes[-1]) for part in (4, 2))
-    epochs: dict[int, int] = {}  # by size; what a size is too small for is added to the next one
-    for size, shown, least in (
-        [(half, FINE_OF_PRETRAINED, LEAST_FINE_OF_PRETRAINED)]
-        if learnt
-        else [(quarter, COARSE, LEAST_COARSE), (half, FINE, LEAST_FINE)]
-        + ([] if settings.second_look else [(data.size, FINEST, LEAST_FINEST)])
-    ):
-        epochs[size] = epochs.get(size, 0) + max(least, round(shown / len(data)))
+    wanted = [half] if learnt else [quarter, half] if settings.second_look else [quarter, half, data.size]
     height, width = data.frame
-    whole = "" if data.size // 2 in fitting else f", all at {height} x {width} px, since only multiples of 32 can be halved"
-    seen = sum(epochs.values())
-    steps = seen * ceil(len(data) / settings.batch_size)
-    parts = " ".join(f"{size}x{count}" for size, count in epochs.items())
-    return parts, f"{steps} steps, in which {len(data)} radiographs are seen {seen} times each{whole}"
+    whole = "" if data.size // 2 in fitting else f"; all at {height} x {width} px, since only multiples of 32 can be halved"
+    return " ".join(map(str, dict.fromkeys(wanted))), f"each until the validation error has stopped falling{whole}"

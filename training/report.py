@@ -39,20 +39,28 @@ def epoch_line(row: dict) -> str:
     return " | ".join([*parts, f"{row['seconds']:7.1f}"])
 
 
-def warning(history: list[dict], last: bool) -> str | None:
-    """What is wrong with the newest of some epochs, and what to try; `last`: of the run. None where nothing is.
-
-    Training errors are of changed radiographs and with dropout, so they end a little above those of validation.
-    """
+def warning(history: list[dict]) -> str | None:
+    """What is wrong with the newest of some epochs, and what to try; None where nothing is."""
     row = history[-1]
     least = min((before["train_ipe_px"] for before in history[:-1] if before["size"] == row["size"]), default=math.inf)
-    said = f"epoch {row['epoch']}: the training error, {row['train_ipe_px']:.2f} px, is "
     if row["train_ipe_px"] > WORSE * least:
-        return f"{said}{row['train_ipe_px'] / least:.1f} times the least so far; {REMEDY}"
-    if last and row["train_ipe_px"] > ABOVE_VALIDATION * row["valid_ipe_px"]:
-        times = row["train_ipe_px"] / row["valid_ipe_px"]
-        return f"{said}{times:.1f} times that of validation, usually at most {USUAL}; {REMEDY}"
+        return f"{named(row)}{row['train_ipe_px'] / least:.1f} times the least so far; {REMEDY}"
     return None
+
+
+def warning_at_end(history: list[dict]) -> str | None:
+    """The same once all epochs are done: training errors are of changed radiographs and with dropout, so they end a little above
+    those of validation.
+    """
+    row = history[-1]
+    if row["train_ipe_px"] > ABOVE_VALIDATION * row["valid_ipe_px"]:
+        times = row["train_ipe_px"] / row["valid_ipe_px"]
+        return f"{named(row)}{times:.1f} times that of validation, usually at most {USUAL}; {REMEDY}"
+    return None
+
+
+def named(row: dict) -> str:
+    return f"epoch {row['epoch']}: the training error, {row['train_ipe_px']:.2f} px, is "
 
 
 def write_test(folder: Path, data: RadiographDataset, points_network_px: np.ndarray, peaks: np.ndarray, more: dict) -> dict:

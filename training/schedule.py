@@ -25,26 +25,30 @@ def fitting_sizes(frame: Frame, spatial_factor: int, local_factor: int) -> list[
     return [size for size in range(1, whole + 1) if fits(size)]
 
 
-def stage_sizes(stages: str, frame: Frame, spatial_factor: int, local_factor: int, sigma: float) -> list[int]:
-    """The size of every epoch: "64x10 256x5" is ten epochs with a longer side of 64 px and then five with 256 px.
+def read_stages(stages: str, frame: Frame, spatial_factor: int, local_factor: int, sigma: float) -> tuple[list[int], bool]:
+    """Sizes, and whether epochs are counted: then a size for each epoch, "64x10 256x5" being ten epochs with a longer side of
+    64 px and then five with 256 px; else, as for "64 256", each size once.
 
     Heatmaps shrink along, from `sigma` px of the network frame, and must not become too narrow. Raises DataError.
     """
     network_size, fitting = max(frame), fitting_sizes(frame, spatial_factor, local_factor)
     sizes: list[int] = []
+    counted = "x" in stages
     for stage in stages.split():
         size, _, epochs = stage.partition("x")
-        if not (size.isdecimal() and epochs.isdecimal() and int(size) in fitting):
-            raise DataError(f"stages: expected SIZExEPOCHS with a size of {', '.join(map(str, fitting))}; found {stage!r}")
+        if not (size.isdecimal() and (epochs.isdecimal() if counted else int(size) not in sizes) and int(size) in fitting):
+            raise DataError(
+                f"stages: expected SIZExEPOCHS, or sizes alone, with a size of {', '.join(map(str, fitting))}; found {stage!r}"
+            )
         if (narrow := sigma * int(size) / network_size) < SMALLEST_SIGMA:
             raise DataError(
                 f"stages: expected heatmaps of at least {SMALLEST_SIGMA:g} px, found {narrow:g} px at {size} px; train at a "
                 f"larger size, or prepare the data with --sigma {SMALLEST_SIGMA * network_size / int(size):g} or more"
             )
-        sizes += [int(size)] * int(epochs)
+        sizes += [int(size)] * (int(epochs) if counted else 1)
     if not sizes:
         raise DataError(f"stages: expected at least one epoch, such as {network_size}x40")
-    return sizes
+    return sizes, counted
 
 
 def progress_after_epochs(sizes: list[int], network_size: int) -> list[float]:

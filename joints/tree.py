@@ -1,0 +1,104 @@
+"""Look-alike neighbours told apart: of each heatmap's peaks the ones that together lie as the training annotations do.
+
+A pictorial structure (Felzenszwalb and Huttenlocher, International Journal of Computer Vision 61, 2005): each landmark hangs on
+the one that it moves least against, so the best choice of all is found exactly, from the leaves to the root and back.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+PEAKS = 6  # of each heatmap, that are considered
+APART = 2  # px, from one to the next
+FAINT = 0.05  # height, below which a peak is no less likely
+TRUST = 0.5  # in the logarithm of a peak's height, against that of the likelihood of where it lies
+BLUR = 0.7  # network-frame px, standard deviation that is added to that of every offset, along each axis
+SUPPORT = 3  # px around the chosen peak, that remain of a heatmap
+
+
+@dataclass
+class ShapeTree:
+    """Where each of L landmarks lies against the one it hangs on, in px of the network frame."""
+
+    parents: np.ndarray  # (L,) numbers of landmarks, -1 for the root
+    offsets: np.ndarray  # (L, 2) mean of landmark minus parent
+    precisions: np.ndarray  # (L, 2, 2) inverse covariances of it
+
+    @classmethod
+    def of(cls, points: np.ndarray) -> "ShapeTree":
+        """From training annotations (N, L, 2), NaN where missing: the tree with the smallest sum of variances (Prim)."""
+        count = points.shape[1]
+        variances = np.array([spread(points - points[:, i : i + 1]) for i in range(count)])
+        parents, nearest = np.full(count, -1), variances[0].copy()
+        nearest_to = np.zeros(count, int)
+        left = list(range(1, count))
+        while left:
+            new = min(left, key=lambda i: nearest[i])
+            left.remove(new)
+            parents[new] = nearest_to[new]
+            closer = variances[new] < nearest
+            nearest[closer], nearest_to[closer] = variances[new][closer], new
+        offsets, precisions = np.zeros((count, 2)), np.zeros((count, 2, 2))
+        for i in np.flatnonzero(parents >= 0):
+            steps = points[:, i] - points[:, parents[i]]
+            steps = steps[np.isfinite(steps).all(1)]
+            if len(steps) > 2:  # else anything may be
+                offsets[i] = steps.mean(0)
+                precisions[i] = np.linalg.inv(np.cov(steps.T) + BLUR**2 * np.eye(2))
+        return cls(parents, offsets, precisions)
+
+    @classmethod
+    def from_file(cls, stored: dict[str, Tensor] | None) -> "ShapeTree | None":
+        return stored and cls(**{name: value.cpu().numpy() for name, value in stored.items()})
+
+    def to_file(self) -> dict[str, Tensor]:
+        return {name: torch.from_numpy(value) for name, value in vars(self).items()}
+
+    def only_chosen(self, heatmaps: Tensor, to_network: float) -> Tensor:
+        """Heatmaps (B, L, H, W), a px of which is `to_network` px of the network frame, without all peaks but the chosen ones."""
+        height, width = heatmaps.shape[-2:]
+        window = 2 * APART + 1
+        peaks = heatmaps == F.max_pool2d(heatmaps, window, 1, APART)
+        heights, at = heatmaps.masked_fill(~peaks, -1).flatten(2).float().topk(min(PEAKS, height * width))
+        x, y = at % width, at // width
+        points = torch.stack([x, y], -1).cpu().double().numpy() * to_network
+        chosen = torch.from_numpy(self.choose(points, heights.cpu().double().numpy())).to(at.device)[..., None]
+        beside = (torch.arange(width, device=at.device) - x.gather(2, chosen)).abs() > SUPPORT
+        below = (torch.arange(height, device=at.device) - y.gather(2, chosen)).abs() > SUPPORT
+        return heatmaps.masked_fill(below[..., :, None] | beside[..., None, :], 0)
+
+    def choose(self, points: np.ndarray, heights: np.ndarray) -> np.ndarray:
+        """Which of K peaks each landmark has, (B, L), from points (B, L, K, 2) network-frame px and heights (B, L, K)."""
+        cost = -TRUST * np.log(heights.clip(FAINT))
+        order = self.from_root()
+        best: dict[int, np.ndarray] = {}  # of a landmark, for each peak of its parent
+        for i in order[:0:-1]:
+            parent = self.parents[i]
+            off = points[:, i, :, None] - points[:, parent, None] - self.offsets[i]  # (B, own, parent's, 2)
+            total = cost[:, i, :, None] + 0.5 * ((off @ self.precisions[i]) * off).sum(-1)
+            best[i] = total.argmin(1)
+            cost[:, parent] += total.min(1)
+        chosen = np.zeros(cost.shape[:2], int)
+        chosen[:, order[0]] = cost[:, order[0]].argmin(1)
+        for i in order[1:]:
+            chosen[:, i] = np.take_along_axis(best[i], chosen[:, [self.parents[i]]], 1)[:, 0]
+        return chosen
+
+    def from_root(self) -> list[int]:
+        """All landmarks, each after the one it hangs on."""
+        order = list(np.flatnonzero(self.parents < 0))
+        for i in order:
+            order += list(np.flatnonzero(self.parents == i))
+        return order
+
+
+def spread(steps: np.ndarray) -> np.ndarray:
+    """Sum of the variances along both axes of steps (N, L, 2): (L,), infinite where fewer than three are known."""
+    known = np.isfinite(steps).all(-1, keepdims=True)
+    count = known.sum(0)
+    mean = np.where(known, steps, 0).sum(0) / np.maximum(count, 1)
+    squares = np.where(known, steps - mean, 0) ** 2
+    return np.where(count[:, 0] > 2, squares.sum((0, 2)) / np.maximum(count[:, 0], 1), np.inf)

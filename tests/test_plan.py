@@ -1,0 +1,108 @@
+"""How long a training lasts: by epochs that are given, or by validation; worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from training.plan import MOST, ByValidation, Laid, mean_shape_error
+
+LEARNS = [8.0, 6.0, 5.0, 4.95]  # the last round brings one percent
+
+
+def rows_of(*stages: tuple[int, list[float]], fall: float = 0.0) -> list[dict]:
+    return [{"size": size, "valid_ipe_px": error, "fall": fall, "seconds": 60.0} for size, errors in stages for error in errors]
+
+
+def run(plan: ByValidation, error_at, most: int = 200) -> list[dict]:
+    """All epochs of a plan, whose validation errors are error_at(size, number of epochs at that size)."""
+    rows: list[dict] = []
+    while (epoch := plan.next(rows)) and len(rows) < most:
+        count = sum(row["size"] == epoch.size for row in rows)
+        row = {"size": epoch.size, "valid_ipe_px": error_at(epoch.size, count), "fall": epoch.fall, "seconds": 60.0}
+        rows.append(row | {"says": epoch.says, "factors": (epoch.factor(0, 2), epoch.factor(1, 2))})
+    return rows
+
+
+def test_epochs_that_are_given_keep_their_schedule():
+    """The frame has 16 px, so progress is 0, 0.2, 0.4, 1."""
+    plan = Laid([8, 8, 16], "linear", 16)
+    epochs = [plan.next([{}] * n) for n in range(3)]
+    assert [epoch.size for epoch in epochs] == [8, 8, 16] and plan.next([{}] * 3) is None
+    assert np.allclose([epoch.factor(i, 2) for epoch in epochs for i in (0, 1)], [1, 0.9, 0.8, 0.7, 0.6, 0.3])
+    fall = Laid([8] * 2 + [16] * 6, "fall", 16)  # of six epochs at the last size the last two, a half of the four before
+    factors = [fall.next([{}] * n).factor(i, 2) for n in range(8) for i in (0, 1)]
+    assert factors == [1] * 12 + [1, 0.75, 0.5, 0.25]
+
+
+def test_a_stage_ends_when_a_round_brings_little():
+    plan = ByValidation([64, 128], 256, 1, unlearnt_px=40)
+    rows = run(plan, lambda size, n: ([*LEARNS, 4.9] if size == 64 else [4.0, 3.0, 2.95, 2.8, 2.7])[n])
+    assert [row["size"] for row in rows] == [64] * 4 + [128] * 5
+    assert [row["fall"] for row in rows] == [0] * 7 + [0.5, 1]  # three epochs at 128 px, so two of fall
+    assert rows[4]["says"] == "validation error 5.00 -> 4.95 px in 1 epochs: on to 128 px"
+    assert rows[7]["says"] == "validation error 3.00 -> 2.95 px in 1 epochs: the learning rate falls over 2 epochs"
+    assert [row["factors"] for row in rows[6:]] == [(1, 1), (1, 0.75), (0.5, 0.25)] and not plan.unfinished
+
+
+def test_rounds_are_compared_by_their_means():
+    """Rounds of two epochs: means 7, 6, 5.9. Single epochs would have stopped after the second."""
+    errors = [6.0, 8.0, 6.1, 5.9, 5.9, 5.9, 5, 5, 5]
+    rows = run(ByValidation([64], 256, 2, unlearnt_px=40), lambda size, n: errors[n])
+    assert [row["fall"] for row in rows] == [0] * 6 + [pytest.approx(k / 3) for k in (1, 2, 3)]
+
+
+def test_a_finer_size_that_does_not_pay_is_left_again():
+    rows = run(
+        ByValidation([64, 128], 256, 1, unlearnt_px=40), lambda size, n: ([*LEARNS, 4.9, 4.8] if size == 64 else [6.0, 5.9])[n]
+    )
+    assert [row["size"] for row in rows] == [64] * 4 + [128] * 2 + [64] * 2
+    assert "lower at 64 px, so back to it: the learning rate falls over 2 epochs" in rows[6]["says"]
+
+
+def test_nothing_has_stopped_before_it_has_begun():
+    """The mean shape has 10 px; above half of it a flat error is no end."""
+    rows = run(ByValidation([64], 256, 1, unlearnt_px=10), lambda size, n: [9, 9, 9, 9, 4, 3.99, 3.9, 3.8, 3.7][n])
+    assert len(rows) == 9 and rows[5]["fall"] == 0 < rows[6]["fall"]
+
+
+def test_a_network_that_never_learns_is_given_up_and_said_so():
+    plan = ByValidation([64], 256, 1, unlearnt_px=10)
+    rows = run(plan, lambda size, n: 9.0)
+    assert sum(not row["fall"] for row in rows) == MOST
+    assert plan.unfinished == f"validation error 9.00 -> 9.00 px in 1 epochs, still falling after the {MOST} that are allowed"
+
+
+def test_hours_end_a_training_that_would_go_on():
+    """Ten minutes, an epoch takes one: six epochs, then a fall of three; after seven it would be four."""
+    plan = ByValidation([64, 128], 256, 1, unlearnt_px=400, seconds=600)
+    rows = run(plan, lambda size, n: 100 * 0.9**n)
+    assert len(rows) == 9 and [row["size"] for row in rows] == [64] * 9
+    assert [row["fall"] > 0 for row in rows] == [False] * 6 + [True] * 3
+    assert plan.unfinished == "4 minutes are left"
+
+
+def test_more_patience_with_hours():
+    """0.5 % a round is too little, but only the third such round ends it."""
+    errors = [8, 6, 5, 4.98, 4.96, 4.955, 4, 4, 4, 4]
+    plain, evening = (ByValidation([64], 256, 1, 40, seconds) for seconds in (math.inf, 36000))
+    steady = [sum(not row["fall"] for row in run(plan, lambda size, n: errors[n])) for plan in (plain, evening)]
+    assert steady == [4, 6]
+
+
+def test_it_decides_the_same_from_the_epochs_done_alone():
+    errors = {64: [*LEARNS, 4.9], 128: [4.0, 3.0, 2.95, 2.8, 2.7]}
+    whole = run(ByValidation([64, 128], 256, 1, unlearnt_px=40), lambda size, n: errors[size][n])
+    for n in range(len(whole)):
+        epoch = ByValidation([64, 128], 256, 1, unlearnt_px=40).next(whole[:n])
+        assert (epoch.size, epoch.fall, epoch.says) == (whole[n]["size"], whole[n]["fall"], whole[n]["says"])
+
+
+def test_without_a_landmark_in_validation_it_ends():
+    rows = run(ByValidation([64], 256, 1, unlearnt_px=math.nan), lambda size, n: math.nan)
+    assert len(rows) == 3
+
+
+def test_mean_shape_by_hand():
+    train = np.array([[[0.0, 0], [4, 4]], [[2, 0], [np.nan, np.nan]]])
+    assert mean_shape_error(train, np.array([[[1.0, 3], [4, 0]]])) == 3.5

@@ -1,0 +1,61 @@
+"""Peaks chosen together: worked out by hand, and on ladders whose rungs look alike."""
+
+import numpy as np
+import pytest
+import torch
+
+from heatmap import draw_heatmaps, fit_peaks
+from joints.tree import ShapeTree
+
+RUNGS = np.stack([np.full(8, 30.0), 6 + 7.0 * np.arange(8)], 1)  # eight, 7 px apart
+
+
+def ladders(count: int, seed: int = 0) -> np.ndarray:
+    """Ladders that lie anywhere, each rung a little beside its place."""
+    rng = np.random.default_rng(seed)
+    return RUNGS + rng.uniform(-4, 4, (count, 1, 2)) + rng.normal(0, 0.4, (count, 8, 2))
+
+
+def test_each_hangs_on_the_one_it_moves_least_against():
+    """Landmark 2 goes with 0, landmark 1 with 2."""
+    rng = np.random.default_rng(0)
+    first = rng.normal(0, 10, (50, 2))
+    third = first + rng.normal((5, 0), 1, (50, 2))
+    second = third + rng.normal((0, 3), 0.1, (50, 2))
+    tree = ShapeTree.of(np.stack([first, second, third], 1))
+    assert tree.parents.tolist() == [-1, 2, 0] and tree.from_root() == [0, 2, 1]
+    assert tree.offsets[1] == pytest.approx([0, 3], abs=0.1) and tree.offsets[2] == pytest.approx([5, 0], abs=0.5)
+    assert np.linalg.inv(tree.precisions[2]) == pytest.approx(np.eye(2) * 1.49, abs=0.5)
+
+
+def test_a_rung_that_took_its_neighbours_place_is_put_right():
+    """The fourth and fifth rungs see the next one higher than themselves; the others are sure."""
+    tree, truth = ShapeTree.of(ladders(60)), ladders(1, seed=1)[0]
+    heatmaps = draw_heatmaps(torch.from_numpy(truth), 72, 64, 1.5)
+    for i in (3, 4):
+        heatmaps[i] = torch.maximum(0.6 * heatmaps[i], 0.9 * draw_heatmaps(torch.from_numpy(truth[i + 1]), 72, 64, 1.5))
+    alone = fit_peaks(heatmaps)[0].numpy()
+    assert np.linalg.norm(alone - truth, axis=1).argsort()[-2:].tolist() in ([3, 4], [4, 3])
+    together = fit_peaks(tree.only_chosen(heatmaps[None], 1.0)[0])[0].numpy()
+    assert np.linalg.norm(together - truth, axis=1).max() < 0.02
+
+
+def test_unambiguous_heatmaps_keep_their_peaks_at_any_size():
+    points = ladders(3, seed=2)
+    tree = ShapeTree.of(2 * ladders(60))  # trained in a frame of twice the heatmaps' size
+    heatmaps = draw_heatmaps(torch.from_numpy(points), 72, 64, 1.5)
+    assert (fit_peaks(tree.only_chosen(heatmaps, 2.0))[0] - fit_peaks(heatmaps)[0]).abs().max() < 1e-3
+
+
+def test_empty_heatmaps_and_landmarks_that_nobody_annotated():
+    points = ladders(20)
+    points[:, 5] = np.nan
+    tree = ShapeTree.of(points)
+    assert sorted(tree.from_root()) == list(range(8)) and not tree.precisions[5].any()
+    assert not tree.only_chosen(torch.zeros(1, 8, 72, 64), 1.0).any()
+
+
+def test_it_survives_its_file():
+    tree = ShapeTree.of(ladders(20))
+    again = ShapeTree.from_file(tree.to_file())
+    assert all((getattr(tree, name) == getattr(again, name)).all() for name in vars(tree)) and ShapeTree.from_file(None) is None

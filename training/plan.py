@@ -1,0 +1,152 @@
+"""Which size and learning rate the next epoch has: as the settings lay down, or by what validation has said so far.
+
+Either way it depends on the epochs done alone, so a run that goes on decides as one that never stopped.
+"""
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from training.schedule import progress_after_epochs, schedule_factor
+
+FALL = 0.5  # epochs in which the learning rate falls to 0 at the end, for each epoch before at that size
+GAIN = 0.03  # of the error, that a round must bring, or it has stopped falling
+EVENING_GAIN, EVENING_PATIENCE = 0.01, 3  # the same with --hours, and rounds in which nothing may come
+MOST = 24  # rounds of a stage
+STILL = "still falling"
+BEGUN = 0.5  # of the mean shape's error: above it nothing has been learnt yet, so nothing can have stopped
+
+
+@dataclass
+class Epoch:
+    """What the next one is to be; `factor`: on the learning rate, at step i of n."""
+
+    size: int
+    factor: Callable[[int, int], float]
+    fall: float = 0.0  # share of the learning rate's final fall that is over after it
+    says: str = ""  # what has been decided, and why
+    goes_back: bool = False  # to the weights that the size had before a finer one was tried
+
+
+def epochs_of_fall(steady: int) -> int:
+    return max(1, math.ceil(FALL * steady))
+
+
+def falling(start: float, step: float, i: int, n: int) -> float:
+    return 1 - start - step * i / n
+
+
+class Laid:
+    """Epochs that the settings count; `schedule` linear, cosine or constant over all of them, or fall at their end."""
+
+    may_go_back = False
+
+    def __init__(self, sizes: list[int], schedule: str, network_size: int):
+        self.sizes, self.schedule = sizes, schedule
+        self.progress = progress_after_epochs(sizes, network_size)
+        last = sizes.count(sizes[-1]) if sizes else 0
+        self.fall = last - max((n for n in range(last) if n + epochs_of_fall(n) <= last), default=0)
+        self.unfinished = ""
+
+    def next(self, rows: list[dict], spent: float = 0) -> Epoch | None:
+        """After the epochs of `rows`; None: all is done."""
+        done = len(rows)
+        if done == len(self.sizes):
+            return None
+        begin, end = self.progress[done : done + 2]
+        if self.schedule != "fall":
+            return Epoch(self.sizes[done], lambda i, n: schedule_factor(self.schedule, begin + i * ((end - begin) / n)))
+        fallen = done - (len(self.sizes) - self.fall)
+        if fallen < 0:
+            return Epoch(self.sizes[done], lambda i, n: 1.0)
+        return Epoch(self.sizes[done], partial(falling, fallen / self.fall, 1 / self.fall), (fallen + 1) / self.fall)
+
+
+class ByValidation:
+    """Epochs at each size until the validation error has stopped falling there, and at the end a fall of the learning rate.
+
+    A finer size that is no better than the one before is left again. Rounds, of so many epochs that single ones do not decide,
+    are compared by their mean errors.
+    """
+
+    may_go_back = True
+
+    def __init__(self, sizes: list[int], network_size: int, round_epochs: int, unlearnt_px: float, seconds: float = math.inf):
+        """`unlearnt_px`: the mean shape's error; `seconds`: in which all must be done."""
+        self.sizes, self.round_epochs, self.begun_px, self.seconds = sizes, round_epochs, BEGUN * unlearnt_px, seconds
+        evening = math.isfinite(seconds)
+        self.gain, self.patience = (EVENING_GAIN, EVENING_PATIENCE) if evening else (GAIN, 1)
+        rounds = (1 + self.patience) * round_epochs
+        least = [size for size in sizes for _ in range(rounds)] + sizes[-1:] * epochs_of_fall(rounds)
+        self.progress = progress_after_epochs(least, network_size)
+        self.unfinished = ""  # why training ended though the error was still falling
+
+    def next(self, rows: list[dict], spent: float = 0) -> Epoch | None:
+        """After the epochs of `rows`, and `spent` seconds before them; None: all is done."""
+        size = rows[-1]["size"] if rows else self.sizes[0]
+        steady = [row for row in rows if row["size"] == size and not row["fall"]]
+        fallen = sum(row["fall"] > 0 for row in rows)
+        fall = epochs_of_fall(len(steady))
+        late = self.late(rows, spent, epochs_of_fall(len(steady) + 1))
+        stopped = self.stopped(steady)
+        if fallen == fall:
+            return None
+        if fallen:
+            return self.fall(size, fallen, fall)
+        if not (stopped or late):
+            return Epoch(size, lambda i, n: 1.0)
+        place = self.sizes.index(size)
+        self.unfinished = stopped if STILL in stopped else "" if stopped else late
+        if stopped and not late and place + 1 < len(self.sizes):
+            finer = self.sizes[place + 1]
+            return Epoch(finer, lambda i, n: 1.0, says=f"{stopped}: on to {finer} px")
+        before = [row for row in rows if place and row["size"] == self.sizes[place - 1]]
+        if before and self.best(before) <= self.best(steady):
+            coarser, fall = self.sizes[place - 1], epochs_of_fall(len(before))
+            says = f"{late or stopped}; it was lower at {coarser} px, so back to it: the learning rate falls over {fall} epochs"
+            return self.fall(coarser, 0, fall, says, goes_back=True)
+        return self.fall(size, 0, fall, f"{late or stopped}: the learning rate falls over {fall} epochs")
+
+    @staticmethod
+    def fall(size: int, fallen: int, fall: int, says: str = "", goes_back: bool = False) -> Epoch:
+        return Epoch(size, partial(falling, fallen / fall, 1 / fall), (fallen + 1) / fall, says, goes_back)
+
+    def stopped(self, steady: list[dict]) -> str:
+        """Why the steady epochs at a size are enough, blank where they are not."""
+        count = len(steady) // self.round_epochs
+        if len(steady) % self.round_epochs or count <= self.patience:
+            return ""
+        errors = self.rounds(steady)
+        before, lately = min(errors[: -self.patience]), min(errors[-self.patience :])
+        if math.isnan(lately):
+            return "validation shows no landmark"
+        falls = lately <= (1 - self.gain) * before or lately > self.begun_px
+        if falls and count < MOST:
+            return ""
+        said = f"validation error {before:.2f} -> {lately:.2f} px in {self.patience * self.round_epochs} epochs"
+        return f"{said}, {STILL} after the {len(steady)} that are allowed" if falls else said
+
+    def late(self, rows: list[dict], spent: float, fall: int) -> str:
+        """Why one more epoch and the fall after it do not fit into the time; blank where they do."""
+        if not rows or math.isinf(self.seconds):
+            return ""
+        left = self.seconds - spent - sum(row["seconds"] for row in rows)
+        return f"{max(0, left) / 60:.0f} minutes are left" if left < (fall + 1) * rows[-1]["seconds"] else ""
+
+    def rounds(self, rows: list[dict]) -> list[float]:
+        errors = [row["valid_ipe_px"] for row in rows[: len(rows) // self.round_epochs * self.round_epochs]]
+        return np.reshape(errors, (-1, self.round_epochs)).mean(1).tolist()
+
+    def best(self, rows: list[dict]) -> float:
+        return min(self.rounds(rows), default=math.inf)
+
+
+def mean_shape_error(train: np.ndarray, others: np.ndarray) -> float:
+    """How far landmarks (N, L, 2) lie from their means over the training radiographs: what no learning at all would give."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # landmarks that no radiograph shows
+        return float(np.nanmean(np.linalg.norm(others - np.nanmean(train, 0), axis=-1)))
