@@ -32,7 +32,7 @@ from runtime.checkpoint import read_checkpoint, write_checkpoint
 from runtime.command import exit_status
 from runtime.device import choose_device
 from runtime.files import DataError
-from training.folds import folder_of, split_by
+from training.folds import folder_of, hold_out_tenth, split_by
 from training.judgement import judge
 from training.runs import BEST, WEIGHTS, newest_run
 
@@ -69,11 +69,13 @@ def export(checkpoint: Path, folder: Path | None, out: Path, seed: int, also: Se
     folder = folder or Path(state["settings"].get("data", "dataset/processed"))
     split = state["settings"].get("split", "")
     listed = read_split(Path(split)) if split else {}
-    alone = state["settings"].get("folds", 0) and not split and "valid" not in splits_of(folder)
+    alone = not split and "valid" not in splits_of(folder)
     train, valid = (
         None if alone and name == "valid" else RadiographDataset(folder, name, listed.get(name), allow_missing=True)
         for name in ("train", "valid")
     )
+    if alone and not state["settings"].get("folds", 0):
+        train, valid = hold_out_tenth(train)
     fits(checkpoint, state, train)
     judges = judges_of(checkpoint, state, train, valid)
     found = {kind: found_by(state, judges, half=kind == "half") for kind in ("single", "half")}

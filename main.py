@@ -34,7 +34,9 @@ from runtime.device import PRECISIONS, choose_device
 from runtime.files import DataError
 from solver import Solver
 from training.check import check
-from training.folds import folder_of, pool, split_by
+from training.disagreements import FOLDER as DISAGREEMENTS
+from training.disagreements import write_disagreements
+from training.folds import folder_of, hold_out_tenth, pool, split_by
 from training.forecast import to_go
 from training.judgement import judge
 from training.readers import in_words
@@ -193,7 +195,9 @@ def run(settings: Settings) -> int:
         return measure(settings)
     data, more = load_data(settings, ("train", *held_back(settings))), load_more(settings)
     if settings.mode == "train" and not settings.folds and "valid" not in data:
-        data["train"], data["valid"] = without_a_tenth(data["train"])
+        data["train"], data["valid"] = hold_out_tenth(data["train"])
+        held = f"{len(data['valid'])} of train, drawn at random, are held out"
+        print(f"valid: none are given; {held} (--folds 5 learns from all)")
     whole = data["train"].with_more([data["valid"]] if settings.folds and "valid" in data else [])
     sets = data | {"train": data["train"].with_more(more)}
     findings = check([*sets.values()], Augment.of(settings), limit=None if settings.mode == "check" else CHECKED)
@@ -227,14 +231,6 @@ def held_back(settings: Settings) -> list[str]:
         return splits
     there = splits_of(Path(settings.data))
     return [split for split in splits if split in there]
-
-
-def without_a_tenth(data: RadiographDataset) -> tuple[RadiographDataset, RadiographDataset]:
-    """Training radiographs without a random tenth, and that tenth, for validation. Raises DataError where there is one alone."""
-    rest, held_out = split_by(data, min(10, len(data)))[0]
-    held_out.split = "valid"
-    print(f"valid: none are given; {len(held_out)} of train, drawn at random, are held out (--folds 5 learns from all)")
-    return rest, held_out
 
 
 def decided(settings: Settings, data: RadiographDataset) -> Settings:
@@ -292,12 +288,16 @@ def cross_validate(settings: Settings, result: Path, whole: RadiographDataset, m
         if not of_fold.resume:  # else its time is not that of a whole training
             left = settings.folds - k
             print(f"folds to go: {left}, then the network of all: {to_go((left + 1) * (time.monotonic() - began))}")
-    figures, points = pool(result, whole, settings.folds)
+    figures, points, peaks = pool(result, whole, settings.folds)
     of_folds = np.array(figures["ipe_px_of_folds"], float)  # NaN where no radiograph of a fold has a landmark
     print(f"{len(whole)} radiographs out of fold: " + listed(figures))
     print(f"IPE, mean and SD over folds: {np.nanmean(of_folds):.3f} ± {np.nanstd(of_folds, ddof=1):.3f} px")
     histories, trees, unfinished = zip(*outcomes)
     print(judge(whole, points, whole.points_network_px, next(filter(None, unfinished), "")).words)
+    if ids := write_disagreements(result, whole, points, peaks):
+        named = ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
+        print(f"{len(ids)} radiographs where a network that is sure disagrees with an annotation, the worst first ({named}):")
+        print(f"to look at them, python label.py --raw FOLDER --review {result / DISAGREEMENTS}")
     return as_the_folds(settings, histories, trees)
 
 

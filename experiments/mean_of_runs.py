@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
         figures = test(path, held_out, path.parent, choose_device("auto"), "auto", settings["batch_size"])
         print(f"fold {k}: {figures['ipe_px']:.3f} px, {len(held_out)} radiographs", flush=True)
     write_checkpoint(options.out / BEST, of_all)
-    figures, _ = pool(options.out, whole, folds)
+    figures, *_ = pool(options.out, whole, folds)
     print(f"out of fold: {figures['ipe_px']:.4f} px, {len(whole)} radiographs")
 
 

@@ -89,10 +89,14 @@ class Order:
         return key
 
     def queue(self, proposals: dict[str, Proposal], most: int | None = None) -> list[str]:
-        """What is not done: while little is, by how well they represent the set; then least sure first, then the others."""
+        """What is not done: while little is, by how well they represent the set; then least sure first, then the others.
+
+        Where a network disagrees, also what was done before and is not looked at yet.
+        """
         items = self.store.items
         rank = {id: number for number, id in enumerate(self.ranked)}
-        left = [id for id in self.ids if (item := items.get((id, FIRST))) is None or item.state != DONE]
+        to_review = {id for id, proposal in proposals.items() if proposal.disagrees and id not in self.passed}
+        left = [id for id in self.ids if id in to_review or (item := items.get((id, FIRST))) is None or item.state != DONE]
 
         early = self.ranked and len(self.ids) - len(left) < EARLY
 

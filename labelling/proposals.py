@@ -23,8 +23,11 @@ class Proposal:
     points_px: np.ndarray  # (L, 2) float32 as (x, y), NaN where nothing is proposed
     regions: np.ndarray  # (L, 3) calibrated ellipses: semi-axes px, angle of the longer one in degrees; NaN where unknown
     by: str  # which weights
-    doubt: float  # how unsure the network is: 256-frame px, larger is less sure; of a prediction folder 1 - the least confidence
+    doubt: (
+        float  # how unsure the network is: 256-frame px, larger is less sure; of a folder as it says, or 1 - the least confidence
+    )
     reviewed: bool = False  # from a prediction folder
+    disagrees: bool = False  # with annotations that there are: it is looked at though the radiograph is done
 
 
 def to_json(id: str, proposal: Proposal) -> dict:
@@ -92,4 +95,6 @@ def proposal_of(rows: list[dict[str, str]], by: str) -> Proposal:
     place = np.stack(numbers, 1)
     place[[OUTSIDE in row["landmark_flags"] for row in rows]] = math.nan
     least_sure = np.sort(confidence)[: max(1, len(rows) // 4)]
-    return Proposal(place[:, :2], place[:, 2:], by, 1 - float(np.nanmean(least_sure)), reviewed=True)
+    apart = rows[0].get("doubt", "")  # a column that main.py --folds writes
+    doubt = float(apart or 1 - np.nanmean(least_sure))
+    return Proposal(place[:, :2], place[:, 2:], by, doubt, reviewed=True, disagrees=bool(apart))

@@ -5,11 +5,14 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL_RUN, SPLITS, make_raw, preprocess, rows_of
+from conftest import LANDMARKS, SMALL_RUN, SPLITS, make_raw, preprocess, rows_of
 
 import export
+from dataloader import RadiographDataset
+from labelling.proposals import read_predictions
 from main import main
 from runtime.files import DataError
+from training.disagreements import write_disagreements
 from training.folds import parts
 
 pytestmark = pytest.mark.slow
@@ -54,6 +57,26 @@ def test_only_a_cross_validation_of_as_many_folds_is_gone_on_with(data, tmp_path
     assert status == 1 and "fold_1/previous.pt: made with other settings (folds 0 -> 3" in said
 
 
+def test_annotations_that_a_sure_network_disagrees_with_are_listed(prepared, tmp_path):
+    """Of three radiographs one is off by 10 px of 64 at one landmark, one by 20, and one by 30 where the network is unsure."""
+    data = RadiographDataset(prepared, "train")
+    points, peaks = data.points_network_px.copy(), np.ones(data.points_network_px.shape[:2])
+    for i, off in enumerate((10, 20, 30)):
+        points[i, 2, 0] += off
+    peaks[2, 2] = 0.05
+    assert write_disagreements(tmp_path, data, points, peaks) == [data.ids[1], data.ids[0]]
+    found, names, unknown = read_predictions(tmp_path / "disagreements", set(data.ids))
+    assert unknown == 0 and len(names) == LANDMARKS and list(found) == [data.ids[1], data.ids[0]]
+    one = found[data.ids[1]]
+    assert one.disagrees and one.doubt == pytest.approx(20 / 64)
+    assert one.points_px - data.points_px[1] == pytest.approx(shifted(data, 20), abs=1e-3)
+
+
+def shifted(data, off: float) -> np.ndarray:
+    """Landmark 2 moved by some network-frame px to the right, in px of the second radiograph."""
+    return np.where(np.arange(LANDMARKS)[:, None] == 2, [off * data.sizes_px[1, 0] / 64, 0], 0)
+
+
 def test_every_radiograph_is_predicted_by_a_network_that_has_not_seen_it(data, tmp_path, capsys):
     run = tmp_path / "run"
     status, said = cross_validated(capsys, data, run, "--folds", 3)
@@ -79,6 +102,8 @@ def test_every_radiograph_is_predicted_by_a_network_that_has_not_seen_it(data, t
     assert [f"folds to go: {k}, then the network of all: about " in said for k in range(4)] == [True, True, True, False]
     assert json.loads((run / "test.json").read_text())["images"] == len(SPLITS["test"])
     assert {row["valid_ipe_px"] for row in rows_of(run / "metrics.csv")} == {""}
+
+    assert "NOT LEARNT" in said  # two epochs of a tiny network
 
     export.export(run / "best.pt", None, run / "weights.pt", seed=0, steps=2)
     made = torch.load(run / "weights.pt", weights_only=True)
@@ -162,8 +187,8 @@ def test_a_fold_without_landmarks_ends_nothing(data, tmp_path, capsys, monkeypat
     pooled = script.pool
 
     def pool(*of):
-        figures, points = pooled(*of)
-        return figures | {"ipe_px_of_folds": [None, 2.0, 4.0]}, points
+        figures, *more = pooled(*of)
+        return figures | {"ipe_px_of_folds": [None, 2.0, 4.0]}, *more
 
     monkeypatch.setattr(script, "pool", pool)
     status, said = cross_validated(capsys, data, tmp_path / "run", "--folds", 2)

@@ -188,6 +188,11 @@ def test_what_represents_the_set_comes_first_then_the_least_certain_and_what_was
     assert work.next(proposals, after="b", peek=True) == ("c", FIRST) and work.passed == before
     reviewed = {"c": Proposal(points, regions, "folder", 0.2, reviewed=True)}  # another unit: not compared with px
     assert Order(store, list("abcdef")).queue(proposals | reviewed) == ["c", "b", "d", "e"]
+    disagrees = {"f": Proposal(points, regions, "folder", 0.1, reviewed=True, disagrees=True)}  # though it is done, until passed
+    work = Order(store, list("abcdef"))
+    assert work.queue(reviewed | disagrees)[:2] == ["c", "f"]
+    work.next(reviewed | disagrees, after="f")
+    assert "f" not in work.queue(reviewed | disagrees)
 
 
 def test_a_second_reading_can_be_left_and_the_guide_is_none(tmp_path):

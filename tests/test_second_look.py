@@ -23,6 +23,7 @@ from runtime.files import DataError
 from second_look.crops import cut, of_crops, to_crops
 from second_look.network import SecondLook, refine, refine_all
 from second_look.training import Training
+from solver import Solver
 
 LOOK = ("--crop", 32, "--second_look", 3, "--stages", "64x2")
 
@@ -182,6 +183,38 @@ def test_a_killed_one_goes_on_and_ends_as_an_uninterrupted_one(detailed, tmp_pat
         whole, again = (read_checkpoint(path / "last.pt") for path in (tmp_path / "whole", folder))
         assert all(torch.equal(whole["weights"][name], again["weights"][name]) for name in whole["weights"])
         assert (folder / "test.json").read_text() == (tmp_path / "whole" / "test.json").read_text()
+
+
+@pytest.mark.slow
+def test_a_training_by_validation_goes_on_and_ends_as_an_uninterrupted_one(detailed, tmp_path, monkeypatch):
+    """Rounds of an epoch; killed after every epoch, in stages, falls and the second look."""
+    monkeypatch.setattr("solver.SHOWN_A_ROUND", 1)
+    monkeypatch.setattr("solver.STEPS_A_ROUND", 1)
+    monkeypatch.setattr("training.plan.MOST", 3)
+    flags = ("--crop", 32, "--stages", "32 64", "--shape_tree", "auto")
+    assert train(detailed, tmp_path / "whole", *flags).returncode == 0
+    rows = rows_of(tmp_path / "whole" / "metrics.csv")
+    assert [row["look"] for row in rows] == sorted(row["look"] for row in rows) and {row["look"] for row in rows} == {"1", "2"}
+    assert {float(row["fall"]) for row in rows} >= {0, 0.5, 1}
+    keep = Solver.keep
+
+    def keep_and_die(solver):
+        keep(solver)
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "killed"
+    with monkeypatch.context() as patch:
+        patch.setattr(Solver, "keep", keep_and_die)
+        for n in range(len(rows)):
+            assert train(detailed, folder, *flags, *(["--resume"] if n else [])).returncode == 130
+    assert train(detailed, folder, *flags, "--resume").returncode == 0
+    whole, again = (read_checkpoint(path / "best.pt") for path in (tmp_path / "whole", folder))
+    assert all(torch.equal(whole["weights"][name], again["weights"][name]) for name in whole["weights"])
+    assert (folder / "test.json").read_text() == (tmp_path / "whole" / "test.json").read_text()
+    timed = {"seconds"}
+    assert [{k: v for k, v in row.items() if k not in timed} for row in rows_of(folder / "metrics.csv")] == [
+        {k: v for k, v in row.items() if k not in timed} for row in rows
+    ]
 
 
 @pytest.mark.slow

@@ -33,10 +33,16 @@ def split_by(whole: RadiographDataset, folds: int) -> list[tuple[RadiographDatas
     ]
 
 
-def pool(result: Path, whole: RadiographDataset, folds: int) -> tuple[dict, np.ndarray]:
+def hold_out_tenth(data: RadiographDataset) -> tuple[RadiographDataset, RadiographDataset]:
+    """Training radiographs without a tenth, always the same, and that tenth for validation. Raises DataError where it has one."""
+    part = parts(len(data), min(10, len(data)))[0]
+    return data.subset(np.setdiff1d(np.arange(len(data)), part), "train"), data.subset(part, "valid")
+
+
+def pool(result: Path, whole: RadiographDataset, folds: int) -> tuple[dict, np.ndarray, np.ndarray]:
     """Put the tables of all folds' held-out radiographs together, as those of one test.
 
-    Returns the figures, and points (N, L, 2) network-frame px.
+    Returns the figures, points (N, L, 2) network-frame px, and the heights of their peaks (N, L).
     """
     rows = [row for k in range(1, folds + 1) for row in read_csv(folder_of(result, k) / f"{HELD_OUT}_landmarks.csv")]
     place = {id: i for i, id in enumerate(whole.ids)}
@@ -47,4 +53,4 @@ def pool(result: Path, whole: RadiographDataset, folds: int) -> tuple[dict, np.n
         points[at], peaks[at] = (float(row["x_px"]), float(row["y_px"])), float(row["peak"])
     data = whole.subset(np.arange(len(whole)), POOLED)
     of_folds = [json.loads((folder_of(result, k) / f"{HELD_OUT}.json").read_text())["ipe_px"] for k in range(1, folds + 1)]
-    return report.write_test(result, data, points, peaks, {"split": POOLED, "ipe_px_of_folds": of_folds}), points
+    return report.write_test(result, data, points, peaks, {"split": POOLED, "ipe_px_of_folds": of_folds}), points, peaks

@@ -18,7 +18,7 @@ GAIN = 0.03  # of the error, that a round must bring, or it has stopped falling
 EVENING_GAIN, EVENING_PATIENCE = 0.01, 3  # the same with --hours, and rounds in which nothing may come
 MOST = 24  # rounds of a stage
 STILL = "still falling"
-BEGUN = 0.5  # of the mean shape's error: above it nothing has been learnt yet, so nothing can have stopped
+BEGUN = 0.9  # of the mean shape's error: above it nothing has been learnt yet, so nothing can have stopped
 
 
 @dataclass

@@ -72,6 +72,7 @@ function setList(shown) {
 async function start() {
   const session = await get("session");
   app.set = session.name;
+  app.session = session;
   app.overlay = new Overlay($("overlay"), session.names, session.skeleton);
   app.panel = new Panel(session, (k) => { edit.choose(k); stage.focus(); });
   app.outbox = new Outbox(session.name, app.window, told, refused);

@@ -14,6 +14,7 @@ export class Overlay {
   constructor(svg, names, skeleton) {
     Object.assign(this, { svg, names, skeleton, widths: new Map() });
     this.bones = skeleton.map(() => element("line", { class: "bone" }, svg));
+    this.apart = names.map(() => element("line", { class: "apart" }, svg));
     this.others = element("g", {}, svg);
     this.regions = names.map(() => element("ellipse", { class: "region" }, svg));
     this.points = names.map((name) => {
@@ -32,7 +33,7 @@ export class Overlay {
   }
 
   // view: viewport; marks; active, selected, names, lines, cursor [u, v], aim [x, y], box [u, v, u2, v2], others
-  draw({ view, marks, active, selected, showNames, showLines, cursor, aim, box, others, crosshair }) {
+  draw({ view, marks, active, selected, showNames, showLines, cursor, aim, box, others, crosshair, session }) {
     const at = this.names.map((_, k) => marks.at(k));
     const on = at.map((mark) => (mark && mark.x !== undefined ? view.toStage(mark.x, mark.y) : null));
     this.points.forEach(({ group, text }, k) => {
@@ -53,6 +54,15 @@ export class Overlay {
       ellipse.setAttribute("rx", long * view.zoom);
       ellipse.setAttribute("ry", short * view.zoom);
       ellipse.setAttribute("transform", `translate(${on[k][0]} ${on[k][1]}) rotate(${view.mirrored ? -degrees : degrees})`);
+    });
+    this.apart.forEach((line, k) => { // in a review, from what a person confirmed to what the network found
+      const found = session?.reviewing && at[k]?.state === "confirmed" && marks.proposal?.points[k];
+      const shown = on[k] && found && found[0] !== null;
+      line.setAttribute("visibility", shown ? "visible" : "hidden");
+      if (!shown) return;
+      const [u, v] = view.toStage(found[0], found[1]);
+      line.setAttribute("x1", on[k][0]); line.setAttribute("y1", on[k][1]);
+      line.setAttribute("x2", u); line.setAttribute("y2", v);
     });
     this.bones.forEach((line, n) => {
       const [a, b] = this.skeleton[n].map((k) => on[k]);
