@@ -78,7 +78,7 @@ class Settings:
     channels: int = 64  # outputs of every intermediate convolution
     levels: int = 4  # of the local appearance, each at half the resolution of the one above
     spatial_kernel: int = 15  # px of its own grid, of the spatial configuration's convolutions
-    spatial_factor: int = 8  # network-frame px per px of that grid
+    spatial_factor: int | str = "auto"  # network-frame px per px of that grid; auto: 8, more from 512 px on
     dropout: float = 0.1  # after the first convolution of each level; 0.5 in the paper learns slower in few epochs
 
     # Training

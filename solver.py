@@ -70,7 +70,7 @@ class Solver:
         self.seen = {role: one.picture_digests for role, one in sets.items() if role == "train" or chooses}
         self.two_looks = bool(data.detail and settings.second_look)
         self.sizes, counted = read_stages(
-            settings.stages, data.frame, settings.spatial_factor, 2 ** (settings.levels - 1), data.sigma
+            settings.stages, data.frame, model.spatial_factor, 2 ** (settings.levels - 1), data.sigma
         )
         if counted:
             self.plan = Laid(self.sizes, settings.schedule, data.size)
@@ -247,7 +247,8 @@ class Solver:
             loss, errors_px = self.step(epoch, plan.size, batch, check)
             losses.append(loss * len(whole) / distributed.WORLD)  # this process's part of the sum over radiographs
             errors += [errors_px] if batch["weight"] else []
-            self.say(self.forecast.after_step(begin + (i + 1) / count * (end - begin)))
+            if said := self.forecast.after_step(begin + (i + 1) / count * (end - begin)):
+                self.say(f"first look: {self.plan.bound}{said}")
         errors_px = np.array(distributed.gather([row for batch in errors for row in batch.cpu().numpy()]))
         loss = sum(distributed.gather([sum(losses).item()])) / len(errors_px)
         return {"learning_rate": rate} | report.epoch_figures("train", loss, errors_px)

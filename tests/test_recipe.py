@@ -50,13 +50,22 @@ AS_MANY = np.random.default_rng(0).normal(size=(3, 37, 2))  # as a hand has
 def test_recipes(flags, of, init, stages, rate):
     settings, lines = choose(read_settings(flags.split()), of)
     assert (settings.init, settings.stages, settings.learning_rate) == (init, stages, rate)
-    chosen = [name for name in ("init", "learning_rate", "second_look", "stages") if f"--{name}" not in flags]
+    chosen = ["spatial_factor", "init", "learning_rate", "second_look", "stages"]
+    chosen = [name for name in chosen if f"--{name}" not in flags]
     assert [line.split()[1] for line in lines] == [f"--{name}" for name in chosen] and settings.auto == ",".join(chosen)
+
+
+@pytest.mark.parametrize(
+    ("frame", "factor"), [((256, 256), 8), ((64, 64), 8), ((352, 128), 8), ((512, 128), 16), ((1024, 1024), 32), ((2048, 32), 32)]
+)
+def test_the_spatial_grid_keeps_its_size(frame, factor):
+    settings, lines = choose(read_settings([]), data(90, OTHERS, frame, 3.0))
+    assert settings.spatial_factor == factor and f"{frame[0] // factor} x {frame[1] // factor} px" in lines[0]
 
 
 def test_no_second_look_without_pictures_for_it():
     settings, lines = choose(read_settings([]), data(91))
-    assert settings.second_look == 0 and lines[2].endswith("since the data were prepared without --detail")
+    assert settings.second_look == 0 and lines[3].endswith("since the data were prepared without --detail")
     settings, _ = choose(read_settings([]), data(91, detail=512))
     assert settings.second_look == "auto"  # as long as validation says
 
@@ -71,7 +80,7 @@ def test_the_whole_frame_is_left_to_the_second_look():
 def test_without_weights_other_joints_start_from_random_ones(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings, lines = choose(read_settings([]), data(90, OTHERS, sigma=3.0))
-    assert settings.init == "" and "weights/scn_synthetic.pt is not there" in lines[0]
+    assert settings.init == "" and "weights/scn_synthetic.pt is not there" in lines[1]
     with pytest.raises(DataError, match=r"weights/scn_synthetic\.pt"):
         choose(read_settings([]), data(91))
 

@@ -43,7 +43,7 @@ def falling(start: float, step: float, i: int, n: int) -> float:
 class Laid:
     """Epochs that the settings count; `schedule` linear, cosine or constant over all of them, or fall at their end."""
 
-    may_go_back = False
+    may_go_back, bound = False, ""
 
     def __init__(self, sizes: list[int], schedule: str, network_size: int):
         self.sizes, self.schedule = sizes, schedule
@@ -73,7 +73,7 @@ class ByValidation:
     are compared by their mean errors.
     """
 
-    may_go_back = True
+    may_go_back, bound = True, "at least "
 
     def __init__(self, sizes: list[int], network_size: int, round_epochs: int, unlearnt_px: float, seconds: float = math.inf):
         """`unlearnt_px`: the mean shape's error; `seconds`: in which all must be done."""

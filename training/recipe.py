@@ -13,6 +13,7 @@ from training.schedule import fitting_sizes
 AUTO = "auto"
 PRETRAINED = {"hand": Path("weights/scn_synthetic.pt")}  # weights to start from, by the joint that they are of
 OF_ANY = PRETRAINED["hand"]  # whose layers before the landmarks' heatmaps other joints start from
+USUAL_SIZE, USUAL_FACTOR = 256, 8  # px of the frame that the architecture was published for, and a px of its grid
 SHAPES = ("channels", "levels", "spatial_kernel")  # settings that weights can only be taken over with
 RATE_OF_RANDOM, RATE_OF_PRETRAINED = 8e-4, 6e-4
 
@@ -27,8 +28,9 @@ def choose(settings, data: RadiographDataset):
             settings = replace(settings, **{name: value}, auto=",".join([*filter(None, [settings.auto]), name]))
             lines.append(f"auto: --{name} {value!r}, {reason}")
 
-    if AUTO not in (settings.init, settings.learning_rate, settings.stages, settings.second_look):
+    if AUTO not in (settings.init, settings.learning_rate, settings.stages, settings.second_look, settings.spatial_factor):
         return settings, lines
+    choice("spatial_factor", *spatial_factor(data))
     if settings.init == AUTO:
         weights, reason, learnt = beginning(settings, data)
         choice("init", weights, reason)
@@ -43,6 +45,15 @@ def choose(settings, data: RadiographDataset):
     if settings.stages == AUTO:
         choice("stages", *stages(settings, data, learnt))
     return settings, lines
+
+
+def spatial_factor(data: RadiographDataset) -> tuple[int, str]:
+    """For a grid of 32 to 63 px, as large as that of 256 px, nearly half of which a kernel spans."""
+    factor = USUAL_FACTOR
+    while data.size // factor >= 2 * USUAL_SIZE // USUAL_FACTOR and not min(data.frame) % (2 * factor):
+        factor *= 2
+    rows, columns = (side // factor for side in data.frame)
+    return factor, f"so that the spatial component works on {rows} x {columns} px"
 
 
 def fits(init: str, data: RadiographDataset) -> bool:
