@@ -70,7 +70,7 @@ def test_the_check_names_what_is_suspicious(data, tmp_path, capsys):
         (lambda data: (data / "landmarks.csv").unlink(), "landmarks.csv: not found"),
         (lambda data: (data / "valid" / "b1.png").write_bytes(b""), "b1.png: cannot be read"),
         (lambda data: iio.imwrite(data / "train" / "a1.png", np.zeros((9, 9), np.uint8)), "a1.png: expected the shape (64, 64)"),
-        (lambda data: drop_split(data, "test"), "expected radiographs of test, found none"),
+        (lambda data: drop_split(data, "train"), "expected radiographs of train, found none"),
     ],
 )
 def test_damaged_data_is_named(data, tmp_path, capsys, damage, expected):
