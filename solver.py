@@ -24,6 +24,7 @@ from radiographs.network_frame import at_size
 from runtime import distributed
 from runtime.arithmetic import settle
 from runtime.checkpoint import read_checkpoint, write_checkpoint
+from runtime.command import heed_signals
 from runtime.device import be_deterministic, choose_device, choose_precision, choose_workers
 from runtime.files import DataError, write_csv
 from second_look.network import PREFIX, own_weights, refine_all
@@ -241,6 +242,7 @@ class Solver:
         losses, errors = [], []
         bar = tqdm(batches_of(loader), f"epoch {epoch}", count, leave=False, disable=None if distributed.FIRST else True)
         for i, (batch, whole) in enumerate(zip(bar, batches.whole(), strict=True)):
+            heed_signals()
             rate = self.set_learning_rate(plan.factor(i, count))
             batch["weight"] = distributed.weight(len(whole))
             check = i % CHECK_EVERY == 0 or i + 1 == len(batches)

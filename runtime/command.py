@@ -25,6 +25,7 @@ NO_MEMORY = "not enough memory"
 FEWER_WORKERS = "close other programs, or ask for fewer --workers"  # of commands that have this flag
 LOCK = ".lock"  # of a folder that a run writes into
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}  # what file systems without locks answer
+SIGNALLED = threading.Event()  # that the command is to end
 CONTROL_GROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # by which Linux limits containers
 
 
@@ -37,7 +38,10 @@ def exit_status(
     `less_memory` says what to do where memory lacks, by flags that the command has. SIGTERM, by which schedulers end a job, is
     taken as Ctrl-C.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    SIGNALLED.clear()
+    for sent in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(sent) != signal.SIG_IGN:
+            signal.signal(sent, interrupt)
     try:
         return work() or 0
     except DataError as error:
@@ -53,6 +57,18 @@ def exit_status(
         print(interrupted, file=sys.stderr)
         return 130
     return 1
+
+
+def interrupt(sent: int, frame: object) -> None:
+    """Python drops an exception that is raised while a destructor runs; so what was sent is also kept, for `heed_signals`."""
+    SIGNALLED.set()
+    raise KeyboardInterrupt
+
+
+def heed_signals() -> None:
+    """For long work now and then. Raises KeyboardInterrupt where a signal came whose exception was dropped."""
+    if SIGNALLED.is_set():
+        raise KeyboardInterrupt
 
 
 def cores() -> int:

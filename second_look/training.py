@@ -15,6 +15,7 @@ from model import SCN
 from radiographs.detail import to_grey
 from runtime import distributed
 from runtime.arithmetic import settle
+from runtime.command import heed_signals
 from runtime.device import autocast
 from runtime.files import DataError
 from second_look.crops import cut, to_crops
@@ -108,6 +109,7 @@ class Training:
         self.model.train()
         side, losses, errors = settings.crop, [], []
         for i, (batch, whole) in enumerate(zip(batches_of(self.loader), batches.whole(), strict=True)):
+            heed_signals()
             rate = RATE * factor(i, len(batches)) * min(1.0, (1 + self.steps) / WARMUP)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate

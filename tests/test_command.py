@@ -3,7 +3,9 @@
 import errno
 import os
 import re
+import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import data_preprocessing
 import phantom.__main__ as phantom
 import predict
 from runtime import command
+from runtime.command import exit_status, heed_signals
 from runtime.files import DataError
 
 
@@ -99,3 +102,24 @@ def test_advice_names_flags_that_the_command_has(tmp_path, monkeypatch, capsys, 
     with pytest.raises(SystemExit):
         main()
     assert flags <= set(re.findall(r"--\w+", capsys.readouterr().out))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_whose_exception_a_destructor_drops_still_ends_the_command(capsys):
+    class Dropping:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)  # the exception comes here, and Python drops it
+
+    before = signal.getsignal(signal.SIGINT)
+
+    def work():
+        Dropping()
+        heed_signals()
+        return 7
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert exit_status(work) == 130 and exit_status(lambda: heed_signals() or 3) == 3
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,9 +1,7 @@
 """Interrupted, killed and damaged trainings go on and end where uninterrupted ones end."""
 
-import contextlib
 import os
 import signal
-import subprocess
 import time
 
 import imageio.v3 as iio
@@ -53,11 +51,8 @@ def test_interrupted_by_the_user_or_a_scheduler_and_alone_in_its_folder(data, tm
         time.sleep(0.02)
     status, said = train_here(capsys, data, tmp_path / "run", "--stages", "64x5000", "--resume")
     assert status == 1 and "run: another run is writing there" in said
-    for _ in range(4):  # a library may swallow the exception that a signal becomes; then a user presses Ctrl-C again
-        process.send_signal(sent)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            _, stderr = process.communicate(timeout=12)
-            break
+    process.send_signal(sent)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130 and "--resume" in stderr and "Traceback" not in stderr
     assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["history"]
 
