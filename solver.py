@@ -102,7 +102,6 @@ class Solver:
         self.look: Training | None = None  # of the second look, once the first one is done
         self.look_state: dict = {}  # of a run that goes on
         self.look_init: dict[str, Tensor] = {}  # weights that it starts from
-        self.before: dict = {}  # weights at the end of the size before, for when a finer one does not pay
         self.first_ipe_px = math.nan  # of the first look in validation, with or without the tree
         self.tree: ShapeTree | None = None  # that chooses among the first look's peaks
         self.unfinished = ""  # why training ended though the error was still falling
@@ -127,9 +126,7 @@ class Solver:
         print(report.EPOCH_HEADER)
         while not self.look_state and (plan := self.plan.next(self.first_rows())):
             self.say(plan.says)
-            if plan.goes_back:
-                self.go_back()
-            elif not self.history or plan.size != self.history[-1]["size"]:
+            if not self.history or plan.size != self.history[-1]["size"]:
                 self.start_resolution()
             epoch, start = len(self.history) + 1, time.perf_counter()
             row = {"epoch": epoch, "look": 1, "size": plan.size, "fall": plan.fall}
@@ -298,15 +295,6 @@ class Solver:
 
     def start_resolution(self) -> None:
         """Forget what Adam knows of the gradients at another resolution, which would make the first steps far too long."""
-        if self.history and self.plan.may_go_back:
-            self.before = {"model": copy_of(self.model), "average": copy_of(self.average)}
-        self.optimizer.state.clear()
-        self.steps_at_size = 0
-
-    def go_back(self) -> None:
-        """To the weights of the coarser resolution, as a finer one has not paid."""
-        self.model.load_state_dict(self.before["model"])
-        self.average.load_state_dict(self.before["average"])
         self.optimizer.state.clear()
         self.steps_at_size = 0
 
@@ -344,7 +332,8 @@ class Solver:
         """Write what the last epoch left: the best state, the last state, the table and the curves."""
         best = self.best_now()
         if best and not self.look:
-            self.first = {"weights": copy_of(self.average), "size": self.history[-1]["size"]}
+            weights = {name: weight.clone() for name, weight in self.average.state_dict().items()}
+            self.first = {"weights": weights, "size": self.history[-1]["size"]}
         if not distributed.FIRST:
             return
         if (last := self.result / LAST).exists():
@@ -387,7 +376,6 @@ class Solver:
             "steps_at_size": self.steps_at_size,
             "history": self.history,
             "digests": self.digests,
-            "before": self.before,
             "unfinished": self.unfinished,
             **({"look": self.look.state()} if self.look else {}),
         } | ({"widths": self.widths.state_dict()} if self.widths else {})
@@ -442,7 +430,7 @@ class Solver:
             self.widths.load_state_dict(state["widths"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.steps_at_size, self.history = state["steps_at_size"], state["history"]
-        self.precision, self.seen, self.before = state["precision"], state["seen"], state["before"]
+        self.precision, self.seen = state["precision"], state["seen"]
         self.unfinished = state["unfinished"]
         if path != last and last.exists() and distributed.FIRST:
             os.replace(last, last.with_name("damaged.pt"))  # or it would take the place of the good one
@@ -474,7 +462,3 @@ def rank(row: dict) -> float:
     Of equals the last is the best: so it is of a training without validation.
     """
     return math.inf if math.isnan(row["valid_ipe_px"]) else row["valid_ipe_px"]
-
-
-def copy_of(network: nn.Module) -> dict[str, Tensor]:
-    return {name: weight.clone() for name, weight in network.state_dict().items()}

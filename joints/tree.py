@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 PEAKS = 6  # of each heatmap, that are considered
-APART = 2  # px, from one to the next
+APART = 2  # px, that are next to a peak: what is higher there is the peak, and around the chosen one they remain
+NONE = 1e6  # what a peak costs that there is not
 FAINT = 0.05  # height, below which a peak is no less likely
 TRUST = 0.5  # in the logarithm of a peak's height, against that of the likelihood of where it lies
 BLUR = 0.7  # network-frame px, standard deviation that is added to that of every offset, along each axis
-SUPPORT = 3  # px around the chosen peak, that remain of a heatmap
 
 
 @dataclass
@@ -62,17 +62,17 @@ class ShapeTree:
         height, width = heatmaps.shape[-2:]
         window = 2 * APART + 1
         peaks = heatmaps == F.max_pool2d(heatmaps, window, 1, APART)
-        heights, at = heatmaps.masked_fill(~peaks, -1).flatten(2).float().topk(min(PEAKS, height * width))
+        heights, at = heatmaps.masked_fill(~peaks, -torch.inf).flatten(2).float().topk(min(PEAKS, height * width))
         x, y = at % width, at // width
         points = torch.stack([x, y], -1).cpu().double().numpy() * to_network
         chosen = torch.from_numpy(self.choose(points, heights.cpu().double().numpy())).to(at.device)[..., None]
-        beside = (torch.arange(width, device=at.device) - x.gather(2, chosen)).abs() > SUPPORT
-        below = (torch.arange(height, device=at.device) - y.gather(2, chosen)).abs() > SUPPORT
-        return heatmaps.masked_fill(below[..., :, None] | beside[..., None, :], 0)
+        beside = (torch.arange(width, device=at.device) - x.gather(2, chosen)).abs() > APART
+        below = (torch.arange(height, device=at.device) - y.gather(2, chosen)).abs() > APART
+        return heatmaps.masked_fill(below[..., :, None] | beside[..., None, :], torch.finfo(heatmaps.dtype).min)
 
     def choose(self, points: np.ndarray, heights: np.ndarray) -> np.ndarray:
         """Which of K peaks each landmark has, (B, L), from points (B, L, K, 2) network-frame px and heights (B, L, K)."""
-        cost = -TRUST * np.log(heights.clip(FAINT))
+        cost = np.where(np.isfinite(heights), -TRUST * np.log(heights.clip(FAINT)), NONE)
         order = self.from_root()
         best: dict[int, np.ndarray] = {}  # of a landmark, for each peak of its parent
         for i in order[:0:-1]:

@@ -35,6 +35,7 @@ FITTED_HEIGHT = "fitted height"  # what a weights file calls the confidence that
 OFF = 0.15  # shape units, by which corners of a view may be off
 UPRIGHT = 15  # degrees, up to which a hand is called so
 LOOKS = 3  # at most at one hand
+MOST_TURNED, MOST_ENLARGED, MOST_MOVED = 12, 0.15, 0.06  # degrees, logarithm, parts of a side: what training shows, and a little
 UNSURE = 0.5  # mean confidence, below which a hand is also looked at with bright and dark exchanged
 SAME = 0.5  # shape units between the middles of two hands below which they are one, found twice
 
@@ -69,6 +70,7 @@ class Look:
     picture: int
     view: View
     found: Found | None  # none: all of the picture, taken as upright
+    alone: bool = True  # in its picture
     negative: bool | None = None  # whether dark bone is to be made bright; none: not known yet
     darkened: bool = False  # with its bright ground made dark
     bright: bool = False  # whether there is one
@@ -173,7 +175,7 @@ class Predictor:
         self.look_otherwise(pictures, looks)
         pending = looks
         for _ in range(LOOKS - 1):
-            pending = [look for look in pending if self.corrected(look)]
+            pending = [look for look in pending if self.corrected(look, pictures[look.picture].shape)]
             self.look(pictures, pending)
         for look in looks:
             look.evidence = self.evidence(look)
@@ -184,7 +186,14 @@ class Predictor:
     def first_looks(self, number: int, pixels: np.ndarray) -> list[Look]:
         if self.finder is None:
             return [Look(number, View.whole(pixels.shape, self.frame), None)]
-        return [Look(number, found.view(self.frame), found) for found in self.finder.find(pixels)]
+        places = self.finder.find(pixels)
+        alone = len(places) == 1
+        return [Look(number, self.view_of(found, pixels.shape, alone), found, alone) for found in places]
+
+    def view_of(self, found: Found, shape: tuple[int, int], alone: bool) -> View:
+        """Of a hand in a picture (rows, columns): where all of it shows one as training radiographs may, all of the picture."""
+        view, whole = found.view(self.frame), View.whole(shape, self.frame)
+        return whole if alone and usual(view, whole) else view
 
     def look(self, pictures: list[np.ndarray], looks: list[Look]) -> None:
         """Show the network some views."""
@@ -204,7 +213,7 @@ class Predictor:
 
     def framed(self, pixels: np.ndarray, look: Look) -> np.ndarray:
         """A view, bone bright, as far as its likeness to the mean picture tells: (height, width) float32 of the network frame."""
-        framed = resize_to(pixels, self.frame) if look.found is None else sample(pixels, look.view)
+        framed = resize_to(pixels, self.frame) if is_whole(look.view, pixels) else sample(pixels, look.view)
         if look.found and look.negative is None:
             look.negative = bool(np.vdot(ranks(framed), self.finder.canon.look) < 0)
         return as_seen(framed, look)
@@ -213,7 +222,7 @@ class Predictor:
         """The second look: each landmark in a crop of the view with more px, where the first one found it."""
         width, height = look.view.sides
         frame = detail_frame(height, width, self.second_look["longer"])
-        shown = resize_to(pixels, frame) if look.found is None else sample(pixels, look.view.resized(frame[::-1]))
+        shown = resize_to(pixels, frame) if is_whole(look.view, pixels) else sample(pixels, look.view.resized(frame[::-1]))
         look.points_view_px, look.covariances_view_px2 = self.refined(as_seen(shown, look), look.points_view_px)
 
     def refined(self, shown: np.ndarray, points_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -236,12 +245,12 @@ class Predictor:
             if other.confidence.mean() > look.confidence.mean():
                 vars(look).update(vars(other))
 
-    def corrected(self, look: Look) -> bool:
+    def corrected(self, look: Look, shape: tuple[int, int]) -> bool:
         """Whether a look's own landmarks say that its view was off; it then gets a better one."""
         if look.found is None:
             return False
         better = self.finder.by_landmarks(look.points_px, look.confidence, look.found)
-        view = better.view(self.frame)
+        view = self.view_of(better, shape, look.alone)
         corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * self.frame[::-1] - 0.5
         moved = np.linalg.norm(view.to_picture(corners) - look.view.to_picture(corners), axis=1)
         if moved.max() < OFF * abs(look.found.placement.turn):
@@ -299,6 +308,26 @@ def as_seen(framed: np.ndarray, look: Look) -> np.ndarray:
     ground = bright_ground(framed)
     look.bright = bool(ground.any())
     return darkened(framed, ground) if look.darkened else framed
+
+
+def is_whole(view: View, pixels: np.ndarray) -> bool:
+    """Whether a view is that of all of a picture, as data_preprocessing.py resizes it."""
+    whole = View.whole(pixels.shape, view.extent[::-1])
+    return np.array_equal(view.matrix, whole.matrix) and np.array_equal(view.shift, whole.shift)
+
+
+def usual(view: View, whole: View) -> bool:
+    """Whether a hand's own view differs from all of its picture by no more than training turns, enlarges and moves."""
+    turn = np.degrees(np.arctan2(view.matrix[1, 0], view.matrix[0, 0]))
+    middle = (np.array(whole.extent) - 1) / 2
+    moved = np.linalg.inv(whole.matrix) @ (view.to_picture(middle) - whole.to_picture(middle)) / whole.extent
+    unmirrored = np.linalg.det(view.matrix) > 0
+    return bool(
+        unmirrored
+        and abs(turn) <= MOST_TURNED
+        and (np.abs(np.log(view.sides / whole.sides)) <= MOST_ENLARGED).all()
+        and (np.abs(moved) <= MOST_MOVED).all()
+    )
 
 
 def same(look: Look, others: list[Look]) -> bool:

@@ -56,10 +56,21 @@ def test_recipes(flags, of, init, stages, rate):
 
 
 @pytest.mark.parametrize(
-    ("frame", "factor"), [((256, 256), 8), ((64, 64), 8), ((352, 128), 8), ((512, 128), 16), ((1024, 1024), 32), ((2048, 32), 32)]
+    ("frame", "factor"),
+    [
+        ((256, 256), 8),
+        ((64, 64), 8),
+        ((352, 128), 8),
+        ((512, 128), 16),
+        ((1024, 1024), 32),
+        ((2048, 32), 32),
+        ((520, 256), 8),
+        ((600, 400), 8),
+    ],
 )
 def test_the_spatial_grid_keeps_its_size(frame, factor):
     settings, lines = choose(read_settings([]), data(90, OTHERS, frame, 3.0))
+    assert max(frame) in fitting_sizes(frame, factor, 8)
     assert settings.spatial_factor == factor and f"{frame[0] // factor} x {frame[1] // factor} px" in lines[0]
 
 

@@ -47,12 +47,24 @@ def test_unambiguous_heatmaps_keep_their_peaks_at_any_size():
     assert (fit_peaks(tree.only_chosen(heatmaps, 2.0))[0] - fit_peaks(heatmaps)[0]).abs().max() < 1e-3
 
 
+@pytest.mark.parametrize("gap", [3.0, 3.5, 4.0])
+def test_a_higher_peak_close_by_is_left_out(gap):
+    tree, truth = ShapeTree.of(ladders(60)), ladders(1, seed=1)[0].round()
+    heatmaps = draw_heatmaps(torch.from_numpy(truth), 72, 64, 1.0)
+    beside = draw_heatmaps(torch.from_numpy(truth[3] + (gap, 0)), 72, 64, 1.0)
+    heatmaps[3] = torch.maximum(0.6 * heatmaps[3], 0.65 * beside)
+    assert np.linalg.norm(fit_peaks(tree.only_chosen(heatmaps[None], 1.0)[0])[0][3].numpy() - truth[3]) < 0.5
+
+
 def test_empty_heatmaps_and_landmarks_that_nobody_annotated():
     points = ladders(20)
     points[:, 5] = np.nan
     tree = ShapeTree.of(points)
     assert sorted(tree.from_root()) == list(range(8)) and not tree.precisions[5].any()
-    assert not tree.only_chosen(torch.zeros(1, 8, 72, 64), 1.0).any()
+    assert not fit_peaks(tree.only_chosen(torch.zeros(1, 8, 72, 64), 1.0))[1].any()
+    truth = ladders(1, seed=1)[0]
+    heatmaps = draw_heatmaps(torch.from_numpy(truth), 72, 64, 1.5) - 2  # none is above 0: the highest stays
+    assert fit_peaks(tree.only_chosen(heatmaps[None], 1.0)[0])[0].numpy() == pytest.approx(truth, abs=1)
 
 
 def test_it_survives_its_file():

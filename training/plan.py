@@ -14,8 +14,8 @@ import numpy as np
 from training.schedule import progress_after_epochs, schedule_factor
 
 FALL = 0.5  # epochs in which the learning rate falls to 0 at the end, for each epoch before at that size
-GAIN = 0.03  # of the error, that a round must bring, or it has stopped falling
-EVENING_GAIN, EVENING_PATIENCE = 0.01, 3  # the same with --hours, and rounds in which nothing may come
+GAIN, PATIENCE = 0.03, 2  # of the error, that must come in so many rounds, or it has stopped falling
+EVENING_GAIN, EVENING_PATIENCE = 0.01, 4  # the same with --hours
 MOST = 24  # rounds of a stage
 STILL = "still falling"
 BEGUN = 0.9  # of the mean shape's error: above it nothing has been learnt yet, so nothing can have stopped
@@ -29,7 +29,6 @@ class Epoch:
     factor: Callable[[int, int], float]
     fall: float = 0.0  # share of the learning rate's final fall that is over after it
     says: str = ""  # what has been decided, and why
-    goes_back: bool = False  # to the weights that the size had before a finer one was tried
 
 
 def epochs_of_fall(steady: int) -> int:
@@ -43,7 +42,7 @@ def falling(start: float, step: float, i: int, n: int) -> float:
 class Laid:
     """Epochs that the settings count; `schedule` linear, cosine or constant over all of them, or fall at their end."""
 
-    may_go_back, bound = False, ""
+    bound = ""
 
     def __init__(self, sizes: list[int], schedule: str, network_size: int):
         self.sizes, self.schedule = sizes, schedule
@@ -69,17 +68,16 @@ class Laid:
 class ByValidation:
     """Epochs at each size until the validation error has stopped falling there, and at the end a fall of the learning rate.
 
-    A finer size that is no better than the one before is left again. Rounds, of so many epochs that single ones do not decide,
-    are compared by their mean errors.
+    Rounds, of so many epochs that single ones do not decide, are compared by their mean errors.
     """
 
-    may_go_back, bound = True, "at least "
+    bound = "at least "
 
     def __init__(self, sizes: list[int], network_size: int, round_epochs: int, unlearnt_px: float, seconds: float = math.inf):
         """`unlearnt_px`: the mean shape's error; `seconds`: in which all must be done."""
         self.sizes, self.round_epochs, self.begun_px, self.seconds = sizes, round_epochs, BEGUN * unlearnt_px, seconds
         evening = math.isfinite(seconds)
-        self.gain, self.patience = (EVENING_GAIN, EVENING_PATIENCE) if evening else (GAIN, 1)
+        self.gain, self.patience = (EVENING_GAIN, EVENING_PATIENCE) if evening else (GAIN, PATIENCE)
         rounds = (1 + self.patience) * round_epochs
         least = [size for size in sizes for _ in range(rounds)] + sizes[-1:] * epochs_of_fall(rounds)
         self.progress = progress_after_epochs(least, network_size)
@@ -87,33 +85,21 @@ class ByValidation:
 
     def next(self, rows: list[dict], spent: float = 0) -> Epoch | None:
         """After the epochs of `rows`, and `spent` seconds before them; None: all is done."""
-        size = rows[-1]["size"] if rows else self.sizes[0]
-        steady = [row for row in rows if row["size"] == size and not row["fall"]]
-        fallen = sum(row["fall"] > 0 for row in rows)
-        fall = epochs_of_fall(len(steady))
-        late = self.late(rows, spent, epochs_of_fall(len(steady) + 1))
-        stopped = self.stopped(steady)
-        if fallen == fall:
-            return None
-        if fallen:
-            return self.fall(size, fallen, fall)
+        before_fall = [row for row in rows if not row["fall"]]
+        size = before_fall[-1]["size"] if rows else self.sizes[0]
+        steady = [row for row in before_fall if row["size"] == size]
+        stopped, late = self.stopped(steady), self.late(before_fall, spent, epochs_of_fall(len(steady) + 1))
         if not (stopped or late):
             return Epoch(size, lambda i, n: 1.0)
-        place = self.sizes.index(size)
+        finer = self.sizes[self.sizes.index(size) + 1 :]
+        if finer and not late:
+            return Epoch(finer[0], lambda i, n: 1.0, says=f"{stopped}: on to {finer[0]} px")
         self.unfinished = stopped if STILL in stopped else "" if stopped else late
-        if stopped and not late and place + 1 < len(self.sizes):
-            finer = self.sizes[place + 1]
-            return Epoch(finer, lambda i, n: 1.0, says=f"{stopped}: on to {finer} px")
-        before = [row for row in rows if place and row["size"] == self.sizes[place - 1]]
-        if before and self.best(before) <= self.best(steady):
-            coarser, fall = self.sizes[place - 1], epochs_of_fall(len(before))
-            says = f"{late or stopped}; it was lower at {coarser} px, so back to it: the learning rate falls over {fall} epochs"
-            return self.fall(coarser, 0, fall, says, goes_back=True)
-        return self.fall(size, 0, fall, f"{late or stopped}: the learning rate falls over {fall} epochs")
-
-    @staticmethod
-    def fall(size: int, fallen: int, fall: int, says: str = "", goes_back: bool = False) -> Epoch:
-        return Epoch(size, partial(falling, fallen / fall, 1 / fall), (fallen + 1) / fall, says, goes_back)
+        fallen, fall = len(rows) - len(before_fall), epochs_of_fall(len(steady))
+        if fallen == fall:
+            return None
+        says = "" if fallen else f"{late or stopped}: the learning rate falls over {fall} epochs"
+        return Epoch(size, partial(falling, fallen / fall, 1 / fall), (fallen + 1) / fall, says)
 
     def stopped(self, steady: list[dict]) -> str:
         """Why the steady epochs at a size are enough, blank where they are not."""
@@ -140,9 +126,6 @@ class ByValidation:
     def rounds(self, rows: list[dict]) -> list[float]:
         errors = [row["valid_ipe_px"] for row in rows[: len(rows) // self.round_epochs * self.round_epochs]]
         return np.reshape(errors, (-1, self.round_epochs)).mean(1).tolist()
-
-    def best(self, rows: list[dict]) -> float:
-        return min(self.rounds(rows), default=math.inf)
 
 
 def mean_shape_error(train: np.ndarray, others: np.ndarray) -> float:

@@ -50,7 +50,7 @@ def choose(settings, data: RadiographDataset):
 def spatial_factor(data: RadiographDataset) -> tuple[int, str]:
     """For a grid of 32 to 63 px, as large as that of 256 px, nearly half of which a kernel spans."""
     factor = USUAL_FACTOR
-    while data.size // factor >= 2 * USUAL_SIZE // USUAL_FACTOR and not min(data.frame) % (2 * factor):
+    while data.size // factor >= 2 * USUAL_SIZE // USUAL_FACTOR and not any(side % (2 * factor) for side in data.frame):
         factor *= 2
     rows, columns = (side // factor for side in data.frame)
     return factor, f"so that the spatial component works on {rows} x {columns} px"
