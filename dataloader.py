@@ -59,10 +59,7 @@ class RadiographDataset(Dataset):
                 "prepare them, correct the list, or give --allow_missing"
             )
         if not rows:
-            raise DataError(
-                f"{folder / TABLE}: expected radiographs of {split}, found none; add some and prepare the data again, "
-                "or train with --folds 5, which does without"
-            )
+            raise DataError(f"{folder / TABLE}: expected radiographs of {split}, found none; add some and prepare the data again")
         landmarks = sum(name.startswith("network_x") for name in rows[0])
         self.ids = [row["id"] for row in rows]
         self.stems = [folder / row["split"] / row["id"] for row in rows]

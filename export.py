@@ -42,7 +42,8 @@ FEWEST = 5  # validation radiographs that tell whether sides are confused
 MOST_SWAPPED, MOST_LOST = 0.05, 0.2  # of pictures that are held out
 TAKEN_AS_THEY_COME = "predict.py takes every picture as upright and filled, as the training radiographs are"
 PLACES = ("data", "also", "split", "result", "checkpoint", "init")  # of the settings, which tell of one machine's folders
-Judge = tuple[dict[str, torch.Tensor], RadiographDataset]  # weights, and radiographs that they have not seen
+Judge = tuple[dict, RadiographDataset]  # what a checkpoint has of its own, and radiographs that it has not seen
+OWN = "weights", "size", "tree", "unfinished"
 KEPT = "network second_look tree size network_size precision data provenance epoch valid_ipe_px seen unfinished".split()
 
 
@@ -83,7 +84,8 @@ def export(checkpoint: Path, folder: Path | None, out: Path, seed: int, also: Se
     truth = whole.points_network_px
     figures = {kind: float(metrics.mean_of_present(metrics.ipe(metrics.point_errors(one, truth)))) for kind, one in found.items()}
     print("held-out IPE, px: " + ", ".join(f"{value:.4f} in {kind} precision" for kind, value in figures.items()))
-    print(judge(whole, found["half"], train.points_network_px, state.get("unfinished", "")).words)
+    unfinished = next((own["unfinished"] for own, _ in judges if own["unfinished"]), "")
+    print(judge(whole, found["half"], train.points_network_px, unfinished).words)
     made = {name: state[name] for name in KEPT if name in state} | {
         "weights": halved(state["weights"]),
         "confidence": FITTED_HEIGHT,
@@ -129,7 +131,8 @@ def judges_of(checkpoint: Path, state: dict, train: RadiographDataset, valid: Ra
         if ids := seen_radiographs(one, data).get("train"):
             raise DataError(f"{path}: was trained on {len(ids)} radiographs of {data.split} ({', '.join(ids[:5])}); take others")
     shown = [np.flatnonzero(np.isfinite(data.points_px).all(-1).any(1)) for data in parts]  # the others say nothing of it
-    judges = [(one["weights"], data.subset(ids, data.split)) for one, data, ids in zip(states, parts, shown) if len(ids)]
+    own = [{name: one.get(name) for name in OWN} for one in states]
+    judges = [(one, data.subset(ids, data.split)) for one, data, ids in zip(own, parts, shown) if len(ids)]
     if not judges:
         raise DataError(f"{parts[0].folder}: expected held-out radiographs with landmarks, found none; annotate some")
     return judges
@@ -138,8 +141,8 @@ def judges_of(checkpoint: Path, state: dict, train: RadiographDataset, valid: Ra
 def found_by(state: dict, judges: list[Judge], half: bool) -> np.ndarray:
     """Points (N, L, 2) network-frame px in all held-out radiographs, with weights in half or single precision."""
     points = []
-    for weights, data in judges:
-        held_by = state | {"weights": halved(weights) if half else weights}
+    for own, data in judges:
+        held_by = state | own | {"weights": halved(own["weights"]) if half else own["weights"]}
         points.append(find_all(held_by, data, torch.device("cpu"), state["precision"], BATCH_SIZE).points_network_px)
     return np.concatenate(points)
 
@@ -149,7 +152,7 @@ def halved(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def all_held_out(made: dict, judges: list[Judge], seed: int) -> HeldOut:
-    return together([hold_out(Predictor(made | {"weights": halved(weights)}), data, seed) for weights, data in judges])
+    return together([hold_out(Predictor(made | own | {"weights": halved(own["weights"])}), data, seed) for own, data in judges])
 
 
 def judged(made: dict, judges: list[Judge], seed: int) -> tuple[dict, HeldOut]:

@@ -13,11 +13,10 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from statistics import mean, median
 from typing import get_args
 
 import numpy as np
@@ -36,7 +35,7 @@ from solver import Solver
 from training.check import check
 from training.disagreements import FOLDER as DISAGREEMENTS
 from training.disagreements import write_disagreements
-from training.folds import folder_of, hold_out_tenth, pool, split_by
+from training.folds import Outcome, folder_of, hold_out_tenth, pool, settings_of_all, split_by
 from training.forecast import to_go
 from training.judgement import judge
 from training.readers import in_words
@@ -225,7 +224,7 @@ def run(settings: Settings) -> int:
 
 
 def held_back(settings: Settings) -> list[str]:
-    """The splits that are needed beside train; a cross-validation and a check do with those that there are."""
+    """The splits that are wanted beside train: those that --split lists, or of them those that there are."""
     splits = ["valid", settings.test_on]
     if settings.split:
         return splits
@@ -273,6 +272,7 @@ def cross_validate(settings: Settings, result: Path, whole: RadiographDataset, m
 
     Returns the settings of the network of all, which nothing is held out from: as many epochs as the folds took.
     """
+    settings = replace(settings, hours=settings.hours / (settings.folds + 1))
     if distributed.WORLD > 1:
         raise DataError(f"folds: expected one process, found {distributed.WORLD}; run without torchrun")
     check_folds(settings, result)
@@ -283,7 +283,7 @@ def cross_validate(settings: Settings, result: Path, whole: RadiographDataset, m
         init = str(folder_of(Path(settings.init), k)) if Path(settings.init, BEST).exists() else settings.init
         of_fold = as_far_as(replace(settings, init=init), folder)
         solver = train(of_fold, folder, rest.with_more(more), held_out, chooses=False)
-        outcomes.append((solver.history, solver.tree is not None, solver.unfinished))
+        outcomes.append(Outcome(solver.history, solver.tree is not None, solver.first_ipe_px, solver.unfinished))
         show_figures(solver.test(held_out), HELD_OUT, folder / BEST)
         if not of_fold.resume:  # else its time is not that of a whole training
             left = settings.folds - k
@@ -292,27 +292,13 @@ def cross_validate(settings: Settings, result: Path, whole: RadiographDataset, m
     of_folds = np.array(figures["ipe_px_of_folds"], float)  # NaN where no radiograph of a fold has a landmark
     print(f"{len(whole)} radiographs out of fold: " + listed(figures))
     print(f"IPE, mean and SD over folds: {np.nanmean(of_folds):.3f} ± {np.nanstd(of_folds, ddof=1):.3f} px")
-    histories, trees, unfinished = zip(*outcomes)
-    print(judge(whole, points, whole.points_network_px, next(filter(None, unfinished), "")).words)
+    unfinished = next((one.unfinished for one in outcomes if one.unfinished), "")
+    print(judge(whole, points, whole.points_network_px, unfinished).words)
     if ids := write_disagreements(result, whole, points, peaks):
         named = ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
         print(f"{len(ids)} radiographs where a network that is sure disagrees with an annotation, the worst first ({named}):")
         print(f"to look at them, python label.py --raw FOLDER --review {result / DISAGREEMENTS}")
-    return as_the_folds(settings, histories, trees)
-
-
-def as_the_folds(settings: Settings, histories: Sequence[list[dict]], trees: Sequence[bool]) -> Settings:
-    """What validation has decided in the folds, by their medians, where the settings leave it open."""
-    looks = [[[row for row in history if row["look"] == look] for history in histories] for look in (1, 2)]
-    found = {"shape_tree": "on" if mean(trees) > 0.5 else "off"} if settings.shape_tree == AUTO else {}
-    if "x" not in settings.stages:
-        sizes = dict.fromkeys(row["size"] for rows in looks[0] for row in rows)
-        epochs = {size: round(median(sum(row["size"] == size for row in rows) for rows in looks[0])) for size in sizes}
-        found = {"stages": " ".join(f"{size}x{count}" for size, count in epochs.items() if count), "schedule": "fall"}
-    if settings.second_look == AUTO:
-        last = [mean(rows[-1]["valid_ipe_px"] for rows in look) for look in looks if all(look)]
-        pays = len(last) == 2 and not last[1] >= last[0]
-        found["second_look"] = round(median(map(len, looks[1]))) if pays else 0
+    found = settings_of_all(settings, outcomes)
     for name, value in found.items():
         print(f"the network of all: --{name} {value!r}, as the folds")
     return replace(settings, **found)

@@ -70,9 +70,13 @@ class Solver:
         self.chooses = chooses and "valid" in sets
         self.seen = {role: one.picture_digests for role, one in sets.items() if role == "train" or chooses}
         self.two_looks = bool(data.detail and settings.second_look)
+        if self.two_looks and settings.second_look == AUTO and "valid" not in sets:
+            raise DataError("second_look: expected a number of epochs without validation radiographs, found auto; give one")
         self.sizes, counted = read_stages(
             settings.stages, data.frame, model.spatial_factor, 2 ** (settings.levels - 1), data.sigma
         )
+        if settings.hours and counted and not (self.two_looks and settings.second_look == AUTO):
+            raise DataError("hours: expected nothing where epochs are counted; leave it out, or give --stages by sizes alone")
         if counted:
             self.plan = Laid(self.sizes, settings.schedule, data.size)
         else:
@@ -209,13 +213,14 @@ class Solver:
         self.say(report.warning_at_end(self.history))
         self.unfinished = plan.unfinished or self.unfinished
         if found is not None:
-            first, last = (min(map(rank, rows)) if self.chooses else rank(rows[-1]) for rows in (first_rows, self.history))
-            left_out = "; it is left out" if self.chooses and last >= first else ""
-            print(f"second look: validation IPE {first:.3f} -> {last:.3f} px{left_out}")
+            ranks = [rank(row) for row in self.history if row["look"] == 2]
+            last = min(ranks) if self.chooses else ranks[-1]
+            left_out = "; it is left out" if self.chooses and last > self.first_rank else ""
+            print(f"second look: validation IPE {self.first_ipe_px:.3f} -> {last:.3f} px{left_out}")
 
     def end_epoch(self, row: dict) -> None:
-        """Keep what an epoch has brought, and say it."""
-        self.history.append(row)
+        """Keep what an epoch has brought, and say it. All processes take what the first one has measured, and so decide alike."""
+        self.history.append(distributed.gather([row])[0])
         self.keep()
         self.say(report.epoch_line(row))
         self.say(report.warning(self.history))
@@ -347,8 +352,15 @@ class Solver:
             self.curves_drawn = time.perf_counter()
 
     def best_now(self) -> bool:
-        """Whether the newest epoch is the best so far; where nothing chooses, that is the last of the look that is the last."""
-        return not self.chooses or rank(self.history[-1]) <= min(map(rank, self.history))
+        """Whether the newest epoch is the best so far; where nothing chooses it is."""
+        newest = self.history[-1]
+        rivals = [rank(row) for row in self.history if row["look"] == newest["look"]] + [self.first_rank] * (newest["look"] == 2)
+        return not self.chooses or rank(newest) <= min(rivals)
+
+    @property
+    def first_rank(self) -> float:
+        """Of the first look, with the tree where it has one, as `rank`."""
+        return math.inf if math.isnan(self.first_ipe_px) else self.first_ipe_px
 
     def state(self) -> dict:
         """The (averaged) weights and what they need to be used."""
@@ -377,7 +389,7 @@ class Solver:
             "history": self.history,
             "digests": self.digests,
             "unfinished": self.unfinished,
-            **({"look": self.look.state()} if self.look else {}),
+            **({"look": self.look.state()} if self.look else {"look_init": self.look_init}),
         } | ({"widths": self.widths.state_dict()} if self.widths else {})
 
     def start_from(self, path: Path) -> None:
@@ -409,8 +421,8 @@ class Solver:
                 raise
             print(f"{error}; going on from {path}, an epoch earlier")
             state = read_checkpoint(path, self.device)
-        if not {"model", "digests"} <= state.keys():
-            raise DataError(f"{path}: holds weights alone, not the state of a training; train anew with another --result")
+        if not {"model", "digests", "unfinished"} <= state.keys():
+            raise DataError(f"{path}: holds weights alone, or the state of an earlier version; train anew with another --result")
         was = state["settings"] | state["data"] | {"landmarks": state["network"]["num_landmarks"]}
         now = asdict(self.settings) | self.data_settings | {"landmarks": self.sets["train"].points_px.shape[1]}
         changed = [key for key in was if key not in MAY_DIFFER and was[key] != now.get(key)]
@@ -431,12 +443,14 @@ class Solver:
         self.optimizer.load_state_dict(state["optimizer"])
         self.steps_at_size, self.history = state["steps_at_size"], state["history"]
         self.precision, self.seen = state["precision"], state["seen"]
-        self.unfinished = state["unfinished"]
+        self.unfinished, self.look_init = state["unfinished"], state.get("look_init", {})
+        if not self.look_state and self.best_now():  # it may have been killed before it wrote the best
+            self.first = {"weights": weights, "size": self.history[-1]["size"]}
         if path != last and last.exists() and distributed.FIRST:
             os.replace(last, last.with_name("damaged.pt"))  # or it would take the place of the good one
         if distributed.FIRST:
             write_csv(self.result / METRICS, self.history)
-            if not self.look_state and self.best_now():  # it may have been killed before it wrote the best
+            if not self.look_state and self.best_now():
                 write_checkpoint(self.result / BEST, self.state())
         given = isinstance(self.plan, Laid) and self.settings.second_look != AUTO
         of = f" of {len(self.sizes) + self.two_looks * self.settings.second_look}" if given else ""

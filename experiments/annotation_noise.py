@@ -29,7 +29,7 @@ FOLDS = 5
 def trained_on(data: RadiographDataset, held_out: RadiographDataset, epochs: int, result: Path, options: argparse.Namespace):
     """Errors (N, L, 2) px on the held-out radiographs of a network that was trained on these alone."""
     if not (result / f"{HELD_OUT}.json").exists():
-        flags = ("--stages", f"{options.size}x{epochs}", *options.flags)
+        flags = ("--stages", f"{options.size}x{epochs}", "--second_look", 0, *options.flags)
         settings = training.as_far_as(settings_of(options.data, result, *flags), result)
         training.train(settings, result, data).test(held_out)
     return read_rows_as_errors(result / f"{HELD_OUT}_landmarks.csv")

@@ -10,10 +10,10 @@ from conftest import LANDMARKS, SMALL_RUN, SPLITS, make_raw, preprocess, rows_of
 import export
 from dataloader import RadiographDataset
 from labelling.proposals import read_predictions
-from main import main
+from main import main, read_settings
 from runtime.files import DataError
 from training.disagreements import write_disagreements
-from training.folds import parts
+from training.folds import Outcome, parts, settings_of_all
 
 pytestmark = pytest.mark.slow
 
@@ -55,6 +55,19 @@ def test_only_a_cross_validation_of_as_many_folds_is_gone_on_with(data, tmp_path
     (begun.parent / "last.pt").write_bytes(b"damaged")  # says nothing of its folds; what the first fold holds does
     status, said = cross_validated(capsys, data, begun.parent, "--folds", 3, "--resume")
     assert status == 1 and "fold_1/previous.pt: made with other settings (folds 0 -> 3" in said
+
+
+def test_the_network_of_all_takes_the_medians_of_the_folds():
+    def outcome(epochs: tuple[int, int, int], tree: bool, second: float) -> Outcome:
+        rows = [{"look": 1, "size": size, "valid_ipe_px": 3.0} for size, count in zip((64, 128), epochs) for _ in range(count)]
+        return Outcome(rows + [{"look": 2, "size": 512, "valid_ipe_px": second}] * epochs[2], tree, 2.0, "")
+
+    folds = [outcome((2, 6, 9), True, 1.5), outcome((4, 5, 7), True, 1.8), outcome((8, 9, 8), False, 2.1)]
+    found = settings_of_all(read_settings(["--stages", "64 128"]), folds)
+    assert found == {"shape_tree": "on", "stages": "64x4 128x6", "schedule": "fall", "second_look": 8}
+    assert settings_of_all(read_settings(["--stages", "64 128"]), [outcome((2, 2, 2), False, 2.5)])["second_look"] == 0
+    given = read_settings(["--stages", "64x3", "--second_look", "2", "--shape_tree", "off"])
+    assert settings_of_all(given, folds) == {}
 
 
 def test_annotations_that_a_sure_network_disagrees_with_are_listed(prepared, tmp_path):

@@ -60,7 +60,22 @@ def test_a_network_that_never_learns_is_given_up_and_said_so():
     plan = ByValidation([64], 256, 1, unlearnt_px=10)
     rows = run(plan, lambda size, n: 9.5)
     assert sum(not row["fall"] for row in rows) == MOST
-    assert plan.unfinished == f"validation error 9.50 -> 9.50 px in 2 epochs, still falling after the {MOST} that are allowed"
+    assert rows[MOST]["says"] == "validation error 9.50 -> 9.50 px in 2 epochs: the learning rate falls over 12 epochs"
+    falls = ByValidation([64], 256, 1, unlearnt_px=10)
+    run(falls, lambda size, n: 9.0 * 0.9**n)
+    assert f"px in 2 epochs, still falling after the {MOST} that are allowed" in falls.unfinished
+
+
+def test_time_that_ends_where_nothing_was_gained_any_more_is_no_reproach():
+    plan = ByValidation([64], 256, 1, unlearnt_px=40, seconds=600)
+    rows = run(plan, lambda size, n: [8.0, 6, 5, 4.99, 4.98, 4.97, 4, 4, 4][n])
+    assert "minutes are left" in rows[6]["says"] and not plan.unfinished
+
+
+def test_a_fall_that_has_begun_goes_on_though_there_is_more_time_now():
+    rows = run(ByValidation([64, 128], 256, 1, 400, seconds=600), lambda size, n: 100 * 0.9**n)
+    later = ByValidation([64, 128], 256, 1, 400, seconds=36000)
+    assert later.next(rows[:8]).fall == 1 and later.next(rows) is None
 
 
 def test_hours_end_a_training_that_would_go_on():

@@ -81,7 +81,7 @@ def test_best_is_the_least_validation_ipe(solver, tmp_path):
     row = {f"{split}_{key}": 1.0 for split in ("train", "valid") for key in ("loss", "ipe_px", "or_10px")}
     kept = []
     for epoch, (size, ipe) in enumerate([(32, math.nan), (32, 3.0), (64, 5.0), (64, 2.0), (64, 2.5)], 1):
-        solver.history.append(row | {"epoch": epoch, "size": size, "valid_ipe_px": ipe})
+        solver.history.append(row | {"epoch": epoch, "look": 1, "size": size, "valid_ipe_px": ipe})
         solver.keep()
         kept.append(torch.load(tmp_path / "best.pt", weights_only=True)["epoch"])
     assert kept == [1, 2, 2, 4, 4]

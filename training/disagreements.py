@@ -39,7 +39,9 @@ def write_disagreements(result: Path, data: RadiographDataset, points_network_px
         for i in worst
         for k, name in enumerate(data.joint.names)
     ]
+    table = result / FOLDER / "landmarks.csv"
+    table.unlink(missing_ok=True)
     if rows:
-        (result / FOLDER).mkdir(exist_ok=True)
-        write_csv(result / FOLDER / "landmarks.csv", rows)
+        table.parent.mkdir(exist_ok=True)
+        write_csv(table, rows)
     return [data.ids[i] for i in worst]

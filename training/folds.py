@@ -1,13 +1,16 @@
 """Cross-validation: every radiograph of train and valid is predicted by a network that has not seen it."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
 from dataloader import RadiographDataset
 from runtime.files import DataError, read_csv
 from training import report
+from training.recipe import AUTO
 from training.runs import HELD_OUT, POOLED
 
 FOLDS_SEED = 0  # the parts are the same for every recipe and seed, so that these compare
@@ -35,8 +38,36 @@ def split_by(whole: RadiographDataset, folds: int) -> list[tuple[RadiographDatas
 
 def hold_out_tenth(data: RadiographDataset) -> tuple[RadiographDataset, RadiographDataset]:
     """Training radiographs without a tenth, always the same, and that tenth for validation. Raises DataError where it has one."""
+    if len(data) < 2:
+        raise DataError(f"{data.folder}: expected radiographs of valid, or two of train at least, found {len(data)}; add some")
     part = parts(len(data), min(10, len(data)))[0]
     return data.subset(np.setdiff1d(np.arange(len(data)), part), "train"), data.subset(part, "valid")
+
+
+@dataclass
+class Outcome:
+    """What the training of a fold has decided, by its held-out radiographs."""
+
+    history: list[dict]
+    tree: bool
+    first_ipe_px: float  # of the first look
+    unfinished: str
+
+
+def settings_of_all(settings, outcomes: list[Outcome]) -> dict:
+    """Settings of main.py for the network of all, where they leave something open: the medians of the folds."""
+    first, second = ([[row for row in one.history if row["look"] == look] for one in outcomes] for look in (1, 2))
+    found = {}
+    if settings.shape_tree == AUTO:
+        found["shape_tree"] = "on" if sum(one.tree for one in outcomes) > len(outcomes) / 2 else "off"
+    if "x" not in settings.stages:
+        sizes = dict.fromkeys(row["size"] for rows in first for row in rows)
+        epochs = {size: round(median(sum(row["size"] == size for row in rows) for rows in first)) for size in sizes}
+        found |= {"stages": " ".join(f"{size}x{count}" for size, count in epochs.items() if count), "schedule": "fall"}
+    if settings.second_look == AUTO:
+        gains = [one.first_ipe_px - rows[-1]["valid_ipe_px"] for one, rows in zip(outcomes, second) if rows]
+        found["second_look"] = round(median(map(len, second))) if np.nansum(gains) > 0 else 0
+    return found
 
 
 def pool(result: Path, whole: RadiographDataset, folds: int) -> tuple[dict, np.ndarray, np.ndarray]:

@@ -88,14 +88,14 @@ class ByValidation:
         before_fall = [row for row in rows if not row["fall"]]
         size = before_fall[-1]["size"] if rows else self.sizes[0]
         steady = [row for row in before_fall if row["size"] == size]
+        fallen, fall = len(rows) - len(before_fall), epochs_of_fall(len(steady))
         stopped, late = self.stopped(steady), self.late(before_fall, spent, epochs_of_fall(len(steady) + 1))
-        if not (stopped or late):
+        if not (stopped or late or fallen):
             return Epoch(size, lambda i, n: 1.0)
         finer = self.sizes[self.sizes.index(size) + 1 :]
-        if finer and not late:
+        if finer and not (late or fallen):
             return Epoch(finer[0], lambda i, n: 1.0, says=f"{stopped}: on to {finer[0]} px")
-        self.unfinished = stopped if STILL in stopped else "" if stopped else late
-        fallen, fall = len(rows) - len(before_fall), epochs_of_fall(len(steady))
+        self.unfinished = stopped if STILL in stopped else "" if stopped or not self.gained(steady) else late
         if fallen == fall:
             return None
         says = "" if fallen else f"{late or stopped}: the learning rate falls over {fall} epochs"
@@ -110,11 +110,16 @@ class ByValidation:
         before, lately = min(errors[: -self.patience]), min(errors[-self.patience :])
         if math.isnan(lately):
             return "validation shows no landmark"
-        falls = lately <= (1 - self.gain) * before or lately > self.begun_px
-        if falls and count < MOST:
+        falls = lately <= (1 - self.gain) * before
+        if (falls or lately > self.begun_px) and count < MOST:
             return ""
         said = f"validation error {before:.2f} -> {lately:.2f} px in {self.patience * self.round_epochs} epochs"
         return f"{said}, {STILL} after the {len(steady)} that are allowed" if falls else said
+
+    def gained(self, steady: list[dict]) -> bool:
+        """Whether the last round at a size was still better than those before; before there are two, nothing says no."""
+        errors = self.rounds(steady)
+        return len(errors) < 2 or errors[-1] <= (1 - self.gain) * min(errors[:-1])
 
     def late(self, rows: list[dict], spent: float, fall: int) -> str:
         """Why one more epoch and the fall after it do not fit into the time; blank where they do."""

@@ -51,7 +51,7 @@ export class List {
       button.append(part);
     }
     button.ariaLabel = `${row.id}: ${word}${row.second_look ? ", for second look" : ""}${row.unsure ? `, ${row.unsure} unsure` : ""}`;
-    button.title = row.id + (row.doubt !== null ? row.reviewed ? `, doubt ${row.doubt} (1: no confidence)` : `, doubt ${row.doubt} px of 256` : "");
+    button.title = row.id + (row.doubt !== null ? row.reviewed ? `, doubt ${row.doubt} (larger: look at it first)` : `, doubt ${row.doubt} px of 256` : "");
     button.dataset.id = row.id;
     button.addEventListener("click", () => this.open({ id: row.id, reading: 0 }));
     item.append(button);
