@@ -394,7 +394,7 @@ class Solver:
 
     def start_from(self, path: Path) -> None:
         """Begin with the weights of a checkpoint; those made for another number of landmarks stay random. Raises DataError."""
-        state, own = read_checkpoint(path, self.device), self.model.state_dict()
+        state, own = read_checkpoint(path), self.model.state_dict()
         weights = state["weights"]
         fitting = {name: weight for name, weight in weights.items() if name in own and weight.shape == own[name].shape}
         anew = sorted(own.keys() - fitting.keys())
@@ -414,13 +414,13 @@ class Solver:
         """
         path = last = self.result / LAST
         try:
-            state = read_checkpoint(last, self.device)
+            state = read_checkpoint(last)
         except DataError as error:
             path = self.result / PREVIOUS
             if not path.exists():
                 raise
             print(f"{error}; going on from {path}, an epoch earlier")
-            state = read_checkpoint(path, self.device)
+            state = read_checkpoint(path)
         if not {"model", "digests", "unfinished"} <= state.keys():
             raise DataError(f"{path}: holds weights alone, or the state of an earlier version; train anew with another --result")
         was = state["settings"] | state["data"] | {"landmarks": state["network"]["num_landmarks"]}
@@ -435,7 +435,7 @@ class Solver:
         weights = {name: weight for name, weight in state["weights"].items() if not name.startswith(PREFIX)}
         self.average.load_state_dict(weights)
         self.look_state = state.get("look", {})
-        best = state if self.look_state or not (self.result / BEST).exists() else read_checkpoint(self.result / BEST, self.device)
+        best = state if self.look_state or not (self.result / BEST).exists() else read_checkpoint(self.result / BEST)
         self.first = {"weights": {name: best["weights"][name] for name in weights}, "size": best["size"]}
         self.model.load_state_dict(state["model"])
         if self.widths:

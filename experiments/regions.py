@@ -91,7 +91,7 @@ def predict_folds(run: Path, data: Path | None) -> tuple[Found, np.ndarray]:
     train, valid = (RadiographDataset(folder, split) for split in ("train", "valid"))
     device, parts, fold_of = choose_device("auto"), [], []
     for k, (_, held_out) in enumerate(split_by(train.with_more([valid]), state["settings"]["folds"]), 1):
-        fold = read_checkpoint(folder_of(run, k) / BEST, device)
+        fold = read_checkpoint(folder_of(run, k) / BEST)
         found = find_all(fold, held_out, device, fold["precision"], 2)
         parts.append((held_out.points_network_px - found.points_network_px, found.covariances_px2, found.peaks))
         fold_of += [k] * len(held_out)

@@ -119,7 +119,7 @@ class Predictor:
         machine computes wrongly.
         """
         self.device = choose_device(device)
-        state = weights if isinstance(weights, dict) else read_checkpoint(Path(weights), self.device)
+        state = weights if isinstance(weights, dict) else read_checkpoint(Path(weights))
         if not {"trust", "network"} <= state.keys():
             raise DataError(
                 f"{weights}: expected weights made ready by export.py, found a training's checkpoint; run export.py on it"

@@ -18,13 +18,13 @@ def write_checkpoint(path: Path, state: dict) -> None:
     write_whole(path, content.getbuffer())
 
 
-def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict:
-    """What `write_checkpoint` wrote. Raises DataError."""
+def read_checkpoint(path: Path) -> dict:
+    """What `write_checkpoint` wrote, on the CPU: networks take it from there to their device. Raises DataError."""
     try:
         with zipfile.ZipFile(path) as archive:
             if damaged := archive.testzip():  # torch itself does not look at the checksums
                 raise ValueError(f"{damaged} is damaged")
-        state = torch.load(path, map_location=device, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise DataError(f"{path}: no such checkpoint; train first, or name another") from None
     except (MemoryError, PermissionError):

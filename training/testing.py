@@ -31,7 +31,7 @@ def test(
     by are refused unless `allow_seen`, or unless they are of the split of that name. What another network or other data left in
     the folder stays, unless `replace`. Raises DataError.
     """
-    state = read_checkpoint(checkpoint, device)
+    state = read_checkpoint(checkpoint)
     fits(checkpoint, state, data)
     seen = seen_radiographs(state, data)
     if seen and not allow_seen:
