@@ -461,7 +461,7 @@ class Solver:
         """Draw the heatmaps of both components and their product for the first validation radiograph, or the first there is."""
         image = self.sets.get("valid", self.sets["train"])[0]["image"]
         image = shrink(image[None].to(self.device), size)
-        heatmaps = forward(self.average, image, self.spatial_factor(size), self.precision)
+        heatmaps = forward(self.average.eval(), image, self.spatial_factor(size), self.precision)
         named = {
             name: stack[0].float().cpu().numpy() for name, stack in zip(("product", "local", "spatial"), heatmaps, strict=True)
         }

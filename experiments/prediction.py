@@ -58,7 +58,7 @@ def turned_back(points: np.ndarray, turns: int, mirrored: bool, shape: tuple[int
 
 def report_accuracy(upright: list[Prediction], data: RadiographDataset) -> None:
     """The IPE, how many landmarks lie within their regions, over all and of each landmark, and how large the regions are."""
-    scale = data.size / data.sizes_px[:, None]  # (N, 1, 2) network-frame px per px
+    scale = np.array(data.frame[::-1]) / data.sizes_px[:, None]  # (N, 1, 2) network-frame px per px
     points = np.array([one.points_px for one in upright])
     ellipses = np.array([one.ellipse_px2 for one in upright])
     errors = metrics.point_errors(rescale(points, scale), data.points_network_px)
