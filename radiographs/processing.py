@@ -119,8 +119,13 @@ CHANCES: dict[Process, float] = {  # of each to be among what a radiograph goes 
 
 def processed(picture: np.ndarray, reference: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
     """A prepared picture uint8 as it would have been, had other equipment made it: uint8, its histogram matched again."""
+    return to_8_bit(by_other_equipment(picture, rng), reference)
+
+
+def by_other_equipment(picture: np.ndarray, rng: np.random.Generator) -> Picture:
+    """The same of any picture uint8, its histogram as it comes out."""
     grey = picture.astype(np.float32) / 255
     for process, chance in CHANCES.items():
         if rng.random() < chance:
             grey = process(grey, rng).clip(0, 1)
-    return to_8_bit(grey, reference)
+    return grey

@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader, Dataset
 from dataloader import Batches, Key, RadiographDataset, batches_of, loading
 from heatmap import draw_heatmaps
 from model import SCN
-from radiographs.detail import to_grey
+from radiographs.detail import to_detail, to_grey
+from radiographs.processing import by_other_equipment
 from runtime import distributed
 from runtime.arithmetic import settle
 from runtime.command import heed_signals
@@ -25,6 +26,7 @@ CROPS = 37  # a step has about so many: of several radiographs, or of some landm
 RATE, WARMUP, AVERAGING = 1e-3, 100, 0.995  # of Adam; steps; decay a step of the averaged weights
 SIGMA = 2.5  # detail px, of the heatmaps
 NOISE = 4.0  # detail px, of the crops' middles, along each axis: two to three times what the first look is off
+PROCESSING = 1  # marks random numbers that are drawn beside the others
 ROTATION, SCALING, GREY = math.radians(10), 0.1, 0.2  # +- of every crop by itself: radians, exponent, factor and shift
 
 
@@ -35,8 +37,9 @@ def radiographs_a_step(landmarks: int) -> int:
 class Crops(Dataset):
     """The crops of a radiograph, changed anew in every epoch by the random numbers of (seed, epoch, number)."""
 
-    def __init__(self, data: RadiographDataset, size: int, seed: int):
-        self.data, self.size, self.seed = data, size, seed
+    def __init__(self, data: RadiographDataset, size: int, seed: int, processing: float = 0.0):
+        """`processing`: share of radiographs as other equipment would have made them."""
+        self.data, self.size, self.seed, self.processing = data, size, seed, processing
 
     def __len__(self) -> int:
         return len(self.data)
@@ -44,8 +47,11 @@ class Crops(Dataset):
     def __getitem__(self, key: Key) -> dict[str, Tensor]:
         """crops (n, 1, size, size), points (n, 2) px of the crops, landmarks (n): of those that lie in their crop."""
         rng = np.random.default_rng((self.seed, *key))
-        grey, truth = to_grey(self.data.detail_picture(key[1])), torch.from_numpy(self.data.points_detail_px[key[1]])
-        count = len(truth)
+        detail, truth = self.data.detail_picture(key[1]), torch.from_numpy(self.data.points_detail_px[key[1]])
+        if self.processing:
+            own = np.random.default_rng((self.seed, *key, PROCESSING))
+            detail = to_detail(by_other_equipment(detail, own)) if own.random() < self.processing else detail
+        grey, count = to_grey(detail), len(truth)
         angle, zoom = rng.uniform(-ROTATION, ROTATION, count), np.exp(rng.uniform(-SCALING, SCALING, count))
         turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], 1).reshape(-1, 2, 2)
         matrices = torch.from_numpy(turn * zoom[:, None, None])
@@ -91,7 +97,7 @@ class Training:
         self.optimizer = torch.optim.Adam(self.model.parameters(), RATE, fused=True)
         self.steps = 0
         self.radiographs = radiographs_a_step(landmarks)
-        crops = Crops(sets["train"], settings.crop, settings.seed)
+        crops = Crops(sets["train"], settings.crop, settings.seed, settings.processing)
         batches = Batches(len(crops), self.radiographs, settings.seed)
         self.loader = DataLoader(crops, batch_sampler=batches, collate_fn=joined, **loading(workers))
         shape = (self.radiographs * landmarks, 1, settings.crop, settings.crop)

@@ -22,7 +22,7 @@ from runtime.checkpoint import read_checkpoint
 from runtime.files import DataError
 from second_look.crops import cut, of_crops, to_crops
 from second_look.network import SecondLook, refine, refine_all
-from second_look.training import Training
+from second_look.training import Crops, Training
 from solver import Solver
 
 LOOK = ("--crop", 32, "--second_look", 3, "--stages", "64x2")
@@ -215,6 +215,14 @@ def test_a_training_by_validation_goes_on_and_ends_as_an_uninterrupted_one(detai
     assert [{k: v for k, v in row.items() if k not in timed} for row in rows_of(folder / "metrics.csv")] == [
         {k: v for k, v in row.items() if k not in timed} for row in rows
     ]
+
+
+@pytest.mark.slow
+def test_other_equipment_changes_greys_and_no_point(detailed):
+    data = RadiographDataset(detailed, "train")
+    plain, other = (Crops(data, 32, seed=0, processing=share)[1, 0] for share in (0.0, 1.0))
+    assert torch.equal(plain["points"], other["points"]) and torch.equal(plain["landmarks"], other["landmarks"])
+    assert (plain["crops"] - other["crops"]).abs().mean() > 0.01
 
 
 @pytest.mark.slow
