@@ -150,6 +150,7 @@ def prepare(job: Job) -> dict:
         "points_px": points_px.tolist(),
         "points_network_px": points.tolist(),
         "digest": digest,
+        "file": hashlib.sha256(content).hexdigest()[:16],
         "picture": digest_of(picture),
     }
     if readings:
@@ -216,6 +217,7 @@ def write_table(path: Path, rows: list[dict]) -> None:
         spacing_x, spacing_y = row["spacing_mm"] or (None, None)
         line = {name: row[name] for name in ("id", "split", "width", "height")}
         line |= {"spacing_x_mm": str(spacing_x or ""), "spacing_y_mm": str(spacing_y or ""), "spacing_from": row["spacing_from"]}
+        line["file"] = row.get("file", "")  # none of what earlier versions prepared
         for frame, points in (("", row["points_px"]), ("network_", row["points_network_px"])):
             line |= {frame + column: value for column, value in numbered(points).items()}
         table.append(line)

@@ -16,6 +16,7 @@ from augment import Augment
 from heatmap import rescale
 from joints.known import joint_of
 from radiographs.detail import detail_frame
+from radiographs.fingerprint import alike, fingerprint, from_text, to_text
 from radiographs.network_frame import frame_of, to_input
 from radiographs.prepared_folder import SETTINGS, TABLE, read_folder
 from radiographs.readers import READERS
@@ -23,9 +24,9 @@ from runtime import distributed
 from runtime.command import cores, start_worker
 from runtime.files import DataError, read_csv
 
-LISTS = "ids", "stems", "spacing_sources", "picture_digests"  # attributes of a data set with an item a radiograph
-ARRAYS = "sizes_px", "spacings_mm", "points_px", "points_network_px", "points_detail_px", "readings_px", "thumbnails"
-THUMBNAIL = 16  # px of the longest side, of the pictures that are compared with each other
+LISTS = "ids", "stems", "spacing_sources", "picture_digests", "file_digests"  # attributes of a data set with an item a radiograph
+ARRAYS = "sizes_px", "spacings_mm", "points_px", "points_network_px", "points_detail_px", "readings_px", "fingerprints"
+FILE, LOOK = "file:", "look:"  # what marks of a radiograph begin with that are none of its prepared pixels
 Key = tuple[int, int]  # epoch and number of a radiograph
 
 
@@ -39,8 +40,8 @@ class RadiographDataset(Dataset):
     points_detail_px (N, L, 2) in the pictures for a second look, all (x, y), NaN where missing; `frame` (height, width) px of the
     network, `size` px of its longer side and `sigma` px in it; `detail` px of the longer side of pictures for a second look, 0
     where there are none; `settings` of its making; `joint`, what is known of the landmarks; `readers` (R names), whose points are
-    readings_px (N, R, L, 2); `picture_digests` (N texts), the same for the same prepared picture, by which a checkpoint knows
-    what it was trained on, and `thumbnails` (N, at most THUMBNAIL²) uint8.
+    readings_px (N, R, L, 2); `picture_digests` and `file_digests` (N texts), the same for the same prepared picture, and for the
+    same file (blank where the folder was prepared by an earlier version), and `fingerprints` (N, bits) of the pictures.
     """
 
     def __init__(self, folder: Path, split: str, ids: list[str] | None = None, allow_missing: bool = False):
@@ -80,8 +81,9 @@ class RadiographDataset(Dataset):
         if len(self.joint.names) != landmarks:
             raise DataError(f"{folder}: describes {len(self.joint.names)} landmarks and has {landmarks}; prepare it again")
         with ThreadPoolExecutor(cores()) as pool:
-            digests, thumbnails = zip(*pool.map(self.look_at, range(len(rows))))
-        self.picture_digests, self.thumbnails = list(digests), np.stack(thumbnails)
+            digests, fingerprints = zip(*pool.map(self.look_at, range(len(rows))))
+        self.picture_digests, self.fingerprints = list(digests), np.stack(fingerprints)
+        self.file_digests = [row.get("file", "") for row in rows]
 
     def numbers(self, rows: list[dict[str, str]], names: list[str]) -> np.ndarray:
         """(rows, names) float64, NaN for a blank cell. Raises DataError."""
@@ -121,13 +123,23 @@ class RadiographDataset(Dataset):
         return (self.picture(i) for i in range(len(self)))
 
     def look_at(self, i: int) -> tuple[str, np.ndarray]:
-        """Digest and thumbnail of a picture."""
+        """Digest and fingerprint of a picture."""
         picture = self.picture(i)
-        rows, columns = (max(1, side // THUMBNAIL) for side in self.frame)
-        blocks = picture[: THUMBNAIL * rows, : THUMBNAIL * columns]
-        blocks = blocks.reshape(blocks.shape[0] // rows, rows, blocks.shape[1] // columns, columns)
-        thumbnail = blocks.mean((1, 3), dtype=np.float32).round().astype(np.uint8)
-        return hashlib.sha256(picture.tobytes()).hexdigest()[:16], thumbnail.ravel()
+        return hashlib.sha256(picture.tobytes()).hexdigest()[:16], fingerprint(picture)
+
+    def marks(self) -> list[str]:
+        """By which a checkpoint knows what it was trained on, three of each radiograph: prepared pixels, file, fingerprint."""
+        files = [FILE + digest for digest in self.file_digests if digest]
+        return [*self.picture_digests, *files, *(LOOK + to_text(bits) for bits in self.fingerprints)]
+
+    def known_by(self, marks: list[str]) -> list[str]:
+        """IDs of the radiographs that some marks are of."""
+        known = set(marks)
+        looks = [from_text(mark.removeprefix(LOOK)) for mark in known if mark.startswith(LOOK)]
+        seen = alike(self.fingerprints, np.array(looks)).any(1) if looks else np.zeros(len(self), bool)
+        of_pixels = (digest in known for digest in self.picture_digests)
+        of_file = (bool(digest) and FILE + digest in known for digest in self.file_digests)
+        return [id for id, *by in zip(self.ids, seen, of_pixels, of_file) if any(by)]
 
     def digest(self) -> str:
         """The same for the same radiographs with the same landmarks."""

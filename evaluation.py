@@ -140,10 +140,5 @@ def fits(checkpoint: Path, state: dict, data: RadiographDataset) -> None:
 
 def seen_radiographs(state: dict, data: RadiographDataset) -> dict[str, list[str]]:
     """IDs of the radiographs that a network was trained on ("train") or chosen by ("valid"), but for the split of that name."""
-    seen = {}
-    for role, digests in state.get("seen", {}).items():
-        digests = set(digests)
-        ids = [id for id, digest in zip(data.ids, data.picture_digests) if digest in digests]
-        if ids and role != data.split:
-            seen[role] = ids
-    return seen
+    seen = {role: data.known_by(marks) for role, marks in state.get("seen", {}).items() if role != data.split}
+    return {role: ids for role, ids in seen.items() if ids}

@@ -53,7 +53,7 @@ from training.runs import (
     newest_run,
     working_in,
 )
-from training.testing import test
+from training.testing import refuse_seen, test
 
 
 @dataclass
@@ -203,7 +203,11 @@ def run(settings: Settings) -> int:
     print("".join(f"check: {finding}\n" for finding in findings) or "check: nothing found\n", end="")
     if settings.mode == "check":
         return 1 if findings else 0
+    for one in more:
+        refuse_shared(one, [whole] if settings.folds else [data[split] for split in data if split != "train"])
     settings = decided(settings, whole.with_more(more))
+    if settings.test_on in data and not settings.folds:
+        refuse_beginning(settings, settings.init, data[settings.test_on])
     result = run_folder(settings)
     with working_in(result) if distributed.FIRST else nullcontext():
         if settings.folds:
@@ -230,6 +234,21 @@ def held_back(settings: Settings) -> list[str]:
         return splits
     there = splits_of(Path(settings.data))
     return [split for split in splits if split in there]
+
+
+def refuse_shared(extra: RadiographDataset, measured: list[RadiographDataset]) -> None:
+    """Raises DataError where radiographs to learn from too are among those that are measured on, however they were prepared."""
+    for data in measured:
+        if ids := data.known_by(extra.marks()):
+            named = f"{', '.join(ids[:5])} of {data.folder}"
+            raise DataError(f"{extra.folder}: has {len(ids)} radiographs that are measured on ({named}); prepare it without them")
+
+
+def refuse_beginning(settings: Settings, init: str, data: RadiographDataset) -> None:
+    """Before anything is learnt: raises DataError where the weights to start from have seen what will be measured on."""
+    path = Path(init, BEST) if Path(init).is_dir() else Path(init)
+    if init and path.exists():
+        refuse_seen(path, read_checkpoint(path), data, settings.allow_seen)
 
 
 def decided(settings: Settings, data: RadiographDataset) -> Settings:
@@ -281,6 +300,7 @@ def cross_validate(settings: Settings, result: Path, whole: RadiographDataset, m
         folder, began = folder_of(result, k), time.monotonic()
         print(f"fold {k} of {settings.folds}: {len(rest)} radiographs to train on, {len(held_out)} held out")
         init = str(folder_of(Path(settings.init), k)) if Path(settings.init, BEST).exists() else settings.init
+        refuse_beginning(settings, init, held_out)
         of_fold = as_far_as(replace(settings, init=init), folder)
         solver = train(of_fold, folder, rest.with_more(more), held_out, chooses=False)
         outcomes.append(Outcome(solver.history, solver.tree is not None, solver.first_ipe_px, solver.unfinished))

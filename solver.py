@@ -68,7 +68,7 @@ class Solver:
         self.data_settings, self.frame, self.network_size, self.sigma = data.settings, data.frame, data.size, data.sigma
         self.digests = {role: one.digest() for role, one in sets.items()}
         self.chooses = chooses and "valid" in sets
-        self.seen = {role: one.picture_digests for role, one in sets.items() if role == "train" or chooses}
+        self.seen = {role: one.marks() for role, one in sets.items() if role == "train" or chooses}
         self.two_looks = bool(data.detail and settings.second_look)
         if self.two_looks and settings.second_look == AUTO and "valid" not in sets:
             raise DataError("second_look: expected a number of epochs without validation radiographs, found auto; give one")

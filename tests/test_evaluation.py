@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
@@ -55,6 +56,36 @@ def test_radiographs_that_it_was_trained_on_or_chosen_by_are_refused(run, prepar
         assert measure(capsys, run, prepared, tmp_path / "asked", "--test_on", split)[0] == 0
 
 
+def test_a_copy_is_recognised_on_another_machine(raw, prepared, tmp_path):
+    """Saved again as JPEG, at half the size, matched to another reference; and one with another name, cropped."""
+    train = RadiographDataset(prepared, "train")
+    copies = tmp_path / "copies"
+    shutil.copytree(raw, copies)
+    for path in (copies / "test").iterdir():
+        path.unlink()
+    kept = [line for line in (raw / "all_coordinates.csv").read_text().splitlines() if not line.startswith("c")]
+    table = {line.split(",")[0]: [float(value) for value in line.split(",")[1:]] for line in kept}
+    small = iio.imread(raw / "train" / "a2.png")[::2, ::2]
+    iio.imwrite(copies / "test" / "c1.jpg", small, quality=70)
+    kept.append(",".join(["c1", *(f"{value / 2:.2f}" for value in table["a2"])]))
+    (copies / "all_coordinates.csv").write_text("\n".join(kept) + "\n")
+    assert preprocess(copies, tmp_path / "again", "--reference", "a3").returncode == 0
+    again = RadiographDataset(tmp_path / "again", "test")
+    assert not set(again.picture_digests) & set(train.picture_digests) and again.known_by(train.marks()) == ["c1"]
+    assert RadiographDataset(prepared, "test").known_by(train.marks()) == []
+
+    assert preprocess(raw, tmp_path / "cropped", "--crop").returncode == 0
+    cropped = RadiographDataset(tmp_path / "cropped", "train")
+    assert not set(cropped.picture_digests) & set(train.picture_digests) and train.known_by(cropped.marks()) == train.ids
+
+
+@pytest.mark.slow
+def test_radiographs_that_are_measured_on_are_not_learnt_from_by_another_folder(raw, prepared, tmp_path, capsys):
+    assert preprocess(raw, tmp_path / "cropped", "--crop").returncode == 0
+    status, said = train_here(capsys, prepared, tmp_path / "run", "--folds", 2, "--also", tmp_path / "cropped")
+    assert status == 1 and "cropped: has 4 radiographs that are measured on (a1, a2, " in said and not (tmp_path / "run").exists()
+
+
 def test_calibration_on_training_radiographs_is_refused(run, prepared, tmp_path):
     data = swapped(prepared, tmp_path / "data", ("a2", "train"), ("b2", "valid"))
     with pytest.raises(DataError, match=r"was trained on 1 radiographs of valid \(a2\)"):
@@ -68,6 +99,7 @@ def test_a_network_passes_on_what_it_started_from(run, prepared, tmp_path, capsy
     more = (*SMALL_RUN, "--stages", "32x2", "--init", run / "best.pt")
     status, said = train_here(capsys, other, tmp_path / "on", *more)
     assert status == 1 and "was trained on 1 of the 2 radiographs of test (a2)" in said
+    assert not (tmp_path / "on").exists()  # said before anything is learnt
     state = torch.load(tmp_path / "on" / "last.pt", weights_only=True)
     assert seen_radiographs(state, RadiographDataset(prepared, "test")) == {"train": ["c1"]}
     assert seen_radiographs(state, RadiographDataset(other, "test")) == {"train": ["a2"]}
@@ -109,7 +141,7 @@ def test_figures_of_another_network_stay(run, prepared, tmp_path, capsys):
 def test_weights_say_what_they_have_seen_and_what_confidence_means(weights, prepared):
     state = torch.load(weights, weights_only=True)
     assert state["confidence"] == "fitted height"
-    assert state["seen"] == {split: RadiographDataset(prepared, split).picture_digests for split in ("train", "valid")}
+    assert state["seen"] == {split: RadiographDataset(prepared, split).marks() for split in ("train", "valid")}
 
 
 @pytest.mark.slow

@@ -179,7 +179,7 @@ def test_radiographs_of_another_folder_are_learnt_from_too(data, raw, tmp_path, 
     status, said = train_here(capsys, data, tmp_path / "result", "--stages", "32x1", "--also", more)
     assert status == 0, said
     seen = torch.load(tmp_path / "result" / "best.pt", weights_only=True)["seen"]
-    assert len(seen["train"]) == 2 * len(SPLITS["train"]) and len(seen["valid"]) == len(SPLITS["valid"])
+    assert len(seen["train"]) == 3 * 2 * len(SPLITS["train"]) and len(seen["valid"]) == 3 * len(SPLITS["valid"])  # marks
 
     for other, expected in (
         (fewer_landmarks(more, tmp_path / "fewer"), "has 4 landmarks"),

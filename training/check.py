@@ -14,9 +14,9 @@ from augment import Augment, move
 from dataloader import RadiographDataset
 from heatmap import decode_heatmaps, draw_heatmaps
 from joints.shape import normalise, of_the_other_side
+from radiographs.fingerprint import alike
 from radiographs.network_frame import hand_outline
 
-ALIKE = 0.999  # correlation of two thumbnails from which on they may be the same picture
 REACH = 0.03  # of the picture's size: how far from the hand's outline a landmark may lie
 OUTSIDE_SHARE = 0.25  # of the landmarks farther off, from which on a radiograph is named
 MOST_OUTSIDE = 1 / 3  # of the radiographs that are looked at: where more are found, the outline is not that of the joint
@@ -26,24 +26,18 @@ MOVED_TOGETHER_PX = 0.1  # median distance of a warped dot from its warped point
 
 def check(sets: list[RadiographDataset], augment: Augment, limit: int | None = None) -> list[str]:
     """One line per finding. With a limit, only so many pictures of each split are searched for their hand, the slow part."""
-    return [*alike(sets), *outside(sets, limit), *misread(sets), *apart(sets[0], augment)]
+    return [*copies(sets), *outside(sets, limit), *misread(sets), *apart(sets[0], augment)]
 
 
 def name(data: RadiographDataset, i: int) -> str:
     return f"{data.split}/{data.ids[i]}"
 
 
-def alike(sets: list[RadiographDataset]) -> Iterator[str]:
+def copies(sets: list[RadiographDataset]) -> Iterator[str]:
     """Nearly equal pictures in two splits: the same radiograph saved twice, or the same patient."""
-    coarse = []
-    for data in sets:
-        flat = data.thumbnails.astype(np.float32)
-        flat -= flat.mean(1, keepdims=True)
-        coarse.append(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9))
-    for (a, first), (b, second) in combinations(enumerate(sets), 2):
-        for i, row in enumerate(coarse[a]):
-            for j in np.flatnonzero(coarse[b] @ row > ALIKE):
-                yield f"{name(first, i)} and {name(second, int(j))}: nearly the same picture in two splits; keep one"
+    for first, second in combinations(sets, 2):
+        for i, j in np.argwhere(alike(first.fingerprints, second.fingerprints)):
+            yield f"{name(first, i)} and {name(second, j)}: nearly the same picture in two splits; keep one"
 
 
 def outside(sets: list[RadiographDataset], limit: int | None) -> list[str]:

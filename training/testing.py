@@ -33,14 +33,7 @@ def test(
     """
     state = read_checkpoint(checkpoint)
     fits(checkpoint, state, data)
-    seen = seen_radiographs(state, data)
-    if seen and not allow_seen:
-        role, ids = next(iter(seen.items()))
-        purpose = {"train": "trained on", "valid": "chosen by"}[role]
-        raise DataError(
-            f"{checkpoint}: was {purpose} {len(ids)} of the {len(data)} radiographs of {data.split} ({', '.join(ids[:5])}): "
-            "its errors there would be too small; take others, or give --allow_seen"
-        )
+    seen = refuse_seen(checkpoint, state, data, allow_seen)
     made_of = {"weights": digest_of(state["weights"]), "data": data.digest()[:16]}
     if not replace:
         report.refuse_other(folder, data.split, made_of)
@@ -58,6 +51,19 @@ def test(
     if "seen" not in state:
         print(f"{checkpoint}: does not say which radiographs it was trained on")
     return report.write_test(folder, data, evaluation.points_network_px, evaluation.peaks, more)
+
+
+def refuse_seen(checkpoint: Path, state: dict, data: RadiographDataset, allow_seen: bool) -> dict[str, list[str]]:
+    """Which radiographs of a data set a network has seen, as `seen_radiographs`. Raises DataError where that is not allowed."""
+    seen = seen_radiographs(state, data)
+    if seen and not allow_seen:
+        role, ids = next(iter(seen.items()))
+        purpose = {"train": "trained on", "valid": "chosen by"}[role]
+        raise DataError(
+            f"{checkpoint}: was {purpose} {len(ids)} of the {len(data)} radiographs of {data.split} ({', '.join(ids[:5])}): "
+            "its errors there would be too small; take others, or give --allow_seen"
+        )
+    return seen
 
 
 def digest_of(weights: dict[str, Tensor]) -> str:
