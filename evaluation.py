@@ -21,6 +21,8 @@ from runtime.device import autocast
 from runtime.files import DataError
 from second_look.network import PREFIX, refine_all, second_look_of
 
+CROPPED = {False: "prepared without", True: "prepared with"}  # by the setting, which earlier versions lack
+
 
 @dataclass
 class Evaluation:
@@ -116,6 +118,7 @@ def fits(checkpoint: Path, state: dict, data: RadiographDataset) -> None:
     """Raises DataError where a data set was prepared otherwise than that of a checkpoint."""
     for what, trained, prepared in (
         ("data of {} px", *(size_in_settings(frame) for frame in (network_frame(state), data.frame))),
+        ("radiographs {} --crop", *(CROPPED[settings.get("crop", False)] for settings in (state["data"], data.settings))),
         ("{} landmarks", state["network"]["num_landmarks"], data.points_px.shape[1]),
     ):
         if trained != prepared:

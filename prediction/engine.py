@@ -1,23 +1,15 @@
 """The network by ONNX Runtime instead of PyTorch, from a file that `predict.py --export` wrote. The package is optional."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from runtime.checkpoint import digest_of
 from runtime.files import DataError
 
 MADE_OF = "weights"  # what the file knows of the weights that it was made of
-
-
-def digest_of(model: nn.Module) -> str:
-    """The same for the same weights."""
-    content = hashlib.sha256()
-    for name, weight in sorted(model.state_dict().items()):
-        content.update(name.encode() + weight.detach().float().cpu().contiguous().numpy().tobytes())
-    return content.hexdigest()[:16]
 
 
 class OnnxNetwork:
@@ -40,7 +32,7 @@ class OnnxNetwork:
             self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its errors share no kind of their own
             raise DataError(f"{path}: cannot be read as an ONNX file ({type(error).__name__}); export it again") from error
-        if self.session.get_modelmeta().custom_metadata_map.get(MADE_OF) != digest_of(model):
+        if self.session.get_modelmeta().custom_metadata_map.get(MADE_OF) != digest_of(model.state_dict()):
             raise DataError(f"{path}: was not made of these weights; export it again from them: predict.py --export")
         self.spatial_factor = model.spatial_factor
 

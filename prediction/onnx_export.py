@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from dataloader import RadiographDataset
 from evaluation import shrink
-from prediction.engine import MADE_OF, digest_of
+from prediction.engine import MADE_OF
 from prediction.predictor import Predictor
 from radiographs.network_frame import size_in_settings
+from runtime.checkpoint import digest_of
 from runtime.files import DataError, write_whole
 
 CALIBRATION = 8  # radiographs, evenly over the training ones
@@ -46,7 +47,7 @@ def export_onnx(predictor: Predictor, path: Path, calibrate_on: Path | None = No
         model = onnx.load_from_string(quantised(content, predictor, calibrate_on) if calibrate_on else content)
     except ImportError as error:
         raise DataError(f"ONNX: {error}; pip install onnx onnxscript onnxruntime") from error
-    onnx.helper.set_model_props(model, {MADE_OF: digest_of(predictor.model)})
+    onnx.helper.set_model_props(model, {MADE_OF: digest_of(predictor.model.state_dict())})
     write_whole(path, model.SerializeToString())
     height, width = predictor.input_frame
     kind = ", whole numbers of 8 bits" if calibrate_on else ""

@@ -1,10 +1,12 @@
 """Trained weights, and what they need to be used, as one file that is whole or not there, and carries no code."""
 
+import hashlib
 import io
 import zipfile
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from runtime.files import DataError, write_whole
 
@@ -34,3 +36,11 @@ def read_checkpoint(path: Path) -> dict:
     if not isinstance(state, dict) or not set(state) >= NEEDED:
         raise DataError(f"{path}: expected a checkpoint of this program, found other contents; use another")
     return state
+
+
+def digest_of(weights: dict[str, Tensor]) -> str:
+    """The same for the same weights, in any order, on any device, in any precision that holds them."""
+    content = hashlib.sha256()
+    for name in sorted(weights):
+        content.update(weights[name].float().cpu().contiguous().numpy().tobytes())
+    return content.hexdigest()[:16]

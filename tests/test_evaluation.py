@@ -13,8 +13,8 @@ import export
 from dataloader import RadiographDataset
 from evaluation import seen_radiographs
 from main import main
+from runtime.checkpoint import digest_of
 from runtime.files import DataError
-from training.testing import digest_of
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +122,14 @@ def test_data_matched_to_another_reference_are_refused(run, prepared, raw, tmp_p
     assert again.picture_digests == before.picture_digests
     refused = preprocess(raw, tmp_path / "other size", "--reference", run / "best.pt", "--size", 128)
     assert refused.returncode == 1 and "prepare with --size 64" in refused.stderr
+
+
+def test_cropped_data_are_refused(run, raw, tmp_path, capsys):
+    """A px of theirs is less of the hand, and the network has never seen such pictures: the figures would be of neither."""
+    assert preprocess(raw, tmp_path / "cropped", "--reference", run / "best.pt", "--crop").returncode == 0
+    status, said = measure(capsys, run, tmp_path / "cropped", tmp_path / "result")
+    assert status == 1 and said.count("\n") == 1
+    assert "expected radiographs prepared without --crop, found radiographs prepared with --crop in" in said
 
 
 @pytest.mark.slow

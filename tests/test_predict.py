@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from conftest import LANDMARKS, ROOT, SPLITS, as_process, made_radiograph, rows_of
+from conftest import LANDMARKS, ROOT, SPLITS, as_process, made_radiograph, rows_of, weights_of
 from PIL import Image
 
 import export
 import predict
 from predict import Predictor
+from prediction.engine import MADE_OF
 from prediction.listing import Listing, write_listing
 from prediction.overlay import COLOURS
-from runtime.checkpoint import read_checkpoint, write_checkpoint
+from runtime.checkpoint import digest_of, read_checkpoint, write_checkpoint
 from runtime.files import DataError
 
 GREY = made_radiograph(0)[0]
@@ -338,6 +339,8 @@ def test_onnx_gives_the_same_heatmaps_and_is_an_engine(weights, prepared, tmp_pa
     onnxruntime = pytest.importorskip("onnxruntime")
     assert run("--weights", weights, "--export", tmp_path / "scn.onnx") == 0
     session = onnxruntime.InferenceSession(tmp_path / "scn.onnx")
+    made_of = session.get_modelmeta().custom_metadata_map[MADE_OF]
+    assert made_of == digest_of(weights_of(weights))  # the very name that figures of these weights have
     predictor = Predictor(weights)
     pictures = torch.rand(3, 1, predictor.size, predictor.size) * 2 - 1
     with torch.no_grad():

@@ -1,15 +1,13 @@
 """Measuring a checkpoint on a data set that it has not seen."""
 
-import hashlib
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 import metrics
 from dataloader import RadiographDataset
 from evaluation import find_all, fits, seen_radiographs
-from runtime.checkpoint import read_checkpoint
+from runtime.checkpoint import digest_of, read_checkpoint
 from runtime.device import choose_precision
 from runtime.files import DataError
 from training import report
@@ -64,11 +62,3 @@ def refuse_seen(checkpoint: Path, state: dict, data: RadiographDataset, allow_se
             "its errors there would be too small; take others, or give --allow_seen"
         )
     return seen
-
-
-def digest_of(weights: dict[str, Tensor]) -> str:
-    """The same for the same weights, in any order, on any device."""
-    content = hashlib.sha256()
-    for name in sorted(weights):
-        content.update(weights[name].float().cpu().contiguous().numpy().tobytes())
-    return content.hexdigest()[:16]
