@@ -48,7 +48,7 @@ from prediction.folder import FILES, JOURNAL, begin, check_call, check_folder, c
 from prediction.journal import Index, Journal, Shard
 from prediction.listing import Item, Listing, printable
 from prediction.onnx_export import export_onnx
-from prediction.outputs import COLUMNS, safe
+from prediction.outputs import COLUMNS
 from prediction.parquet import check_pyarrow
 from prediction.predictor import Predictor
 from prediction.results import PAGE, Summary, are_written, check_unchanged, write_results
@@ -130,7 +130,7 @@ def absolute(given: str) -> str:
 
 def with_columns(call: dict, listing: Listing, inputs: list[str]) -> dict:
     """The settings with the names of the columns that tables get in addition. Raises DataError where one is taken."""
-    columns = [safe(name) for name in (*listing.columns, *call["dicom"])]
+    columns = [*listing.columns, *call["dicom"]]
     if taken := [name for name in columns if name in COLUMNS or columns.count(name) > 1]:
         raise DataError(f"{inputs[0]}: its column {taken[0]} is also one of landmarks.csv; give it another name")
     return call | {"columns": columns}

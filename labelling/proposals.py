@@ -73,7 +73,7 @@ def read_predictions(folder: Path, ids: set[str]) -> tuple[dict[str, Proposal], 
         names = [row["name"] for row in next(iter(next(iter(hands.values())).values()))]
         found, unknown = {}, 0
         for image, of_image in hands.items():
-            id = without_ending(Path(image.removeprefix("'")).name)
+            id = without_ending(Path(image).name)
             if id not in ids:
                 unknown += 1
                 continue

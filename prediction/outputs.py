@@ -1,7 +1,5 @@
 """Predictions as files: a table, 3D Slicer markups, COCO keypoints, measures."""
 
-import csv
-import io
 import json
 import shutil
 from pathlib import Path
@@ -16,23 +14,11 @@ from prediction.calibration import OUTSIDE, UNLIKE_TRAINING
 from prediction.predictor import Prediction
 from prediction.regions import conjugate, semi_axes
 from radiographs.reading import Radiograph
-from runtime.files import cell, write_whole
+from runtime.files import write_whole
 
 COLUMNS = ["image", "hand", "side", "landmark", "name", "x", "y", "confidence", "semi_major", "semi_minor", "angle"]
 COLUMNS += ["x_mm", "y_mm", "semi_major_mm", "semi_minor_mm", "landmark_flags", "flags", "orientation", "spacing_from"]
 MEASURE_COLUMNS = ["image", "hand", "side", "measure", "kind", "value", "unit", "plus_minus", "flags"]
-
-
-def safe(text: str) -> str:
-    """Text that a spreadsheet shows instead of computing: a leading =, +, - or @ gets an apostrophe."""
-    text = text.replace("\r", " ")  # which csv leaves unquoted
-    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t") else text
-
-
-def csv_lines(rows: list[list]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([[cell(value) for value in row] for row in rows])
-    return text.getvalue().encode()
 
 
 def alien(joint: Description, prediction: Prediction) -> list[str]:
@@ -50,10 +36,10 @@ def landmark_rows(name: str, joint: Description, radiograph: Radiograph, predict
     long, short, degrees = semi_axes(prediction.ellipse_px2)
     long_mm, short_mm, _ = semi_axes(conjugate(np.diag(spacing), prediction.ellipse_px2))
     more = ["; ".join(prediction.flags), prediction.orientation, radiograph.spacing_from]
-    hand = safe(name), prediction.hand, prediction.side
+    hand = name, prediction.hand, prediction.side
     return [
         [
-            *(*hand, i, safe(joint.names[i]), *prediction.points_px[i], prediction.confidence[i], long[i], short[i], degrees[i]),
+            *(*hand, i, joint.names[i], *prediction.points_px[i], prediction.confidence[i], long[i], short[i], degrees[i]),
             *(*points_mm[i], long_mm[i], short_mm[i], prediction.landmark_flags[i], *more),
         ]
         for i in range(len(joint.names))
@@ -67,12 +53,12 @@ def measure_rows(name: str, joint: Description, radiograph: Radiograph, predicti
     `flags` are those of the landmarks involved, and that of a radiograph none of whose landmarks can be trusted.
     """
     unit, spacing = ("px", (1.0, 1.0)) if radiograph.spacing_mm is None else ("mm", radiograph.spacing_mm)
-    rows, hand = [], (safe(name), prediction.hand, prediction.side)
+    rows, hand = [], (name, prediction.hand, prediction.side)
     for measure in lengths_and_angles(joint, prediction.points_px * spacing, conjugate(np.diag(spacing), prediction.ellipse_px2)):
         flagged = [(joint.names[i], prediction.landmark_flags[i].replace("; ", ", ")) for i in measure.landmarks]
         flags = "; ".join([f"{landmark}: {flags}" for landmark, flags in flagged if flags] + alien(joint, prediction))
         one_unit = unit if measure.kind == "length" else "degrees"
-        rows.append([*hand, safe(measure.name), measure.kind, measure.value, one_unit, measure.plus_minus, flags])
+        rows.append([*hand, measure.name, measure.kind, measure.value, one_unit, measure.plus_minus, flags])
     return rows
 
 

@@ -12,10 +12,10 @@ import numpy as np
 from joints.description import Description
 from prediction.journal import Index
 from prediction.listing import Item, Listing
-from prediction.outputs import COLUMNS, MEASURE_COLUMNS, Coco, csv_lines
+from prediction.outputs import COLUMNS, MEASURE_COLUMNS, Coco
 from prediction.page import ERRORS, worst_first, write_pages
 from prediction.parquet import write_parquet
-from runtime.files import DataError, whole_file, write_whole
+from runtime.files import DataError, csv_lines, safe, whole_file, write_whole
 
 TABLE, MEASURES, COCO, PARQUET, PAGE = "landmarks.csv", "measures.csv", "coco.json", "landmarks.parquet", "index.html"
 WRITTEN = "written.json"  # in the journal: what the outputs were like when they were written
@@ -69,7 +69,8 @@ def write_results(out: Path, journal: Path, listing: Listing, call: dict, say=No
             coco.close(Description.of_file(call["joint"], journal))
     summary.predicted, summary.flagged = len(places), sum(flagged)
     if "parquet" in call["formats"]:
-        write_parquet(out / TABLE, COLUMNS + call["columns"], call["columns"], out / PARQUET)
+        ids = [safe(name) for name in call["columns"]]
+        write_parquet(out / TABLE, COLUMNS + ids, ids, out / PARQUET)
     order = np.asarray(places)[worst_first(np.asarray(flagged), np.asarray(least))]
     choices = [flag for flag, _ in sorted(flags.items(), key=lambda flag: (-flag[1], flag[0]))[:FLAGS]]
     write_pages(out, order, index.content, choices, summary.flagged, errors, summary.unread)

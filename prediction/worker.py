@@ -14,13 +14,13 @@ from PIL import Image
 from finder.network import MOST
 from prediction.journal import Index, Journal, state_of
 from prediction.listing import Item, digest, printable
-from prediction.outputs import annotation, csv_lines, image_of, landmark_rows, measure_rows, safe, write_slicer
+from prediction.outputs import annotation, image_of, landmark_rows, measure_rows, write_slicer
 from prediction.overlay import base_picture, draw
 from prediction.page import card
 from prediction.predictor import Prediction, Predictor
 from radiographs.reading import Radiograph
 from runtime.apart import Apart
-from runtime.files import DataError
+from runtime.files import DataError, csv_lines
 
 MANY = 10_000  # radiographs, from which on pictures lie in 256 folders: file systems are slow with very many in one
 
@@ -109,8 +109,8 @@ class Worker:
     def write(self, read: Read, hands: list[Prediction]) -> dict:
         """Write the pictures of a radiograph; returns what the journal gets to know of it."""
         self.remove_pictures(read.item)
-        name, joint, ids = read.item.name, self.predictor.joint, [safe(text) for text in read.ids]
-        rows = [[*row, *ids] for hand in hands for row in landmark_rows(name, joint, read.radiograph, hand)]
+        name, joint = read.item.name, self.predictor.joint
+        rows = [[*row, *read.ids] for hand in hands for row in landmark_rows(name, joint, read.radiograph, hand)]
         content = {"name": name, "landmarks": csv_lines(rows).decode()}
         if self.call["measure"]:
             rows = [row for hand in hands for row in measure_rows(name, joint, read.radiograph, hand)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from radiographs.network_frame import frame_of
 from radiographs.raw_folder import same_form
-from runtime.files import DataError
+from runtime.files import DataError, read_csv
 
 FORMAT = 4  # raised when the same settings would write other bytes
 TABLE, SETTINGS = "landmarks.csv", "settings.json"
@@ -23,8 +23,7 @@ def read_folder(folder: Path) -> tuple[dict, list[dict[str, str]]]:
         settings = json.loads((folder / SETTINGS).read_text())
         if settings["format"] != FORMAT:
             raise ValueError(f"format {settings['format']} instead of {FORMAT}")
-        with open(table, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file, strict=True))
+        rows = read_csv(table, strict=True)
         frame_of(settings["size"])
         if lacking := {"size", "sigma", "profile"} - settings.keys():
             raise ValueError(f"no {sorted(lacking)[0]} in {SETTINGS}")

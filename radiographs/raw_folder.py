@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from radiographs.reading import without_ending
-from runtime.files import DataError
+from runtime.files import DataError, meant
 
 SPLITS = ("train", "valid", "test")
 NUMBERED = re.compile(r"([xy])[ _.]?(\d*)", re.IGNORECASE)  # names of columns that number the landmarks
@@ -30,7 +30,7 @@ def read_rows(path: Path) -> tuple[list[str] | None, list[tuple[int, list[str]]]
         raise DataError(f"{path}: expected a comma-separated text file, found something else ({error})") from error
     words = [cell.strip() for cell in rows[0][1][1:] if cell.strip()] if rows else []
     named = words and not any(is_number(cell) for cell in words) and (len(set(words)) > 1 or len(words) == 1)  # unlike NA,NA
-    header = rows.pop(0)[1] if named else None
+    header = [meant(cell) for cell in rows.pop(0)[1]] if named else None
     if not rows:
         raise DataError(f"{path}: expected one row per radiograph, found none")
     return header, rows
@@ -77,7 +77,7 @@ def read_points(path: Path) -> dict[str, np.ndarray]:
     points: dict[str, np.ndarray] = {}
     width = len(rows[0][1])
     for number, (id, *cells) in rows:
-        id, where = plain_id(id), f"{path}, line {number}"
+        id, where = plain_id(meant(id)), f"{path}, line {number}"
         if len(cells) % 2 or not cells:
             raise DataError(
                 f"{where}: expected an ID and pairs x, y, separated by commas; found {len(cells)} values after {id!r}"

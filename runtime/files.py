@@ -5,8 +5,11 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO
+
+FORMULAS = ("=", "+", "-", "@", "\t")  # that a spreadsheet takes for the beginning of one
 
 
 class DataError(Exception):
@@ -36,20 +39,55 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def write_csv(path: Path, rows: list[dict]) -> None:
-    """A table with the keys of the first row as its header; numbers with eight digits, NaN as a blank."""
+    """A table with the keys of the first row as its header; cells as those of `csv_lines`."""
+    write_whole(path, csv_lines([list(rows[0]), *(list(row.values()) for row in rows)]))
+
+
+def csv_lines(rows: list[list]) -> bytes:
+    """Numbers with eight digits, NaN as a blank, texts as `safe` has them."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(rows[0])
-    writer.writerows([cell(value) for value in row.values()] for row in rows)
-    write_whole(path, text.getvalue().encode())
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    csv.writer(text, lineterminator="\n").writerows([cell(value) for value in row] for row in rows)
+    return text.getvalue().encode()
 
 
 def cell(value) -> str:
-    if isinstance(value, str | int):
+    if isinstance(value, str):
+        return safe(value)
+    if isinstance(value, int):
         return str(value)
     return "" if value is None or value != value else f"{value:.8g}"
+
+
+def read_csv(path: Path, strict: bool = False) -> list[dict[str, str | None]]:
+    """Rows of what `write_csv` wrote: a cell that a row lacks is None, and what it has too many is under None.
+
+    With `strict`, quotes within a cell raise csv.Error.
+    """
+    with open(path, newline="", encoding="utf-8") as file:
+        text = file.read()
+    header, *rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=strict) if row] or [[]]
+    if "'" in text:
+        header, *rows = [[meant(cell) for cell in row] for row in (header, *rows)]
+    return [dict(zip_longest(header, row)) for row in rows]
+
+
+def safe(text: str) -> str:
+    """Text that a spreadsheet shows instead of computing: what begins like a formula and is no number gets an apostrophe."""
+    text = text.replace("\r", " ")  # which csv leaves unquoted
+    return "'" + text if is_formula(text) else text
+
+
+def meant(text: str) -> str:
+    """The text that `safe` made a cell of."""
+    return text[1:] if text[:1] == "'" and is_formula(text[1:]) else text
+
+
+def is_formula(text: str) -> bool:
+    """Whether a text begins like a formula, maybe after apostrophes: those of a name are then told from that of `safe`."""
+    if text.lstrip("'")[:1] not in FORMULAS:
+        return False
+    try:
+        float(text)
+    except ValueError:
+        return True
+    return False

@@ -401,7 +401,7 @@ def test_a_table_of_files_carries_its_columns_into_the_outputs(pictures, weights
         (str(pictures / "a.png"), "'=1+1"),
     ]
     images = json.loads((out / "coco.json").read_text())["images"]
-    assert [image["ids"] for image in images] == [{"case": "7", "'=visit": "2"}, {"case": "=1+1", "'=visit": ""}]
+    assert [image["ids"] for image in images] == [{"case": "7", "=visit": "2"}, {"case": "=1+1", "=visit": ""}]
     for text, expected in (
         ("case,file\n1,a\n", "expected a header with the column path"),
         ("path,case\na\n", "line 2: expected 2 cells, found 1"),

@@ -28,9 +28,9 @@ from labelling.rounds import Flags, new_round, rounds_of, steps_of, write_figure
 from labelling.session import Options, Session
 from labelling.store import AGAIN, FIRST, Conflict, Item, Store
 from labelling.trust import differences, pull, spacing_mm
-from prediction.outputs import COLUMNS, csv_lines
+from prediction.outputs import COLUMNS
 from radiographs.raw_folder import read_points
-from runtime.files import DataError
+from runtime.files import DataError, csv_lines
 
 
 def open_store(folder: Path, reader: str = "main", landmarks: int = 3) -> Store:
@@ -158,6 +158,23 @@ def test_export_writes_what_is_done_and_overwrites_nothing(tmp_path, capsys):
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "out.csv").read_bytes()
     assert (raw / "labels" / "journal.jsonl").read_bytes() == journal
     server.close()
+
+
+def test_tables_hold_no_formulas_and_are_read_again(tmp_path):
+    """A file's name is an ID, and the first cell of a row; that of the second radiograph is as `safe` writes the first one's."""
+    raw, ids = make_pictures(tmp_path / "raw", 3), ["=1+1", "'=1+1", "-7"]
+    for number, id in enumerate(ids):
+        (raw / f"p{number}.png").rename(raw / f"{id}.png")
+    for x in (1.0, 2.0):  # the second time beside the table of the first
+        session = Session(open_collection(raw, ["a"]), Options())
+        for number, id in enumerate(ids):
+            place(session.store, id, 0, x + number, 5)
+        session.close()
+    assert label.main(["--raw", str(raw), "--export", str(tmp_path / "out.csv")]) == 0
+    for table in (tmp_path / "out.csv", raw / "labels" / "readers" / "main.csv"):
+        assert {line.split(",")[0] for line in table.read_text().splitlines()} == {"id", "'=1+1", "''=1+1", "-7"}
+        found = {id: points.tolist() for id, points in read_points(table).items()}
+        assert found == {id: [[2.0 + number, 5]] for number, id in enumerate(ids)}
 
 
 def test_the_first_radiographs_represent_the_set():

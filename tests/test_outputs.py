@@ -18,7 +18,6 @@ from prediction.outputs import (
     MEASURE_COLUMNS,
     Coco,
     annotation,
-    csv_lines,
     image_of,
     landmark_rows,
     measure_rows,
@@ -28,6 +27,7 @@ from prediction.overlay import COLOURS, base_picture, draw
 from prediction.page import card
 from prediction.predictor import Prediction
 from radiographs.reading import Radiograph
+from runtime.files import csv_lines
 
 EXTENT = 400, 500  # width, height px
 HAND = MEAN_SHAPE * 120 + (200, 260)
@@ -133,6 +133,18 @@ def test_tables_pages_and_overlays_say_outside():
     assert letters[0] > letters[1] + 100 > 200 and letters[2] == 0  # flags of the radiograph, and what a cross means
     cross, dot = (np.array(draw(base, [made(flags={20: flag})], EXTENT, JOINT, False)) for flag in (OUTSIDE, DOUBTFUL))
     assert (cross != dot).any()
+
+
+def test_no_cell_is_a_formula():
+    """Flags begin with what a DICOM header said, or with the name of a landmark."""
+    joint = Description.of_file({"measures": {"+c": {"length": ["=a", "@b"]}}}, "joint.json", ("=a", "@b"))
+    prediction = made(np.array([[10.0, 20], [40, 60]]), flags={0: OUTSIDE}, of_radiograph=["=SUM(A1) taken for inverted"])
+    (first, _), (measure,) = (
+        table(columns, rows(name, joint, radiograph(), prediction))
+        for name, columns, rows in (("-x.png", COLUMNS, landmark_rows), ("-x.png", MEASURE_COLUMNS, measure_rows))
+    )
+    assert [first[column] for column in ("image", "name", "flags")] == ["'-x.png", "'=a", "'=SUM(A1) taken for inverted"]
+    assert [measure[column] for column in ("measure", "flags")] == ["'+c", f"'=a: {OUTSIDE}"] and measure["value"] == "50"
 
 
 def test_a_strip_of_a_picture_has_an_overlay():
