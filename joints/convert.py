@@ -10,8 +10,6 @@ origin: half a pixel is added or taken away.
 """
 
 import argparse
-import csv
-import io
 import json
 import sys
 from pathlib import Path
@@ -20,24 +18,23 @@ import numpy as np
 
 from joints.description import DESCRIPTION, Description, read_description
 from joints.formats import CENTRE, CORNER, FORMATS, Annotations, id_of
-from radiographs.raw_folder import COORDINATES, find_radiographs
+from radiographs.raw_folder import COORDINATES, SPLITS
 from radiographs.readers import READERS, read_annotations
 from radiographs.reading import is_radiograph
 from runtime.command import exit_status
-from runtime.files import DataError, write_whole
+from runtime.files import DataError, csv_lines, write_whole
 
 HALF = {CORNER: 0.5, CENTRE: 0.0}  # px, of the first pixel's centre from the origin
 
 
 def read(path: Path, kind: str, images: Path | None, origin: str | None) -> Annotations:
     """What another program's file or folder holds, (0, 0) being the centre of the first pixel. Raises DataError."""
-    found_images = (
-        {id_of(file.name): file for file in sorted(images.rglob("*")) if file.is_file() and is_radiograph(file)} if images else {}
-    )
+    found_images = radiographs_in(images) if images else {}
     try:
         found = FORMATS[kind].read(path, found_images)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, StopIteration) as error:
         raise DataError(f"{path}: not as {kind} writes it ({type(error).__name__}: {error}); export it again") from error
+    found.names = found.names or found.named_in_order()
     if not found.names:
         raise DataError(f"{path}: expected landmarks, found none; is it of {kind}?")
     half = HALF[origin or FORMATS[kind].origin]
@@ -49,20 +46,31 @@ def read(path: Path, kind: str, images: Path | None, origin: str | None) -> Anno
     return found
 
 
+def radiographs_in(folder: Path) -> dict[str, Path]:
+    """Radiographs by ID, sorted by file name: of train, valid and test, or without these anywhere below. Raises DataError."""
+    splits = [folder / split for split in SPLITS if (folder / split).is_dir()]
+    found = [path for split in splits for path in split.glob("*")] if splits else folder.rglob("*")
+    visible = (path for path in found if path.is_file() and not path.name.startswith(".") and is_radiograph(path))
+    files: dict[str, Path] = {}
+    for path in sorted(visible, key=lambda path: path.name):
+        if (id := id_of(path.name)) in files:
+            raise DataError(f"{path}: the ID {id} is also that of {files[id]}; rename or remove one")
+        files[id] = path
+    if not files:
+        raise DataError(f"{folder}: expected radiographs in this folder, found none")
+    return files
+
+
 def import_to(folder: Path, found: Annotations, reader: str | None) -> None:
     """Write the table, and the description where lines are known. Raises DataError for what is there already."""
     table = folder / READERS / f"{reader}.csv" if reader else folder / COORDINATES
     if table.exists():
         raise DataError(f"{table}: is there already; remove it, or choose another --out")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["ID", *(f"{name}_{axis}" for name in found.names for axis in "xy")])
+    rows: list[list] = [["ID", *(f"{name}_{axis}" for name in found.names for axis in "xy")]]
     for id, points in found.points.items():
-        writer.writerow(
-            [id, *(f"{value:.6g}" if name in points else "" for name in found.names for value in points.get(name, "xy"))]
-        )
+        rows.append([id, *(value for name in found.names for value in points.get(name, ("", "")))])
     table.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(table, text.getvalue().encode())
+    write_whole(table, csv_lines(rows))
     if found.skeleton and not (folder / DESCRIPTION).exists():
         number = {name: i for i, name in enumerate(found.names)}
         joint = Description(tuple(found.names), skeleton=tuple((number[a], number[b]) for a, b in found.skeleton))
@@ -74,7 +82,7 @@ def import_to(folder: Path, found: Annotations, reader: str | None) -> None:
 def export_from(raw: Path, kind: str, out: Path, origin: str | None) -> None:
     """Write a raw folder's annotations as another program keeps them. Raises DataError."""
     annotated = read_annotations(raw)
-    files, _ = find_radiographs(raw)
+    files = radiographs_in(raw)
     landmarks = len(next(iter(annotated.points.values())))
     joint = read_description(raw / DESCRIPTION, annotated.names) or Description.numbered(landmarks)
     if lacking := [id for id in annotated.points if id not in files]:
@@ -86,14 +94,13 @@ def export_from(raw: Path, kind: str, out: Path, origin: str | None) -> None:
     for id, points in annotated.points.items():
         shifted = (points + half).tolist()
         found.points[id] = {name: tuple(at) for name, at in zip(joint.names, shifted) if np.isfinite(at).all()}
-    paths = {id: files[id][1] for id in found.points}
     out.parent.mkdir(parents=True, exist_ok=True)
     if not FORMATS[kind].ending:
-        write_whole(out, FORMATS[kind].write(found, paths).encode())
+        write_whole(out, FORMATS[kind].write(found, files).encode())
     else:
         out.mkdir()
         for id, points in found.points.items():
-            write_whole(out / (id + FORMATS[kind].ending), FORMATS[kind].write(id, points, paths[id]).encode())
+            write_whole(out / (id + FORMATS[kind].ending), FORMATS[kind].write(id, points, files[id]).encode())
     print(f"written to {out}: {len(found.points)} radiographs, {len(found.names)} landmarks")
 
 

@@ -13,6 +13,7 @@ Here (0, 0) is the centre of the first pixel. Where each program has its origin:
 """
 
 import csv
+import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -28,6 +29,7 @@ from runtime.files import DataError
 
 CORNER, CENTRE = "corner", "centre"  # of the first pixel, where a program has its origin
 MARKUP = ".mrk.json"
+SLEAP_READS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}  # of a folder, in lower case (sleap-io, ImageVideo)
 UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # what Label Studio puts before the name of a file
 
 
@@ -36,7 +38,7 @@ class Annotations:
     """Points by radiograph and landmark, in a program's own pixels; what is not there is missing."""
 
     points: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)  # ID: landmark: x, y
-    names: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)  # of the landmarks, in their order, where the program tells it
     skeleton: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, source: object, file: str, points: Iterable[tuple[str, tuple[float, float]]]) -> None:
@@ -52,8 +54,17 @@ class Annotations:
             if name in self.points[id]:
                 raise DataError(f"{source}: expected {name!r} of {id} once, found it twice; remove one")
             self.points[id][name] = point
-            if name not in self.names:
-                self.names.append(name)
+
+    def named_in_order(self) -> list[str]:
+        """Landmarks in the order of the radiograph with most of them; others after what comes before them in theirs."""
+        names: list[str] = []
+        for own in sorted(map(list, self.points.values()), key=len, reverse=True):
+            place = 0 if set(own) & set(names) else len(names)
+            for name in own:
+                if name not in names:
+                    names.insert(place, name)
+                place = names.index(name) + 1
+        return names
 
 
 def id_of(file: str) -> str:
@@ -179,7 +190,7 @@ def read_deeplabcut(path: Path, images: dict[str, Path]) -> Annotations:
     columns = [i for i, coordinate in enumerate(head["coords"]) if coordinate == "x"]
     if len(set(head.get("individuals", ["", "one"])[columns[0] :])) > 1:
         raise DataError(f"{path}: expected one individual, found several; export one")
-    found = Annotations(names=[head["bodyparts"][i] for i in columns])
+    found = Annotations(names=[head["bodyparts"][i].strip() for i in columns])
     for row in rows[len(head) :]:
         file = next(cell for cell in reversed(row[: columns[0]]) if cell)  # the path may be in three columns
         found.add(path, file, present(found.names, row, columns))
@@ -187,18 +198,18 @@ def read_deeplabcut(path: Path, images: dict[str, Path]) -> Annotations:
 
 
 def read_sleap(path: Path, images: dict[str, Path]) -> Annotations:
-    """Frames are numbers of the sorted pictures in --images; without it their numbers are the IDs."""
+    """Frames are those of the pictures in --images; without it their numbers are the IDs."""
     header, *rows = read_rows(path)
     columns = [i for i, name in enumerate(header) if name.endswith(".x")]
     if "frame_idx" not in header or not columns:
         raise DataError(
             f"{path}: expected columns frame_idx, NODE.x and NODE.y, found {', '.join(header[:5])}; export analysis CSV"
         )
-    found, ids = Annotations(names=[header[i][:-2] for i in columns]), sorted(images)
+    found, ids = Annotations(names=[header[i][:-2].strip() for i in columns]), frames_of(images)
     for row in rows:
         frame = int(float(row[header.index("frame_idx")]))
-        if ids and frame >= len(ids):
-            raise DataError(f"{path}: expected frames below {len(ids)}, the pictures of --images; found {frame}")
+        if ids and not 0 <= frame < len(ids):
+            raise DataError(f"{path}: expected frames from 0 to {len(ids) - 1}, the pictures of --images; found {frame}")
         found.add(path, ids[frame] if ids else str(frame), present(found.names, row, columns))
     return found
 
@@ -266,10 +277,21 @@ def write_deeplabcut(found: Annotations, files: dict[str, Path]) -> str:
 
 
 def write_sleap(found: Annotations, files: dict[str, Path]) -> str:
-    """A frame a radiograph, in the order of their IDs."""
+    """A row an annotated radiograph."""
     head = ["track", "frame_idx", "instance.score", *(f"{name}.{axis}" for name in found.names for axis in "xy")]
-    frames = enumerate(sorted(found.points))
-    return lines([head, *(["", str(i), "1", *cells(found.names, found.points[id])] for i, id in frames)])
+    annotated = [(i, id) for i, id in enumerate(frames_of(files)) if id in found.points]
+    return lines([head, *(["", str(i), "1", *cells(found.names, found.points[id])] for i, id in annotated)])
+
+
+def frames_of(files: dict[str, Path]) -> list[str]:
+    """The IDs of a folder's radiographs as SLEAP numbers them: by file name. Raises DataError where it would leave some out."""
+    seen = [path for path in files.values() if path.suffix in SLEAP_READS]
+    if unseen := [path for path in files.values() if seen and path not in seen]:
+        raise DataError(
+            f"{unseen[0]}: expected no file that SLEAP passes over beside those that it numbers, as {seen[0].name}; "
+            "make it such a picture"
+        )
+    return list(files)
 
 
 def cells(names: list[str], points: dict[str, tuple[float, float]]) -> list[str]:
@@ -281,14 +303,17 @@ def four_digits(value: float) -> float | str:
 
 
 def lines(rows: list[list[str]]) -> str:
-    return "".join(",".join(f'"{cell}"' if "," in cell else cell for cell in row) + "\n" for row in rows)
+    """Rows as other programs read them: names as they are, whatever a spreadsheet makes of them."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 @dataclass(frozen=True)
 class Format:
     origin: str  # CORNER or CENTRE
-    read: Callable[[Path, dict[str, Path]], Annotations]  # of a file or folder, and the radiographs by ID
-    write: Callable  # one file of all, or for a folder of files one of each radiograph
+    read: Callable[[Path, dict[str, Path]], Annotations]  # of a file or folder, and the radiographs by ID, sorted by file name
+    write: Callable  # of annotations and such radiographs one file of all, or for a folder of files one of each radiograph
     ending: str = ""  # of a folder's files; blank: one file of all
 
 

@@ -2,6 +2,8 @@
 
 import csv
 import json
+from collections.abc import Iterable
+from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
@@ -10,7 +12,7 @@ import SimpleITK as sitk
 
 from joints.convert import main
 from joints.description import read_description
-from joints.formats import FORMATS
+from joints.formats import FORMATS, Annotations
 from radiographs.raw_folder import SPLITS, read_names, read_points
 
 LABELME = {"imagePath": "..\\pictures\\r1.png", "shapes": [
@@ -148,6 +150,95 @@ def test_mistakes_get_one_line(tmp_path, capsys, kind, content, expected):
     assert expected in said and said.count("\n") == 1 and "source" in said
     assert convert(tmp_path / "none", "--from", kind, "--out", tmp_path / "out") == 1
     assert "none" in capsys.readouterr().err
+
+
+NAMES = "a", 'b, "left"', "c"
+
+
+def pictures_in(folder: Path, names: Iterable[str], split: str = "train") -> Path:
+    (folder / split).mkdir(parents=True)
+    for name in names:
+        iio.imwrite(folder / split / name, np.arange(256, dtype=np.uint8).reshape(16, 16))
+    return folder
+
+
+def annotate(raw: Path, *rows: list) -> None:
+    with open(raw / "all_coordinates.csv", "w", newline="") as file:
+        csv.writer(file).writerows([["ID", *(f"{name}_{axis}" for name in NAMES for axis in "xy")], *rows])
+
+
+def test_points_stay_with_their_radiographs_in_sleap(tmp_path):
+    """`p1-2.png` comes before `p1.png` where files are sorted, and behind it where IDs are; that of p0 is not annotated."""
+    raw = pictures_in(tmp_path / "raw", ["p1.png", "p0.png", "p1-2.png"])
+    annotate(raw, ["p1", *range(6)], ["p1-2", 7, 8, "", "", 9, 1])
+    assert convert(raw, "--to", "sleap", "--out", tmp_path / "sleap.csv") == 0
+    with open(tmp_path / "sleap.csv", newline="") as file:
+        written = list(csv.DictReader(file))
+    assert [(row["frame_idx"], row["a.x"]) for row in written] == [("1", "7.0"), ("2", "0.0")]
+    for images in (raw, raw / "train"):
+        out = tmp_path / f"back {images.name}"
+        assert convert(tmp_path / "sleap.csv", "--from", "sleap", "--images", images, "--out", out) == 0
+        back = read_points(out / "all_coordinates.csv")
+        assert back["p1"].tolist() == [[0, 1], [2, 3], [4, 5]] and back["p1-2"][[0, 2]].tolist() == [[7, 8], [9, 1]]
+        assert read_names(out / "all_coordinates.csv") == NAMES
+
+
+def test_sleap_io_reads_and_writes_the_same(tmp_path):
+    """Its frames are those of a folder of pictures; nodes of a table are sorted by name there."""
+    sleap_io = pytest.importorskip("sleap_io", reason="the package sleap-io, which is not installed, knows SLEAP's files")
+    raw = pictures_in(tmp_path / "raw", ["p1.png", "p0.png", "p1-2.png"])
+    annotate(raw, ["p1", *range(6)], ["p1-2", 7, 8, "", "", 9, 1])
+    assert convert(raw, "--to", "sleap", "--out", tmp_path / "sleap.csv") == 0
+    video = sleap_io.Video.from_filename(str(raw / "train"))
+    labels = sleap_io.load_csv(tmp_path / "sleap.csv", video=video)
+    placed = {Path(video.filename[frame.frame_idx]).stem: frame.instances[0].numpy() for frame in labels}
+    places = [labels.skeleton.node_names.index(name) for name in NAMES]
+    assert placed["p1"][places].tolist() == [[0, 1], [2, 3], [4, 5]] and placed.keys() == {"p1", "p1-2"}
+    sleap_io.save_csv(labels, tmp_path / "again.csv", format="sleap")
+    arguments = ("--from", "sleap", "--images", raw / "train", "--out", tmp_path / "back")
+    assert convert(tmp_path / "again.csv", *arguments) == 0
+    found, names = (read(tmp_path / "back" / "all_coordinates.csv") for read in (read_points, read_names))
+    before = read_points(raw / "all_coordinates.csv")
+    for id in ("p1", "p1-2"):
+        assert found[id][[names.index(name) for name in NAMES]] == pytest.approx(before[id], nan_ok=True)
+
+
+def test_sleap_numbers_only_what_it_reads(tmp_path, capsys):
+    raw = pictures_in(tmp_path / "raw", ["a.PNG", "b.png"])
+    (raw / "all_coordinates.csv").write_text("a,1,2\nb,3,4\n")
+    assert convert(raw, "--to", "sleap", "--out", tmp_path / "sleap.csv") == 1
+    assert "a.PNG: expected no file that SLEAP passes over" in capsys.readouterr().err
+    (raw / "train" / "b.tif").write_bytes((raw / "train" / "b.png").read_bytes())
+    assert convert(raw, "--to", "coco", "--out", tmp_path / "coco.json") == 1
+    assert "b.tif: the ID b is also that of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["labelme", "slicer"])
+def test_a_landmark_that_the_first_file_lacks_keeps_its_column(tmp_path, kind):
+    """The order is that of the radiograph with most landmarks; a seventh digit of a coordinate is kept."""
+    raw = pictures_in(tmp_path / "raw", ["p0.png", "p1.png", "p2.png"])
+    header = "ID,a_x,a_y,b_x,b_y,c_x,c_y"
+    (raw / "all_coordinates.csv").write_text(f"{header}\np0,1,1,,,3,3\np1,1,1,1234.567,1,3,3\np2,,,2,2,3,3\n")
+    assert convert(raw, "--to", kind, "--out", tmp_path / "files") == 0
+    assert convert(tmp_path / "files", "--from", kind, "--images", raw, "--out", tmp_path / "back") == 0
+    assert (tmp_path / "back" / "all_coordinates.csv").read_text().startswith(header)
+    assert read_points(tmp_path / "back" / "all_coordinates.csv")["p1"][1, 0] == 1234.567
+
+
+def test_orders_of_landmarks_are_put_together():
+    for texts in ("ac abc abc", "bc abc abc", "ab cd abcd", "bcd ab df abcdf"):
+        *orders, expected = texts.split()
+        points = {str(i): {name: (0.0, 0.0) for name in order} for i, order in enumerate(orders)}
+        assert "".join(Annotations(points).named_in_order()) == expected
+
+
+def test_names_with_quotes_and_commas_in_deeplabcut(tmp_path):
+    raw = pictures_in(tmp_path / "raw", ['the "left", one.png'])
+    annotate(raw, ['the "left", one', *range(6)])
+    assert convert(raw, "--to", "deeplabcut", "--out", tmp_path / "dlc.csv") == 0
+    assert convert(tmp_path / "dlc.csv", "--from", "deeplabcut", "--out", tmp_path / "back") == 0
+    table = tmp_path / "back" / "all_coordinates.csv"
+    assert read_points(table)['the "left", one'].tolist() == [[0, 1], [2, 3], [4, 5]] and read_names(table) == NAMES
 
 
 def test_pictures_may_be_named_by_any_ending(tmp_path):
