@@ -41,7 +41,7 @@ Behind a proxy that encrypts, leave --host out too. What browsers ask for must b
 def review(folder: Path, raw: Path) -> tuple[dict[str, Proposal], list[str]]:
     """Proposals and names of landmarks of a folder of predict.py. Raises DataError."""
     paths, _ = radiographs_of(raw)
-    found, names, unknown = read_predictions(folder, set(paths))
+    found, names, unknown = read_predictions(folder, paths)
     if not found:
         raise DataError(f"{folder}: none of its {unknown} radiographs is in {raw}; name their folder with --raw")
     if unknown:

@@ -3,12 +3,14 @@
 import csv
 import json
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from prediction.calibration import OUTSIDE
+from radiographs.raw_folder import same_form
 from radiographs.reading import without_ending
 from runtime.files import DataError, read_csv
 
@@ -58,10 +60,10 @@ def read_proposals(folder: Path, landmarks: int) -> dict[str, Proposal]:
     return found
 
 
-def read_predictions(folder: Path, ids: set[str]) -> tuple[dict[str, Proposal], list[str], int]:
+def read_predictions(folder: Path, paths: dict[str, Path]) -> tuple[dict[str, Proposal], list[str], int]:
     """What predict.py wrote: proposals by ID, the landmarks' names, and how many pictures have no radiograph in the set.
 
-    Of several hands in a picture it is the surest one. Raises DataError.
+    `paths` are those of the set by ID. Of several hands in a picture it is the surest one. Raises DataError.
     """
     path = folder / "landmarks.csv"
     try:
@@ -71,12 +73,13 @@ def read_predictions(folder: Path, ids: set[str]) -> tuple[dict[str, Proposal], 
         if not hands:
             raise DataError(f"{path}: expected predictions, found none; run predict.py again")
         names = [row["name"] for row in next(iter(next(iter(hands.values())).values()))]
-        found, unknown = {}, 0
+        found, images = {}, {}
         for image, of_image in hands.items():
-            id = without_ending(Path(image).name)
-            if id not in ids:
-                unknown += 1
+            if (id := id_of(image, paths)) is None:
                 continue
+            if id in found:
+                raise DataError(f"{path}: {images[id]} and {image} can both be {paths[id]}; predict its folder alone")
+            images[id] = image
             proposals = [proposal_of(rows, str(folder)) for rows in of_image.values()]
             if any(len(one.points_px) != len(names) for one in proposals):
                 raise DataError(f"{path}: expected {len(names)} landmarks of {image}, found another number; run predict.py again")
@@ -85,7 +88,20 @@ def read_predictions(folder: Path, ids: set[str]) -> tuple[dict[str, Proposal], 
         raise DataError(f"{path}: not found; --review names a folder that predict.py wrote") from None
     except (KeyError, TypeError, ValueError, csv.Error) as error:  # TypeError: of a row that was cut
         raise DataError(f"{path}: not as predict.py writes it ({error}); run it again") from error
-    return found, names, unknown
+    return found, names, len(hands) - len(found)
+
+
+def id_of(image: str, paths: dict[str, Path]) -> str | None:
+    """The radiograph whose path ends with all of what predict.py calls `image`, but for the endings of formats."""
+    parts = parts_of(image)
+    path = paths.get(parts[-1])
+    return parts[-1] if path and parts_of(os.path.abspath(path))[-len(parts) :] == parts else None
+
+
+def parts_of(path: str) -> list[str]:
+    """Folders and ID; of a path from elsewhere (../) what comes after that."""
+    *folders, name = [same_form(part) for part in Path(os.path.normpath(path)).parts if part != os.pardir]
+    return [*folders, same_form(without_ending(name))]
 
 
 def proposal_of(rows: list[dict[str, str]], by: str) -> Proposal:

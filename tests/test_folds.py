@@ -1,6 +1,7 @@
 """Cross-validation: parts that cover everything once, networks that have not seen what they are measured on."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,7 +79,7 @@ def test_annotations_that_a_sure_network_disagrees_with_are_listed(prepared, tmp
         points[i, 2, 0] += off
     peaks[2, 2] = 0.05
     assert write_disagreements(tmp_path, data, points, peaks) == [data.ids[1], data.ids[0]]
-    found, names, unknown = read_predictions(tmp_path / "disagreements", set(data.ids))
+    found, names, unknown = read_predictions(tmp_path / "disagreements", {id: Path(f"train/{id}.png") for id in data.ids})
     assert unknown == 0 and len(names) == LANDMARKS and list(found) == [data.ids[1], data.ids[0]]
     one = found[data.ids[1]]
     assert one.disagrees and one.doubt == pytest.approx(20 / 64)

@@ -17,13 +17,13 @@ from joints.description import read_description
 from joints.hand import HAND, MEAN_SHAPE, NAMES
 from labelling import order
 from labelling.api import Api
-from labelling.collection import open_collection
+from labelling.collection import open_collection, radiographs_of
 from labelling.jobs import Step
 from labelling.journal import Journal, entries_of
 from labelling.marks import ABSENT, CONFIRMED, DONE, NONE, PARTLY, PROPOSED, REMOVED, Mark, mark_from, state_of
 from labelling.order import Order, representatives
 from labelling.pictures import Pictures, make_picture
-from labelling.proposals import Proposal
+from labelling.proposals import Proposal, read_predictions
 from labelling.rounds import Flags, new_round, rounds_of, steps_of, write_figures
 from labelling.session import Options, Session
 from labelling.store import AGAIN, FIRST, Conflict, Item, Store
@@ -512,6 +512,22 @@ def test_review_of_a_prediction_folder(tmp_path, capsys):
     mark = server.session.store.item((first, FIRST)).marks[0]
     assert mark.by == str(out) and mark.shown
     server.close()
+
+
+def test_a_review_goes_by_whole_paths(tmp_path):
+    """As predict.py names them: of the folder given, of one above it, or whole; accents as file systems write them."""
+    raw, name = make_pictures(tmp_path / "raw", 1), "Fu\N{COMBINING DIAERESIS}sse"
+    (raw / "p0.png").rename(raw / f"{name}.png")
+    paths, _ = radiographs_of(raw)
+    composed = "F\N{LATIN SMALL LETTER U WITH DIAERESIS}sse"
+    of_set = [f"{name}.png", f"{composed}.dcm", f"raw/{name}.png", f"../raw/{name}.png", f"{raw}/{name}.png"]
+    for number, image in enumerate([*of_set, f"sub/{name}.png", f"{raw}/other/{name}.png"]):
+        write_predictions(tmp_path / str(number), [(image, 1, 0.4, 40), ("x.png", 1, 0.4, 40)], 5)
+        found, _, unknown = read_predictions(tmp_path / str(number), paths)
+        assert (len(found), unknown) == ((1, 1) if image in of_set else (0, 2)), image
+    write_predictions(tmp_path / "twice", [(image, 1, 0.4, 40) for image in of_set[:2]], 5)
+    with pytest.raises(DataError, match=r"can both be .*; predict its folder alone"):
+        read_predictions(tmp_path / "twice", paths)
 
 
 def test_ten_thousand_radiographs(tmp_path, monkeypatch):
