@@ -11,14 +11,16 @@ origin: half a pixel is added or taken away.
 
 import argparse
 import json
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from joints.description import DESCRIPTION, Description, read_description
 from joints.formats import CENTRE, CORNER, FORMATS, Annotations, id_of
-from radiographs.raw_folder import COORDINATES, SPLITS
+from radiographs.raw_folder import COORDINATES, SPLITS, is_of_labels
 from radiographs.readers import READERS, read_annotations
 from radiographs.reading import is_radiograph
 from runtime.command import exit_status
@@ -49,7 +51,7 @@ def read(path: Path, kind: str, images: Path | None, origin: str | None) -> Anno
 def radiographs_in(folder: Path) -> dict[str, Path]:
     """Radiographs by ID, sorted by file name: of train, valid and test, or without these anywhere below. Raises DataError."""
     splits = [folder / split for split in SPLITS if (folder / split).is_dir()]
-    found = [path for split in splits for path in split.glob("*")] if splits else folder.rglob("*")
+    found = [path for split in splits for path in split.glob("*")] if splits else below(folder)
     visible = (path for path in found if path.is_file() and not path.name.startswith(".") and is_radiograph(path))
     files: dict[str, Path] = {}
     for path in sorted(visible, key=lambda path: path.name):
@@ -59,6 +61,13 @@ def radiographs_in(folder: Path) -> dict[str, Path]:
     if not files:
         raise DataError(f"{folder}: expected radiographs in this folder, found none")
     return files
+
+
+def below(folder: Path) -> Iterator[Path]:
+    """Whatever lies in a folder and those in it, but for what label.py made."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not is_of_labels(Path(place, name))]
+        yield from (Path(place, name) for name in names)
 
 
 def import_to(folder: Path, found: Annotations, reader: str | None) -> None:

@@ -9,12 +9,11 @@ import numpy as np
 from joints.description import DESCRIPTION, Description, read_description
 from joints.hand import HAND
 from joints.known import described, joint_called, joint_of
-from radiographs.raw_folder import COORDINATES, SPLITS, find_radiographs, read_names, read_points, same_form
+from radiographs.raw_folder import COORDINATES, LABEL_SET, SPLITS, find_radiographs, read_names, read_points, same_form
 from radiographs.reading import is_radiograph, without_ending
 from runtime.files import DataError, write_whole
 
 LABELS = "labels"  # inside RAW, where no other folder is named
-SETTINGS = "set.json"  # in it: the names of the landmarks
 MAX_LANDMARKS = 1000
 
 
@@ -42,7 +41,7 @@ def open_collection(raw: Path, names: list[str] | None, labels: Path | None = No
     labels = labels or raw / LABELS
     paths, splits = radiographs_of(raw)
     table = read_points(raw / COORDINATES) if (raw / COORDINATES).exists() else {}
-    known = stored_names(labels / SETTINGS)
+    known = stored_names(labels / LABEL_SET)
     of_raw = joint_in(raw, table)
     chosen = known or names or (list(of_raw.names) if of_raw else None)
     if chosen is None:
@@ -53,14 +52,14 @@ def open_collection(raw: Path, names: list[str] | None, labels: Path | None = No
     for source, others in (("the command", names), (COORDINATES, of_table), (DESCRIPTION, of_raw.names if of_raw else None)):
         if others is not None and len(others) != len(chosen):
             raise DataError(
-                f"{raw}: expected {len(chosen)} landmarks as in {SETTINGS if known else 'the command'}, found {len(others)} in"
+                f"{raw}: expected {len(chosen)} landmarks as in {LABEL_SET if known else 'the command'}, found {len(others)} in"
                 f" {source}; take another --raw, or move {labels} away"
             )
     if names is not None and known is not None and names != known:
-        raise DataError(f"{labels / SETTINGS}: has other names of landmarks; leave --names and --landmarks out")
+        raise DataError(f"{labels / LABEL_SET}: has other names of landmarks; leave --names and --landmarks out")
     if known is None:
         labels.mkdir(parents=True, exist_ok=True)
-        write_whole(labels / SETTINGS, (json.dumps({"names": chosen}, indent=1, ensure_ascii=False) + "\n").encode())
+        write_whole(labels / LABEL_SET, (json.dumps({"names": chosen}, indent=1, ensure_ascii=False) + "\n").encode())
     joint = of_raw if of_raw and list(of_raw.names) == chosen else joint_called(chosen, None)
     return Collection(raw, paths, splits, joint, labels, {id: points for id, points in table.items() if id in paths})
 

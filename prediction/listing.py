@@ -19,6 +19,7 @@ from tempfile import TemporaryFile
 
 import numpy as np
 
+from radiographs.raw_folder import is_of_labels
 from radiographs.reading import is_radiograph
 from runtime.files import DataError
 
@@ -199,7 +200,7 @@ def of_folder(folder: Path, out: Path, errors: list[str], say) -> Iterator[Item]
     """The radiographs anywhere below a folder."""
     taken = left_out = 0
     endings: set[str] = set()
-    for path in walk(folder, folder.resolve(), out.resolve(), errors):
+    for path in walk(folder, folder.resolve(), out.resolve(), errors, say):
         if is_radiograph(path):
             taken += 1
             yield Item(str(path), printable(path.relative_to(folder).as_posix()))
@@ -212,12 +213,16 @@ def of_folder(folder: Path, out: Path, errors: list[str], say) -> Iterator[Item]
         errors.append(f"{folder}: expected radiographs in this folder, found none")
 
 
-def walk(folder: Path, real: Path, out: Path, errors: list[str]) -> Iterator[Path]:
-    """The visible files below a folder but for those in `out`, in the order of their paths; links to folders are not followed.
+def walk(folder: Path, real: Path, out: Path, errors: list[str], say) -> Iterator[Path]:
+    """The visible files below a folder but for those in `out` and of label.py, in the order of their paths; links to folders are
+    not followed.
 
     `real` is where the folder lies when links are resolved, as `out` is.
     """
     if real == out or out in real.parents:
+        return
+    if is_of_labels(folder):
+        say(f"{printable(str(folder))}: left out, since label.py keeps there what it made of other radiographs")
         return
     try:
         with os.scandir(folder) as entries:
@@ -229,7 +234,7 @@ def walk(folder: Path, real: Path, out: Path, errors: list[str]) -> Iterator[Pat
         return
     for name, is_folder in inside:
         if is_folder:
-            yield from walk(folder / name, real / name, out, errors)
+            yield from walk(folder / name, real / name, out, errors, say)
         else:
             yield folder / name
 

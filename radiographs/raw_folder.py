@@ -14,6 +14,8 @@ from runtime.files import DataError, meant
 SPLITS = ("train", "valid", "test")
 NUMBERED = re.compile(r"([xy])[ _.]?(\d*)", re.IGNORECASE)  # names of columns that number the landmarks
 COORDINATES = "all_coordinates.csv"  # the table of landmarks
+READERS = "readers"  # folder of tables like COORDINATES, one a reader, beside it
+LABEL_SET = "set.json"  # in the folder of label.py: the names of the landmarks
 
 
 def read_rows(path: Path) -> tuple[list[str] | None, list[tuple[int, list[str]]]]:
@@ -111,6 +113,11 @@ def is_number(text: str) -> bool:
 def same_form(id: str) -> str:
     """An ID without outer blanks and with accented letters in one form: file systems and tables write them differently."""
     return unicodedata.normalize("NFC", id.strip())
+
+
+def is_of_labels(folder: Path) -> bool:
+    """Whether label.py made a folder; what its rounds of training hold are radiographs of the set once more."""
+    return (folder / LABEL_SET).is_file() and (folder / READERS).is_dir()
 
 
 def find_radiographs(raw: Path) -> tuple[dict[str, tuple[str, Path]], list[str]]:

@@ -5,10 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from radiographs.raw_folder import COORDINATES, read_names, read_points
+from radiographs.raw_folder import COORDINATES, READERS, read_names, read_points
 from runtime.files import DataError
-
-READERS = "readers"  # folder of tables like COORDINATES, one a reader, beside it
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from conftest import made_radiograph, make_raw
 from test_label_server import Running, make_pictures
 
 import label
+from joints.convert import radiographs_in
 from joints.description import read_description
 from joints.hand import HAND, MEAN_SHAPE, NAMES
 from labelling import order
@@ -28,6 +29,7 @@ from labelling.rounds import Flags, new_round, rounds_of, steps_of, write_figure
 from labelling.session import Options, Session
 from labelling.store import AGAIN, FIRST, Conflict, Item, Store
 from labelling.trust import differences, pull, spacing_mm
+from prediction.listing import write_listing
 from prediction.outputs import COLUMNS
 from radiographs.raw_folder import read_points
 from runtime.files import DataError, csv_lines
@@ -528,6 +530,20 @@ def test_a_review_goes_by_whole_paths(tmp_path):
     write_predictions(tmp_path / "twice", [(image, 1, 0.4, 40) for image in of_set[:2]], 5)
     with pytest.raises(DataError, match=r"can both be .*; predict its folder alone"):
         read_predictions(tmp_path / "twice", paths)
+
+
+def test_what_label_made_is_no_input(tmp_path):
+    """A round's raw folder holds radiographs of the set once more; a folder that is only called alike is one as others are."""
+    raw, said = make_pictures(tmp_path / "raw", 2), []
+    Session(open_collection(raw, ["a"]), Options()).close()
+    of_round, other = raw / "labels" / "rounds" / "main" / "001" / "raw" / "train", raw / "more" / "labels"
+    for folder, name in ((of_round, "p0.png"), (other, "p2.png")):
+        folder.mkdir(parents=True)
+        (folder / name).write_bytes((raw / "p1.png").read_bytes())
+    listing = write_listing([str(raw)], tmp_path / "out", tmp_path / "list", said.append)
+    assert [item.name for item in listing] == ["more/labels/p2.png", "p0.png", "p1.png"] and "labels: left out, since" in said[0]
+    assert list(radiographs_in(raw)) == ["p0", "p1", "p2"]
+    assert write_listing([str(of_round)], tmp_path / "out", tmp_path / "list", said.append).count == 1  # where it is asked for
 
 
 def test_ten_thousand_radiographs(tmp_path, monkeypatch):
