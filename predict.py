@@ -139,7 +139,7 @@ def with_columns(call: dict, listing: Listing, inputs: list[str]) -> dict:
 def run(options: argparse.Namespace) -> int:
     """Predict this process's radiographs; returns the exit status. Raises DataError where nothing can be done at all."""
     out, shard = options.out, shard_of(options)
-    check_folder(out, options.overwrite, options.resume)
+    check_folder(out, options.resume)
     predictor = load(options)
     call = describe(options, predictor)
     if not options.overwrite:
@@ -290,7 +290,7 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
         help="keep: every picture is one upright joint that fills it, bone bright",
     )
     parser.add_argument("--resume", action="store_true", help="go on; also done without it where --out holds the same call")
-    parser.add_argument("--overwrite", action="store_true", help="write into a folder that is not empty")
+    parser.add_argument("--overwrite", action="store_true", help="begin anew in a folder that predict.py wrote")
     parser.add_argument(
         "--shard", type=part, default=Shard(), help="3/64: every 64th radiograph, from the third on; slurm: by the job array"
     )

@@ -16,30 +16,39 @@ from runtime.files import DataError, write_whole
 
 JOURNAL, CALL, FILES = "journal", "call.json", "files.jsonl"
 OUTPUTS = (TABLE, MEASURES, COCO, PARQUET, PAGE)
-FOLDERS = ("overlays", "slicer", "pages", JOURNAL)
+FOLDERS = ("overlays", "slicer", "pages")
 LISTED = ".listed"  # ends the names of files that say which list a process has
 LISTING = ".files-"  # begins the names of lists that are being made
 ANEW = "choose another --out, or give --overwrite to begin anew"
 
 
-def check_folder(out: Path, overwrite: bool, resume: bool) -> None:
-    """Raises DataError where a folder can neither be begun, nor gone on with, nor overwritten."""
+def check_folder(out: Path, resume: bool) -> None:
+    """Raises DataError where a folder can neither be begun, nor gone on with, nor overwritten: the journal tells whose it is."""
     there = {path.name.removesuffix(".part") for path in out.iterdir() if not path.name.startswith(".")}
     begun = (out / JOURNAL / CALL).exists()
-    if not begun and not overwrite and there - {JOURNAL}:
-        raise DataError(f"{out}: is not empty; choose another --out, or give --overwrite to replace what is there")
-    if strange := there - {*OUTPUTS, *FOLDERS}:
+    if not begun and there - {JOURNAL}:
+        raise DataError(f"{out}: is not empty, and has no {JOURNAL} of predict.py; choose another --out, or empty it yourself")
+    if strange := there - {*OUTPUTS, *FOLDERS, JOURNAL}:
         raise DataError(f"{out}: holds {sorted(strange)[0]}, which predict.py did not write; choose another --out")
     if resume and not begun:
         raise DataError(f"{out}: expected predictions to go on with, found none; leave out --resume to begin")
 
 
 def empty_folder(out: Path) -> None:
-    """Remove what predict.py wrote, the journal first: what is left of an interruption is then never gone on with."""
-    for old in reversed(FOLDERS):
-        shutil.rmtree(out / old, ignore_errors=True)
-    for old in OUTPUTS:
-        (out / old).unlink(missing_ok=True)
+    """Remove what predict.py wrote, where its journal stands.
+
+    Results in the journal go first: what is left of an interruption is then never gone on with. What tells of it goes last.
+    """
+    if not (out / JOURNAL / CALL).exists():
+        return
+    for old in (out / JOURNAL).iterdir():
+        if old.name != CALL:
+            old.unlink()
+    for name in FOLDERS:
+        shutil.rmtree(out / name, ignore_errors=True)
+    for name in OUTPUTS:
+        (out / name).unlink(missing_ok=True)
+    shutil.rmtree(out / JOURNAL)
 
 
 def read_call(out: Path) -> dict:

@@ -18,6 +18,7 @@ from pydicom.data import get_testdata_file
 import predict
 from benchmarks.archive import write_weights
 from prediction import listing, page, worker
+from prediction.folder import empty_folder
 from prediction.journal import Index, Journal, Shard, state_of
 from prediction.listing import Item, in_order, write_listing
 from prediction.page import worst_first, write_pages
@@ -382,6 +383,30 @@ def test_odd_entries_of_a_folder(pictures, weights, tmp_path, capsys):
     assert "pipe.png: no such file" in capsys.readouterr().err
     names = [row["image"] for row in rows_of(tmp_path / "out" / "landmarks.csv")][::LANDMARKS]
     assert sorted(names) == ["a.png", "b/c.png", "b/d.png", "e.png", "f.png", "m\\xf6.png", "m\\xfc.png", "r\\rb.png"]
+
+
+def interrupted(*_, **__) -> None:
+    raise KeyboardInterrupt
+
+
+def test_what_predict_did_not_write_is_not_overwritten(pictures, weights, tmp_path, capsys, monkeypatch):
+    """A web page of somebody's has the same names; its own folder is known by the journal, also one that was half removed."""
+    site, out = tmp_path / "site", tmp_path / "out"
+    (site / "pages").mkdir(parents=True)
+    for name in ("index.html", "pages/about.html"):
+        (site / name).write_text("years of work")
+    assert run(pictures, "--weights", weights, "--out", site, "--overwrite") == 1
+    assert "is not empty, and has no journal of predict.py" in capsys.readouterr().err
+    assert sorted(path.name for path in site.rglob("*.html")) == ["about.html", "index.html"]
+
+    run(pictures, "--weights", weights, "--out", out)
+    before = outputs(out)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("prediction.folder.shutil.rmtree", interrupted)
+        empty_folder(out)
+    assert (out / "index.html").exists() and not journal_lines(out)
+    assert run(pictures, "--weights", weights, "--out", out, "--overwrite") == 1  # for the broken picture
+    assert outputs(out) == before
 
 
 def test_nothing_to_predict_is_said(weights, tmp_path, capsys):
