@@ -19,6 +19,7 @@ import re
 import shlex
 import signal
 import sys
+import tempfile
 import threading
 import webbrowser
 from pathlib import Path
@@ -33,7 +34,7 @@ from runtime.files import DataError, write_csv
 PORT = 8765
 LOCAL = "127.0.0.1"
 WARNING = """\
-{host}: other machines can reach this server, and whoever sees the token sees the radiographs and writes labels; the connection is
+{host}: other machines can reach this server, and whoever reads along sees the radiographs and can write labels; the connection is
 not encrypted. Safer, over ssh: leave --host out there, and run here: ssh -L {port}:127.0.0.1:{port} USER@MACHINE
 Behind a proxy that encrypts, leave --host out too. What browsers ask for must be named: --served-as NAME or NAME:PORT"""
 
@@ -66,24 +67,44 @@ def has_screen() -> bool:
     return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
+def page_that_leads_to(link: str, folder: Path) -> Path:
+    """A file that only this user can read, in the place of a command line, which all users of a machine can."""
+    handle, name = tempfile.mkstemp(".html", "open-", folder)
+    with open(handle, "w") as file:
+        file.write(
+            f'<!doctype html><meta name="referrer" content="no-referrer"><meta http-equiv="refresh" content="0; url={link}">'
+        )
+    return Path(name)
+
+
 def serve(session: Session, options: argparse.Namespace) -> None:
+    """Answer until Ctrl-C or SIGTERM. Raises DataError where the port is taken."""
+    pages: list[Path] = []
+
+    def entered() -> None:
+        print(f"for another window: {server.link}", flush=True)
+        while pages:
+            pages.pop().unlink(missing_ok=True)
+
     try:
-        server = Server((options.host, options.port), session, options.served_as)
+        server = Server((options.host, options.port), session, options.served_as, entered)
     except OSError as error:
         raise DataError(f"--port {options.port}: cannot be opened ({error.strerror}); choose another") from None
     if options.host != LOCAL:
         print(WARNING.format(host=options.host, port=options.port), file=sys.stderr)
     print(f"{server.link}\n{len(session.collection.paths)} radiographs, reader {session.options.reader}; Ctrl-C ends", flush=True)
     session.begin()
-    if options.browser and has_screen():
-        threading.Thread(target=webbrowser.open, args=(server.link,), daemon=True).start()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        server.serve_forever(poll_interval=0.2)
+        if options.browser and has_screen():
+            pages.append(page_that_leads_to(server.link, session.labels))
+            threading.Thread(target=webbrowser.open, args=(pages[0].resolve().as_uri(),), daemon=True).start()
+        server.run()
     except KeyboardInterrupt:
         pass
     finally:
-        server.server_close()
+        while pages:
+            pages.pop().unlink(missing_ok=True)
         session.close()
 
 

@@ -36,7 +36,7 @@ def text_in(body: dict, name: str, most: int = 400) -> str:
 
 def number_in(body: dict, name: str, low: int, high: int) -> int:
     value = body.get(name)
-    if isinstance(value, str) and value.isdecimal():
+    if isinstance(value, str) and value.isdecimal() and len(value) < 20:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise Refused(400, f"expected {name} as a number from {low} to {high}")

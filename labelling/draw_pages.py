@@ -57,7 +57,8 @@ def draw(raw: Path, weights: Path, out: Path) -> None:
     for id in others:
         session.proposals[id] = propose(predictor, session.pictures.get(id).pixels.astype(np.float32), name_of(weights))
     server = Server(("127.0.0.1", 0), session, [])
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
     with chromium() as browser:
         for name, size, scheme in (("labelling", (1280, 800), "light"), ("labelling_narrow", (800, 700), "dark")):
             page = browser.new_page(viewport=dict(zip(("width", "height"), size)), color_scheme=scheme)
@@ -86,7 +87,8 @@ def draw(raw: Path, weights: Path, out: Path) -> None:
                 time.sleep(1)
                 page.screenshot(path=out / "labelling_readers.jpg", type="jpeg", quality=QUALITY)
             page.close()
-    server.shutdown()
+    server.end()
+    thread.join()
     session.close()
 
 

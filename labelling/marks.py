@@ -1,6 +1,7 @@
 """What a reader has said of a landmark, and what the state of a radiograph is."""
 
 import math
+import sys
 from typing import NamedTuple
 
 from runtime.files import DataError
@@ -59,7 +60,7 @@ def mark_from(said: object) -> Mark | None:
 
 
 def coordinate(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         raise DataError(f"expected a finite number as a coordinate, found {str(value)[:40]!r}")
     return float(value)
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import secrets
 import threading
 import time
 from dataclasses import dataclass, field
@@ -94,7 +93,6 @@ class Session:
         self.job_lock = threading.Lock()
         self.guides: dict[tuple[str, int], bytes] = {}
         self.ending = threading.Event()
-        self.token = secrets.token_urlsafe(24)
         place = f"{self.labels.resolve()}\0{options.reader}"  # what windows send their actions to, and to nothing else
         self.name = hashlib.sha256(place.encode()).hexdigest()[:16]
 

@@ -6,11 +6,14 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
 import time
+from email.message import Message
 from pathlib import Path
+from urllib.request import url2pathname
 
 import imageio.v3 as iio
 import numpy as np
@@ -19,10 +22,11 @@ from conftest import ROOT, as_process, made_radiograph, make_raw
 
 import label
 from benchmarks.labelling import start
+from labelling.application import KEY, MAX_BODY
 from labelling.collection import open_collection
 from labelling.journal import entries_of
 from labelling.proposals import Proposal
-from labelling.server import HEADERS, MAX_BODY, Server
+from labelling.server import HEADERS, Server
 from labelling.session import Options, Session
 from runtime.files import DataError
 
@@ -39,21 +43,24 @@ def make_pictures(raw: Path, count: int = 4, splits: bool = False) -> Path:
 
 
 class Running:
-    """A server in this process, and a client that has its cookie."""
+    """A server in this process, and a client that has its cookie and key."""
 
     def __init__(self, raw: Path, names: list[str] | None = None, reviewed=None, **options):
         self.session = Session(open_collection(raw, names), Options(**options), reviewed)
         self.server = Server(("127.0.0.1", 0), self.session, [])
         self.session.begin()
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
+        self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
-        self.port, self.link = self.server.server_address[1], self.server.link
-        self.host = f"127.0.0.1:{self.port}"
-        self.cookie = f"label_{self.port}={self.session.token}"
+        self.port, self.host = self.server.port, f"127.0.0.1:{self.server.port}"
+        self.known = keys_of(self.server)
 
-    def ask(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, dict, bytes]:
+    @property
+    def link(self) -> str:
+        return self.server.link
+
+    def ask(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, Message, bytes]:
         """Status, headers and content; a header given as an empty text is left out."""
-        return ask(self.port, method, path, body, {"Cookie": self.cookie} | headers)
+        return ask(self.port, method, path, body, self.known | {name.replace("_", "-"): value for name, value in headers.items()})
 
     def get(self, path: str):
         status, _, content = self.ask("GET", path)
@@ -70,20 +77,32 @@ class Running:
         return self.post("/api/act", action_of(id, k, x, y, version) | more)
 
     def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+        self.server.end()
+        self.thread.join()
         self.session.close()
         self.session.journal.close()
         for lock in self.session.locks:
             lock.close()
 
 
-def ask(port: int, method: str, path: str, body: object, headers: dict[str, str]) -> tuple[int, dict, bytes]:
+def keys_of(server: Server) -> dict[str, str]:
+    """What a request for data carries."""
+    return {"Cookie": f"{server.doors.cookie}={server.doors.secret}", KEY: server.doors.key}
+
+
+def enter(port: int, token: str) -> dict[str, str]:
+    """The same of a server in a process, for its launch token."""
+    status, headers, content = ask(port, "GET", f"/?token={token}", None, {})
+    assert status == 200, content
+    return {"Cookie": headers["Set-Cookie"].partition(";")[0], KEY: re.search('content="(.+?)"', content.decode())[1]}
+
+
+def ask(port: int, method: str, path: str, body: object, headers: dict[str, str]) -> tuple[int, Message, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     given = {"Host": f"127.0.0.1:{port}"}
     if method == "POST":
         given |= {"Origin": f"http://127.0.0.1:{port}", "Content-Type": "application/json"}
-    given |= {name.replace("_", "-"): value for name, value in headers.items()}
+    given |= headers
     content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
     try:
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
@@ -93,7 +112,7 @@ def ask(port: int, method: str, path: str, body: object, headers: dict[str, str]
                 connection.putheader(name, value)
         connection.endheaders(content or None)
         answer = connection.getresponse()
-        return answer.status, dict(answer.getheaders()), answer.read()
+        return answer.status, answer.headers, answer.read()
     finally:
         connection.close()
 
@@ -118,10 +137,21 @@ SECRETS = ("/", "/page/main.js", "/api/session", "/api/item?id=p0", "/picture?id
 
 @pytest.mark.parametrize("path", SECRETS)
 def test_nothing_without_the_cookie(running, path):
-    for cookie in ("", "label_1=x", f"label_{running.port}=", f"label_{running.port}={'x' * 32}", "=;\0"):
+    for cookie in ("", "label_1=x", f"label_{running.port}=", f"label_{running.port}={'x' * 32}", "=;"):
         status, headers, content = running.ask("GET", path, Cookie=cookie)
         assert status == 401 and b"label.py printed" in content and "Set-Cookie" not in headers
+    assert running.ask("GET", path, Cookie="=;\0")[0] == 400
     assert running.ask("GET", path)[0] in (200, 204)
+
+
+@pytest.mark.parametrize("path", SECRETS[2:])
+def test_no_data_without_the_key_of_the_page(running, path):
+    """What another port of this machine can ask for with the cookie, which browsers send there too."""
+    token, cookie = running.server.doors.launch, running.known["Cookie"].partition("=")[2]
+    for key in ("", "x", token, cookie, running.known[KEY][:-1], "\xe9"):
+        assert running.ask("GET", path, **{KEY: key})[0] == 401
+        assert running.ask("POST", "/api/leave", {"window": "w"}, **{KEY: key})[0] == 401
+    assert b"key" not in running.ask("GET", "/")[2].partition(b"<body>")[0]  # and the cookie does not get it
 
 
 FOREIGN = ["", "evil.example", "127.0.0.1", "127.0.0.1:80", "evil.example:{port}", "127.0.0.1:{port}.evil", "[::1]:{port}"]
@@ -131,17 +161,26 @@ FOREIGN = ["", "evil.example", "127.0.0.1", "127.0.0.1:80", "evil.example:{port}
 def test_a_foreign_name_is_refused_even_with_the_cookie(running, host):
     """DNS rebinding: a foreign site's name leads to this machine; its Origin then equals its Host."""
     host = host.format(port=running.port)
-    for method, path in (("GET", "/api/session"), ("POST", "/api/leave"), ("GET", f"/?token={running.session.token}")):
+    for method, path in (("GET", "/api/session"), ("POST", "/api/leave"), ("GET", running.link.split(running.host)[1])):
         status, headers, _ = running.ask(method, path, {"window": "w"}, Host=host, Origin=f"http://{host}")
         assert status in (400, 421) and "Set-Cookie" not in headers
 
 
-def test_the_token_becomes_a_cookie_that_scripts_cannot_read(running):
-    status, headers, _ = running.ask("GET", running.link.split(running.host)[1], Cookie="")
-    assert status == 303 and headers["Location"] == "/"
-    assert headers["Set-Cookie"] == f"{running.cookie}; HttpOnly; SameSite=Strict; Path=/"
-    assert running.ask("GET", "/?token=wrong", Cookie="")[0] == 401
-    assert running.ask("GET", "/?token=%ff%00%e9", Cookie="")[0] == 401
+def test_a_launch_token_counts_once(running):
+    """It becomes a cookie that scripts cannot read, and a key that only this server's pages have; neither is the token."""
+    link, doors = running.link, running.server.doors
+    status, headers, content = running.ask("GET", link.split(running.host)[1], Cookie="", **{KEY: ""})
+    assert status == 200 and running.known[KEY] in content.decode() and "token" not in content.decode()
+    name, _, secret = running.known["Cookie"].partition("=")
+    said = headers["Set-Cookie"].split("; ")
+    assert said[0] == f"{name}={secret}" and {word.lower() for word in said[1:]} == {"httponly", "path=/", "samesite=strict"}
+    assert len({secret, running.known[KEY], doors.launch, link.partition("=")[2]}) == 4
+    used = link.split(running.host)[1]
+    assert running.ask("GET", used, Cookie="")[0] == 401 and "Set-Cookie" not in running.ask("GET", used)[1]
+    assert running.known[KEY].encode() not in running.ask("GET", used)[2]  # the page is loaded anew
+    assert running.link != link and enter(running.port, running.link.partition("=")[2]) == running.known
+    for wrong in ("wrong", "%ff%00%e9", ""):
+        assert running.ask("GET", f"/?token={wrong}", Cookie="")[0] == 401
 
 
 def test_only_this_page_may_write(running):
@@ -160,8 +199,8 @@ def test_only_json_is_taken(running, kind):
 
 def test_bodies_have_a_limit(running):
     assert running.ask("POST", "/api/leave", None, Content_Length=str(MAX_BODY + 1))[0] == 413
-    assert running.ask("POST", "/api/leave", None, Content_Length="-1")[0] == 411
-    assert running.ask("POST", "/api/leave", None, Content_Length="9" * 30)[0] == 413
+    for length in ("-1", "9" * 30, "9" * 5000, "\xb2"):
+        assert running.ask("POST", "/api/leave", None, Content_Length=length)[0] == 400
     assert running.ask("POST", "/api/leave", b"0\r\n\r\n", Transfer_Encoding="chunked", Content_Length="")[0] == 411
     assert running.ask("POST", "/api/leave", b"[" * 100_000)[0] == 400
     assert running.ask("POST", "/api/leave", b"[]")[0] == 400
@@ -207,9 +246,132 @@ def test_other_methods_and_broken_requests(running):
     for method in ("PUT", "DELETE", "OPTIONS", "TRACE", "HEAD"):
         status, headers, _ = running.ask(method, "/")
         assert status == 501 and "Access-Control-Allow-Origin" not in headers
-    with socket.create_connection(("127.0.0.1", running.port), 5) as line:
-        line.sendall(b"nonsense\r\n\r\n")
-        assert b"Bad request" in line.recv(1000)
+    for line in (b"nonsense", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b", b"GET / HTTP/1.1\r\nA: " + b"a" * 40_000):
+        said = raw_answers(running.port, line + b"\r\n\r\n")
+        assert b'{"error": "Bad request"}' in said and b"nosniff" in said
+
+
+BIG = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    "path", [f"/?{'a=1&' * 30}", "//[", "http://[", "/%ed%a0%80", f"/?token={BIG}", f"/guide/{BIG}", "/page//"]
+)
+def test_no_request_makes_the_server_fail(running, path):
+    for known in ({}, {"Cookie": "", KEY: ""}):
+        status, _, content = running.ask("GET", path, **known)
+        assert status in (400, 401, 404) or (path.startswith("/?") and status == 200), content
+
+
+def test_numbers_and_texts_that_are_none_are_refused_in_one_line(running):
+    far = BIG[:400]  # digits, more than a coordinate can have
+    for path in (f"/api/list?offset={BIG}", f"/api/item?id=p0&reading={BIG}"):
+        status, _, content = running.ask("GET", path)
+        assert status == 400 and "\n" not in json.loads(content)["error"]
+    body = json.dumps(action_of("p3", 0, 1, 1, 0))
+    for old, new in (
+        ("1,", f"{far},"),
+        ("1,", f"{BIG},"),
+        ('"base": 0', f'"base": {BIG}'),
+        ('"w"', '"\\ud800"'),
+        ('"id"', '"\\udfff"'),
+    ):
+        assert old in body
+        status, _, content = running.ask("POST", "/api/act", body.replace(old, new, 1).encode())
+        assert status == 400 and "\n" not in json.loads(content)["error"]
+    assert not running.session.store.item(("p3", 0)).version
+
+
+def raw_answers(port: int, sent: bytes, timeout: float = 3) -> bytes:
+    """What comes back on one connection, until the server closes it or is silent."""
+    with socket.create_connection(("127.0.0.1", port), timeout) as line:
+        line.sendall(sent)
+        said = b""
+        try:
+            while part := line.recv(1 << 16):
+                said += part
+            return said + b"<closed>"
+        except ConnectionError:
+            return said + b"<closed>"
+        except TimeoutError:
+            return said
+
+
+def head(running, path: str = "/api/session", **headers: object) -> bytes:
+    given = {"Host": running.host} | running.known | {name.replace("_", "-"): value for name, value in headers.items()}
+    return "\r\n".join([f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items()), "", ""]).encode()
+
+
+def test_a_body_is_not_taken_for_the_next_request(running):
+    hidden = head(running, "/api/progress")
+    said = raw_answers(running.port, head(running, Content_Length=len(hidden)) + hidden, 1)
+    assert said.count(b"HTTP/1.1 ") == 1 and b'"reader"' in said
+    assert raw_answers(running.port, head(running) + hidden, 1).count(b"HTTP/1.1 200") == 2  # one after the other is right
+
+
+def test_a_connection_is_closed_where_that_is_asked_for(running):
+    assert raw_answers(running.port, head(running, Connection="close")).endswith(b"<closed>")
+    assert not raw_answers(running.port, head(running), 1).endswith(b"<closed>")
+
+
+def test_a_request_must_be_whole_in_time(running, monkeypatch):
+    """Byte by byte, or not at all; a body that does not come; and silence after an answer."""
+    monkeypatch.setattr("labelling.server.PATIENCE_S", 0.5)
+    post = head(running, "/api/leave", Origin=f"http://{running.host}", Content_Type="application/json", Content_Length=20)
+    for begun in (b"", head(running)[:-4], head(running), post.replace(b"GET", b"POST")):
+        with socket.create_connection(("127.0.0.1", running.port), 5) as line:
+            line.sendall(begun)
+            until = time.monotonic() + (1.5 if begun == head(running) else 5)
+            try:
+                while time.monotonic() < until:
+                    time.sleep(0.05)
+                    if begun != head(running):
+                        line.sendall(b"x")
+            except ConnectionError:
+                continue
+            line.settimeout(0.1)
+            said = line.recv(1 << 16)
+            assert begun == head(running) and said.startswith(b"HTTP/1.1 200") and not line.recv(1)
+
+
+def test_idle_connections_do_not_lock_the_reader_out(tmp_path):
+    """Of a server that may have 300 files open; 1,000 connections have the usual 1,024."""
+    resource = pytest.importorskip("resource")
+    process, port, token = start(make_pictures(tmp_path / "raw", 1), "--landmarks", 2)
+    if not hasattr(resource, "prlimit"):
+        pytest.skip("this system has no prlimit")
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (300, 300))
+    known = enter(port, token)
+    idle = []
+    try:
+        for _ in range(400):
+            idle.append(socket.create_connection(("127.0.0.1", port), 5))
+        begun = time.monotonic()
+        assert ask(port, "GET", "/api/session", None, known)[0] == 200 and time.monotonic() - begun < 2
+    finally:
+        for line in idle:
+            line.close()
+        process.terminate()
+        out, said = process.communicate(timeout=20)
+    assert process.returncode == 0 and not said and "for another window: http://127.0.0.1" in out
+
+
+def test_nothing_of_a_request_steers_the_terminal(tmp_path, running, monkeypatch, capsys):
+    process, port, _ = start(make_pictures(tmp_path / "raw", 1), "--landmarks", 2)
+    evil = b"\x1b]0;owned\x07\x1b[2J"
+    for line in (b"GET //[" + evil + b" HTTP/1.1\r\nHost: 127.0.0.1:%d" % port, evil, b"GET /%1b[2J HTTP/1.1\r\nHost: x"):
+        raw_answers(port, line + b"\r\nConnection: close\r\n\r\n")
+    process.terminate()
+    assert not process.communicate(timeout=20)[1]
+
+    def fail(_: dict) -> None:
+        raise ValueError("\x1b[2J\n")
+
+    application = running.server.uvicorn.config.app
+    monkeypatch.setitem(application.api.gets, "\x1b[31m", fail)
+    status, _, content = running.ask("GET", "/api/%1b[31m")
+    assert status == 500 and json.loads(content) == {"error": "the server failed (ValueError)"}
+    assert capsys.readouterr().err == "/api/\\x1b[31m: ValueError: \\x1b[2J\\n\n"
 
 
 def test_a_second_action_on_an_old_state_is_refused_and_kept_in_the_journal(running):
@@ -293,16 +455,16 @@ def test_a_window_of_another_set_keeps_its_actions(running):
 
 
 def test_behind_a_proxy_its_name_is_taken_and_no_other(running):
-    server = Server(("127.0.0.1", 0), running.session, ["labels.example.org"])
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    port = server.server_address[1]
-    cookie = f"other=1; label_{port}={running.session.token}"
-    assert "labels.example.org" in Server(("127.0.0.1", 0), running.session, ["Labels.Example.org"]).hosts
+    server = Server(("127.0.0.1", 0), running.session, ["Labels.Example.org"])
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    known = keys_of(server)
+    known["Cookie"] = f"other=1; {known['Cookie']}"
     for host, status in (("labels.example.org", 200), ("LABELS.example.org", 200), ("example.org", 421)):
-        headers = {"Host": host, "Origin": f"https://{host}", "Cookie": cookie}
-        assert ask(port, "POST", "/api/leave", {"window": "w"}, headers)[0] == status
-    server.shutdown()
-    server.server_close()
+        headers = known | {"Host": host, "Origin": f"https://{host}"}
+        assert ask(server.port, "POST", "/api/leave", {"window": "w"}, headers)[0] == status
+    server.end()
+    thread.join()
 
 
 def test_a_file_that_is_no_radiograph_is_told(tmp_path):
@@ -323,6 +485,7 @@ def test_no_confirmed_point_is_lost_or_doubled_when_the_server_is_killed(tmp_pat
     kills = 0
     pending = None  # an action without an answer, which is sent again as the page does
     process, port, token = start(raw, "--landmarks", landmarks)
+    known = enter(port, token)
     limit = random.uniform(0, 0.12)
     begun = time.monotonic()
     while kills < KILLS:
@@ -334,7 +497,7 @@ def test_no_confirmed_point_is_lost_or_doubled_when_the_server_is_killed(tmp_pat
                     id, k = f"p{random.integers(3)}", int(random.integers(landmarks))
                     x, y = (round(value, 3) for value in random.uniform(0, 80, 2).tolist())
                     pending = action_of(id, k, x, y, versions.get(id, 0))
-                status, _, content = ask(port, "POST", "/api/act", pending, {"Cookie": f"label_{port}={token}"})
+                status, _, content = ask(port, "POST", "/api/act", pending, known)
                 assert status == 200, content
                 mark = pending["changes"][0]["to"]
                 told[pending["id"], pending["changes"][0]["landmark"]] = (mark["x"], mark["y"])
@@ -347,9 +510,9 @@ def test_no_confirmed_point_is_lost_or_doubled_when_the_server_is_killed(tmp_pat
             process.stderr.close()
             kills += 1
         process, port, token = start(raw)
+        known = enter(port, token)
         limit, begun = random.uniform(0, 0.12), time.monotonic()
-    cookie = {"Cookie": f"label_{port}={token}"}
-    items = {f"p{n}": json.loads(ask(port, "GET", f"/api/item?id=p{n}", None, cookie)[2]) for n in range(3)}
+    items = {f"p{n}": json.loads(ask(port, "GET", f"/api/item?id=p{n}", None, known)[2]) for n in range(3)}
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0
     process.stdout.close()
@@ -415,12 +578,38 @@ def test_other_machines_cannot_reach_it_unless_told(tmp_path):
                 assert reached
         except ConnectionError:
             assert not reached
-        cookie = f"label_{port}={token}"
+        known = enter(port, token)
         for host, status in ((f"127.0.0.2:{port}", 421), (f"127.0.0.1:{port}", 200), ("here:1", 200 if reached else 421)):
-            assert ask(port, "GET", "/api/session", None, {"Host": host, "Cookie": cookie})[0] == status
+            assert ask(port, "GET", "/api/session", None, known | {"Host": host})[0] == status
         process.terminate()
         said = process.communicate(timeout=20)[1]
         assert ("other machines can reach this server" in said and "ssh -L" in said and "proxy" in said) == reached
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="$BROWSER is of Linux")
+def test_the_browser_is_opened_through_a_file_of_this_user_alone(tmp_path):
+    """So that the token stands in no command line, which all users of a machine can read."""
+    raw, told = make_pictures(tmp_path / "raw", 1), tmp_path / "told"
+    (tmp_path / "browser").write_text(f'#!/bin/sh\necho "$@" > "{told}.part"; mv "{told}.part" "{told}"\n')
+    (tmp_path / "browser").chmod(0o755)
+    words = [sys.executable, "label.py", "--raw", str(raw), "--landmarks", "2", "--port", "0"]
+    environment = os.environ | {"BROWSER": f"{tmp_path / 'browser'} %s", "DISPLAY": ":0"}
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(words, cwd=ROOT, env=environment, text=True, **streams)
+    link = process.stdout.readline().strip()
+    until = time.monotonic() + 20
+    while not told.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    said = told.read_text().strip()
+    port, token = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/\?token=([\w-]+)", link).groups()
+    page = Path(url2pathname(said.removeprefix("file://")))
+    assert said.startswith("file:///") and token not in said and f"url={link}" in page.read_text()
+    assert stat.S_IMODE(page.stat().st_mode) == 0o600
+    enter(int(port), token)
+    assert not page.exists()
+    process.terminate()
+    assert process.wait(20) == 0 and not list(raw.rglob("*.html"))
+    process.communicate()
 
 
 @pytest.mark.slow

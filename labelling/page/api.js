@@ -1,10 +1,13 @@
 // Asking the server, and saving: actions wait in an outbox until the server says that they are on the disk.
 
+import { withKey } from "./key.js";
+
 export class Failed extends Error {
   constructor(status, message) { super(message); this.status = status; }
 }
 
-async function answer(response) {
+async function ask(path, more = {}) {
+  const response = await fetch(path, { ...more, headers: withKey(more.headers) });
   if (response.ok) return response;
   let message = response.statusText;
   try { message = (await response.json()).error ?? message; } catch { /* no JSON: the status says enough */ }
@@ -13,16 +16,17 @@ async function answer(response) {
 
 export async function get(path, query = {}) {
   const text = new URLSearchParams(query).toString();
-  return (await answer(await fetch(`/api/${path}${text ? "?" + text : ""}`))).json();
+  return (await ask(`/api/${path}${text ? "?" + text : ""}`)).json();
 }
 
-export async function picture(id) {
-  return (await answer(await fetch("/picture?" + new URLSearchParams({ id })))).arrayBuffer();
-}
+export const picture = async (id) => (await ask("/picture?" + new URLSearchParams({ id }))).arrayBuffer();
+
+// a landmark's guide picture; empty before a radiograph is done
+export const guide = async (k) => (await ask(`/guide/${k}`)).blob();
 
 export async function post(path, body, more = {}) {
   const headers = { "Content-Type": "application/json" };
-  return (await answer(await fetch(`/api/${path}`, { method: "POST", headers, body: JSON.stringify(body), ...more }))).json();
+  return (await ask(`/api/${path}`, { method: "POST", headers, body: JSON.stringify(body), ...more })).json();
 }
 
 // randomUUID wants a secure context, which a page reached by a machine's name over http is not

@@ -6,6 +6,7 @@ import { Compare } from "./compare.js";
 import * as edit from "./edit.js";
 import { PRESETS, dragWindow, setPreset } from "./greys.js";
 import { beat, next, open, previous, refresh, setReadonly, undoOrRedo } from "./items.js";
+import { findKey } from "./key.js";
 import { listen, sheet } from "./keys.js";
 import { List } from "./list.js";
 import { Marks } from "./marks.js";
@@ -70,6 +71,7 @@ function setList(shown) {
 }
 
 async function start() {
+  await findKey();
   const session = await get("session");
   app.set = session.name;
   app.session = session;

@@ -1,5 +1,6 @@
 // Beside the radiograph: the landmark at work, its guide picture and place in the skeleton, the loupe, and the list of landmarks.
 
+import { guide } from "./api.js";
 import { element } from "./overlay.js";
 
 const $ = (id) => document.getElementById(id);
@@ -24,9 +25,6 @@ export class Panel {
     });
     this.loupe = $("loupe").getContext("2d", { alpha: false });
     this.image = this.loupe.createImageData(168, 168);
-    const pair = (there) => { $("guide-figure").hidden = !there; $("guides").classList.toggle("pair", there); };
-    $("guide").addEventListener("error", () => pair(false));
-    $("guide").addEventListener("load", () => pair(true));
     this.guided = null;
     this.drawShape(session.shape);
   }
@@ -79,11 +77,17 @@ export class Panel {
   }
 
   // the guide picture of the landmark; it appears once a radiograph is annotated
-  guide(k, version) {
+  async guide(k, version) {
     const wanted = `${k} ${version}`;
     if (wanted === this.guided || k < 0) return;
     this.guided = wanted;
-    $("guide").src = `/guide/${k}?v=${version}`;
+    const picture = await guide(k).catch(() => null), there = !!picture?.size;
+    if (wanted !== this.guided) return; // another one was asked for meanwhile
+    $("guide-figure").hidden = !there;
+    $("guides").classList.toggle("pair", there);
+    if (!there) return;
+    URL.revokeObjectURL($("guide").src);
+    $("guide").src = URL.createObjectURL(picture);
     $("guide").alt = `${this.session.names[k]} in the first annotated radiograph`;
     $("guide-caption").textContent = "first annotated";
   }

@@ -1,0 +1,170 @@
+"""Who may ask what, every address of the server, and the one place where what goes wrong becomes an answer.
+
+Asked may be only under a name of this server, with its port, since a foreign site's name may be made to lead to this machine (DNS
+rebinding); only with the cookie that a launch token was exchanged for; for data, pictures too, also with the page's key, since a
+browser sends a cookie to every port of this machine. Written only from this server's own pages (Origin), as JSON, of a limited
+length.
+"""
+
+import hmac
+import json
+import secrets
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
+
+from labelling.api import Api, Refused
+from labelling.session import Session
+from runtime.files import DataError
+
+PAGE = Path(__file__).with_name("page")
+KINDS = {".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
+MAX_BODY = 1 << 20  # bytes of a request
+KEY = "X-Label-Key"  # the header with the page's key, which the page has from ENTER and keeps in its sessionStorage
+ENTER = '<!doctype html><title>Landmarks</title><meta name="key" content="{}"><script src="/page/enter.js"></script>'
+
+
+class Doors:
+    """The names that lead to this server; the launch token, which counts once; the cookie and the key that it opens."""
+
+    def __init__(self, names: set[str], port: int, served_as: list[str]):
+        self.hosts = {name.lower() for name in served_as} | {f"{name}:{port}".lower() for name in names}
+        if port == 80:  # which browsers leave out
+            self.hosts |= {name.lower() for name in names}
+        self.cookie = f"label_{port}"  # cookies are of a host, whatever the port
+        self.launch, self.secret, self.key = (secrets.token_urlsafe(24) for _ in range(3))
+
+    def check(self, request: Request) -> None:
+        """Raises Refused where a request may not have what it asks for."""
+        path, hosts = request.scope["path"], request.headers.getlist("Host")
+        if len(hosts) != 1 or hosts[0].lower() not in self.hosts:
+            raise Refused(421, "this server does not go by that name; see --served-as")
+        if request.method not in ("GET", "POST"):
+            raise Refused(501, "expected GET or POST")
+        if self.is_launch(request):
+            return
+        keyless = path in ("/", "/favicon.ico") or path.startswith("/page/")  # no data, and links carry no header
+        if not same(request.cookies.get(self.cookie), self.secret) or not (keyless or same(request.headers.get(KEY), self.key)):
+            raise Refused(401, "open the address that label.py printed last")
+        scheme, _, host = request.headers.get("Origin", "").lower().partition("://")
+        if request.method == "POST" and (scheme not in ("http", "https") or host not in self.hosts):
+            raise Refused(403, "writing is for this server's own page")
+
+    def is_launch(self, request: Request) -> bool:
+        return request.scope["path"] == "/" and same(request.query_params.get("token"), self.launch)
+
+
+class Application:
+    def __init__(self, session: Session, doors: Doors, entered: Callable[[], None]):
+        """`entered` is called when the launch token has been used, and another one counts."""
+        self.session, self.api, self.doors, self.entered = session, Api(session), doors, entered
+        self.files = {path.name: path for path in PAGE.iterdir() if path.suffix in KINDS}
+        self.guides = {str(k): k for k in range(session.landmarks)}
+        gets = {"/": self.start, "/page/{name}": self.file, "/favicon.ico": lambda _: Response(status_code=204)}
+        gets |= {"/api/{name}": self.ask, "/picture": self.picture, "/guide/{name}": self.guide}
+        routes = [Route(path, answer, methods=["GET"]) for path, answer in gets.items()]
+        self.router = Router([*routes, Route("/api/{name}", self.do, methods=["POST"])], redirect_slashes=False)
+
+    async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
+        """Do a request, and turn whatever goes wrong into an answer of one line."""
+        scope["app"] = self  # so that the router raises where it has no route
+        try:
+            self.doors.check(Request(scope))
+            await self.router(scope, receive, send)
+        except Exception as error:
+            await told(error, scope["path"])(scope, receive, send)
+
+    async def start(self, request: Request) -> Response:
+        """The page; for the launch token a cookie that scripts cannot read, and a page that keeps the key and moves on."""
+        if not self.doors.is_launch(request):
+            return self.send_file("index.html")
+        self.doors.launch = secrets.token_urlsafe(24)
+        self.entered()
+        response = Response(ENTER.format(self.doors.key), media_type=KINDS[".html"])
+        response.set_cookie(self.doors.cookie, self.doors.secret, httponly=True, samesite="strict")
+        return response
+
+    def file(self, request: Request) -> Response:
+        return self.send_file(found(request, self.files).name)
+
+    def send_file(self, name: str) -> Response:
+        return Response(self.files[name].read_bytes(), media_type=KINDS[self.files[name].suffix])
+
+    def ask(self, request: Request) -> Response:
+        return as_json(found(request, self.api.gets)(dict(request.query_params)))
+
+    async def do(self, request: Request) -> Response:
+        """Something that is posted; the body is read here, the rest is for a thread."""
+        if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
+            raise Refused(415, "expected JSON")
+        length = request.headers.get("Content-Length")  # digits, as h11 has seen to
+        if length is None:
+            raise Refused(411, "expected a Content-Length")
+        if int(length) > MAX_BODY:
+            raise Refused(413, f"expected at most {MAX_BODY} bytes")
+        body = await request.body()
+        return await run_in_threadpool(lambda: as_json(found(request, self.api.posts)(object_in(body))))
+
+    def picture(self, request: Request) -> Response:
+        id, _ = self.api.key(dict(request.query_params))
+        return Response(self.session.pictures.get(id).stored, media_type="application/octet-stream")
+
+    def guide(self, request: Request) -> Response:
+        crop = self.session.guide(found(request, self.guides))
+        return Response(status_code=204) if crop is None else Response(crop, media_type="image/png")
+
+
+def same(given: str | None, secret: str) -> bool:
+    return hmac.compare_digest((given or "").encode(), secret.encode())
+
+
+def found(request: Request, table: dict):
+    """What an address names. Raises HTTPException."""
+    name = request.path_params["name"]
+    if name not in table:
+        raise HTTPException(404)
+    return table[name]
+
+
+def object_in(content: bytes) -> dict:
+    """The JSON object of a body. Raises Refused, also where its texts are none, such as half a surrogate pair."""
+    try:
+        body = json.loads(content)
+        json.dumps(body, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise Refused(400, "expected JSON") from None
+    if not isinstance(body, dict):
+        raise Refused(400, "expected a JSON object")
+    return body
+
+
+def as_json(value: object, status: int = 200) -> Response:
+    content = json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace")
+    return Response(content, status, media_type="application/json")
+
+
+def told(error: Exception, path: str) -> Response:
+    """The answer to an error; what nobody expected also stands in the terminal, without what could steer that."""
+    status, why = 500, f"the server failed ({type(error).__name__})"
+    match error:
+        case Refused():
+            status, why = error.status, str(error)
+        case HTTPException():
+            status, why = error.status_code, error.detail
+        case DataError():
+            status, why = 422, str(error)
+        case OSError():
+            status, why = 507, f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        case MemoryError():
+            status, why = 507, "not enough memory; close other programs"
+        case ClientDisconnect():
+            pass
+        case _:
+            print(ascii(f"{path}: {type(error).__name__}: {error}")[1:-1], file=sys.stderr, flush=True)
+    return as_json({"error": why}, status)
