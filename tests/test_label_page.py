@@ -16,6 +16,7 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittle
 from test_label_server import Running
 
 from benchmarks.labelling import start
+from label import page_that_leads_to
 from labelling.browser import CHROMIUM, MISSING, chromium
 from labelling.proposals import Proposal
 from labelling.rounds import Flags
@@ -523,6 +524,40 @@ def test_a_second_window_is_told_and_cannot_write(browser, running, page):
     second.press("Control+z")
     second.saved()
     second.close()
+
+
+def test_the_key_outlives_reloads_and_reaches_other_windows(browser, running, tmp_path):
+    """Opened as label.py opens it, from a file, which is another site; then with addresses that have no token."""
+    opened = Page(browser, page_that_leads_to(running.link, tmp_path).as_uri())
+    address = f"http://{running.host}/"
+    assert opened.page.url == address
+    opened.page.reload()
+    opened.page.wait_for_selector("body[data-ready]", timeout=WAIT)
+    second = Page(browser, address, context=opened.context)
+    second.close()
+    opened.close()
+    third = opened.context.new_page()  # nobody is left to ask
+    third.goto(address)
+    third.get_by_text("open the address that label.py printed last").wait_for(timeout=WAIT)
+    opened.context.close()
+
+
+def test_the_guide_picture_is_shown(browser, tmp_path):
+    """It has to be fetched with the key, which an address in <img> does not carry."""
+    (tmp_path / "raw").mkdir()
+    for number in range(2):
+        iio.imwrite(tmp_path / "raw" / f"g{number}.png", made_radiograph(seed=number)[0])
+    server = Running(tmp_path / "raw", ["a"], reading_again=False)
+    opened = Page(browser, server.link)
+    assert not opened.page.is_visible("#guide-figure")
+    server.session.windows.held.clear()
+    server.place("g0", 0, 20, 30)
+    opened.page.reload()
+    opened.page.wait_for_function("() => document.getElementById('guide').naturalWidth > 0", timeout=WAIT)
+    assert opened.page.is_visible("#guide-figure")
+    opened.close()
+    opened.context.close()
+    server.close()
 
 
 def test_two_readers_are_blind_to_each_other_and_a_third_look_settles(browser, running):

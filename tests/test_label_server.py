@@ -297,9 +297,11 @@ def raw_answers(port: int, sent: bytes, timeout: float = 3) -> bytes:
             return said
 
 
-def head(running, path: str = "/api/session", **headers: object) -> bytes:
+def head(running, path: str = "/api/session", method: str = "GET", **headers: object) -> bytes:
     given = {"Host": running.host} | running.known | {name.replace("_", "-"): value for name, value in headers.items()}
-    return "\r\n".join([f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items()), "", ""]).encode()
+    if method == "POST":
+        given |= {"Origin": f"http://{running.host}", "Content-Type": "application/json"}
+    return "\r\n".join([f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items()), "", ""]).encode()
 
 
 def test_a_body_is_not_taken_for_the_next_request(running):
@@ -310,28 +312,32 @@ def test_a_body_is_not_taken_for_the_next_request(running):
 
 
 def test_a_connection_is_closed_where_that_is_asked_for(running):
-    assert raw_answers(running.port, head(running, Connection="close")).endswith(b"<closed>")
-    assert not raw_answers(running.port, head(running), 1).endswith(b"<closed>")
+    body = b'{"window": "w"}'
+    for more, closed in (({}, False), ({"Connection": "close"}, True)):
+        post = head(running, "/api/leave", "POST", Content_Length=len(body), **more) + body
+        for sent in (head(running, **more), post):
+            said = raw_answers(running.port, sent, 1)
+            assert said.startswith(b"HTTP/1.1 200") and said.endswith(b"<closed>") == closed
 
 
 def test_a_request_must_be_whole_in_time(running, monkeypatch):
     """Byte by byte, or not at all; a body that does not come; and silence after an answer."""
     monkeypatch.setattr("labelling.server.PATIENCE_S", 0.5)
-    post = head(running, "/api/leave", Origin=f"http://{running.host}", Content_Type="application/json", Content_Length=20)
-    for begun in (b"", head(running)[:-4], head(running), post.replace(b"GET", b"POST")):
+    answered = head(running)
+    for begun in (b"", answered[:-4], answered, head(running, "/api/leave", "POST", Content_Length=1000)):
         with socket.create_connection(("127.0.0.1", running.port), 5) as line:
             line.sendall(begun)
-            until = time.monotonic() + (1.5 if begun == head(running) else 5)
+            until = time.monotonic() + (1.5 if begun == answered else 5)
             try:
                 while time.monotonic() < until:
                     time.sleep(0.05)
-                    if begun != head(running):
+                    if begun != answered:
                         line.sendall(b"x")
             except ConnectionError:
                 continue
             line.settimeout(0.1)
             said = line.recv(1 << 16)
-            assert begun == head(running) and said.startswith(b"HTTP/1.1 200") and not line.recv(1)
+            assert begun == answered and said.startswith(b"HTTP/1.1 200") and not line.recv(1)
 
 
 def test_idle_connections_do_not_lock_the_reader_out(tmp_path):
@@ -359,7 +365,7 @@ def test_idle_connections_do_not_lock_the_reader_out(tmp_path):
 def test_nothing_of_a_request_steers_the_terminal(tmp_path, running, monkeypatch, capsys):
     process, port, _ = start(make_pictures(tmp_path / "raw", 1), "--landmarks", 2)
     evil = b"\x1b]0;owned\x07\x1b[2J"
-    for line in (b"GET //[" + evil + b" HTTP/1.1\r\nHost: 127.0.0.1:%d" % port, evil, b"GET /%1b[2J HTTP/1.1\r\nHost: x"):
+    for line in (b"GET http://[" + evil + b" HTTP/1.1\r\nHost: 127.0.0.1:%d" % port, evil, b"GET /%1b[2J HTTP/1.1\r\nHost: x"):
         raw_answers(port, line + b"\r\nConnection: close\r\n\r\n")
     process.terminate()
     assert not process.communicate(timeout=20)[1]
