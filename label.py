@@ -22,6 +22,7 @@ import sys
 import tempfile
 import threading
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 
 from labelling.collection import Collection, names_from, open_collection, radiographs_of
@@ -82,9 +83,10 @@ def serve(session: Session, options: argparse.Namespace) -> None:
     pages: list[Path] = []
 
     def entered() -> None:
-        print(f"for another window: {server.link}", flush=True)
         while pages:
             pages.pop().unlink(missing_ok=True)
+        with suppress(OSError):  # the terminal is gone; the window opens all the same
+            print(f"for another window: {server.link}", flush=True)
 
     try:
         server = Server((options.host, options.port), session, options.served_as, entered)

@@ -90,7 +90,7 @@ class Application:
         response.set_cookie(self.doors.cookie, self.doors.secret, httponly=True, samesite="strict")
         return response
 
-    def file(self, request: Request) -> Response:
+    async def file(self, request: Request) -> Response:
         return self.send_file(found(request, self.files).name)
 
     def send_file(self, name: str) -> Response:

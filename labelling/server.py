@@ -33,6 +33,7 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else answers wait for 40 ms
         self.since = self.loop.time()  # s, from when on it waits for a request
         self.look()
         if len(self.connections) > CONNECTIONS:

@@ -320,6 +320,18 @@ def test_a_connection_is_closed_where_that_is_asked_for(running):
             assert said.startswith(b"HTTP/1.1 200") and said.endswith(b"<closed>") == closed
 
 
+def test_answers_on_one_connection_do_not_wait_for_each_other(running):
+    """An answer of two packets, of which the second waits for the first to be acknowledged, takes at least 40 ms."""
+    connection, took = http.client.HTTPConnection("127.0.0.1", running.port, timeout=5), []
+    for _ in range(12):
+        begun = time.monotonic()
+        connection.request("GET", "/page/key.js", headers=running.known)
+        assert connection.getresponse().read()
+        took.append(time.monotonic() - begun)
+    connection.close()
+    assert min(took[2:]) < 0.03
+
+
 def test_a_request_must_be_whole_in_time(running, monkeypatch):
     """Byte by byte, or not at all; a body that does not come; and silence after an answer."""
     monkeypatch.setattr("labelling.server.PATIENCE_S", 0.5)
@@ -631,6 +643,21 @@ def test_two_servers_of_one_reader_or_port(folders):
         assert process.wait(20) == 0
         process.stdout.close()
         process.stderr.close()
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_at_once_and_without_a_word(folders, sign):
+    """Also while windows are open, and connections that never ask for anything."""
+    process, port, token = start(folders / "raw", "--reader", "ends", "--landmarks", 2)
+    known = enter(port, token)
+    with socket.create_connection(("127.0.0.1", port), 5), socket.create_connection(("127.0.0.1", port), 5) as window:
+        lines = [f"{name}: {value}" for name, value in ({"Host": f"127.0.0.1:{port}"} | known).items()]
+        window.sendall("\r\n".join(["GET /api/session HTTP/1.1", *lines, "", ""]).encode())
+        assert window.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        process.send_signal(sign)
+        begun = time.monotonic()
+        assert process.wait(20) == 0 and time.monotonic() - begun < 5
+    assert process.communicate()[1] == ""
 
 
 def test_start_loads_no_torch():
