@@ -112,7 +112,7 @@ class Application:
         if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
             raise Refused(415, "expected JSON")
         length = request.headers.get("Content-Length")  # digits, as h11 has seen to
-        if length is None:
+        if length is None or "Transfer-Encoding" in request.headers:
             raise Refused(411, "expected a Content-Length")
         if int(length) > MAX_BODY:
             raise Refused(413, f"expected at most {MAX_BODY} bytes")

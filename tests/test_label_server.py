@@ -202,6 +202,7 @@ def test_bodies_have_a_limit(running):
     for length in ("-1", "9" * 30, "9" * 5000, "\xb2"):
         assert running.ask("POST", "/api/leave", None, Content_Length=length)[0] == 400
     assert running.ask("POST", "/api/leave", b"0\r\n\r\n", Transfer_Encoding="chunked", Content_Length="")[0] == 411
+    assert running.ask("POST", "/api/leave", b"0\r\n\r\n", Transfer_Encoding="chunked", Content_Length="5")[0] == 411
     assert running.ask("POST", "/api/leave", b"[" * 100_000)[0] == 400
     assert running.ask("POST", "/api/leave", b"[]")[0] == 400
 
