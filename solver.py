@@ -40,12 +40,15 @@ from training.testing import test
 
 CHECK_EVERY = 10  # steps between two looks at whether the loss is finite, for which a GPU must be waited for
 CURVES_EVERY_S = 60  # seconds at least between two drawings of the curves, which take half a second
+NOT_VALIDATED = dict.fromkeys(("valid_loss", "valid_ipe_px", "valid_or_10px", "valid_near_px"), math.nan)
 # settings that may differ between a run and its continuation
 MAY_DIFFER = {"data", "also", "result", "mode", "checkpoint", "test_on", "resume", "init", "debug", "device", "deterministic"}
 MAY_DIFFER |= {"allow_seen", "allow_missing", "auto", "workers", "hours"}
 SHOWN_A_ROUND = 360  # radiographs, in epochs whose validation errors are taken together
 STEPS_A_ROUND = 270  # of the second look, the same
 TREE_GAIN = 0.02  # of the validation error, that a shape tree must bring
+PATIENCE, PATIENCE_OF_LEARNT = 2, 1  # rounds; where weights know the landmarks already, and of the second look
+NEAR = 1 / 4  # of a crop's side: an error beyond it counts so much when the second look's epochs are decided
 FIRST_SHARE = 0.5  # of --hours, where there is a second look
 
 
@@ -80,7 +83,8 @@ class Solver:
         if counted:
             self.plan = Laid(self.sizes, settings.schedule, data.size)
         else:
-            self.plan = self.by_validation(self.sizes, SHOWN_A_ROUND / len(data), FIRST_SHARE if self.two_looks else 1)
+            patience = PATIENCE if len(self.sizes) > 1 else PATIENCE_OF_LEARNT  # which begin with the last size
+            self.plan = self.by_validation(self.sizes, SHOWN_A_ROUND / len(data), FIRST_SHARE if self.two_looks else 1, patience)
         if settings.deterministic:
             be_deterministic()
         self.device = distributed.start(choose_device(settings.device))
@@ -115,13 +119,13 @@ class Solver:
         self.history: list[dict] = []  # one row per epoch done, as in metrics.csv
         print(f"device {self.device}, {self.precision}, {sum(p.numel() for p in model.parameters()):,} parameters")
 
-    def by_validation(self, sizes: list[int], round_epochs: float, share: float) -> ByValidation:
+    def by_validation(self, sizes: list[int], round_epochs: float, share: float, patience: int) -> ByValidation:
         """A plan that goes by the validation radiographs, in a share of --hours. Raises DataError without any."""
         if "valid" not in self.sets:
             raise DataError("stages: expected SIZExEPOCHS without validation radiographs, found sizes alone; give epochs too")
         unlearnt = mean_shape_error(self.sets["train"].points_network_px, self.sets["valid"].points_network_px)
         seconds = 3600 * self.settings.hours * share or math.inf
-        return ByValidation(sizes, self.network_size, math.ceil(round_epochs), unlearnt, seconds)
+        return ByValidation(sizes, self.network_size, math.ceil(round_epochs), unlearnt, seconds, patience)
 
     def train(self) -> None:
         """Run the epochs that are still to do; after each, validate, write a line, and keep the last and the best state."""
@@ -198,7 +202,7 @@ class Solver:
         first_rows, detail = self.first_rows(), self.sets["train"].detail
         print(f"second look: crops of {self.settings.crop} px from radiographs of {detail} px")
         if self.settings.second_look == AUTO:
-            plan = self.by_validation([detail], STEPS_A_ROUND / len(self.look.loader), 1)
+            plan = self.by_validation([detail], STEPS_A_ROUND / len(self.look.loader), 1, PATIENCE_OF_LEARNT)
         else:
             plan = Laid([detail] * self.settings.second_look, self.settings.schedule, detail)
         spent = sum(row["seconds"] for row in first_rows)
@@ -226,12 +230,18 @@ class Solver:
         self.say(report.warning(self.history))
 
     def validate_second(self, found: np.ndarray | None) -> dict:
-        """Loss (unknown), IPE and Or on the validation radiographs, where the first look found points (N, L, 2)."""
+        """Loss (unknown), IPE and Or on the validation radiographs, where the first look found points (N, L, 2).
+
+        "valid_near_px" is the mean of errors that count as NEAR at most: what lies beyond a crop the second look cannot mend.
+        """
         if found is None:
-            return dict.fromkeys(report.epoch_figures("valid", 0, np.zeros((1, 1))), math.nan)
+            return NOT_VALIDATED
         data = self.sets["valid"]
         points, _ = refine_all(self.look.average, data, found, self.settings.crop, self.precision)
-        return report.epoch_figures("valid", math.nan, metrics.point_errors(points, data.points_network_px))
+        errors = metrics.point_errors(points, data.points_network_px)
+        reach = NEAR * self.settings.crop * self.network_size / data.detail
+        near = {"valid_near_px": float(metrics.mean_of_present(errors.clip(max=reach)))}
+        return report.epoch_figures("valid", math.nan, errors) | near
 
     def train_epoch(self, epoch: int, plan: Epoch) -> dict:
         """One pass over the training radiographs; its random numbers depend on seed and epoch alone, so a run can resume."""
@@ -321,10 +331,11 @@ class Solver:
     def validate(self, size: int) -> dict:
         """Loss, IPE and Or of the (averaged) network on the validation radiographs, NaN where there are none."""
         if "valid" not in self.loaders:
-            return dict.fromkeys(report.epoch_figures("valid", 0, np.zeros((1, 1))), math.nan)
+            return NOT_VALIDATED
         evaluation = evaluate(self.average, self.loaders["valid"], size, self.precision)
         truth = self.sets["valid"].points_network_px
-        return report.epoch_figures("valid", evaluation.loss, metrics.point_errors(evaluation.points_network_px, truth))
+        found = report.epoch_figures("valid", evaluation.loss, metrics.point_errors(evaluation.points_network_px, truth))
+        return found | {"valid_near_px": found["valid_ipe_px"]}
 
     def test(self, data: RadiographDataset) -> dict:
         """Measure the best network on a data set and write what it found to RESULT; returns the figures."""

@@ -12,7 +12,7 @@ def run(plan: ByValidation, error_at, most: int = 200) -> list[dict]:
     rows: list[dict] = []
     while (epoch := plan.next(rows)) and len(rows) < most:
         count = sum(row["size"] == epoch.size for row in rows)
-        row = {"size": epoch.size, "valid_ipe_px": error_at(epoch.size, count), "fall": epoch.fall, "seconds": 60.0}
+        row = {"size": epoch.size, "valid_near_px": error_at(epoch.size, count), "fall": epoch.fall, "seconds": 60.0}
         rows.append(row | {"says": epoch.says, "factors": (epoch.factor(0, 2), epoch.factor(1, 2))})
     return rows
 
@@ -40,6 +40,11 @@ def test_a_stage_ends_when_two_rounds_bring_little():
     assert rows[5]["says"] == "validation error 5.00 -> 4.90 px in 2 epochs: on to 128 px"
     assert rows[9]["says"] == "validation error 3.00 -> 2.92 px in 2 epochs: the learning rate falls over 2 epochs"
     assert [row["factors"] for row in rows[8:]] == [(1, 1), (1, 0.75), (0.5, 0.25)] and not plan.unfinished
+
+
+def test_less_patience_where_the_landmarks_are_known():
+    rows = run(ByValidation([64], 256, 1, unlearnt_px=40, patience=1), lambda size, n: ERRORS[64][n] if n < 4 else 4.0)
+    assert [row["fall"] for row in rows] == [0] * 4 + [0.5, 1]
 
 
 def test_rounds_are_compared_by_their_means():

@@ -14,7 +14,7 @@ import numpy as np
 from training.schedule import progress_after_epochs, schedule_factor
 
 FALL = 0.5  # epochs in which the learning rate falls to 0 at the end, for each epoch before at that size
-GAIN, PATIENCE = 0.03, 2  # of the error, that must come in so many rounds, or it has stopped falling
+GAIN = 0.03  # of the error, that must come in some rounds, or it has stopped falling
 EVENING_GAIN, EVENING_PATIENCE = 0.01, 4  # the same with --hours
 MOST = 24  # rounds of a stage
 STILL = "still falling"
@@ -73,11 +73,19 @@ class ByValidation:
 
     bound = "at least "
 
-    def __init__(self, sizes: list[int], network_size: int, round_epochs: int, unlearnt_px: float, seconds: float = math.inf):
-        """`unlearnt_px`: the mean shape's error; `seconds`: in which all must be done."""
+    def __init__(
+        self,
+        sizes: list[int],
+        network_size: int,
+        round_epochs: int,
+        unlearnt_px: float,
+        seconds: float = math.inf,
+        patience: int = 2,
+    ):
+        """`unlearnt_px`: the mean shape's error; `seconds`: in which all is done; `patience`: rounds that must bring GAIN."""
         self.sizes, self.round_epochs, self.begun_px, self.seconds = sizes, round_epochs, BEGUN * unlearnt_px, seconds
         evening = math.isfinite(seconds)
-        self.gain, self.patience = (EVENING_GAIN, EVENING_PATIENCE) if evening else (GAIN, PATIENCE)
+        self.gain, self.patience = (EVENING_GAIN, EVENING_PATIENCE) if evening else (GAIN, patience)
         rounds = (1 + self.patience) * round_epochs
         least = [size for size in sizes for _ in range(rounds)] + sizes[-1:] * epochs_of_fall(rounds)
         self.progress = progress_after_epochs(least, network_size)
@@ -129,7 +137,7 @@ class ByValidation:
         return f"{max(0, left) / 60:.0f} minutes are left" if left < (fall + 1) * rows[-1]["seconds"] else ""
 
     def rounds(self, rows: list[dict]) -> list[float]:
-        errors = [row["valid_ipe_px"] for row in rows[: len(rows) // self.round_epochs * self.round_epochs]]
+        errors = [row["valid_near_px"] for row in rows[: len(rows) // self.round_epochs * self.round_epochs]]
         return np.reshape(errors, (-1, self.round_epochs)).mean(1).tolist()
 
 
