@@ -8,16 +8,17 @@ Relationship, and carry a note that says so. In all others that relationship is 
 import math
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from pydicom import dcmread, uid
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_file_meta_info
+from pydicom.filereader import _read_file_meta_info, read_preamble
 from pydicom.pixels import apply_color_lut
 from scipy.special import expit
 
 from radiographs.dicom_pixels import first, in_one_line, numbers, stored_values, text
-from radiographs.reading import LUMINANCE, Radiograph, check_size, grey
+from radiographs.reading import LUMINANCE, Radiograph, check_size, check_values, grey
 from runtime.files import DataError
 
 FIRST_BYTES = {b"\2\0", b"\x08\0", b"\0\x08"}  # the group of the first element, where a file has no preamble
@@ -88,16 +89,17 @@ def read_dicom(path: Path) -> Radiograph:
 def read_data_set(path: Path) -> Dataset:
     """What the file holds, once its header says that it is one picture of a size that can be unfolded."""
     with open(path, "rb") as file:
-        head = file.read(4096)
+        head = file.read(132)
         if head[128:132] != b"DICM" and head[:2] not in FIRST_BYTES:
             raise DataError(f"{path}: expected a DICOM file, found something else; replace or remove it")
-        if uid.DeflatedExplicitVRLittleEndian.encode() in head:
-            check_deflated(path)
+        file.seek(0)
+        check_deflated(path, file)
         file.seek(0)
         header = dcmread(file, force=True, stop_before_pixels=True)
         rows, columns = (int(first(header, name, 0)) for name in ("Rows", "Columns"))
         frames = int(first(header, "NumberOfFrames", 1)) or 1
         check_size(path, columns, rows * max(1, frames))
+        check_values(path, int(first(header, "SamplesPerPixel", 1)))
         if frames > 1:
             raise DataError(f"{path}: expected one picture, found {frames} frames; export a single frame")
         file.seek(0)
@@ -115,15 +117,16 @@ def read_data_set(path: Path) -> Dataset:
     return dataset
 
 
-def check_deflated(path: Path) -> None:
+def check_deflated(path: Path, file: BinaryIO) -> None:
     """Raises DataError where a deflated file unfolds to more than the largest picture; pydicom unfolds it whole."""
+    read_preamble(file, force=True)
+    meta = _read_file_meta_info(file)  # leaves the file where what is deflated begins
+    if meta.get("TransferSyntaxUID") != uid.DeflatedExplicitVRLittleEndian:
+        return
     inflater, unfolded = zlib.decompressobj(-zlib.MAX_WBITS), 0
-    length = first(read_file_meta_info(path), "FileMetaInformationGroupLength", 0)
-    with open(path, "rb") as file:
-        file.seek(144 + int(length))  # preamble, mark, and the element with that length come before
-        while piece := inflater.unconsumed_tail or file.read(PIECE):
-            unfolded += len(inflater.decompress(piece, PIECE))
-            check_size(path, unfolded // 8, 1)
+    while piece := inflater.unconsumed_tail or file.read(PIECE):
+        unfolded += len(inflater.decompress(piece, PIECE))
+        check_size(path, unfolded // 8, 1)
 
 
 def grey_values(path: Path, dataset: Dataset, stored: np.ndarray, notes: list[str]) -> np.ndarray:

@@ -82,7 +82,7 @@ def unpack(path: Path, dataset: Dataset, syntax: uid.UID | None) -> tuple[np.nda
 
     The size that their own header says must be that of the data set, so that nothing larger is unfolded.
     """
-    rows, columns = dataset.Rows, dataset.Columns
+    rows, columns, samples = dataset.Rows, dataset.Columns, int(first(dataset, "SamplesPerPixel", 1))
     if syntax not in JPEG | JPEG_LS | JPEG_2000 | {uid.RLELossless}:
         name = "an unknown way" if syntax is None else in_one_line(syntax.name)
         raise DataError(f"{path}: its pixels are packed in {name}, which cannot be unpacked here; export it uncompressed")
@@ -91,8 +91,8 @@ def unpack(path: Path, dataset: Dataset, syntax: uid.UID | None) -> tuple[np.nda
     if syntax == uid.RLELossless:
         return unpack_rle(path, dataset, frame), photometric in YBR
     found, ybr = coded(frame)
-    if found != (rows, columns):
-        what = f"{found[1]} x {found[0]}" if found else "none"
+    if found != (rows, columns, samples):
+        what = f"{found[1]} x {found[0]} of {found[2]} values" if found else "none"
         raise DataError(f"{path}: expected packed pixels of {columns} x {rows}, found {what}; export the radiograph again")
     if syntax in JPEG and b"\xff\xd9" not in frame.rstrip(b"\0")[-64:]:  # the other codecs say so themselves
         raise DataError(f"{path}: the packed pixels have no end; the file is cut, copy it again")
@@ -111,6 +111,8 @@ def unpack_rle(path: Path, dataset: Dataset, frame: bytes) -> np.ndarray:
     count, *starts = np.frombuffer(frame[:64], "<u4").tolist()
     ends = [*starts[1:count], len(frame)]
     try:
+        if count != samples * size:
+            raise imagecodecs.PackbitsError
         planes = [imagecodecs.packbits_decode(frame[start:end], out=expected) for start, end in zip(starts[:count], ends)]
     except imagecodecs.PackbitsError:
         planes = []
@@ -133,19 +135,19 @@ def segments(frame: bytes) -> Iterator[tuple[int, bytes]]:
         place += 2 + length
 
 
-def coded(frame: bytes) -> tuple[tuple[int, int] | None, bool | None]:
-    """(rows, columns) that a stream says it unfolds to, and whether its colours are YBR, where it says so itself."""
+def coded(frame: bytes) -> tuple[tuple[int, int, int] | None, bool | None]:
+    """(rows, columns, samples) that a stream says it unfolds to, and whether its colours are YBR, where it says so itself."""
     ybr = None
     for marker, content in segments(frame):
         if marker == 0x51:  # SIZ
             right, bottom, left, top = (int.from_bytes(content[i : i + 4], "big") for i in (2, 6, 10, 14))
-            return (bottom - top, right - left), None
+            return (bottom - top, right - left, int.from_bytes(content[34:36], "big")), None
         if content.startswith(b"JFIF"):
             ybr = True
         elif marker == 0xEE and content.startswith(b"Adobe") and len(content) >= 12:
             ybr = content[11] == 1
         elif marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):  # a frame header
-            size = int.from_bytes(content[1:3], "big"), int.from_bytes(content[3:5], "big")
+            size = int.from_bytes(content[1:3], "big"), int.from_bytes(content[3:5], "big"), content[5]
             return size, False if content[6::3] in (b"RGB", b"rgb") else ybr
     return None, None
 

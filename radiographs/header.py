@@ -9,7 +9,7 @@ from runtime.files import DataError
 
 def read_with_header(path: Path, keywords: tuple[str, ...]) -> tuple[Radiograph, list[str]]:
     """A radiograph, and one text for each DICOM keyword, blank where the file has none. Raises DataError."""
-    if not os.path.lexists(path) or (os.path.exists(path) and not os.path.isfile(path)):
+    if not os.path.lexists(path):
         raise DataError(f"{path}: no such file; correct the list, or copy the file there")
     return read_radiograph(path), header_texts(path, keywords) if keywords else []
 

@@ -1,6 +1,5 @@
-"""Reading a radiograph from a file: pictures by Pillow, DICOM by `radiographs.dicom`, other medical formats by SimpleITK."""
+"""Reading a radiograph from a file: pictures by Pillow, DICOM by `radiographs.dicom`, others by `radiographs.volumes`."""
 
-import gzip
 import threading
 import warnings
 from collections.abc import Callable
@@ -18,7 +17,9 @@ PICTURES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"}  # their headers g
 DICOM = {".dcm", ".dicom", ".ima"}  # its files often have no ending, or a number of their name for one
 VOLUMES = {".mha", ".mhd", ".nii", ".nrrd", ".nhdr", ".gz"}
 GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # of Pillow, read as they are
-BITS, ORIENTATION = 258, 274  # tags of TIFF and EXIF
+BITS, ORIENTATION, SAMPLE_FORMAT = 258, 274, 339  # tags of TIFF and EXIF
+UNSIGNED = 1  # of SAMPLE_FORMAT
+MAX_VALUES = 4  # of a pixel: red, green, blue, alpha
 TRANSPOSED = (5, 6, 7, 8)  # orientations whose rows are stored as columns
 WHITE_IS_0, APART = 0, 2  # in a TIFF file: how grey values are meant, that colours lie apart
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of red, green, blue (ITU-R BT.709)
@@ -68,6 +69,7 @@ def read_radiograph(path: Path) -> Radiograph:
     Colours become luminance, an alpha channel is dropped, a picture that its EXIF data call turned is turned. DICOM is shown as
     its header says. Raises DataError.
     """
+    check_kind(path)
     try:
         with ReaderSettings():
             radiograph = reader_of(path)(path)
@@ -85,10 +87,20 @@ def reader_of(path: Path) -> Callable[[Path], Radiograph]:
     if ending in PICTURES:
         return read_picture
     if ending not in DICOM and not is_dicom(path) and sitk.ImageFileReader.GetImageIOFromFileName(str(path)) != "GDCMImageIO":
+        from radiographs.volumes import read_volume  # here, since it needs this module
+
         return read_volume
     from radiographs.dicom import read_dicom  # here, since it needs this module, and its libraries take 0.05 s to load
 
     return read_dicom
+
+
+def check_kind(path: Path) -> None:
+    """Raises DataError for a folder, a pipe or a device, which would be waited for without end."""
+    if path.exists() and not path.is_file():
+        raise DataError(
+            f"{path}: expected a file, found a {'folder' if path.is_dir() else 'pipe or device'}; rename or remove it"
+        )
 
 
 def is_dicom(path: Path) -> bool:
@@ -131,16 +143,10 @@ def check_size(path: Path, width: int, height: int) -> None:
         )
 
 
-def unfolded_bytes(path: Path) -> int:
-    """The size of a file, of a .gz file unfolded. Raises EOFError for a cut .gz file, and DataError for one far too large."""
-    if path.suffix.lower() != ".gz":
-        return path.stat().st_size
-    unfolded = 0
-    with gzip.open(path) as file:
-        while part := file.read(1 << 20):
-            unfolded += len(part)
-            check_size(path, unfolded // 8, 1)
-    return unfolded
+def check_values(path: Path, values: int) -> None:
+    """Raises DataError for more values a pixel than any radiograph has: readers unfold them all."""
+    if values > MAX_VALUES:
+        raise DataError(f"{path}: expected at most {MAX_VALUES} values a pixel, found {values}; export it in shades of grey")
 
 
 def grey(path: Path | str, pixels: np.ndarray) -> np.ndarray:
@@ -175,7 +181,8 @@ def read_picture(path: Path) -> Radiograph:
             check_size(path, *picture.size)
             check_frames(path, getattr(picture, "n_frames", 1))
             turned, dots = picture.getexif().get(ORIENTATION, 1), "dpi" in picture.info
-            if max(getattr(picture, "tag_v2", {}).get(BITS, (1,))) > 8:  # a TIFF file, of which Pillow reads some wrong
+            tags = getattr(picture, "tag_v2", {})
+            if max(tags.get(BITS, (1,))) > 8 or max(tags.get(SAMPLE_FORMAT, (UNSIGNED,))) > UNSIGNED:  # Pillow reads some wrong
                 pixels = oriented(read_tiff(path), turned)
             else:
                 picture = ImageOps.exif_transpose(picture)
@@ -232,7 +239,8 @@ def read_tiff(path: Path) -> np.ndarray:
     with tifffile.TiffFile(path) as file:
         page = file.pages[0]
         check_size(path, page.imagewidth, page.imagelength)
-        check_frames(path, len(file.pages))
+        check_values(path, page.samplesperpixel)
+        check_frames(path, max(len(file.pages), page.imagedepth))
         pixels = page.asarray()
         if page.planarconfig == APART and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
@@ -241,27 +249,3 @@ def read_tiff(path: Path) -> np.ndarray:
 
 def turned_over(pixels: np.ndarray) -> np.ndarray:
     return pixels.max() - pixels.astype(np.float64)
-
-
-def read_volume(path: Path) -> Radiograph:
-    """A file that SimpleITK reads; a spacing of exactly 1 x 1 mm, which is the formats' default, counts as unknown."""
-    held = unfolded_bytes(path)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    check_size(path, reader.GetSize()[0], int(np.prod(reader.GetSize()[1:], dtype=float)))
-    if "bitpix" in reader.GetMetaDataKeys():  # NIfTI, where SimpleITK takes the missing end of a cut file for zeros
-        needed = np.prod(reader.GetSize(), dtype=float) * int(reader.GetMetaData("bitpix")) / 8
-        if held < needed:
-            raise DataError(f"{path}: expected {needed:.0f} bytes of pixels, found {held} in all; the file is cut, copy it again")
-    image = reader.Execute()
-    spacing = image.GetSpacing()[:2]
-    known = spacing != (1.0, 1.0) and min(spacing) > 0
-    dimension = image.GetDimension()
-    direction = np.array(image.GetDirection()).reshape(dimension, dimension)
-    physical = np.zeros((3, 3))  # origin and the steps along x and y, padded to three dimensions
-    step_x, step_y = (direction[:, axis] * image.GetSpacing()[axis] for axis in (0, 1))
-    physical[:, :dimension] = np.stack([image.GetOrigin(), step_x, step_y])
-    origin, *steps = map(tuple, physical.tolist())
-    pixels = grey(path, sitk.GetArrayFromImage(image))
-    return Radiograph(pixels, spacing if known else None, "header" if known else "unknown", origin, tuple(steps))
