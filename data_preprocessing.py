@@ -53,6 +53,7 @@ from radiographs.raw_folder import COORDINATES, SPLITS, find_radiographs
 from radiographs.readers import READERS, Annotations, read_annotations
 from radiographs.reading import read_radiograph
 from radiographs.view import sample
+from radiographs.volumes import files_of
 from runtime.checkpoint import read_checkpoint
 from runtime.command import FEWER_WORKERS, LOCK, alone_in, cores, exit_status
 from runtime.files import DataError, write_csv, write_whole
@@ -98,7 +99,7 @@ def prepare(job: Job) -> dict:
     """Write one radiograph's picture and heatmaps, unless they stand there already, and return its row of the table."""
     picture_path, heatmaps_path, detail_path = (job.out / job.split / (job.id + suffix) for suffix in SUFFIXES)
     try:
-        content = job.path.read_bytes()
+        content = b"".join(path.read_bytes() for path in files_of(job.path))
     except OSError as error:
         raise DataError(f"{job.path}: cannot be read ({error.strerror}); replace or remove the file") from error
     made_from = hashlib.sha256(content + job.points_px.tobytes())

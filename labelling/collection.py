@@ -82,7 +82,7 @@ def radiographs_of(raw: Path) -> tuple[dict[str, Path], dict[str, str]]:
     else:
         found, errors = {}, []
         for path in sorted(raw.iterdir()):
-            if path.name.startswith(".") or not is_radiograph(path):
+            if path.name.startswith(".") or not path.is_file() or not is_radiograph(path):
                 continue
             id = same_form(without_ending(path.name))
             if id in found:

@@ -21,6 +21,7 @@ from typing import BinaryIO
 import numpy as np
 
 from prediction.listing import Item, digest
+from radiographs.volumes import files_of
 from runtime.files import DataError
 
 FOUND, FAILED = b"+", b"-"  # kinds of lines
@@ -45,12 +46,18 @@ class Shard:
 
 
 def state_of(path: str) -> int:
-    """64 bits that change when a file does: its size, and when it was last written. 0 where there is none."""
+    """64 bits that change when a file does: its size, and when it was last written. 0 where there is none.
+
+    The same of the file with the pixels, where there is another one.
+    """
     try:
-        status = os.stat(path)
+        files = files_of(Path(path))
+    except (DataError, OSError):  # is told where it is read
+        files = [Path(path)]
+    try:
+        return digest([value for file in map(os.stat, files) for value in (file.st_size, file.st_mtime_ns)])
     except OSError:
         return 0
-    return digest([status.st_size, status.st_mtime_ns])
 
 
 class Journal:

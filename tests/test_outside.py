@@ -1,0 +1,220 @@
+"""Files from outside that are damaged or made to do harm: each is told by its name, and costs itself alone."""
+
+import gzip
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import tifffile
+from conftest import made_radiograph, preprocess
+from pydicom import uid
+from test_dicom import made, packed, saved
+
+from labelling.collection import radiographs_of
+from prediction.journal import state_of
+from radiographs import reading
+from radiographs.reading import read_radiograph
+from radiographs.volumes import files_of
+from runtime.files import DataError
+
+GREY = made_radiograph(0)[0]
+META = "ObjectType = Image\nNDims = {dims}\nDimSize = 120 90\nElementType = MET_UCHAR\n{more}ElementDataFile = {file}\n"
+NRRD = "NRRD0004\ntype: uint8\ndimension: 2\nsizes: 90 120\nencoding: raw\n{more}data file: {file}\n\n"
+
+pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
+
+
+def refused(path: Path, expected: str) -> None:
+    with pytest.raises(DataError, match=expected) as error:
+        read_radiograph(path)
+    assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
+
+
+def meta(path: Path, dims: int = 2, more: str = "", file: str = "LOCAL", pixels: bytes = b"") -> Path:
+    path.write_bytes(META.format(dims=dims, more=more, file=file).encode() + pixels)
+    return path
+
+
+def test_dimensions_that_simpleitk_has_no_room_for(tmp_path):
+    refused(meta(tmp_path / "a.mha", dims=300, pixels=GREY.tobytes()), "expected NDims up to 5, found '300'")
+    refused(meta(tmp_path / "b.mha", dims=-1, pixels=GREY.tobytes()), "expected NDims up to 5, found '-1'")
+
+
+# ---- more than MAX_PIXELS, or values
+
+
+def tiff(path: Path, **tags: tuple[int, int]) -> Path:
+    """A header of 3000 x 3000 px with 16 bytes of pixels, and further tags (number, value)."""
+    usual = {"width": (256, 3000), "length": (257, 3000), "bits": (258, 16), "packing": (259, 1), "photometric": (262, 1)}
+    usual |= {"offsets": (273, 8), "samples": (277, 1), "rows": (278, 3000), "counts": (279, 16)}
+    entries = sorted((usual | tags).values())
+    head = b"II*\0" + struct.pack("<I", 24) + bytes(16) + struct.pack("<H", len(entries))
+    path.write_bytes(head + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries) + bytes(4))
+    return path
+
+
+def test_values_and_slices_of_a_tiff_file_count(tmp_path):
+    refused(tiff(tmp_path / "a.tif", samples=(277, 200)), "expected at most 4 values a pixel, found 200")
+    refused(tiff(tmp_path / "b.tif", depth=(32997, 200)), "expected one picture, found 200")
+
+
+def test_channels_of_a_volume_count(tmp_path):
+    channels = meta(tmp_path / "a.mha", more="ElementNumberOfChannels = 200\n")
+    (tmp_path / "a.nrrd").write_text(
+        "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 200 90 120\nkinds: vector domain domain\nencoding: raw\n\n"
+    )
+    for path in (channels, tmp_path / "a.nrrd"):
+        refused(path, "expected at most 4 values a pixel, found 200")
+
+
+def test_values_of_a_dicom_pixel_count(tmp_path):
+    refused(saved(made(np.zeros((16, 16, 200)), 8), tmp_path / "a.dcm"), "expected at most 4 values a pixel, found 200")
+    stream = bytearray(imagecodecs.jpeg2k_encode(GREY, level=0, codecformat="j2k", reversible=True))
+    place = stream.index(b"\xff\x51") + 38  # of the number of components
+    assert stream[place : place + 2] == b"\0\1"
+    many = stream[:place] + b"\0\xff" + stream[place + 2 : place + 5] * 255 + stream[place + 5 :]
+    many[place - 36 : place - 34] = (38 + 3 * 255).to_bytes(2, "big")
+    for frame, found in ((stream, None), (many, "found 90 x 120 of 255 values")):
+        path = saved(packed(made(GREY, 8), uid.JPEG2000Lossless, bytes(frame)), tmp_path / "b.dcm")
+        if found:
+            refused(path, found)
+        else:
+            assert read_radiograph(path).pixels.shape == GREY.shape
+
+
+@pytest.mark.parametrize("preamble", [True, False])
+def test_what_a_deflated_file_unfolds_to_counts_wherever_its_header_says_so(tmp_path, monkeypatch, preamble):
+    """The transfer syntax stands behind 5,000 bytes of another element."""
+
+    def element(number: int, kind: bytes, value: bytes) -> bytes:
+        length = b"\0\0" + struct.pack("<I", len(value)) if kind == b"OB" else struct.pack("<H", len(value))
+        return struct.pack("<HH", 2, number) + kind + length + value
+
+    head = element(1, b"OB", bytes(5000)) + element(0x10, b"UI", uid.DeflatedExplicitVRLittleEndian.encode())
+    deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    body = deflater.compress(bytes(9_000_000)) + deflater.flush()
+    content = element(0, b"UL", struct.pack("<I", len(head))) + head + body
+    (tmp_path / "a.dcm").write_bytes((bytes(128) + b"DICM" if preamble else b"") + content)
+    monkeypatch.setattr(reading, "MAX_PIXELS", 1_000_000)
+    refused(tmp_path / "a.dcm", "expected at most 1,000,000 pixels")
+
+
+# ---- pixels in another file
+
+
+def detached(folder: Path, ending: str, file: str, more: str = "") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"a{ending}"
+    path.write_text((META if ending in (".mhd", ".mha") else NRRD).format(dims=2, more=more, file=file))
+    return path
+
+
+KINDS = pytest.mark.parametrize("ending", [".mhd", ".mha", ".nhdr", ".nrrd"])
+
+
+@KINDS
+def test_pixels_in_another_file_of_the_folder_are_read(tmp_path, ending):
+    (tmp_path / "set" / "below").mkdir(parents=True)
+    for file in ("a.raw", "./a.raw", "below/a.raw"):
+        (tmp_path / "set" / file).write_bytes(GREY.tobytes())
+        path = detached(tmp_path / "set", ending, file)
+        assert files_of(path) == [path, path.parent / file]
+        assert read_radiograph(path).pixels.size == GREY.size
+
+
+@KINDS
+@pytest.mark.parametrize(
+    "file", ["../b.raw", "{folder}/b.raw", "link.raw", "pipe.raw", "below", "none.raw", "LIST", "b%d.raw 1 1 1"]
+)
+def test_pixels_elsewhere_are_refused(tmp_path, ending, file):
+    (tmp_path / "b.raw").write_bytes(GREY.tobytes())
+    path = detached(tmp_path / "set", ending, file.format(folder=tmp_path))
+    (path.parent / "below").mkdir()
+    if file == "link.raw":
+        try:
+            (path.parent / file).symlink_to(tmp_path / "b.raw")
+        except OSError:
+            pytest.skip("this system does not let everybody make links")
+    if file == "pipe.raw":
+        if not hasattr(os, "mkfifo"):
+            pytest.skip("Windows has no named pipes")
+        os.mkfifo(path.parent / file)
+    refused(path, "expected its pixels in one file of its folder")
+
+
+@pytest.mark.parametrize(
+    ("ending", "more"),
+    [
+        (".mhd", "Comment = x\nElementDataFile = /etc/hostname\n"),
+        (".mhd", "nothing\nComment = ElementDataFile = LOCAL\nElementDataFile : /etc/hostname\n"),
+        (".nhdr", "DATAFILE: /etc/hostname\n"),
+    ],
+)
+def test_headers_that_name_two_files_are_refused(tmp_path, ending, more):
+    (tmp_path / "a.raw").write_bytes(GREY.tobytes())
+    refused(detached(tmp_path, ending, "a.raw", more), "expected (its pixels in one file|one file with its pixels)")
+
+
+@KINDS
+def test_a_change_of_the_other_file_is_noticed(raw, tmp_path, ending):
+    """By preparation, which makes the radiograph again, and by prediction's journal."""
+    picture = raw / "train" / "a3.png"
+    pixels = read_radiograph(picture).pixels.astype(np.uint8)
+    picture.unlink()
+    header = (META if ending in (".mhd", ".mha") else NRRD).format(dims=2, more="", file="files/a3.raw")
+    header = header.replace("120 90", "90 120").encode()
+    (raw / "train" / f"a3{ending}").write_bytes(header)
+    (raw / "train" / "files").mkdir()
+    (raw / "train" / "files" / "a3.raw").write_bytes(pixels.tobytes())
+    assert (ran := preprocess(raw, tmp_path / "out")).returncode == 0, ran.stderr
+    before, state = (tmp_path / "out" / "train" / "a3.png").read_bytes(), state_of(str(raw / "train" / f"a3{ending}"))
+    (raw / "train" / "files" / "a3.raw").write_bytes((255 - pixels).tobytes())
+    assert preprocess(raw, tmp_path / "out").returncode == 0
+    assert (tmp_path / "out" / "train" / "a3.png").read_bytes() != before
+    assert state_of(str(raw / "train" / f"a3{ending}")) != state
+
+
+# ---- read wrong without a word
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_a_nifti_file_that_lacks_its_last_byte_is_cut(tmp_path, name):
+    sitk.WriteImage(sitk.GetImageFromArray(GREY), str(tmp_path / "whole.nii"))
+    content = (tmp_path / "whole.nii").read_bytes()
+    pack = gzip.compress if name.endswith(".gz") else bytes
+    (tmp_path / name).write_bytes(pack(content))
+    assert (read_radiograph(tmp_path / name).pixels == GREY).all()
+    (tmp_path / name).write_bytes(pack(content[:-1]))
+    refused(tmp_path / name, f"expected {len(content)} bytes, found {len(content) - 1}; the file is cut")
+
+
+def test_a_tiff_file_of_8_bits_with_a_sign(tmp_path):
+    signed = (GREY.astype(int) - 128).astype(np.int8)
+    tifffile.imwrite(tmp_path / "a.tif", signed)
+    assert (read_radiograph(tmp_path / "a.tif").pixels == signed).all()
+
+
+# ---- no files
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.dcm", "a.mha", "a.mhd", "a.nhdr", "a.nii", "a"])
+def test_folders_and_pipes_named_like_pictures(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / name).mkdir()
+    refused(tmp_path / "folder" / name, "expected a file, found a folder")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / name)
+        refused(tmp_path / name, "expected a file, found a pipe or device")
+
+
+@pipes
+def test_the_page_leaves_them_out(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", GREY)
+    (tmp_path / "b.tif").mkdir()
+    os.mkfifo(tmp_path / "c.tif")
+    assert list(radiographs_of(tmp_path)[0]) == ["a"]
