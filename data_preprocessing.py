@@ -22,13 +22,14 @@ import json
 import sys
 import zipfile
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 import torch
+from PIL import Image
 from tqdm import tqdm
 
 from finder.canon import Canon
@@ -54,6 +55,7 @@ from radiographs.readers import READERS, Annotations, read_annotations
 from radiographs.reading import read_radiograph
 from radiographs.view import sample
 from radiographs.volumes import files_of
+from runtime.apart import Apart
 from runtime.checkpoint import read_checkpoint
 from runtime.command import FEWER_WORKERS, LOCK, alone_in, cores, exit_status
 from runtime.files import DataError, write_csv, write_whole
@@ -324,8 +326,18 @@ def choose_reference(settings: Settings, found: dict[str, tuple[str, Path]]) -> 
             f"--reference {wanted}: no such radiograph in train; name one that is, such as {train[0]}, a checkpoint "
             f"(*{CHECKPOINT}), or none to leave the histograms as they are"
         )
-    radiograph = read_radiograph(found[wanted][1])
-    return replace(settings, reference=wanted), intensity_profile(resize_to(radiograph.pixels, frame_of(settings.size)))
+    with closing(Apart(profile_of, fork=True)) as profile:
+        return replace(settings, reference=wanted), profile(found[wanted][1], frame_of(settings.size))
+
+
+def profile_of(path: Path, frame: Frame) -> np.ndarray:
+    """The intensity profile of a radiograph in the network's frame. Raises DataError."""
+    return intensity_profile(resize_to(read_radiograph(path).pixels, frame))
+
+
+def shape_of(path: Path) -> Frame:
+    """(rows, columns) of a radiograph. Raises DataError."""
+    return read_radiograph(path).pixels.shape
 
 
 def describe(raw: Path, annotations: Annotations) -> Description | None:
@@ -376,9 +388,10 @@ def choose_settings(
 def training_shapes(found: dict[str, tuple[str, Path]]) -> list[Frame]:
     """(rows, columns) of some of the training radiographs."""
     train, shapes = [path for split, path in found.values() if split == "train"], []
-    for path in train[:: -(-len(train) // LOOKED_AT)]:
-        with suppress(DataError):  # it is told where all are prepared
-            shapes.append(read_radiograph(path).pixels.shape)
+    with closing(Apart(shape_of, fork=True)) as shape:
+        for path in train[:: -(-len(train) // LOOKED_AT)]:
+            with suppress(DataError):  # it is told where all are prepared
+                shapes.append(shape(path))
     return shapes
 
 
@@ -432,6 +445,7 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
     if settings.crop:
         upright = np.array([points[id] for id, (split, _) in found.items() if split == "train" and id in points])
         canon = Canon.of_landmarks(upright, np.full((2, 2), MARGIN), of_either=joint is not None and joint.laterality == "either")
+    Image.init()  # here, or each process that is copied from this one loads Pillow's formats
     settings = choose_settings(settings, found, annotations, canon)
     settings, reference = choose_reference(settings, found)
     (out / TABLE).unlink(missing_ok=True)  # from here on nothing counts as prepared

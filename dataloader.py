@@ -21,7 +21,8 @@ from radiographs.network_frame import frame_of, to_input
 from radiographs.prepared_folder import SETTINGS, TABLE, read_folder
 from radiographs.readers import READERS
 from runtime import distributed
-from runtime.command import cores, start_worker
+from runtime.apart import start_worker
+from runtime.command import cores
 from runtime.files import DataError, read_csv
 
 LISTS = "ids", "stems", "spacing_sources", "picture_digests", "file_digests"  # attributes of a data set with an item a radiograph

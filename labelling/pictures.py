@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from radiographs.reading import read_radiograph
+from runtime.apart import Crew
 
 BUDGET = 192 << 20  # bytes of pictures held, those asked for last; the newest one is held in any case
 LEVELS = 65535  # that 16 bits tell apart, beside 0
-READERS = 2  # threads: what is asked for does not wait for what is prepared ahead
+READERS = 2  # threads and processes: what is asked for does not wait for what is prepared ahead
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Pictures:
         self.held: OrderedDict[str, Picture] = OrderedDict()
         self.coming: dict[str, Future] = {}
         self.lock = threading.Lock()
+        self.make = Crew(make_picture, READERS, fork=True)
         self.pool = ThreadPoolExecutor(READERS, thread_name_prefix="pictures")
 
     def get(self, id: str) -> Picture:
@@ -95,7 +97,7 @@ class Pictures:
 
     def read(self, id: str, path: Path) -> Picture:
         try:
-            picture = make_picture(path)
+            picture = self.make(path)
             with self.lock:
                 self.held[id] = picture
                 while len(self.held) > 1 and sum(len(one.stored) for one in self.held.values()) > self.budget:
@@ -106,4 +108,5 @@ class Pictures:
                 self.coming.pop(id, None)
 
     def close(self) -> None:
+        self.make.close()
         self.pool.shutdown(cancel_futures=True)

@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from labelling.proposals import FRAME, Proposal, to_json
 from prediction.predictor import Predictor
 from prediction.regions import semi_axes
 from radiographs.reading import read_radiograph
+from runtime.apart import Apart
 from runtime.command import exit_status
 from runtime.files import DataError
 
@@ -60,10 +62,10 @@ def run(raw: Path, weights: Path, out: Path, ids: list[str] | None, landmarks: i
     wanted = [id for id in (paths if ids is None else ids) if id in paths]
     out.parent.mkdir(parents=True, exist_ok=True)
     problems = 0
-    with open(out, "a", encoding="utf-8") as file:
+    with open(out, "a", encoding="utf-8") as file, closing(Apart(read_radiograph)) as read:
         for number, id in enumerate(wanted, 1):
             try:
-                proposal = propose(predictor, read_radiograph(paths[id]).pixels, by)
+                proposal = propose(predictor, read(paths[id]).pixels, by)
             except DataError as error:
                 problems += 1
                 print(error, flush=True)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import threading
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from labelling.proposals import FOLDER, Proposal, from_json, read_proposals
 from labelling.rounds import ROUNDS, Flags, new_round, proposals_file, rounds_of, steps_of
 from labelling.store import FIRST, Key, Store, TableWriter
 from radiographs.raw_folder import COORDINATES
+from runtime.apart import Apart
 from runtime.files import DataError, write_whole
 
 MAIN, SETTLED = "main", "settled"  # the reader without a name, who goes on from the table; the third look at two readers
@@ -73,6 +75,7 @@ class Session:
         `to_read`: only to look; another label.py may then work as the same reader. Raises DataError.
         """
         self.collection, self.options = collection, options
+        self.pictures = Pictures(collection.paths)  # first: its processes are copies of this one, and shall hold no lock
         self.labels, self.landmarks = collection.labels, len(collection.names)
         beside = to_read and self.is_held(options.reader)
         self.locks = [] if beside else [self.hold_reader(options.reader)]
@@ -82,7 +85,6 @@ class Session:
             self.store.take_over(collection.table, COORDINATES)
         self.tables = [] if to_read else [TableWriter(self.store, self.table_of(options.reader))]
         self.settled: Store | None = None
-        self.pictures = Pictures(collection.paths)
         self.proposals = read_proposals(self.labels / FOLDER / options.reader, self.landmarks)
         self.reviewing = bool(reviewed)
         self.proposals |= reviewed or {}
@@ -229,16 +231,17 @@ class Session:
         if len(ids) < 3 or self.ending.wait(3.0):  # the first picture comes first
             return
         features, kept = [], []
-        for id in ids:
-            if self.ending.is_set():
-                return
-            try:
-                picture = make_picture(self.collection.paths[id])
-            except (DataError, OSError, MemoryError):
-                continue
-            features.append(small_picture(picture.pixels))
-            kept.append(id)
-            time.sleep(0.02)  # leaves room for the reader
+        with closing(Apart(make_picture)) as make:
+            for id in ids:
+                if self.ending.is_set():
+                    return
+                try:
+                    picture = make(self.collection.paths[id])
+                except (DataError, OSError):
+                    continue
+                features.append(small_picture(picture.pixels))
+                kept.append(id)
+                time.sleep(0.02)  # leaves room for the reader
         if len(kept) > 2:
             self.order.ranked = [kept[number] for number in representatives(np.stack(features))]
             write_whole(stored, json.dumps(self.order.ranked).encode())

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from phantom.drawing import STEPS, Steps, draw_hand
 from radiographs.prepared_folder import SETTINGS
 from radiographs.raw_folder import COORDINATES, SPLITS
-from runtime.command import start_worker
+from runtime.apart import start_worker
 from runtime.files import DataError, write_whole
 
 JPEG_QUALITY = 90

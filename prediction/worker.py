@@ -5,7 +5,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from queue import SimpleQueue
 
 import numpy as np
 import torch
@@ -18,8 +17,9 @@ from prediction.outputs import annotation, image_of, landmark_rows, measure_rows
 from prediction.overlay import base_picture, draw
 from prediction.page import card
 from prediction.predictor import Prediction, Predictor
+from radiographs.header import read_with_header
 from radiographs.reading import Radiograph
-from runtime.apart import Apart
+from runtime.apart import Crew
 from runtime.files import DataError, csv_lines
 
 MANY = 10_000  # radiographs, from which on pictures lie in 256 folders: file systems are slow with very many in one
@@ -47,8 +47,6 @@ class Worker:
         """`count` is the number of radiographs of the whole call."""
         self.out, self.call, self.predictor, self.journal, self.index = out, call, predictor, journal, index
         self.many = count > MANY
-        self.readers: SimpleQueue[Apart] = SimpleQueue()
-        self.made_readers: list[Apart] = []
         (out / "overlays").mkdir(parents=True, exist_ok=True)
         if "slicer" in call["formats"]:
             (out / "slicer").mkdir(exist_ok=True)
@@ -59,28 +57,22 @@ class Worker:
         Each worker takes whole radiographs, `batch` at a time, and computes with `threads`: no core ever waits for another.
         """
         batches = iter(lambda: list(islice(items, batch)), [])
+        reader = Crew(read_with_header, workers)
+        pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(threads,))
         try:
-            for _ in range(workers):
-                self.made_readers.append(Apart("radiographs.header", "read_with_header"))
-                self.readers.put(self.made_readers[-1])
-            with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
-                pending: set[Future] = {pool.submit(self.process, some) for some in islice(batches, 2 * workers)}
-                while pending:
-                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                    pending |= {pool.submit(self.process, some) for some in islice(batches, len(done))}
-                    for future in done:
-                        yield from future.result()
+            pending: set[Future] = {pool.submit(self.process, some, reader) for some in islice(batches, 2 * workers)}
+            while pending:
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                pending |= {pool.submit(self.process, some, reader) for some in islice(batches, len(done))}
+                for future in done:
+                    yield from future.result()
         finally:
-            for reader in self.made_readers:
-                reader.close()
+            reader.close()  # first, so that no thread waits for a file any more
+            pool.shutdown(cancel_futures=True)
 
-    def process(self, items: list[Item]) -> list[str | None]:
+    def process(self, items: list[Item], reader: Crew) -> list[str | None]:
         """Predict some radiographs together, and write what is found."""
-        reader = self.readers.get()
-        try:
-            read = [self.read(item, reader) for item in items]
-        finally:
-            self.readers.put(reader)
+        read = [self.read(item, reader) for item in items]
         good = [one for one in read if isinstance(one, Read)]
         found = self.predictor.predict([one.radiograph.pixels for one in good]) if good else []
         for one, hands in zip(good, found):
@@ -91,14 +83,13 @@ class Worker:
             self.journal.append(one.item, one.state, self.index.next_turn(one.item), content)
         return [one if isinstance(one, str) else None for one in read]
 
-    def read(self, item: Item, reader: Apart) -> Read | str:
+    def read(self, item: Item, reader: Crew) -> Read | str:
         """A radiograph, or what is wrong with its file, which the journal is told of at once."""
         state = state_of(item.path)
         try:
             radiograph, texts = reader(Path(item.path), tuple(self.call["dicom"]))
-        except (DataError, MemoryError) as error:
-            said = str(error) if isinstance(error, DataError) else f"{item.path}: too large for the memory; make it smaller"
-            content = {"name": item.name, "error": printable(said)}
+        except DataError as error:
+            content = {"name": item.name, "error": printable(str(error))}
             if state or not self.index.was_predicted(item):  # what was found stays where its file cannot be reached
                 self.remove_pictures(item)
                 self.journal.append(item, state, self.index.next_turn(item), content)

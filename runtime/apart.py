@@ -1,7 +1,7 @@
-"""A function in a process of its own that is asked again and again: a call that kills the process costs only itself.
+"""The one door for files from outside: what reads them is called in a process of its own, with limits of memory and time.
 
-The process imports the function's module and nothing else of the program, so that it starts fast and stays small. It ends with
-its main process, however that ends, since its input ends then.
+A call that kills its process, or goes beyond a limit, costs only itself. pebble's pool is not used: its processes import the
+whole command, which takes seconds with PyTorch, and their answers share one pipe and one thread.
 """
 
 import os
@@ -9,87 +9,214 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from importlib import import_module
+from multiprocessing import Pipe, Process, parent_process
+from multiprocessing.connection import Connection
 from pathlib import Path
+from queue import SimpleQueue
+from time import monotonic
 
 from runtime.files import DataError
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
 ROOT = Path(__file__).resolve().parents[1]
+MEMORY = 5 << 30  # bytes that a process may ask for beyond those it has at its start: 50 for each of MAX_PIXELS
+SECONDS = 120  # for a call, which is a file
+SIZES = Path("/proc/self/statm")  # of a process on Linux, in pages
+TOO_LARGE = f"needs more memory than there is, or than {MEMORY >> 30} GB; make it smaller, or replace it if it is damaged"
+
+
+class Killed(DataError):
+    """The system ended a process, most likely for want of memory."""
 
 
 class Apart:
-    """`Apart("radiographs.reading", "read_radiograph")(path)` -> what the function returns, or the exception that it raises.
+    """A function in a process: `ask` for an answer and wait for it, or both by a call; one thread at a time.
 
-    Where the process dies of a call, DataError says so with the call's first argument, and the next call has a new process.
-    One thread at a time may ask.
+    The process begins with the first call. It imports the function's module and nothing else of the command. `fork`: it is a copy
+    of this one instead, where the system has that, and at once ready; for a process of one thread.
     """
 
-    def __init__(self, module: str, function: str):
-        self.command = [sys.executable, "-P", "-m", "runtime.apart", module, function]
-        self.start()
+    def __init__(self, function: Callable, fork: bool = False, name: Callable[[object], object] = lambda first: first):
+        """`name` says of a call's first argument what file it is about."""
+        self.function, self.fork, self.name = function, fork or os.name == "nt", name
+        self.process, self.closed = None, False
 
     def start(self) -> None:
-        paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self.process = subprocess.Popen(self.command, **pipes, env=os.environ | {"PYTHONPATH": paths})
+        self.pipe, other = Pipe()
+        if self.fork:
+            self.process = Process(target=serve, args=(other, self.function), daemon=True)
+            self.process.start()
+        else:
+            paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+            called = self.function.__module__, self.function.__name__, str(other.fileno())
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "runtime.apart", *called],
+                pass_fds=[other.fileno()],
+                env=os.environ | {"PYTHONPATH": paths},
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # whatever is printed goes to standard error
+            )
+        other.close()
 
-    def __call__(self, *arguments):
+    def ask(self, *arguments) -> None:
+        """Raises CancelledError once this is closed."""
+        if self.closed:
+            raise CancelledError
+        if self.process is None:
+            self.start()
+        self.about, self.until = arguments[0], monotonic() + SECONDS
+        with suppress(ConnectionError):  # `answer` says that it died
+            send(self.pipe, arguments)
+
+    def answer(self) -> object:
+        """What the function returns or raises. Raises DataError beyond a limit, and where the process died."""
         try:
-            pickle.dump(arguments, self.process.stdin)
-            self.process.stdin.flush()
-            answer, error = pickle.load(self.process.stdout)
-        except (EOFError, BrokenPipeError, pickle.UnpicklingError):
-            self.close()
-            code = self.process.returncode
-            self.start()
-            raise DataError(f"{arguments[0]}: {how_it_died(code)}") from None
-        except Exception:  # as of want of memory for the answer, whose rest the next one would be taken for
-            self.close()
-            self.start()
-            raise
+            if not self.pipe.poll(max(0, self.until - monotonic())):
+                raise TimeoutError
+            answer, error = receive(self.pipe)
+        except Exception as failed:
+            if self.closed:
+                raise CancelledError from None
+            code, error = self.end(), failed
+            if isinstance(failed, TimeoutError):
+                error = DataError(f"was not read within {SECONDS:g} s; copy it to a faster disk, or replace it if it is damaged")
+            elif isinstance(failed, EOFError | ConnectionError | pickle.UnpicklingError):
+                error = how_it_died(code)
+            if isinstance(error, DataError):
+                error.args = (f"{self.name(self.about)}: {error}",)
+        if lacks_memory(error):
+            error = DataError(f"{self.name(self.about)}: {TOO_LARGE}")
         if error is not None:
             raise error
         return answer
 
+    def __call__(self, *arguments) -> object:
+        self.ask(*arguments)
+        return self.answer()
+
+    def end(self) -> int:
+        """Kill the process and return its exit code, which is that of its death where it had died before."""
+        process, self.process = self.process, None
+        process.kill()
+        if isinstance(process, subprocess.Popen):
+            return process.wait()
+        process.join()
+        return process.exitcode
+
     def close(self) -> None:
+        """End at once. Any thread may call this; one that waits for an answer gets CancelledError."""
+        self.closed = True
+        if self.process:
+            self.end()
+
+
+class Crew:
+    """Several processes for a function, to be called by as many threads or more.
+
+    `fork`: the first ones are copies of this process, made now, while it has one thread.
+    """
+
+    def __init__(self, function: Callable, count: int, fork: bool = False):
+        self.members = [Apart(function, fork) for _ in range(count)]
+        self.idle: SimpleQueue[Apart] = SimpleQueue()
+        for member in self.members:
+            if fork:
+                member.start()
+                member.fork = os.name == "nt"
+            self.idle.put(member)
+
+    def __call__(self, *arguments) -> object:
+        """What the function returns or raises; DataError as `Apart` has it."""
+        member = self.idle.get()
         try:
-            self.process.stdin.close()
-        except BrokenPipeError:  # what it was asked last is still on its way
-            pass
-        self.process.stdout.close()
-        self.process.wait()
+            if member.process and member.pipe.poll():  # it died while it had nothing to do
+                member.end()
+            return member(*arguments)
+        finally:
+            self.idle.put(member)
+
+    def close(self) -> None:
+        for member in self.members:
+            member.close()
 
 
-def how_it_died(code: int) -> str:
+def how_it_died(code: int) -> DataError:
     """What an exit code of a process says, in words for the one who gave it the file."""
     if hasattr(signal, "SIGKILL") and code == -signal.SIGKILL:
-        return "its process was killed, most likely for want of memory; close other programs, or make the file smaller"
+        return Killed("its process was killed, most likely for want of memory; close other programs, or make the file smaller")
     how = signal.strsignal(-code) if code < 0 else f"status {code}"
-    return f"its process died ({how}), most likely of a damaged file; replace or remove it"
+    return DataError(f"its process died ({how}), most likely of a damaged file; replace or remove it")
 
 
-def serve(module: str, function: str) -> None:
-    """Answer calls from standard input until it ends. Whatever else is printed goes to standard error."""
-    for ending in (signal.SIGINT, signal.SIGTERM):  # are for the main process, and reach its whole group
-        signal.signal(ending, signal.SIG_IGN)
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    work = getattr(import_module(module), function)
-    while True:
-        try:
-            arguments = pickle.load(sys.stdin.buffer)
-        except EOFError:
-            return
-        try:
-            answer = work(*arguments), None
-        except Exception as error:
-            answer = None, error
-        try:
-            pickle.dump(answer, answers, pickle.HIGHEST_PROTOCOL)
-            answers.flush()
-        except BrokenPipeError:  # nobody waits any more
-            return
+def lacks_memory(error: object) -> bool:
+    """Whether an error, of whatever library, is for want of memory."""
+    words = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in words or "allocate memory" in words
+
+
+def send(pipe: Connection, what: object) -> None:
+    if os.name == "nt":
+        return pipe.send(what)
+    with open(pipe.fileno(), "wb", closefd=False) as file:  # three times as fast with large arrays as `pipe.send`
+        pickle.dump(what, file, pickle.HIGHEST_PROTOCOL)
+
+
+def receive(pipe: Connection) -> object:
+    if os.name == "nt":
+        return pipe.recv()
+    with open(pipe.fileno(), "rb", closefd=False) as file:
+        return pickle.load(file)
+
+
+def start_worker() -> None:
+    """For every worker process: it fills one core, leaves Ctrl-C to the main process, and ends with it, however that ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def leave() -> None:
+        parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=leave, daemon=True).start()  # before anything that may take its time
+    if torch := sys.modules.get("torch"):  # which label.py does without
+        torch.set_num_threads(1)
+
+
+def limit_memory() -> None:
+    """On Linux; elsewhere systems do not keep to such a limit."""
+    if SIZES.exists():
+        used = int(SIZES.read_text().split()[5]) * resource.getpagesize()
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        wanted = used + MEMORY if hard == resource.RLIM_INFINITY else min(used + MEMORY, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
+
+
+def serve(pipe: Connection, function: Callable) -> None:
+    """Answer calls until the pipe ends, as it does with the main process, however that ends."""
+    if parent_process():
+        start_worker()
+    else:
+        for ending in (signal.SIGINT, signal.SIGTERM):  # are for the main process, and reach its whole group
+            signal.signal(ending, signal.SIG_IGN)
+    limit_memory()
+    with suppress(EOFError, ConnectionError):  # nobody waits any more
+        while True:
+            arguments = receive(pipe)
+            try:
+                answer = function(*arguments), None
+            except Exception as error:
+                answer = None, error
+            send(pipe, answer)
 
 
 if __name__ == "__main__":
-    serve(*sys.argv[1:])
+    serve(Connection(int(sys.argv[3])), getattr(import_module(sys.argv[1]), sys.argv[2]))

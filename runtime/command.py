@@ -2,7 +2,6 @@
 
 import errno
 import math
-import multiprocessing
 import os
 import signal
 import sys
@@ -12,8 +11,7 @@ from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-
+from runtime.apart import lacks_memory
 from runtime.files import DataError
 
 try:
@@ -104,23 +102,9 @@ def text_of(path: Path) -> str:
         return ""
 
 
-def start_worker() -> None:
-    """For every worker process: it fills one core, leaves Ctrl-C to the main process, and ends with it, however that ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-    def leave() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=leave, daemon=True).start()  # before anything that may take its time
-    torch.set_num_threads(1)
-
-
 def wants_memory(error: Exception) -> bool:
     """Whether an error is for want of memory. A worker that is gone was most likely ended by the system for it."""
-    words = str(error).lower()
-    return isinstance(error, MemoryError | BrokenExecutor) or "out of memory" in words or "allocate memory" in words
+    return isinstance(error, BrokenExecutor) or lacks_memory(error)
 
 
 @contextmanager

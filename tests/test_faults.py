@@ -183,7 +183,7 @@ def test_a_worker_that_is_killed_for_memory_is_told_and_the_others_go_on(raw, tm
     out = tmp_path / "out"
     process = spawn("data_preprocessing.py", "--raw", raw, "--out", out, "--size", 64, "--workers", 1)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    while not (worker := children.read_text().split()):
+    while not ((out / "test").exists() and (worker := children.read_text().split())):  # not those for settings
         assert process.poll() is None
     os.kill(int(worker[-1]), signal.SIGKILL)  # as a system does that has run out of memory
     said = finish(process)

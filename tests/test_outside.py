@@ -1,8 +1,12 @@
 """Files from outside that are damaged or made to do harm: each is told by its name, and costs itself alone."""
 
+import faulthandler
 import gzip
 import os
+import signal
 import struct
+import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -11,21 +15,27 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import tifffile
-from conftest import made_radiograph, preprocess
+from conftest import command, made_radiograph, preprocess, spawn
+from PIL import Image
 from pydicom import uid
 from test_dicom import made, packed, saved
 
+from benchmarks.archive import write_weights
 from labelling.collection import radiographs_of
+from labelling.pictures import Pictures
 from prediction.journal import state_of
 from radiographs import reading
 from radiographs.reading import read_radiograph
 from radiographs.volumes import files_of
+from runtime import apart
 from runtime.files import DataError
 
 GREY = made_radiograph(0)[0]
 META = "ObjectType = Image\nNDims = {dims}\nDimSize = 120 90\nElementType = MET_UCHAR\n{more}ElementDataFile = {file}\n"
 NRRD = "NRRD0004\ntype: uint8\ndimension: 2\nsizes: 90 120\nencoding: raw\n{more}data file: {file}\n\n"
 
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps to a limit of memory")
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGSEGV and no SIGINT to send")
 pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
 
 
@@ -218,3 +228,121 @@ def test_the_page_leaves_them_out(tmp_path):
     (tmp_path / "b.tif").mkdir()
     os.mkfifo(tmp_path / "c.tif")
     assert list(radiographs_of(tmp_path)[0]) == ["a"]
+
+
+# ---- the door: whatever reads a file, its limits and its death are its own
+
+FAULTS = """\
+import os, signal, time
+from pathlib import Path
+from PIL import Image
+true = Image.open
+def faulty(path, *more):
+    if "killer" in str(path):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if "hung" in str(path):
+        Path(str(path) + ".begun").touch()
+        time.sleep(100)
+    return true(path, *more)
+Image.open = faulty
+"""
+
+
+@pytest.fixture
+def faults(tmp_path, monkeypatch) -> None:
+    """In this process, and by a site's own start-up file in all that it starts: Pillow dies of some files, or hangs."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(FAULTS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    monkeypatch.setattr(Image, "open", Image.open)  # is put back
+    exec(FAULTS, {})
+    faulthandler.disable()  # pytest's, which would print where
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Path:
+    """A network of random weights: what it finds is not the matter here."""
+    path = tmp_path_factory.mktemp("weights") / "tiny.pt"
+    write_weights(path)
+    return path
+
+
+def with_file(raw: Path, name: str) -> Path:
+    """The raw folder with one of its radiographs under another name."""
+    (raw / "train" / "a3.png").rename(raw / "train" / name)
+    table = raw / "all_coordinates.csv"
+    table.write_text(table.read_text().replace("a3,", f"{Path(name).stem},"))
+    return raw / "train" / name
+
+
+@posix
+@pytest.mark.parametrize("more", [[], ["--reference", "killer"]])
+def test_preparation_tells_a_file_that_kills_its_reader(raw, tmp_path, faults, more):
+    """Also where it reads the file for the reference, or for settings that are to be chosen."""
+    path = with_file(raw, "killer.png")
+    ran = preprocess(raw, tmp_path / "out", "--size", "auto", *more)
+    assert ran.returncode == 1 and f"{path}: its process died (Segmentation fault)" in ran.stderr
+
+
+def test_preparation_tells_a_file_that_hangs(raw, tmp_path, faults, monkeypatch):
+    path = with_file(raw, "hung.png")
+    monkeypatch.setattr(apart, "SECONDS", 1)
+    ran = preprocess(raw, tmp_path / "out")
+    assert ran.returncode == 1 and f"{path}: was not read within 1 s" in ran.stderr
+    assert (tmp_path / "out" / "train" / "a4.png").exists()
+
+
+def test_a_damaged_tiff_file_does_not_end_preparation(raw, tmp_path):
+    """3000 x 3000 px of 60,000 values are more than any memory."""
+    path = tiff(with_file(raw, "a3.tif"), samples=(277, 60_000))
+    ran = preprocess(raw, tmp_path / "out")
+    assert ran.returncode == 1 and str(path) in ran.stderr and "not enough memory" not in ran.stderr
+    assert (tmp_path / "out" / "train" / "a4.png").exists()
+
+
+@linux
+def test_a_file_beyond_the_limit_of_memory_costs_itself_alone(raw, tmp_path, monkeypatch):
+    path = with_file(raw, "a3.png")
+    Image.fromarray(np.tile(GREY, (25, 34))).save(path)  # 9 million pixels, 36 MB in single precision
+    monkeypatch.setattr(apart, "MEMORY", 24 << 20)
+    ran = preprocess(raw, tmp_path / "out")
+    assert ran.returncode == 1 and f"{path}: needs more memory than there is" in ran.stderr
+    assert (tmp_path / "out" / "train" / "a4.png").exists()
+
+
+@posix
+def test_prediction_with_a_file_that_hangs_ends_at_once_when_it_is_told_to(raw, tiny, tmp_path, faults):
+    path = with_file(raw, "hung.png")
+    running = spawn("predict.py", path, "--weights", tiny, "--out", tmp_path / "out", env=os.environ)
+    until = time.monotonic() + 60
+    while not path.with_name("hung.png.begun").exists():
+        assert running.poll() is None and time.monotonic() < until
+        time.sleep(0.02)
+    began = time.monotonic()
+    os.killpg(running.pid, signal.SIGINT)
+    said = running.stderr.readline()  # what is left then is the end of Python, which takes its time on a busy machine
+    assert "interrupted" in said and time.monotonic() - began < 2
+    assert running.wait(20) == 130
+    assert "hung" not in (tmp_path / "out" / "journal" / "1-of-1.jsonl").read_text()  # it is predicted when the command goes on
+
+
+def test_prediction_tells_a_file_that_hangs(raw, tiny, tmp_path, faults, monkeypatch):
+    path = with_file(raw, "hung.png")
+    monkeypatch.setattr(apart, "SECONDS", 3)
+    ran = command("predict.py", raw / "train", "--weights", tiny, "--out", tmp_path / "out")
+    assert ran.returncode == 1 and f"{path}: was not read within 3 s" in ran.stderr and "3 radiographs predicted" in ran.stdout
+
+
+@posix
+def test_the_page_goes_on_after_files_that_kill_and_hang(tmp_path, faults, monkeypatch):
+    paths = {name: tmp_path / f"{name}.png" for name in ("killer", "hung", "good")}
+    for path in paths.values():
+        Image.fromarray(GREY).save(path)
+    monkeypatch.setattr(apart, "SECONDS", 3)
+    pictures = Pictures(paths)
+    for name, said in (("killer", "its process died"), ("hung", "was not read within 3 s")):
+        with pytest.raises(DataError, match=said) as error:
+            pictures.get(name)
+        assert str(error.value).startswith(f"{paths[name]}: ")
+    assert (pictures.get("good").pixels == GREY - GREY.min()).all()
+    pictures.close()

@@ -4,6 +4,7 @@ import errno
 import faulthandler
 import os
 import signal
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 import data_preprocessing
 from data_preprocessing import Job, Settings, run
+from runtime import apart
 from runtime.files import DataError
 from runtime.workers import work_off
 
@@ -76,14 +78,31 @@ def full_disk(folder: Path, letter: str) -> str:
     return letter.upper()
 
 
-def no_memory(letter: str) -> str:
-    raise MemoryError
+def no_memory(error: Exception, letter: str) -> str:
+    if letter == "k":
+        raise error
+    return letter.upper()
+
+
+def greedy(letter: str) -> str:
+    return (letter * ((128 << 20) if letter == "k" else 1))[0].upper()
+
+
+def hang(letter: str) -> str:
+    if letter == "k":
+        time.sleep(60)
+    return letter.upper()
+
+
+def wrong(letter: str) -> str:
+    return str(1 / 0)
 
 
 def test_a_mistake_is_an_answer():
     assert answers(upper) == (without("k"), ["k: is no file"])
 
 
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps to a limit of memory")
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGSEGV and no SIGKILL to send")
 
 
@@ -125,9 +144,28 @@ def test_a_full_disk_ends_all_at_once(tmp_path):
     assert len(list(tmp_path.iterdir())) <= 2 * 2 + 2
 
 
-def test_want_of_memory_in_a_worker_is_passed_on():
-    with pytest.raises(MemoryError):
-        answers(no_memory)
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_want_of_memory_costs_the_job_alone(error):
+    done, (said,) = answers(partial(no_memory, error))
+    assert done == without("k") and said.startswith("file k: needs more memory than there is")
+
+
+@linux
+def test_a_job_has_a_limit_of_memory(monkeypatch):
+    monkeypatch.setattr(apart, "MEMORY", 64 << 20)
+    done, (said,) = answers(greedy)
+    assert done == without("k") and said.startswith("file k: needs more memory than there is")
+
+
+def test_a_job_has_a_limit_of_time(monkeypatch):
+    monkeypatch.setattr(apart, "SECONDS", 0.5)
+    done, (said,) = answers(hang)
+    assert done == without("k") and said.startswith("file k: was not read within 0.5 s")
+
+
+def test_another_error_ends_all():
+    with pytest.raises(ZeroDivisionError):
+        answers(wrong)
 
 
 def prepare_unless_a3(job) -> dict:
