@@ -80,7 +80,7 @@ def test_changed_input_and_other_settings_are_made_again(raw, tmp_path):
     assert preprocess(raw, out).returncode == 0
     second = contents(out)
     changed = {name for name in first if first[name] != second[name]}
-    assert changed == {"train/a3.png", "train/a3.npz"}
+    assert changed == {"train/a3.png", "train/a3.npz", "landmarks.csv"}  # the table says which file it was
     ran = preprocess(raw, out, "--sigma", 5)
     assert "other settings (sigma 2.0 -> 5.0): everything is made again" in ran.stdout
     assert json.loads((out / "settings.json").read_text())["sigma"] == 5
