@@ -42,7 +42,7 @@ class RadiographDataset(Dataset):
     network, `size` px of its longer side and `sigma` px in it; `detail` px of the longer side of pictures for a second look, 0
     where there are none; `settings` of its making; `joint`, what is known of the landmarks; `readers` (R names), whose points are
     readings_px (N, R, L, 2); `picture_digests` and `file_digests` (N texts), the same for the same prepared picture, and for the
-    same file (blank where the folder was prepared by an earlier version), and `fingerprints` (N, bits) of the pictures.
+    same file (blank where the folder was prepared by an earlier version), and `fingerprints` (N, SIDE²) of the pictures.
     """
 
     def __init__(self, folder: Path, split: str, ids: list[str] | None = None, allow_missing: bool = False):
@@ -131,7 +131,7 @@ class RadiographDataset(Dataset):
     def marks(self) -> list[str]:
         """By which a checkpoint knows what it was trained on, three of each radiograph: prepared pixels, file, fingerprint."""
         files = [FILE + digest for digest in self.file_digests if digest]
-        return [*self.picture_digests, *files, *(LOOK + to_text(bits) for bits in self.fingerprints)]
+        return [*self.picture_digests, *files, *(LOOK + to_text(signs) for signs in self.fingerprints)]
 
     def known_by(self, marks: list[str]) -> list[str]:
         """IDs of the radiographs that some marks are of."""

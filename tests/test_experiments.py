@@ -162,11 +162,11 @@ def test_annotation_noise(small, tmp_path, capsys):
     assert np.mean([float(row[2]) for row in of_landmarks[1:]]) == pytest.approx(np.mean(errors), rel=6e-3)
     assert [row[0] for row in curve[1:]] == ["1", "4"]
     of_all = read_checkpoint(tmp_path / "4_3_1" / "best.pt")
-    assert len(of_all["seen"]["train"]) == 4 and of_all["epoch"] == 3 * annotation_noise.EPOCHS
+    assert len(of_all["seen"]["train"]) == 3 * 4 and of_all["epoch"] == 3 * annotation_noise.EPOCHS
     assert read_checkpoint(tmp_path / "1_1_1" / "best.pt")["epoch"] == 4 * annotation_noise.EPOCHS
     assert float(curve[2][1]) == pytest.approx(common.read_figures(tmp_path / "4_1_1", "held_out")["ipe_px"], rel=6e-3)
     seen = [set(read_checkpoint(tmp_path / f"half_{i}" / "best.pt")["seen"]["train"]) for i in (0, 1)]
-    assert len(seen[0]) == len(seen[1]) == 2 and not seen[0] & seen[1]
+    assert len(seen[0]) == len(seen[1]) == 3 * 2 and not seen[0] & seen[1]
     assert "halves of 2: IPE " in printed
 
 

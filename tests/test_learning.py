@@ -12,7 +12,7 @@ from main import main
 from phantom.data_set import write_data_set
 from runtime.checkpoint import read_checkpoint, write_checkpoint
 from runtime.device import native_precision
-from training.report import warning
+from training.report import warning, warning_at_end
 
 pytestmark = pytest.mark.slow
 
@@ -74,10 +74,10 @@ def rows(*errors: tuple[int, float, float]) -> list[dict]:
 def test_a_training_that_goes_wrong_is_told_of():
     """By hand: more than twice the least of the same resolution; at the end more than twice validation's. Else nothing."""
     sound = rows((64, 8.0, 7.0), (64, 4.0, 3.0), (128, 9.0, 5.0), (128, 2.0, 1.9), (128, 3.9, 2.0))
-    assert [warning(sound[: n + 1], last=n == 4) for n in range(5)] == [None] * 5
-    assert warning(rows((128, 1.3, 1.1), (128, 11.9, 1.2)), last=False).startswith(
+    assert [warning(sound[: n + 1]) for n in range(5)] == [None] * 5 and warning_at_end(sound) is None
+    assert warning(rows((128, 1.3, 1.1), (128, 11.9, 1.2))).startswith(
         "epoch 2: the training error, 11.90 px, is 9.2 times the least so far; if it stays so, try a lower --learning_rate"
     )
-    assert "2.5 times that of validation" in warning(rows((128, 2.5, 1.0)), last=True)
-    assert warning(rows((128, 2.5, 1.0)), last=False) is None
-    assert warning(rows((128, 2.5, float("nan"))), last=True) is None  # of folds, without validation
+    assert "2.5 times that of validation" in warning_at_end(rows((128, 2.5, 1.0)))
+    assert warning(rows((128, 2.5, 1.0))) is None
+    assert warning_at_end(rows((128, 2.5, float("nan")))) is None  # of folds, without validation
