@@ -3,6 +3,7 @@
 import gzip
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from radiographs.reading import DICOM, PICTURES, Radiograph, check_size, check_v
 from runtime.files import DataError
 
 META = {".mha", ".mhd"}
+SEPARATOR = re.compile(rb"[=:]")  # of keys and values
 HEADER = 1 << 16  # bytes, that a text header may have
 MAX_DIMENSIONS = 5  # of MetaImage files; SimpleITK writes beyond its memory for some hundred
 
@@ -66,8 +68,7 @@ def files_of(path: Path) -> list[Path]:
 
 def named_by_meta(path: Path, head: bytes) -> bytes | None:
     """The file with the pixels of a MetaImage header; None for its own. Raises DataError where the header is damaged."""
-    for key, value in re.findall(rb"([^=:]*)[=:]([^\n]*)", head):
-        key, value = key.strip(), value.strip()
+    for key, value in fields_of(head):
         if key == b"NDims" and not (value.isdigit() and int(value) <= MAX_DIMENSIONS):
             raise DataError(
                 f"{path}: expected NDims up to {MAX_DIMENSIONS}, found {os.fsdecode(value)[:40]!r}; copy the file again"
@@ -77,6 +78,16 @@ def named_by_meta(path: Path, head: bytes) -> bytes | None:
     raise DataError(
         f"{path}: expected lines KEY = VALUE down to ElementDataFile, found others; the file is damaged, copy it again"
     )
+
+
+def fields_of(head: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of a MetaImage header, of which pixels may follow."""
+    at = 0
+    while separator := SEPARATOR.search(head, at):
+        end = head.find(b"\n", separator.end())
+        end = end if end >= 0 else len(head)
+        yield head[at : separator.start()].strip(), head[separator.end() : end].strip()
+        at = end
 
 
 def named_by_nrrd(path: Path, head: bytes) -> bytes | None:

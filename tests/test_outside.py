@@ -303,7 +303,7 @@ def test_a_damaged_tiff_file_does_not_end_preparation(raw, tmp_path):
 @linux
 def test_a_file_beyond_the_limit_of_memory_costs_itself_alone(raw, tmp_path, monkeypatch):
     path = with_file(raw, "a3.png")
-    Image.fromarray(np.tile(GREY, (25, 34))).save(path)  # 9 million pixels, 36 MB in single precision
+    Image.fromarray(np.tile(GREY, (50, 68))).save(path)  # 37 million pixels, 147 MB in single precision
     monkeypatch.setattr(apart, "MEMORY", 24 << 20)
     ran = preprocess(raw, tmp_path / "out")
     assert ran.returncode == 1 and f"{path}: needs more memory than there is" in ran.stderr

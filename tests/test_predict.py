@@ -268,7 +268,7 @@ REFUSED = {
     "text.tif": (lambda path: path.write_text("no picture"), "cannot be read"),
     "text.nii.gz": (lambda path: path.write_text("no picture"), "cannot be read"),
     "header_alone.mhd": (lambda path: path.write_text(MHD),
-                         "cannot be read"),
+                         "expected its pixels in one file of its folder"),
     "no_pixels.dcm": (lambda path: path.write_bytes(bytes(128) + b"DICM"), "expected a DICOM file with a picture"),
     "picture.dcm": (lambda path: save(GREY, format="gif")(path), "expected a DICOM file"),
     "one_pixel.png": (save(GREY[:1, :1]), "found 1 x 1 pixels"),
