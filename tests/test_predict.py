@@ -284,7 +284,7 @@ REFUSED = {
     "bomb.png": (bomb, "expected at most 100,000,000 pixels, found 30000 x 30000"),
     "bomb.tif": (small_bomb, "expected at most 100,000,000 pixels, found 30000 x 30000"),
     "bomb_of_doubles.tif": (lambda path: small_bomb(path, 64), "expected at most 100,000,000 pixels, found 30000 x 30000"),
-    "bomb.mhd": (lambda path: path.write_text(MHD.replace("9 9", "90000 90000")),
+    "bomb.mhd": (lambda path: path.write_text(MHD.replace("9 9", "90000 90000").replace("gone.raw", "LOCAL")),
                  "expected at most 100,000,000 pixels"),
 }  # fmt: skip
 
