@@ -88,9 +88,7 @@ class Settings:
     crop: int = 48  # px of these pictures, of a crop's side
     batch_size: int = 2  # radiographs; small ones make more steps in the same time
     learning_rate: float | str = "auto"  # of Adam, at its highest; auto: 6e-4 from weights of the joint, else 8e-4; 2e-3 diverges
-    schedule: str = (
-        "linear"  # of the rate where epochs are given, to 0 over all of them; or cosine, constant, or fall (at the end)
-    )
+    schedule: str = "linear"  # of the rate where epochs are counted: over all of them; or cosine, constant, fall (at the end)
     warmup: int = 70  # steps over which the rate rises at the start of every resolution
     beta1: float = 0.9  # of Adam: the usual momentum; the reference has 0.5
     beta2: float = 0.99  # of Adam: a short memory, since gradients are tiny at first and then grow fast
@@ -321,7 +319,7 @@ def cross_validate(settings: Settings, result: Path, whole: RadiographDataset, m
     found = settings_of_all(settings, outcomes)
     for name, value in found.items():
         print(f"the network of all: --{name} {value!r}, as the folds")
-    return replace(settings, **found)
+    return replace(settings, hours=0.0, **found)
 
 
 def show_judgement(result: Path, train: RadiographDataset, valid: RadiographDataset, solver: Solver) -> None:

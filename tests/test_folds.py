@@ -1,6 +1,7 @@
 """Cross-validation: parts that cover everything once, networks that have not seen what they are measured on."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +174,14 @@ def test_folds_start_from_those_of_another_cross_validation(data, tmp_path, caps
     for name in ("fold_1/best.pt", "fold_2/best.pt", "best.pt"):
         one, two = (torch.load(tmp_path / run / name, weights_only=True)["weights"] for run in ("one", "two"))
         assert all(torch.allclose(one[key], two[key], atol=1e-6) for key in one), name
+
+
+def test_hours_are_those_of_all_networks_together(data, tmp_path, capsys):
+    """Hardly a second: the folds end early, and the network of all takes the epochs that they had."""
+    status, said = cross_validated(capsys, data, tmp_path / "run", "--folds", 2, "--stages", "32 64", "--hours", 1e-4)
+    assert status == 0 and "training ended too early: 0 minutes are left" in said, said
+    epochs = int(re.search(r"the network of all: --stages '32x(\d)', as the folds", said)[1])
+    assert len(rows_of(tmp_path / "run" / "metrics.csv")) == epochs
 
 
 def test_folds_need_no_validation_and_no_test_radiographs(tmp_path, capsys):

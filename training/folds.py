@@ -37,11 +37,11 @@ def split_by(whole: RadiographDataset, folds: int) -> list[tuple[RadiographDatas
 
 
 def hold_out_tenth(data: RadiographDataset) -> tuple[RadiographDataset, RadiographDataset]:
-    """Training radiographs without a tenth, always the same, and that tenth for validation. Raises DataError where it has one."""
+    """Training radiographs without a tenth, always the same, and that tenth for validation. Raises DataError for a single one."""
     if len(data) < 2:
         raise DataError(f"{data.folder}: expected radiographs of valid, or two of train at least, found {len(data)}; add some")
-    part = parts(len(data), min(10, len(data)))[0]
-    return data.subset(np.setdiff1d(np.arange(len(data)), part), "train"), data.subset(part, "valid")
+    rest, held_out = split_by(data, min(10, len(data)))[0]
+    return rest, held_out.subset(np.arange(len(held_out)), "valid")
 
 
 @dataclass
