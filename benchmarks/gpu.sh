@@ -49,8 +49,6 @@ for batch in $BATCHES; do
     part "A training step against this machine's convolution, batches of $batch" 60 \
         "$PYTHON -m benchmarks.step --sizes $SIZES --batch $batch --repeats $REPEATS --channels $CHANNELS"
 done
-part "Compiled, and CUDA graphs" 120 \
-    "$PYTHON -m benchmarks.compiled --sizes $SIZES --batches ${BATCHES// /,} --repeats $REPEATS --channels $CHANNELS"
 part "The network alone, and with what comes before and after (aim: 300 radiographs a second)" 60 \
     "$PYTHON -m benchmarks.inference --weights '$WEIGHTS' --batches $LOADS --repeats $REPEATS"
 

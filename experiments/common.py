@@ -44,12 +44,6 @@ def settings_of(data: Path, result: Path, *flags: object) -> main.Settings:
     return main.read_settings([str(flag) for flag in ("--data", data, "--result", result, "--resume", *flags)])
 
 
-def measure(checkpoint: Path, data: Path, split: str, result: Path) -> dict:
-    """The figures of a checkpoint on a split."""
-    run_main("--mode", "test", "--checkpoint", checkpoint, "--data", data, "--test_on", split, "--result", result)
-    return read_figures(result, split)
-
-
 def run_main(*arguments: object) -> None:
     """Run main.py with these flags; its mistakes end this process too."""
     if status := main.main([str(argument) for argument in arguments]):
@@ -66,13 +60,6 @@ def read_errors(result: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     ids = list(dict.fromkeys(row["image"] for row in rows))
     px, mm = (np.array([float(row[name] or "nan") for row in rows]).reshape(len(ids), -1) for name in ("error_px", "error_mm"))
     return ids, px, mm
-
-
-def read_rows_as_errors(path: Path) -> np.ndarray:
-    """Errors (N, L, 2) px as (x, y), NaN where unknown, of a table that a test wrote."""
-    rows = read_csv(path)
-    points = np.array([[float(row[name] or "nan") for name in ("x_px", "y_px", "true_x_px", "true_y_px")] for row in rows])
-    return (points[:, :2] - points[:, 2:]).reshape(len({row["image"] for row in rows}), -1, 2)
 
 
 def table(header: list[str], rows: list[list[object]]) -> str:

@@ -22,7 +22,7 @@ EDGE = 0.01  # of the picture's size: a doubtful landmark this near its edge is 
 OUTSIDE, DOUBTFUL, MISPLACED = "outside the picture", "doubtful", "misplaced"  # flags of landmarks
 OF_RADIOGRAPHS = ("joints outside the picture", "doubtful joints", "implausible shape")  # that have some landmark with one
 NO_OUTLINE = "outline not found"  # of a radiograph whose whole histogram had to be matched, with all that lies beside the hand
-ALIEN = NO_HAND, UNLIKE_TRAINING = "not a hand", "unlike the training radiographs"  # of which no landmark can be trusted
+NO_HAND, UNLIKE_TRAINING = "not a hand", "unlike the training radiographs"  # of which no landmark can be trusted
 ALIEN_SHARE = 0.25  # of the landmarks doubtful or of the lengths implausible: not what the network was trained on
 
 

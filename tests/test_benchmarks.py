@@ -1,36 +1,24 @@
 """Every benchmark in small, on made radiographs: what it prints, and that the work it measures is the work it says."""
 
 import re
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from conftest import LANDMARKS, ROOT, SMALL_RUN, SPLITS, make_raw
+from conftest import LANDMARKS, ROOT, SMALL_RUN, make_raw
 
 import model
 from benchmarks import (
     archive,
-    compiled,
-    drawing,
     engines,
-    growth,
     inference,
-    loader,
     machine,
-    preprocessing,
     step,
     time_to_accuracy,
 )
-from benchmarks.step import make_step
-from dataloader import RadiographDataset
 from experiments import common
-from main import read_settings
 from model import SCN
 from prediction.predictor import Predictor
-from radiographs.raw_folder import find_radiographs, read_points
 from runtime.checkpoint import read_checkpoint, write_checkpoint
-from runtime.command import cores
 
 
 @pytest.fixture(scope="module")
@@ -115,88 +103,6 @@ def test_inference(tmp_path, capsys):
     assert rows[0][4] == pytest.approx(100 * 9.0 / rate / rows[0][2], rel=0.1)
 
 
-def test_loader(prepared_small, monkeypatch, capsys):
-    steps = []
-    monkeypatch.setattr(loader, "make_step", lambda *where, **what: steps.append((*where, what)) or make_step(*where, **what))
-    said = run(loader, capsys, "--data", prepared_small, "--sizes", "32,64", "--batch", 2, "--channels", 8, "--repeats", 1)
-    rows = [numbers(line) for line in said.splitlines()[2:]]
-    shape = {"batch": 2, "channels": 8, "landmarks": LANDMARKS}
-    assert [row[0] for row in rows] == [32, 64]
-    assert [(size, frame, what | shape == what) for size, frame, what in steps] == [(32, 64, True), (64, 64, True)]
-    for _, read, warp, draw, whole, share in rows:
-        assert share == pytest.approx(100 * (read + warp + draw) / (read + warp + whole), rel=0.1) and 0 < share < 100
-
-
-def test_preprocessing(raw, capsys):
-    threads = torch.get_num_threads()
-    said = run(preprocessing, capsys, "--raw", raw, "--size", 64, "--repeats", 1)
-    assert torch.get_num_threads() == threads
-    assert "90 x 120 px\n" in said
-    stages = re.findall(r"^(\w[\w ]+?) +([\d.]+) ms$", said, re.MULTILINE)
-    assert len(stages) == 6 and stages[0][0] == "read the file"
-    count, processes, seconds, rate = numbers(said.splitlines()[-1].replace(" s,", ","))
-    assert (count, processes) == (8, cores()) and 8 / rate == pytest.approx(seconds, abs=0.06)
-
-
-@pytest.mark.slow
-def test_drawing(capsys):
-    said = run(drawing, capsys, "--counts", "2")
-    count, seconds, rate, peak = numbers(said.splitlines()[-1])
-    assert count == 2 and 2 / rate == pytest.approx(seconds, rel=0.05) and 100 < peak < 5000
-
-
-def test_repeated_radiographs_all_differ(raw, tmp_path):
-    growth.repeat_radiographs(raw, tmp_path, 6)
-    radiographs, errors = find_radiographs(tmp_path)
-    assert not errors and len({path.read_bytes() for _, path in radiographs.values()}) == 6 + growth.HELD_OUT
-    splits = [split for split, _ in radiographs.values()]
-    assert [splits.count(split) for split in SPLITS] == [6, 4, 4]
-    points, originals = (read_points(folder / "all_coordinates.csv") for folder in (tmp_path, raw))
-    assert points.keys() == radiographs.keys()
-    for number in range(6):
-        original = SPLITS["train"][number % len(SPLITS["train"])]
-        assert np.array_equal(points[f"{number:06d}"], originals[original])
-
-
-def test_growth(raw, tmp_path, monkeypatch, capsys):
-    """What it does with commands' times; the commands themselves are run by the next test."""
-    commands = []
-
-    def measured(*command) -> machine.Measured:
-        if command[0] == "data_preprocessing.py":
-            radiographs, _ = find_radiographs(command[command.index("--raw") + 1])
-            commands.append(len(radiographs))
-        commands.append([str(part) for part in command])
-        return machine.Measured(len(commands), 300 + len(commands), "")
-
-    monkeypatch.setattr(growth, "measure_command", measured)
-    said = run(growth, capsys, "--raw", raw, "--weights", tmp_path / "own.pt", "--counts", "4,5", "--predict", 4)
-    few, many = (numbers(line) for line in said.splitlines()[2:])
-    assert few == [4, 2, 500, 302, 3, 750, 303, 4, 1000, 304]  # seconds, milliseconds each, MB of each command
-    assert many == [5, 6, 1200, 306, 7, 1400, 307]
-    assert commands[0] == 4 + growth.HELD_OUT and commands[4] == 5 + growth.HELD_OUT
-    prepare, train, predict = commands[1:4]
-    settings = read_settings(train[1:])
-    assert (settings.channels, settings.stages, settings.init) == (16, "128x1", "")
-    assert train[0] == "main.py" and settings.data == prepare[prepare.index("--out") + 1]
-    assert predict[0] == "predict.py" and predict[1] == prepare[prepare.index("--raw") + 1] + "/train"
-    assert predict[predict.index("--weights") + 1] == str(tmp_path / "own.pt")
-
-
-def test_growth_of_made_pictures(monkeypatch, capsys):
-    """The folder that it makes is one that training takes; the time is a made one."""
-    seen = []
-
-    def measured(script, *arguments) -> machine.Measured:
-        settings = read_settings([str(part) for part in arguments])
-        seen.append({split: len(RadiographDataset(Path(settings.data), split)) for split in SPLITS} | {"stages": settings.stages})
-        return machine.Measured(2.0, 300, "")
-
-    monkeypatch.setattr(growth, "measure_command", measured)
-    *_, row = run(growth, capsys, "--made", "5").splitlines()
-    assert seen == [{"train": 5, "valid": 4, "test": 4, "stages": "64x1"}] and numbers(row) == [5, 2, 400, 300]
-
-
 @pytest.mark.slow
 def test_time_to_accuracy(raw, capsys):
     flags = ("--", *SMALL_RUN, "--stages", "128x1", "--second_look", 0)
@@ -225,15 +131,6 @@ def test_a_kill_that_costs_a_line_is_seen(tmp_path, monkeypatch):
     (tmp_path / "out" / "journal").mkdir(parents=True)
     (tmp_path / "out" / "journal" / "1-of-1.jsonl").write_bytes(b"".join([*lines, lines[0][:12]]))
     assert archive.keys(tmp_path / "out") == [b"%016x" % number for number in range(3)]
-
-
-def test_compiled(capsys, monkeypatch):
-    tried = []
-    monkeypatch.setattr(torch, "compile", lambda network, mode: tried.append(mode) or network)
-    monkeypatch.setattr(compiled, "DEVICE", torch.device("cpu"))
-    lines = run(compiled, capsys, "--sizes", 64, "--batches", "1,2", "--channels", 4, "--repeats", 1).splitlines()
-    assert [line.split()[:3] for line in lines[2:]] == [["64", b, kind] for b in "12" for kind in ("forward", "training")]
-    assert all(len(line.split()) == 5 for line in lines[2:]) and tried == ["default"] * 4
 
 
 def test_engines(prepared_small, weights, capsys, monkeypatch):

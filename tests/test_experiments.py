@@ -1,10 +1,8 @@
 """Every experiment in small, on made radiographs or a few synthetic ones: what it prints and writes, by value."""
 
-import pickle
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import imageio.v3 as iio
 import numpy as np
@@ -15,28 +13,23 @@ from conftest import LANDMARKS, ROOT, SMALL_RUN, SPLITS, make_raw, rows_of
 import export
 import predict
 from experiments import (
-    annotation_noise,
     atlas_folds,
-    averaging,
     common,
-    decoding,
     draw_architecture,
     draw_readme,
     draw_synthetic,
-    ingredients,
     mean_of_runs,
     prediction,
     recipes,
     regions,
     results,
     stress,
-    ten_radiographs,
 )
 from experiments.non_hands import KINDS
 from heatmap import draw_heatmaps
 from joints.hand import NAMES
 from phantom.data_set import write_data_set
-from phantom.drawing import SHAPE, STEPS, draw_hand
+from phantom.drawing import SHAPE
 from phantom.shape import build, load
 from prediction.predictor import Predictor
 from radiographs.raw_folder import read_points
@@ -110,7 +103,7 @@ def test_docstrings_give_the_command(path):
 
 
 def test_nothing_changes_the_search_path():
-    assert len(COMMANDS) >= 18
+    assert len(COMMANDS) >= 12
     assert not [path for path in MODULES if re.search(r"sys\.path|noqa", path.read_text())]
 
 
@@ -148,26 +141,6 @@ def test_recipes(small, tmp_path, capsys):
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("last.pt")}
     with pytest.raises(SystemExit, match="2"):
         run(recipes, "--rows", "sigma 3 px")
-
-
-@pytest.mark.slow
-def test_annotation_noise(small, tmp_path, capsys):
-    common.run_main("--data", small.data, "--result", tmp_path / "run", "--folds", 2, *SMALL_RUN, "--stages", "32x1")
-    capsys.readouterr()
-    flags = ("--data", small.data, "--run", tmp_path / "run", "--work", tmp_path, "--sizes", "1", "--folds", 1, "--size", 32)
-    run(annotation_noise, *flags, "--", "--init", "", *NETWORK)
-    printed = capsys.readouterr().out
-    of_landmarks, *_, curve = tables(printed)
-    errors = [float(row["error_px"]) for row in rows_of(tmp_path / "run" / "out_of_fold_landmarks.csv")]
-    assert np.mean([float(row[2]) for row in of_landmarks[1:]]) == pytest.approx(np.mean(errors), rel=6e-3)
-    assert [row[0] for row in curve[1:]] == ["1", "4"]
-    of_all = read_checkpoint(tmp_path / "4_3_1" / "best.pt")
-    assert len(of_all["seen"]["train"]) == 3 * 4 and of_all["epoch"] == 3 * annotation_noise.EPOCHS
-    assert read_checkpoint(tmp_path / "1_1_1" / "best.pt")["epoch"] == 4 * annotation_noise.EPOCHS
-    assert float(curve[2][1]) == pytest.approx(common.read_figures(tmp_path / "4_1_1", "held_out")["ipe_px"], rel=6e-3)
-    seen = [set(read_checkpoint(tmp_path / f"half_{i}" / "best.pt")["seen"]["train"]) for i in (0, 1)]
-    assert len(seen[0]) == len(seen[1]) == 3 * 2 and not seen[0] & seen[1]
-    assert "halves of 2: IPE " in printed
 
 
 @pytest.mark.slow
@@ -226,68 +199,6 @@ def test_the_form_of_regions_that_fits_is_the_smallest():
         assert area[f"ellipses from {smaller}"] < 0.6 * area[f"ellipses from {larger}"]
         assert area["ellipses from both"] < 1.15 * area[f"ellipses from {smaller}"]
         assert all(92 < float(row[0]) < 99.5 for row in cells.values())
-
-
-def test_errors_along_and_across_by_hand():
-    """Errors of 3 px along the diagonal and 1 px across it."""
-    errors = np.array([[3, 3], [-3, -3], [1, -1], [-1, 1.0]])[:, None] / np.sqrt(2)
-    ((number, name, mean, along, across, angle),) = annotation_noise.along_and_across(errors, ["a"])
-    assert (number, name, angle) == (0, "a", 45)
-    assert (mean, along, across) == (pytest.approx(2), pytest.approx(np.sqrt(4.5)), pytest.approx(np.sqrt(0.5)))
-
-
-def test_ten_radiographs(small, tmp_path, capsys):
-    init = small.result / "best.pt"
-    run(
-        ten_radiographs,
-        *("--raw", small.raw, "--size", SIZE, "--init", init, "--work", tmp_path, "--draws", 2, "--count", 2),
-        *("--", *SMALL_RUN[2:], "--stages", "32x1"),
-    )
-    header, *rows = tables(capsys.readouterr().out)[-1]
-    assert len(rows) == 2 and header[1:5] == ["random: IPE, px", "Or(10)", "pretrained: IPE, px", "Or(10)"]
-    for draw, (ids, *cells) in enumerate(rows):
-        chosen = {row["id"]: row["split"] for row in rows_of(tmp_path / str(draw) / "processed" / "landmarks.csv")}
-        assert sorted(ids.split()) == [id for id, split in chosen.items() if split == "train"]
-        assert set(ids.split()) < set(SPLITS["train"]) and list(chosen.values()).count("test") == 2
-        expected = []
-        for name, weights in (("random", ""), ("pretrained", str(init))):
-            figures = common.read_figures(tmp_path / str(draw) / name, "valid")
-            assert figures["split"] == "valid" and figures["images"] == len(SPLITS["valid"])
-            assert read_checkpoint(tmp_path / str(draw) / name / "best.pt")["settings"]["init"] == weights
-            expected += [figures["ipe_px"], figures["or_px"]["10"]]
-        assert [float(cell) for cell in cells[:4]] == pytest.approx(expected, rel=6e-3)
-        assert float(cells[4]) == pytest.approx(100 * (1 - expected[2] / expected[0]), rel=6e-3)
-        assert expected[2] < expected[0] / 2  # one epoch does not learn what ten did
-
-
-@pytest.mark.slow
-def test_ingredients(hands, tmp_path, capsys):
-    rows = ["nothing left out", "soft tissue"]
-    raw = ("--raw", hands.parent / "raw", "--size", SIZE)
-    run(ingredients, *raw, "--work", tmp_path, "--rows", ",".join(rows), "--counts", "2,1,1", *TINY)
-    printed = tables(capsys.readouterr().out)[-1]
-    assert [row[0] for row in printed[1:]] == rows
-    pictures = []
-    for row, number in zip(printed[1:], (0, 4)):
-        figures = common.read_figures(tmp_path / str(number) / "real", "valid")
-        assert figures["split"] == "valid" and figures["landmarks"] == len(NAMES)
-        expected = [figures["ipe_px"], figures["median_px"], 100 - figures["or_percent"]["10"]]
-        assert [float(cell) for cell in row[1:]] == pytest.approx(expected, rel=6e-3)
-        pictures.append(iio.imread(tmp_path / str(number) / "raw" / "train" / "synthetic_00001.jpg").astype(float))
-    whole, _ = draw_hand([0, 1])
-    assert np.abs(pictures[0] - whole).mean() < 2  # but for JPEG
-    assert np.abs(pictures[1] - whole).mean() > 10
-
-
-@pytest.mark.slow
-def test_each_ingredient_changes_the_radiograph_in_one_step():
-    whole, _ = draw_hand(3)
-    for name, steps in ingredients.LEFT_OUT.items():
-        changed = [field.name for field in fields(steps) if getattr(steps, field.name) is not getattr(STEPS, field.name)]
-        assert len(changed) == (name != "nothing left out"), name
-        assert pickle.loads(pickle.dumps(steps)) == steps  # as worker processes get them
-        picture, _ = draw_hand(3, steps=steps)
-        assert np.array_equal(picture, whole) == (not changed), name
 
 
 def test_results(small, tmp_path, capsys):
@@ -353,38 +264,6 @@ def test_folds_of_the_atlas_know_nothing_of_their_test_annotations(hands, tmp_pa
     assert len(rows_of(folder / "processed" / "landmarks.csv")) == 4
     first, second = (read_checkpoint(path / "best.pt")["weights"] for path in (folder / "run", tmp_path / "folds" / "1"))
     assert all(torch.allclose(first[name], second[name], atol=1e-4) for name in first)
-
-
-def test_averaging(small, capsys):
-    flags = ("--data", small.data, "--split", "test", "--sets")
-    run(averaging, small.weights, *flags, "once,rotations and scalings")
-    once, turned = tables(capsys.readouterr().out)[-1][1:]
-    assert once[:2] == ["once", "1"] and turned[:2] == ["rotations and scalings", "9"]
-    assert float(once[2]) == pytest.approx(small.ipe_px, abs=HALF)
-    assert float(turned[2]) < 2 * small.ipe_px  # turned back to where they belong
-    run(averaging, small.weights, small.weights, *flags, "once")
-    assert tables(capsys.readouterr().out)[-1][1:] == [["once", "2", *once[2:]]]
-
-
-def test_a_transformed_point_comes_back_to_its_place():
-    """By a network that answers with the picture itself, of one bright dot, at half the resolution."""
-    mirror = SimpleNamespace(size=SIZE, spatial_factor=None, model=lambda image, _: (image, image, image))
-    point = torch.tensor([[[50.3, 90.8]]])
-    dot = draw_heatmaps(point, 2 * SIZE, 2 * SIZE, 4.0)
-    for transform in [(0.0, 1.0, 0.0), (5.0, 1.0, 0.0), (0.0, 1.05, 0.0), (0.0, 1.0, -1.5), (-5.0, 0.95, 1.5)]:
-        assert averaging.predict_transformed(mirror, dot, *transform)[0, 0].tolist() == pytest.approx([50.3, 90.8], abs=0.03)
-
-
-def test_decoding(small, capsys):
-    run(decoding, small.weights, "--data", small.data, "--split", "test")
-    ((_, *rows),) = tables(capsys.readouterr().out)
-    assert [row[0] for row in rows] == list(decoding.DECODERS)
-    assert float(rows[2][1]) == pytest.approx(small.ipe_px, abs=HALF)
-    point = torch.tensor([[[20.3, 11.8]]], dtype=torch.float64)
-    heatmap = draw_heatmaps(point, SIZE, SIZE, 0.8)
-    decoded = [decode(heatmap.float())[0, 0].tolist() for decode in decoding.DECODERS.values()]
-    assert decoded[0] == [20, 12] and decoded[1] == pytest.approx([20.3, 11.8], abs=0.03)
-    assert decoded[2] == pytest.approx([20.3, 11.8], abs=1e-4)
 
 
 @pytest.mark.slow

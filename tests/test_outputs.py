@@ -12,7 +12,7 @@ from joints.description import Description
 from joints.hand import HAND as JOINT
 from joints.hand import MEAN_SHAPE, NAMES
 from joints.known import joint_called
-from prediction.calibration import ALIEN, DOUBTFUL, MISPLACED, NO_OUTLINE, OF_RADIOGRAPHS, OUTSIDE
+from prediction.calibration import DOUBTFUL, MISPLACED, NO_HAND, NO_OUTLINE, OF_RADIOGRAPHS, OUTSIDE, UNLIKE_TRAINING
 from prediction.outputs import (
     COLUMNS,
     MEASURE_COLUMNS,
@@ -76,25 +76,25 @@ def test_coco_tells_sure_doubtful_and_outside_landmarks_apart():
 
 
 def test_coco_knows_no_sure_landmark_in_what_is_no_hand():
-    for alien in ALIEN:
+    for alien in (NO_HAND, UNLIKE_TRAINING):
         annotation = coco_of(made(flags={20: OUTSIDE}, of_radiograph=["a note of the reader", alien]))
         assert [annotation["keypoints"][2::3].count(v) for v in (0, 1, 2)] == [1, 36, 0]
 
 
 def test_coco_of_nothing_but_outside_landmarks():
-    annotation = coco_of(made(flags=dict.fromkeys(range(37), OUTSIDE), of_radiograph=[ALIEN[0]]))
+    annotation = coco_of(made(flags=dict.fromkeys(range(37), OUTSIDE), of_radiograph=[NO_HAND]))
     assert annotation["keypoints"] == [0] * 111 and annotation["num_keypoints"] == 0
     assert annotation["bbox"] == [0, 0, 0, 0] and annotation["area"] == 0
 
 
 def test_slicer_markups_place_no_landmark_that_is_outside(tmp_path):
-    write_slicer(tmp_path / "a.json", JOINT, radiograph((0.2, 0.2)), made(flags=FLAGGED, of_radiograph=[ALIEN[0]]))
+    write_slicer(tmp_path / "a.json", JOINT, radiograph((0.2, 0.2)), made(flags=FLAGGED, of_radiograph=[NO_HAND]))
     points = json.loads((tmp_path / "a.json").read_text())["markups"][0]["controlPoints"]
     assert [i for i, point in enumerate(points) if point["positionStatus"] != "defined"] == [20, 24]
     assert {point["positionStatus"] for point in points} <= {"undefined", "preview", "defined"}  # the words of schema 1.0.3
     assert all(("position" in point) == (point["positionStatus"] == "defined") for point in points)
-    assert points[24]["description"] == f"confidence 0.50, region 3.0 x 1.0 px at 90 degrees; {OUTSIDE}; {MISPLACED}; {ALIEN[0]}"
-    assert points[0]["description"] == f"confidence 0.50, region 3.0 x 1.0 px at 90 degrees; {ALIEN[0]}"
+    assert points[24]["description"] == f"confidence 0.50, region 3.0 x 1.0 px at 90 degrees; {OUTSIDE}; {MISPLACED}; {NO_HAND}"
+    assert points[0]["description"] == f"confidence 0.50, region 3.0 x 1.0 px at 90 degrees; {NO_HAND}"
 
 
 def test_measures_name_flagged_landmarks_and_what_they_may_be_off():
@@ -116,9 +116,9 @@ def test_measures_name_flagged_landmarks_and_what_they_may_be_off():
     rows = {row["measure"]: row for row in table(MEASURE_COLUMNS, measure_rows("a.png", JOINT, radiograph(), prediction))}
     assert rows["middle distal phalanx"]["plus_minus"] == rows["middle DIP"]["plus_minus"] == ""
 
-    prediction = made(of_radiograph=[ALIEN[0]])
+    prediction = made(of_radiograph=[NO_HAND])
     for row in table(MEASURE_COLUMNS, measure_rows("a.png", JOINT, radiograph(), prediction)):
-        assert row["flags"] == ALIEN[0]
+        assert row["flags"] == NO_HAND
 
 
 def test_tables_pages_and_overlays_say_outside():
@@ -152,7 +152,7 @@ def test_a_strip_of_a_picture_has_an_overlay():
 
 
 def test_help_lists_every_flag():
-    for flag in (OUTSIDE, DOUBTFUL, MISPLACED, NO_OUTLINE, *OF_RADIOGRAPHS, *ALIEN):
+    for flag in (OUTSIDE, DOUBTFUL, MISPLACED, NO_OUTLINE, *OF_RADIOGRAPHS, NO_HAND, UNLIKE_TRAINING):
         assert flag in " ".join(predict.__doc__.split()), flag
 
 
