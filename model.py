@@ -130,18 +130,28 @@ class Level(nn.Module):
         self.third = convolution(channels, channels, kernel)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (B, in_channels, H, W) -> (what the level below pools, the skip), both (B, channels, H, W)."""
-        x = self.dropout(activate(self.first(x)))
+    def forward(self, x: Tensor, modulation: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Features (B, in_channels, H, W) -> (what the level below pools, the skip), both (B, channels, H, W).
+
+        modulation (B, 2, channels): scales, less 1, and shifts of what the first convolution says.
+        """
+        x = self.first(x)
+        if modulation is not None:
+            scale, shift = modulation.to(x.dtype)[..., None, None].unbind(1)
+            x = x + x * scale + shift
+        x = self.dropout(activate(x))
         x = activate(self.second(x))
         return x, activate(self.third(x))
 
 
-def pyramid(levels: nn.ModuleList, x: Tensor) -> Tensor:
-    """Pictures (B, C, H, W) -> features (B, channels, H, W): down through the levels, and up again adding their skips."""
+def pyramid(levels: nn.ModuleList, x: Tensor, modulation: Tensor | None = None) -> Tensor:
+    """Pictures (B, C, H, W) -> features (B, channels, H, W): down through the levels, and up again adding their skips.
+
+    modulation (B, levels, 2, channels): see `Level`.
+    """
     skips = []
     for depth, level in enumerate(levels):
-        x, skip = level(F.avg_pool2d(x, 2) if depth else x)
+        x, skip = level(F.avg_pool2d(x, 2) if depth else x, None if modulation is None else modulation[:, depth])
         skips.append(skip)
     x = skips.pop()
     while skips:

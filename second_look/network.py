@@ -19,13 +19,18 @@ PREFIX = "second_look."  # of its weights among those of a checkpoint
 
 
 class SecondLook(nn.Module):
-    """The local appearance, with a head for each landmark of which only that of the crop's own is computed."""
+    """The local appearance, told which landmark each crop is of.
+
+    Each landmark has a scale and a shift of every level's features (FiLM: Perez et al., AAAI 2018), and a head of its own, of
+    which only that of the crop's landmark is computed.
+    """
 
     def __init__(self, num_landmarks: int, channels: int = 64, levels: int = 4, dropout: float = 0.1):
         super().__init__()
         self.multiple = 2 ** (levels - 1)  # of px, that a crop's side must be
         widths = [1] + [channels] * (levels - 1)
         self.levels = nn.ModuleList(Level(width, channels, 5, dropout) for width in widths)
+        self.modulation = nn.Parameter(torch.zeros(num_landmarks, levels, 2, channels))
         self.weight = nn.Parameter(torch.randn(num_landmarks, channels, 5, 5) * HEAD_STD)
         self.bias = nn.Parameter(torch.zeros(num_landmarks))
 
@@ -40,7 +45,8 @@ class SecondLook(nn.Module):
         """Crops (N, 1, S, S), about in [-1, 1], of which landmark each is (N); none: in turn -> heatmaps (N, S, S)."""
         if landmarks is None:
             landmarks = torch.arange(len(crops), device=crops.device) % len(self.bias)
-        return self.head(pyramid(self.levels, crops.contiguous(memory_format=torch.channels_last)), landmarks)
+        crops = crops.contiguous(memory_format=torch.channels_last)
+        return self.head(pyramid(self.levels, crops, self.modulation[landmarks]), landmarks)
 
     def head(self, x: Tensor, landmarks: Tensor) -> Tensor:
         """A 5 x 5 convolution of features (N, C, H, W), for each crop that of its own landmark -> (N, H, W) float32."""

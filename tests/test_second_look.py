@@ -1,5 +1,6 @@
 """Each landmark once more in a crop: points and pixels stay together to a hundredth of a px, and it learns."""
 
+import copy
 import json
 
 import numpy as np
@@ -91,6 +92,22 @@ def test_each_crop_has_the_head_of_its_landmark():
         [F.conv2d(x[i], look.weight[k : k + 1], look.bias[k : k + 1], padding=2)[0] for i, k in enumerate(landmarks)]
     )
     assert torch.allclose(look.head(x, landmarks), expected, atol=1e-5)
+
+
+def test_each_landmark_scales_and_shifts_the_features_of_its_crop():
+    """As convolutions with other weights and biases would."""
+    torch.manual_seed(0)
+    look = SecondLook(num_landmarks=2, channels=6, levels=2).eval()
+    for weight in (look.modulation, look.weight, *(level.first.bias for level in look.levels)):
+        torch.nn.init.normal_(weight)
+    crops = torch.randn(2, 1, 16, 16)
+    for k in range(2):
+        plain = copy.deepcopy(look)
+        torch.nn.init.zeros_(plain.modulation)
+        for level, (scale, shift) in zip(plain.levels, look.modulation[k]):
+            level.first.weight.data *= (1 + scale)[:, None, None, None]
+            level.first.bias.data.mul_(1 + scale).add_(shift)
+        assert torch.allclose(look(crops)[k], plain(crops)[k], rtol=1e-4, atol=1e-4)
 
 
 def test_it_starts_as_the_first_network():
