@@ -151,8 +151,10 @@ def halved(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: weight.half() for name, weight in weights.items()}
 
 
-def all_held_out(made: dict, judges: list[Judge], seed: int) -> HeldOut:
-    return together([hold_out(Predictor(made | own | {"weights": halved(own["weights"])}), data, seed) for own, data in judges])
+def all_held_out(made: dict, judges: list[Judge], seed: int, copies: int = COPIES) -> HeldOut:
+    """What predict.py would find with each judge's own network."""
+    predictors = [Predictor(made | own | {"weights": halved(own["weights"])}, check=False) for own, _ in judges]
+    return together([hold_out(predictor, data, seed, copies) for predictor, (_, data) in zip(predictors, judges)])
 
 
 def judged(made: dict, judges: list[Judge], seed: int) -> tuple[dict, HeldOut]:

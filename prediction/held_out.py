@@ -70,11 +70,11 @@ def changed(picture: np.ndarray, points: np.ndarray, mirrored: bool, rng: np.ran
     return sample(picture, view, "median"), (points - middle) @ matrix.T + new_middle
 
 
-def hold_out(predictor: Predictor, data: RadiographDataset, seed: int) -> HeldOut:
+def hold_out(predictor: Predictor, data: RadiographDataset, seed: int, copies: int = COPIES) -> HeldOut:
     """Predict all radiographs of a data set, each with a landmark, and where there is a finder changed copies of them."""
     rng = np.random.default_rng(seed)
     columns = []
-    for copy in range(1 + COPIES if predictor.finder else 1):
+    for copy in range(1 + copies if predictor.finder else 1):
         for i in range(len(data)):
             picture, points = as_it_was(data, i, predictor.profile, rng if copy else None)
             mirrored = bool(copy) and len(predictor.finder.canon.reflections) > 1 and rng.random() < 0.5

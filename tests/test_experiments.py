@@ -31,6 +31,7 @@ from joints.hand import NAMES
 from phantom.data_set import write_data_set
 from phantom.drawing import SHAPE
 from phantom.shape import build, load
+from prediction.held_out import HeldOut
 from prediction.predictor import Predictor
 from radiographs.raw_folder import read_points
 from runtime.checkpoint import read_checkpoint, write_checkpoint
@@ -174,31 +175,30 @@ def test_the_mean_of_runs_is_measured_by_folds_that_have_not_seen_it(small, tmp_
 
 
 def test_regions(small, tmp_path, capsys):
-    common.run_main("--data", small.data, "--result", tmp_path / "run", "--folds", 3, *SMALL_RUN, "--stages", "32x1")
+    """Errors are those that Predictor makes with the network of each radiograph's own fold."""
+    common.run_main("--data", small.data, "--result", tmp_path / "run", "--folds", 3, *SMALL_RUN, "--stages", "32x3")
+    export.export(tmp_path / "run" / "best.pt", small.data, tmp_path / "weights.pt", seed=0, steps=0)
     capsys.readouterr()
-    run(regions, "--run", tmp_path / "run")
-    ((_, *rows),) = tables(capsys.readouterr().out)
-    assert [row[0] for row in rows] == list(regions.FORMS)
-    assert all(0 <= float(row[2]) <= float(row[1]) <= 100 and 0 < float(row[4]) for row in rows)
+    run(regions, "--run", tmp_path / "run", "--weights", tmp_path / "weights.pt")
+    printed = capsys.readouterr().out
+    rows = rows_of(tmp_path / "run" / "out_of_fold_landmarks.csv")
+    errors = np.array([float(row["error_px"]) for row in rows])
+    said = float(re.search(r"IPE ([\d.]+) ±", printed)[1])
+    assert said == pytest.approx(errors.mean(), rel=0.02)  # a picture for the network is made of the kept one
+    ((_, row),) = tables(printed)
+    assert 0 <= float(row[1]) <= float(row[0]) <= 100 and 0 < float(row[3])
 
 
-def test_the_form_of_regions_that_fits_is_the_smallest():
-    """Errors along heatmaps that say so, or along one direction for each landmark, whatever heatmaps say."""
+def test_regions_are_calibrated_on_the_other_folds():
+    """Where one fold's errors are ten times the others', hardly any of them lies within; of the others all do."""
     rng, fold_of = np.random.default_rng(0), np.repeat([1, 2, 3], 40)
-    turns = rng.uniform(0, np.pi, (120, 2))
-    along = np.stack([np.cos(turns), np.sin(turns)], -1)
-    told = 9 * along[..., :, None] * along[..., None, :] + 0.1 * np.eye(2)
-    residuals = np.einsum("mlij,mlj->mli", np.linalg.cholesky(told), rng.normal(size=(120, 2, 2)))
-    by_heatmap = regions.Found(residuals, told + regions.CLEAR * 4 * np.eye(2), np.ones((120, 2)), 4.0)
-    by_landmark = regions.Found(
-        rng.normal(size=(120, 2, 2)) * (3, 0.3), np.tile(4 * np.eye(2), (120, 2, 1, 1)), np.ones((120, 2)), 4.0
-    )
-    for found, smaller, larger in ((by_heatmap, "heatmaps", "errors"), (by_landmark, "errors", "heatmaps")):
-        cells = {name: regions.measured(form, found, fold_of) for name, form in regions.FORMS.items()}
-        area = {name: float(row[3]) for name, row in cells.items()}
-        assert area[f"ellipses from {smaller}"] < 0.6 * area[f"ellipses from {larger}"]
-        assert area["ellipses from both"] < 1.15 * area[f"ellipses from {smaller}"]
-        assert all(92 < float(row[0]) < 99.5 for row in cells.values())
+    residuals = rng.normal(size=(120, 2, 2)) * np.where(fold_of == 3, 10, 1)[:, None, None]
+    round_ones = np.tile(4 * np.eye(2), (120, 2, 1, 1))
+    nothing = np.zeros(120, bool)
+    found = HeldOut(residuals, round_ones, np.ones((120, 2)), np.ones(120), nothing, nothing, ~nothing, ~nothing)
+    ellipses = regions.out_of_fold_regions(found, fold_of, 4.0)
+    distance = regions.mahalanobis(residuals, ellipses)
+    assert (distance[fold_of == 3] <= 1).mean() < 0.2 and (distance[fold_of < 3] <= 1).all()
 
 
 def test_results(small, tmp_path, capsys):
