@@ -3,7 +3,7 @@
     python -m experiments.stress --raw dataset --weights weights/scn_hand.pt
 
 changes the validation radiographs of a raw folder (never the test ones) and their landmarks together, predicts, and prints a
-table for docs/stress.md: errors in px of the unchanged radiograph's 256 x 256 frame, over landmarks still in the picture.
+table for docs/lab/stress.md: errors in px of the unchanged radiograph's 256 x 256 frame, over landmarks still in the picture.
 --foreign FOLDER also compares radiographs without landmarks with their turned and shrunk copies: how far the predictions of both
 lie from each other, which needs no annotation. --run FOLDER, where the weights are those of all radiographs of train and valid:
 their cross-validation; each radiograph is then predicted with the weights of the fold that has not seen it.

@@ -3,7 +3,7 @@
     python -m phantom --out dataset --train 91 --valid 21 --test 21 --seed 0
     python -m phantom --out dataset --kinds atlas:4,infant,bent
 
-Kinds of radiographs (docs/synthetic.md) alternate by their shares. The same seed gives the same bytes, whatever the number of
+Kinds of radiographs (docs/lab/synthetic.md) alternate by their shares. The same seed gives the same bytes, whatever the number of
 workers.
 """
 

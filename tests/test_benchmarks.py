@@ -97,7 +97,7 @@ def test_inference(tmp_path, capsys):
     write_checkpoint(tmp_path / "small.pt", state | {"size": 64})  # the shipped network on smaller pictures
     said = run(inference, capsys, "--weights", tmp_path / "small.pt", "--batches", "1,2", "--repeats", 1)
     rows = [numbers(line) for line in said.splitlines()[2:]]
-    assert [row[:2] for row in rows] == [[1, 9.0], [2, 9.0]]  # GFLOP as in docs/performance.md
+    assert [row[:2] for row in rows] == [[1, 9.0], [2, 9.0]]  # GFLOP as in docs/lab/performance.md
     assert all(network > 0 and whole > 0 for _, _, network, whole, _ in rows)
     rate = float(re.search(r"convolution (\d+) GFLOP/s", said)[1])
     assert rows[0][4] == pytest.approx(100 * 9.0 / rate / rows[0][2], rel=0.1)

@@ -116,5 +116,5 @@ def test_kinds_in_a_data_set_do_not_change_with_the_workers_nor_what_stands_besi
 
 
 def test_the_page_names_every_kind():
-    page = (ROOT / "docs" / "synthetic.md").read_text()
+    page = (ROOT / "docs" / "training.md").read_text()
     assert all(f"`{kind}`" in page for kind in KINDS)

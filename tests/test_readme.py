@@ -16,6 +16,7 @@ from main import read_settings
 
 README = ROOT / "README.md"
 PAGES = [README, *sorted(ROOT.glob("docs/*.md")), ROOT / "dataset" / "README.md", ROOT / "weights" / "README.md"]
+HISTORY = sorted(ROOT.glob("docs/lab/*.md"))  # whose commands are of their time
 COMMANDS = ("main.py", "data_preprocessing.py", "export.py", "predict.py", "phantom")  # whose flags any page may name alone
 INTERPRETERS = {"python", "python3", ".venv/bin/python"}
 ONE_LINE = (
@@ -175,7 +176,7 @@ def anchors_of(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@each_page
+@pytest.mark.parametrize("page", [*PAGES, *HISTORY], ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         path, _, anchor = link.partition("#")
@@ -188,7 +189,7 @@ def test_links_lead_somewhere(page):
 def test_every_page_is_in_the_table_of_contents():
     contents = ROOT / "docs" / "README.md"
     linked = {(contents.parent / link).resolve() for link in re.findall(r"\]\(([^)#]+)\)", contents.read_text())}
-    assert {*PAGES} - {contents} == linked
+    assert {*PAGES, *HISTORY} - {contents} == linked
 
 
 def test_the_readme_lists_the_files_of_the_top_level():
