@@ -25,7 +25,7 @@ from skimage.exposure import equalize_adapthist
 import metrics
 from experiments.common import some_of, table
 from export import halved
-from prediction.calibration import NO_HAND, OUTSIDE
+from prediction.calibration import MISPLACED, NO_HAND, OUTSIDE
 from prediction.predictor import Prediction, Predictor
 from prediction.regions import mahalanobis
 from radiographs.processing import skin_outline
@@ -41,6 +41,10 @@ from training.runs import BEST, HELD_OUT
 
 FRAME = 256  # px, in which errors are given
 FAR = 10  # px there, from which on a landmark is an outlier
+RIGHT = 4  # px there, up to which it is right
+THRESHOLDS = (0, 0.5, 0.7, 0.8, 0.9, 1, 1.1, 1.2)  # times the confidences below which landmarks are doubtful
+ALARMS = ["threshold", f"of landmarks within {RIGHT} px flagged, %", f"of radiographs without one beyond {FAR} px flagged, %"]
+ALARMS += [f"beyond {FAR} px and not flagged, a radiograph"]
 SKIN = 0.3  # of the way from the background to Otsu's threshold, where a hand's skin begins
 COPIES = ((30, 1.0), (-75, 1.0), (160, 1.0), (0, 0.6), (20, 0.5))  # degrees and sizes, of radiographs without landmarks
 HEADER = ["radiographs", "IPE, px", f"beyond {FAR} px, %", "not a hand, %", "wrong and not flagged, a radiograph"]
@@ -258,6 +262,7 @@ class Result:
     within: np.ndarray  # (N, L) whether a landmark lay within its region
     rejected: np.ndarray  # (N,) whether a radiograph was called no hand
     flags: np.ndarray  # (N, L) texts: the flags of the landmarks
+    confidence: np.ndarray  # (N, L)
     hands: np.ndarray  # (N,) how many were found in a radiograph of one
     evidence: np.ndarray  # (N,) of the surest
 
@@ -292,7 +297,7 @@ def try_out(change: Change, radiographs: list[tuple[Predictor, np.ndarray, np.nd
         inside = ((truth >= -0.5) & (truth <= extent - 0.5)).all(1)
         errors_px = np.where(inside, errors_of(found, changed, points, picture.shape), np.nan)
         within = mahalanobis(truth - found.points_px, found.ellipse_px2) <= 1
-        columns.append((errors_px, within, NO_HAND in found.flags, found.landmark_flags, hands, found.evidence))
+        columns.append((errors_px, within, NO_HAND in found.flags, found.landmark_flags, found.confidence, hands, found.evidence))
     return Result(*(np.array(column) for column in zip(*columns)))
 
 
@@ -318,6 +323,23 @@ def cut_off(results: Iterable[Result]) -> str:
     )
 
 
+def alarms(results: Iterable[Result], doubtful: np.ndarray) -> list[list[str]]:
+    """Rows of ALARMS: flags on what is right and none on what is wrong, were landmarks (L) doubtful below other confidences."""
+    results = list(results)
+    errors, confidence, flags, rejected = (
+        np.concatenate([getattr(result, name) for result in results]) for name in ("errors_px", "confidence", "flags", "rejected")
+    )
+    otherwise = (np.char.find(flags, OUTSIDE) >= 0) | (np.char.find(flags, MISPLACED) >= 0)
+    right, sound, wrong = errors <= RIGHT, (errors <= FAR).all(1), errors > FAR
+    rows = []
+    for threshold in THRESHOLDS:
+        flagged = otherwise | (confidence < threshold * doubtful) | rejected[:, None]
+        falsely = (100 * part.sum() / max(part.size, 1) for part in (flagged[right], flagged.any(1)[sound]))
+        cells = *falsely, (wrong & ~flagged).sum(1).mean()
+        rows.append([f"{threshold:g}", *(f"{cell:.3g}" for cell in cells)])
+    return rows
+
+
 def draw(results: dict[str, Result], path: Path) -> None:
     """IPE and its standard deviation over radiographs, a bar a condition."""
     figure = Figure(figsize=(9, 0.22 * len(results) + 1), layout="constrained")
@@ -338,7 +360,7 @@ def of_folds(weights: Path, run: Path) -> dict[str, Predictor]:
     state, predictors = read_checkpoint(weights), {}
     for k in range(1, read_checkpoint(run / BEST)["settings"]["folds"] + 1):
         fold = folder_of(run, k)
-        predictor = Predictor(state | {"weights": halved(read_checkpoint(fold / BEST)["weights"])})
+        predictor = Predictor(state | {"weights": halved(read_checkpoint(fold / BEST)["weights"])}, check=False)
         predictors |= {row["image"]: predictor for row in read_csv(fold / f"{HELD_OUT}_landmarks.csv")}
     return predictors
 
@@ -367,6 +389,7 @@ def main(arguments: list[str] | None = None) -> None:
     mean = [f"{np.mean([float(row[column]) for row in rows]):.2f}" for column in range(1, len(HEADER))]
     print(table(HEADER, [*rows, ["mean over conditions", *mean]]))
     print(cut_off(results.values()))
+    print(table(ALARMS, alarms(results.values(), predictor.calibration.doubtful)))
     if options.foreign:
         paths = [path for path in sorted(options.foreign.iterdir()) if is_radiograph(path)]
         pictures = {path.name: read_radiograph(path).pixels for path in paths}

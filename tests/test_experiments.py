@@ -350,7 +350,7 @@ def test_stress(small, tmp_path, capsys):
     figure = tmp_path / "stress.png"
     flags = ("--conditions", "as it came,mirrored,inverted", "--count", 2, "--foreign", small.raw / "test", "--figure", figure)
     run(stress, "--raw", small.raw, "--weights", small.weights, *flags)
-    of_conditions, of_copies = tables(capsys.readouterr().out)
+    of_conditions, of_alarms, of_copies = tables(capsys.readouterr().out)
     assert [row[0] for row in of_conditions[1:]] == ["as it came", "mirrored", "inverted", "mean over conditions"]
     predictor, table = Predictor(small.weights), read_points(small.raw / "all_coordinates.csv")
     errors = []
@@ -360,8 +360,19 @@ def test_stress(small, tmp_path, capsys):
     assert float(of_conditions[1][1]) == pytest.approx(np.mean(errors), abs=6e-3)
     assert float(of_conditions[1][2]) == pytest.approx(100 * np.mean(np.array(errors) > stress.FAR), abs=0.06)
     assert float(of_conditions[2][1]) > float(of_conditions[1][1])  # this network knows no sides
+    assert [row[0] for row in of_alarms[1:]] == [f"{one:g}" for one in stress.THRESHOLDS]
     assert len(of_copies) == 1 + len(SPLITS["test"]) and len(of_copies[1]) == 1 + len(stress.COPIES)
     assert iio.imread(figure).shape[2] >= 3
+
+
+def test_alarms_by_hand():
+    """Three radiographs of two landmarks: all right and sure; right, one of them unsure; one wrong and a little unsure."""
+    errors = np.array([[1, 2], [1, 5], [1, 20.0]])
+    confidence = np.array([[0.9, 0.9], [0.9, 0.45], [0.9, 0.54]])
+    flags, no = np.array([["", ""], ["", "doubtful"], ["", ""]]), np.zeros(3, bool)
+    result = stress.Result(errors, errors < 3, no, flags, confidence, np.ones(3), np.ones(3))
+    rows = {row[0]: row[1:] for row in stress.alarms([result], np.array([0.5, 0.5]))}
+    assert rows["0.5"] == ["0", "0", "0.333"] and rows["1"] == ["0", "50", "0.333"] and rows["1.1"] == ["0", "50", "0"]
 
 
 def test_stress_of_folds_takes_for_each_radiograph_the_network_that_has_not_seen_it(small, tmp_path, capsys):
