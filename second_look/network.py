@@ -15,6 +15,8 @@ from second_look.crops import cut, of_crops
 
 PRIOR_SHARE = 0.19  # of the crop: standard deviation of the Gaussian around its middle under which a peak is looked for
 NEAR = 6  # px, from that peak, that it is fitted to
+CACHED = 16  # crops at once on a CPU, whose features its caches hold: a fifth faster than 37
+MOST = 1 << 30  # crops at once on a GPU
 PREFIX = "second_look."  # of its weights among those of a checkpoint
 
 
@@ -59,6 +61,11 @@ class SecondLook(nn.Module):
         return summed[:, 0, edge:-edge, edge:-edge] + self.bias[landmarks][:, None, None]
 
 
+def at_once(device: torch.device) -> int:
+    """How many crops the network is best shown together."""
+    return CACHED if device.type == "cpu" else MOST
+
+
 def own_weights(state: dict) -> dict[str, Tensor]:
     """Those of the second look among a checkpoint's, by their names in it."""
     return {name.removeprefix(PREFIX): weight for name, weight in state["weights"].items() if name.startswith(PREFIX)}
@@ -81,11 +88,12 @@ def refine(network: SecondLook, detail: np.ndarray, found: Tensor, size: int, pr
     """
     device = next(network.parameters()).device
     centres = found.float().to(device)
-    crops = cut(to_grey(detail).to(device), centres, size)
+    crops, landmarks = cut(to_grey(detail).to(device), centres, size), torch.arange(len(centres), device=device)
+    parts = zip(crops.split(at_once(device)), landmarks.split(at_once(device)))
     with autocast(device, precision):
-        heatmaps = network(crops)
-    points, _, covariances = fit_peaks(around_the_likely(heatmaps.float(), size))
-    heights = heatmaps.float().flatten(1).amax(1)
+        heatmaps = torch.cat([network(*part).float() for part in parts])
+    points, _, covariances = fit_peaks(around_the_likely(heatmaps, size))
+    heights = heatmaps.flatten(1).amax(1)
     return of_crops(points, centres, size), heights, covariances
 
 

@@ -20,7 +20,7 @@ from runtime.command import heed_signals
 from runtime.device import autocast
 from runtime.files import DataError
 from second_look.crops import cut, to_crops
-from second_look.network import PREFIX, SecondLook
+from second_look.network import PREFIX, SecondLook, at_once
 
 CROPS = 37  # a step has about so many: of several radiographs, or of some landmarks of one
 RATE, WARMUP, AVERAGING = 1e-3, 100, 0.995  # of Adam; steps; decay a step of the averaged weights
@@ -100,7 +100,9 @@ class Training:
         crops = Crops(sets["train"], settings.crop, settings.seed, settings.processing)
         batches = Batches(len(crops), self.radiographs, settings.seed)
         self.loader = DataLoader(crops, batch_sampler=batches, collate_fn=joined, **loading(workers))
-        shape = (self.radiographs * landmarks, 1, settings.crop, settings.crop)
+        # processes that train together must all go backwards equally often
+        self.at_once = at_once(self.device) if distributed.WORLD == 1 else self.radiographs * landmarks
+        shape = (min(self.at_once, self.radiographs * landmarks), 1, settings.crop, settings.crop)
         self.precision = distributed.gather([settle(self.model, [(shape, ())], precision)])[0]
         self.parallel = distributed.wrap(self.model)
 
@@ -119,25 +121,26 @@ class Training:
             rate = RATE * factor(i, len(batches)) * min(1.0, (1 + self.steps) / WARMUP)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            crops, points, landmarks = (batch[name].to(self.device) for name in ("crops", "points", "landmarks"))
-            with autocast(self.device, self.precision):
-                heatmaps = self.parallel(crops, landmarks)
-            targets = draw_heatmaps(points, side, side, SIGMA)
-            loss = (heatmaps - targets).square().sum()
+            parts = zip(*(batch[name].to(self.device).split(self.at_once) for name in ("crops", "points", "landmarks")))
+            own = distributed.WORLD if distributed.weight(len(whole)) else 0  # gradients of processes are averaged; theirs add up
+            self.optimizer.zero_grad()
+            loss = torch.zeros((), device=self.device)
+            for crops, points, landmarks in parts:
+                with autocast(self.device, self.precision):
+                    heatmaps = self.parallel(crops, landmarks)
+                of_part = (heatmaps - draw_heatmaps(points, side, side, SIGMA)).square().sum()
+                (of_part * own).backward()
+                loss += of_part.detach()
+                top = heatmaps.detach().flatten(1).argmax(1)
+                errors.append((torch.stack([top % side, top // side], 1) - points).norm(dim=1))
             if not torch.isfinite(loss):
                 raise DataError(f"second look, epoch {epoch}: the loss is not finite; train with --second_look 0")
-            self.optimizer.zero_grad()
-            own = distributed.WORLD if distributed.weight(len(whole)) else 0  # gradients of processes are averaged; theirs add up
-            (loss * own).backward()
             self.optimizer.step()
             self.steps += 1
             with torch.no_grad():
                 decay = min(AVERAGING, (1 + self.steps) / (10 + self.steps))
                 torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
-            losses.append(loss.detach())
-            top = heatmaps.detach().flatten(1).argmax(1)
-            found = torch.stack([top % side, top // side], 1)
-            errors.append((found - points).norm(dim=1))
+            losses.append(loss)
         errors = torch.cat(errors).cpu().numpy()
         return rate, float(torch.stack(losses).sum()) / max(1, len(errors)), errors
 

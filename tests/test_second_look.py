@@ -126,10 +126,21 @@ def test_a_second_look_that_knows_is_right(monkeypatch):
     found, size = truth + torch.tensor([[5.0, -3.0], [-4.0, 4.5]]), 64
     look = SecondLook(num_landmarks=2, channels=4, levels=2)
     drawn = draw_heatmaps(to_crops(truth, found, size), size, size, 3.0)
-    monkeypatch.setattr(look, "forward", lambda crops: drawn)
+    monkeypatch.setattr(look, "forward", lambda crops, _: drawn)
     points, heights, covariances = refine(look, np.zeros((200, 180), np.uint8), found, size, "float32")
     assert (points - truth).norm(dim=1).max() < 0.02 and heights.min() > 0.9
     assert torch.allclose(covariances, 9.0 * torch.eye(2).expand(2, 2, 2), atol=0.3)
+
+
+def test_a_few_crops_at_once_are_the_same(monkeypatch):
+    torch.manual_seed(0)
+    look = SecondLook(num_landmarks=5, channels=6, levels=2).eval()
+    torch.nn.init.normal_(look.weight)
+    torch.nn.init.normal_(look.modulation)
+    detail, found = np.random.default_rng(0).integers(0, 255, (90, 80), np.uint8), torch.rand(5, 2) * 60 + 10
+    together = refine(look, detail, found, 16, "float32")
+    monkeypatch.setattr("second_look.network.CACHED", 2)
+    assert all(torch.allclose(*both, atol=1e-4) for both in zip(together, refine(look, detail, found, 16, "float32")))
 
 
 def test_preparation_keeps_the_radiograph_for_it(detailed):
@@ -259,7 +270,7 @@ def test_prediction_looks_through_the_view(matrix, monkeypatch):
     view = View(matrix, truth.mean(0) - matrix @ (31.5, 31.5), (64, 64))
     predictor.frame, predictor.precision, predictor.second_look = (64, 64), "float32", {"longer": 160, "size": 32}
     predictor.second = SecondLook(num_landmarks=3, channels=4, levels=2)
-    monkeypatch.setattr(SecondLook, "forward", lambda self, crops: crops[:, 0].clamp_min(-1) + 1)
+    monkeypatch.setattr(SecondLook, "forward", lambda self, crops, _: crops[:, 0].clamp_min(-1) + 1)
     monkeypatch.setattr(predictor_module, "to_detail", lambda shown: shown.clip(0, 255).astype(np.uint8))
     found = view.of_picture(truth) + np.array([1.0, -0.8])
     look = predictor_module.Look(0, view, None, points_view_px=found)
