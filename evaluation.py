@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -37,7 +38,8 @@ class Evaluation:
 
 def network_of(state: dict, device: torch.device) -> SCN:
     """The network of a checkpoint, ready for use."""
-    model = SCN(**state["network"]).to(device, memory_format=torch.channels_last).eval()
+    model = SCN(**state["network"])
+    model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # torch declares one at a time
     model.load_state_dict({name: weight for name, weight in state["weights"].items() if not name.startswith(PREFIX)})
     return model
 
@@ -79,14 +81,18 @@ def evaluate(model: SCN, loader: DataLoader, size: int, precision: str, tree: Sh
     Under torchrun each process has its part of the radiographs, and all get the result.
     """
     device = next(model.parameters()).device
-    area = (loader.dataset.size / size) ** 2
-    losses, points, peaks, covariances = [], [], [], []
+    data = cast(RadiographDataset, loader.dataset)
+    area = (data.size / size) ** 2
+    losses: list[float] = []
+    points: list[np.ndarray] = []
+    peaks: list[np.ndarray] = []
+    covariances: list[np.ndarray] = []
     model.eval()
-    data = loader.dataset
     for batch in batches_of(loader):
         images, truth = (batch[name].to(device, non_blocking=True) for name in ("image", "points"))
         heatmaps, predicted, heights, widths = find_landmarks(model, images, size, precision, tree)
-        targets = draw_heatmaps(rescale(truth, size / data.size), *heatmaps.shape[-2:], data.sigma * size / data.size)
+        height, width = heatmaps.shape[-2:]
+        targets = draw_heatmaps(rescale(truth, size / data.size), height, width, data.sigma * size / data.size)
         loss, _ = ridge_loss(heatmaps, targets, truth, [], 0, area)
         losses.append(loss.item() * len(heatmaps))
         points.extend(predicted.cpu().double().numpy())
@@ -117,8 +123,8 @@ def find_all(state: dict, data: RadiographDataset, device: torch.device, precisi
 def fits(checkpoint: Path, state: dict, data: RadiographDataset) -> None:
     """Raises DataError where a data set was prepared otherwise than that of a checkpoint."""
     for what, trained, prepared in (
-        ("data of {} px", *(size_in_settings(frame) for frame in (network_frame(state), data.frame))),
-        ("radiographs {} --crop", *(CROPPED[settings.get("crop", False)] for settings in (state["data"], data.settings))),
+        ("data of {} px", size_in_settings(network_frame(state)), size_in_settings(data.frame)),
+        ("radiographs {} --crop", CROPPED[state["data"].get("crop", False)], CROPPED[data.settings.get("crop", False)]),
         ("{} landmarks", state["network"]["num_landmarks"], data.points_px.shape[1]),
     ):
         if trained != prepared:

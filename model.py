@@ -48,7 +48,8 @@ def by_convolution(x: Tensor, gradient: Tensor, kernel: int) -> Tensor:
     it takes four times as long. Not in bfloat16: with AMX, oneDNN sums wrongly for most numbers of channels, here radiographs.
     """
     parts = zip(x.split(SWAPPED_BATCH), gradient.split(SWAPPED_BATCH))
-    return sum(F.conv2d(a.transpose(0, 1), b.transpose(0, 1), padding=kernel // 2) for a, b in parts).transpose(0, 1)
+    each = (F.conv2d(a.transpose(0, 1), b.transpose(0, 1), padding=kernel // 2) for a, b in parts)
+    return sum(each, start=torch.zeros(())).transpose(0, 1)
 
 
 def by_products(x: Tensor, gradient: Tensor, kernel: int) -> Tensor:
@@ -76,6 +77,7 @@ def convolution(in_channels: int, out_channels: int, kernel: int) -> nn.Conv2d:
     kind = LargeKernelConv2d if kernel >= LARGE_KERNEL else nn.Conv2d
     conv = kind(in_channels, out_channels, kernel, padding=kernel // 2)
     nn.init.kaiming_normal_(conv.weight, a=NEGATIVE_SLOPE, nonlinearity="leaky_relu")
+    assert conv.bias is not None
     nn.init.zeros_(conv.bias)
     return conv
 
