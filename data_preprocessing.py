@@ -59,6 +59,7 @@ from runtime.apart import Apart
 from runtime.checkpoint import read_checkpoint
 from runtime.command import FEWER_WORKERS, LOCK, alone_in, cores, exit_status
 from runtime.files import DataError, write_csv, write_whole
+from runtime.version import add_version
 from runtime.workers import work_off
 
 RAW = Path("dataset")  # the only folder that synthetic radiographs are made in
@@ -504,6 +505,7 @@ def sigma(text: str) -> float | str:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Prepare radiographs and landmarks for training.", allow_abbrev=False)
+    add_version(parser)
     parser.add_argument("--raw", type=Path, default=RAW, help="folder with train, valid, test and " + COORDINATES)
     parser.add_argument("--out", type=Path, default=Path("dataset/processed"), help="folder to write")
     parser.add_argument(

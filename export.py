@@ -32,6 +32,7 @@ from runtime.checkpoint import read_checkpoint, write_checkpoint
 from runtime.command import exit_status
 from runtime.device import choose_device
 from runtime.files import DataError
+from runtime.version import add_version
 from training.folds import folder_of, hold_out_tenth, split_by
 from training.judgement import judge
 from training.runs import BEST, WEIGHTS, newest_run
@@ -191,6 +192,7 @@ def percent(truths: np.ndarray) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_version(parser)
     parser.add_argument("--checkpoint", type=Path, help="of a training; none: best.pt of the newest run")
     parser.add_argument("--data", type=Path, help="prepared data that it was trained on; none: the folder that the run had")
     parser.add_argument("--out", type=Path, help=f"file to write; none: {WEIGHTS} beside the checkpoint")

@@ -31,6 +31,7 @@ from labelling.rounds import FEWEST, Flags
 from labelling.server import Server
 from labelling.session import MAIN, SETTLED, Options, Session
 from runtime.files import DataError, write_csv
+from runtime.version import add_version
 
 PORT = 8765
 LOCAL = "127.0.0.1"
@@ -137,6 +138,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
+    add_version(parser)
     parser.add_argument("--raw", type=Path, default=Path("dataset"), help="folder of radiographs, or of train, valid and test")
     parser.add_argument("--landmarks", help="of a set without a table: hand, or how many")
     parser.add_argument("--names", help="of the landmarks, separated by commas, instead of --landmarks")

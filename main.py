@@ -31,6 +31,7 @@ from runtime.checkpoint import read_checkpoint
 from runtime.command import exit_status
 from runtime.device import PRECISIONS, choose_device
 from runtime.files import DataError
+from runtime.version import add_version
 from solver import Solver
 from training.check import check
 from training.disagreements import FOLDER as DISAGREEMENTS
@@ -153,6 +154,7 @@ def read_settings(arguments: list[str] | None = None) -> Settings:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
+    add_version(parser)
     for field in fields(Settings):
         if field.name == CHOSEN:
             continue

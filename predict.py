@@ -58,6 +58,7 @@ from runtime import distributed
 from runtime.command import alone_in, cores, exit_status
 from runtime.device import PRECISIONS
 from runtime.files import DataError
+from runtime.version import add_version
 from training.runs import WEIGHTS, newest_with
 
 __all__ = ["Predictor"]
@@ -264,6 +265,7 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
+    add_version(parser)
     parser.add_argument(
         "inputs", nargs="*", metavar="FILE_OR_FOLDER", help="radiographs, folders to walk through, @LIST.txt, @TABLE.csv or -"
     )

@@ -13,6 +13,7 @@ import torch
 import metrics
 from dataloader import RadiographDataset
 from runtime.files import DataError, write_csv, write_whole
+from runtime.version import VERSION
 from training import figures, readers
 
 OUTLIER_RADIUS_PX = 10  # of the Or of each epoch, in the network frame
@@ -124,7 +125,7 @@ def refuse_other(folder: Path, split: str, made_of: dict) -> None:
 
 @cache
 def provenance() -> dict[str, str]:
-    """What made a result: the revision of the code, versions, hardware."""
+    """What made a result: version and revision of the code, versions of what it stands on, hardware."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         git = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True).stdout.strip()
@@ -132,6 +133,7 @@ def provenance() -> dict[str, str]:
         git = ""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     return {
+        "version": VERSION,
         "revision": git or "unknown",
         "python": platform.python_version(),
         "torch": str(torch.__version__),
