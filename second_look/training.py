@@ -24,6 +24,7 @@ from second_look.network import PREFIX, SecondLook, at_once
 
 CROPS = 37  # a step has about so many: of several radiographs, or of some landmarks of one
 RATE, WARMUP, AVERAGING = 1e-3, 100, 0.995  # of Adam; steps; decay a step of the averaged weights
+LONGEST = 1e3  # norm that longer gradients of a step are cut to; without, one in a few trainings is thrown off for good
 SIGMA = 2.5  # detail px, of the heatmaps
 NOISE = 4.0  # detail px, of the crops' middles, along each axis: two to three times what the first look is off
 PROCESSING = 1  # marks random numbers that are drawn beside the others
@@ -135,6 +136,7 @@ class Training:
                 errors.append((torch.stack([top % side, top // side], 1) - points).norm(dim=1))
             if not torch.isfinite(loss):
                 raise DataError(f"second look, epoch {epoch}: the loss is not finite; train with --second_look 0")
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), LONGEST)
             self.optimizer.step()
             self.steps += 1
             with torch.no_grad():
