@@ -15,8 +15,9 @@ from conftest import ROOT
 from main import read_settings
 
 README = ROOT / "README.md"
-PAGES = [README, *sorted(ROOT.glob("docs/*.md")), ROOT / "dataset" / "README.md", ROOT / "weights" / "README.md"]
-HISTORY = sorted(ROOT.glob("docs/lab/*.md"))  # whose commands are of their time
+OTHERS = [ROOT / name for name in ("CONTRIBUTING.md", "dataset/README.md", "weights/README.md")]
+PAGES = [README, *sorted(ROOT.glob("docs/*.md")), *OTHERS]
+HISTORY = [ROOT / "CHANGELOG.md", *sorted(ROOT.glob("docs/lab/*.md"))]  # whose commands are of their time
 COMMANDS = ("main.py", "data_preprocessing.py", "export.py", "predict.py", "phantom")  # whose flags any page may name alone
 INTERPRETERS = {"python", "python3", ".venv/bin/python"}
 ONE_LINE = (
@@ -185,6 +186,11 @@ def test_links_lead_somewhere(page):
             target = page.parent / path if path else page
             assert target.exists(), link
             assert not anchor or anchor in anchors_of(target), f"no heading: {link}"
+
+
+def test_the_paper_that_is_cited_is_the_one_of_the_readme():
+    (doi,) = re.findall(r"doi:(\S+)", README.read_text())
+    assert f"doi: {doi}\n" in (ROOT / "CITATION.cff").read_text()
 
 
 def test_every_page_is_in_the_table_of_contents():
