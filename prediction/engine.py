@@ -1,4 +1,4 @@
-"""The network by ONNX Runtime instead of PyTorch, from a file that `predict.py --export` wrote. The package is optional."""
+"""The networks by ONNX Runtime instead of PyTorch, from files that `predict.py --export` wrote. The package is optional."""
 
 from pathlib import Path
 
@@ -12,11 +12,13 @@ from runtime.files import DataError
 MADE_OF = "weights"  # what the file knows of the weights that it was made of
 
 
-class OnnxNetwork:
-    """Called as the network that it stands for, it gives heatmaps alone: (heatmaps (B, L, H, W), None, None).
+def of_second_look(path: Path) -> Path:
+    """The file of the second look's network, beside that of the first one."""
+    return path.with_name(f"{path.stem}_second_look{path.suffix}")
 
-    Each call computes on the thread that makes it.
-    """
+
+class OnnxFile:
+    """Computes on the thread that calls it."""
 
     def __init__(self, path: Path, model: nn.Module):
         """Raises DataError where the file is none, or was not made of the weights of `model`."""
@@ -25,7 +27,7 @@ class OnnxNetwork:
         except ImportError:
             raise DataError("--engine: needs the package onnxruntime, which is not installed; pip install onnxruntime") from None
         if not path.is_file():
-            raise DataError(f"{path}: no such file; write it by predict.py --export {path}")
+            raise DataError(f"{path}: no such file; write it by predict.py --export")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         try:
@@ -34,9 +36,28 @@ class OnnxNetwork:
             raise DataError(f"{path}: cannot be read as an ONNX file ({type(error).__name__}); export it again") from error
         if self.session.get_modelmeta().custom_metadata_map.get(MADE_OF) != digest_of(model.state_dict()):
             raise DataError(f"{path}: was not made of these weights; export it again from them: predict.py --export")
+
+    def run(self, **inputs: Tensor) -> Tensor:
+        arrays = {name: np.ascontiguousarray(value.numpy()) for name, value in inputs.items()}
+        return torch.from_numpy(self.session.run(None, arrays)[0])
+
+
+class OnnxNetwork(OnnxFile):
+    """Called as the network that it stands for, it gives heatmaps alone: (heatmaps (B, L, H, W), None, None)."""
+
+    def __init__(self, path: Path, model: nn.Module):
+        super().__init__(path, model)
         self.spatial_factor = model.spatial_factor
 
     def __call__(self, images: Tensor, spatial_factor: int) -> tuple[Tensor, None, None]:
         """Images (B, 1, H, W) in [-1, 1]; the file has its spatial factor in it."""
-        (heatmaps,) = self.session.run(None, {"pictures": np.ascontiguousarray(images.numpy())})
-        return torch.from_numpy(heatmaps), None, None
+        return self.run(pictures=images), None, None
+
+
+class OnnxSecondLook(OnnxFile):
+    """Called as the network that it stands for."""
+
+    device = torch.device("cpu")
+
+    def __call__(self, crops: Tensor, landmarks: Tensor) -> Tensor:
+        return self.run(crops=crops, landmarks=landmarks)

@@ -1,4 +1,4 @@
-"""The network as an ONNX file: for programs without PyTorch, and for `predict.py --engine`, also with whole numbers of 8 bits."""
+"""The networks as ONNX files: for programs without PyTorch, and for `predict.py --engine`, also with whole numbers of 8 bits."""
 
 import io
 import logging
@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from dataloader import RadiographDataset
 from evaluation import shrink
-from prediction.engine import MADE_OF
+from prediction.engine import MADE_OF, of_second_look
 from prediction.predictor import Predictor
 from radiographs.network_frame import size_in_settings
 from runtime.checkpoint import digest_of
 from runtime.files import DataError, write_whole
+from second_look.training import Crops
 
 CALIBRATION = 8  # radiographs, evenly over the training ones
 
@@ -27,60 +28,78 @@ class Heatmaps(nn.Module):
     def __init__(self, predictor: Predictor):
         super().__init__()
         self.model, self.spatial_factor = predictor.model, predictor.spatial_factor
-        self.eval()
 
     def forward(self, pictures: Tensor) -> Tensor:
         return self.model(pictures, self.spatial_factor)[0]
 
 
 def export_onnx(predictor: Predictor, path: Path, calibrate_on: Path | None = None) -> None:
-    """Write the file; any number of pictures may go in at once. Raises DataError.
+    """Write the file, and one beside it of the second look where there is one; any number of pictures may go in at once.
 
-    `calibrate_on`: a prepared folder, by whose training radiographs convolutions get whole numbers of 8 bits.
+    `calibrate_on`: a prepared folder, by whose training radiographs convolutions get whole numbers of 8 bits. Raises DataError.
     """
-    if path.exists():
-        raise DataError(f"{path}: is there already; remove it, or choose another name")
-    try:
-        import onnx
-
-        content = float_network(predictor)
-        model = onnx.load_from_string(quantised(content, predictor, calibrate_on) if calibrate_on else content)
-    except ImportError as error:
-        raise DataError(f"ONNX: {error}; pip install onnx onnxscript onnxruntime") from error
-    onnx.helper.set_model_props(model, {MADE_OF: digest_of(predictor.model.state_dict())})
-    write_whole(path, model.SerializeToString())
-    height, width = predictor.input_frame
+    networks = [(path, predictor.model, Heatmaps(predictor), {"pictures": torch.zeros(2, 1, *predictor.input_frame)})]
+    if predictor.second:
+        size = predictor.second_look["size"]
+        crops = {"crops": torch.zeros(2, 1, size, size), "landmarks": torch.arange(2)}
+        networks.append((of_second_look(path), predictor.second, predictor.second, crops))
+    for file, *_ in networks:
+        if file.exists():
+            raise DataError(f"{file}: is there already; remove it, or choose another name")
+    examples = shown(predictor, calibrate_on) if calibrate_on else {}
     kind = ", whole numbers of 8 bits" if calibrate_on else ""
-    print(f"written to {path}: pictures (B, 1, {height}, {width}) in [-1, 1] -> heatmaps{kind}")
+    for file, network, module, inputs in networks:
+        try:
+            import onnx
+
+            content = float_network(module, inputs)
+            model = onnx.load_from_string(quantised(content, examples[network]) if calibrate_on else content)
+        except ImportError as error:
+            raise DataError(f"ONNX: {error}; pip install onnx onnxscript onnxruntime") from error
+        onnx.helper.set_model_props(model, {MADE_OF: digest_of(network.state_dict())})
+        write_whole(file, model.SerializeToString())
+        said = ", ".join(f"{name} ({', '.join(['N', *map(str, value.shape[1:])])})" for name, value in inputs.items())
+        print(f"written to {file}: {said} -> heatmaps{kind}")
 
 
-def float_network(predictor: Predictor) -> bytes:
-    pictures = torch.zeros(2, 1, *predictor.input_frame)
-    batch = {0: torch.export.Dim("batch", min=1, max=4096)}
+def float_network(module: nn.Module, inputs: dict[str, Tensor]) -> bytes:
+    batch = torch.export.Dim("batch", min=1, max=4096)
     content = io.BytesIO()
     program = torch.onnx.export(
-        Heatmaps(predictor), (pictures,), input_names=["pictures"], output_names=["heatmaps"], dynamic_shapes=(batch,),
-        dynamo=True, verbose=False,
+        module.eval(), tuple(inputs.values()), input_names=list(inputs), output_names=["heatmaps"],
+        dynamic_shapes=({0: batch},) * len(inputs), dynamo=True, verbose=False,
     )  # fmt: skip
     program.save(content)
     return content.getvalue()
 
 
-def quantised(content: bytes, predictor: Predictor, folder: Path) -> bytes:
-    """The same network with convolutions in whole numbers, scaled by what they see of CALIBRATION training radiographs."""
-    from onnxruntime.quantization import QuantType, quantize_static
-
+def shown(predictor: Predictor, folder: Path) -> dict[nn.Module, list[dict[str, Tensor]]]:
+    """What each network is shown of CALIBRATION training radiographs, evenly over all. Raises DataError."""
     data = RadiographDataset(folder, "train")
     if data.frame != predictor.frame:
         expected, found = map(size_in_settings, (predictor.frame, data.frame))
         raise DataError(f"{folder}: expected radiographs prepared at {expected} px, found {found}; prepare others")
+    chosen = np.linspace(0, len(data) - 1, CALIBRATION).astype(int)
+    examples = {predictor.model: [{"pictures": shrink(data[i]["image"][None], predictor.size)} for i in chosen]}
+    if predictor.second:
+        if data.detail != (longer := predictor.second_look["longer"]):
+            raise DataError(f"{folder}: expected pictures for the second look; prepare it again with --detail {longer}")
+        of_crops = Crops(data, predictor.second_look["size"], seed=0)
+        examples[predictor.second] = [{name: of_crops[0, i][name] for name in ("crops", "landmarks")} for i in chosen]
+    return examples
+
+
+def quantised(content: bytes, examples: list[dict[str, Tensor]]) -> bytes:
+    """The same network with convolutions in whole numbers, scaled by what they see of examples."""
+    from onnxruntime.quantization import QuantType, quantize_static
+
     logging.getLogger().setLevel(logging.ERROR)  # its advice to simplify the network first
     with tempfile.TemporaryDirectory() as work:
         (Path(work) / "float.onnx").write_bytes(content)
         quantize_static(
             Path(work) / "float.onnx",
             Path(work) / "int8.onnx",
-            Pictures(data, predictor.size),
+            Examples(examples),
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -89,15 +108,12 @@ def quantised(content: bytes, predictor: Predictor, folder: Path) -> bytes:
         return (Path(work) / "int8.onnx").read_bytes()
 
 
-class Pictures:
-    """Training radiographs as ONNX Runtime's quantisation asks for them."""
+class Examples:
+    """As ONNX Runtime's quantisation asks for them."""
 
-    def __init__(self, data: RadiographDataset, size: int):
-        """`size` px of the longer side that the network sees."""
-        self.left: Iterator[Tensor] = iter(
-            shrink(data[i]["image"][None], size) for i in np.linspace(0, len(data) - 1, CALIBRATION).astype(int)
-        )
+    def __init__(self, examples: list[dict[str, Tensor]]):
+        self.left: Iterator[dict[str, Tensor]] = iter(examples)
 
     def get_next(self) -> dict[str, np.ndarray] | None:
-        picture = next(self.left, None)
-        return None if picture is None else {"pictures": picture.numpy()}
+        example = next(self.left, None)
+        return None if example is None else {name: value.numpy() for name, value in example.items()}

@@ -18,7 +18,7 @@ from heatmap import rescale
 from joints.known import joint_called
 from joints.tree import ShapeTree
 from prediction.calibration import NO_OUTLINE, UNLIKE_TRAINING, Calibration
-from prediction.engine import OnnxNetwork
+from prediction.engine import OnnxNetwork, OnnxSecondLook, of_second_look
 from prediction.ground import bright_ground, darkened
 from prediction.known_answer import FARTHEST_OF_ENGINES_PX, FARTHEST_PX, KnownAnswer
 from prediction.regions import conjugate, semi_axes
@@ -138,6 +138,8 @@ class Predictor:
         self.calibration = Calibration.from_file({name: value.cpu().numpy() for name, value in state["trust"].items()})
         self.precision = choose_precision(precision, self.device, state["precision"])
         self.second, self.second_look = second_look_of(state, self.device), state.get("second_look")
+        if engine and self.second:
+            self.second = OnnxSecondLook(of_second_look(engine), self.second)
         self.tree, self.finder = ShapeTree.from_file(state.get("tree")), None
         if orientation == "auto" and state.get("finder"):
             self.finder = Finder.from_file(state["finder"], self.device, self.precision)

@@ -36,6 +36,10 @@ class SecondLook(nn.Module):
         self.weight = nn.Parameter(torch.randn(num_landmarks, channels, 5, 5) * HEAD_STD)
         self.bias = nn.Parameter(torch.zeros(num_landmarks))
 
+    @property
+    def device(self) -> torch.device:
+        return self.bias.device
+
     def start_from(self, first: SCN) -> None:
         """Take the first network's local appearance, which saw the same edges, though smaller: it saves half of the epochs."""
         local = first.local_appearance
@@ -86,7 +90,7 @@ def refine(network: SecondLook, detail: np.ndarray, found: Tensor, size: int, pr
 
     -> points (L, 2) detail px, the heights of their heatmaps (L), and their covariances (L, 2, 2), detail px².
     """
-    device = next(network.parameters()).device
+    device = network.device
     centres = found.float().to(device)
     crops, landmarks = cut(to_grey(detail).to(device), centres, size), torch.arange(len(centres), device=device)
     parts = zip(crops.split(at_once(device)), landmarks.split(at_once(device)))

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from conftest import LANDMARKS, command, make_raw, preprocess, rows_of, train
 
+import export
+import predict
 from dataloader import RadiographDataset
 from evaluation import target_px2
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
@@ -18,6 +20,7 @@ from model import SCN
 from prediction import predictor as predictor_module
 from prediction.predictor import Predictor
 from radiographs.detail import detail_frame, to_detail, to_grey
+from radiographs.reading import read_radiograph
 from radiographs.view import View, sample
 from runtime.checkpoint import read_checkpoint
 from runtime.files import DataError
@@ -259,6 +262,33 @@ def test_switched_off_it_changes_nothing(detailed, prepared, tmp_path):
     assert train(prepared, tmp_path / "without", *LOOK).returncode == 0
     for name in ("test_landmarks.csv", "test_by_landmark.csv"):
         assert (tmp_path / "off" / name).read_bytes() == (tmp_path / "without" / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_onnx_files_of_both_networks_predict_the_same(detailed, tmp_path):
+    """With the last epoch's second look, whether it pays or not; also in whole numbers of 8 bits, though not as exactly."""
+    pytest.importorskip("onnxruntime")
+    assert train(detailed, tmp_path / "run", *LOOK, "--second_look", 6).returncode == 0
+    weights, raw = tmp_path / "two.pt", detailed.parent / "raw"
+    export.export(tmp_path / "run" / "last.pt", detailed, weights, seed=0, steps=0)
+    assert predict.main(["--weights", str(weights), "--export", str(tmp_path / "scn.onnx")]) == 0
+    assert predict.main(["--weights", str(weights), "--export", str(tmp_path / "int8.onnx"), "--int8", str(detailed)]) == 0
+    assert {path.name for path in tmp_path.glob("*.onnx")} >= {"scn_second_look.onnx", "int8_second_look.onnx"}
+    picture = read_radiograph(next((raw / "test").iterdir())).pixels
+    by_torch = Predictor(weights, "cpu", precision="float32")
+    first = replace_second_look(by_torch)(picture)[0]
+    expected, *_ = by_torch(picture)
+    assert np.linalg.norm(first - expected, axis=1).max() > 0.1
+    for name, within in (("scn", 0.01), ("int8", 4.0)):  # hardly trained, its peaks are flat
+        found, *_ = Predictor(weights, "cpu", engine=tmp_path / f"{name}.onnx")(picture)
+        assert found == pytest.approx(expected, abs=within), name
+
+
+def replace_second_look(predictor: Predictor) -> Predictor:
+    """The same predictor without it."""
+    alone = copy.copy(predictor)
+    alone.second = None
+    return alone
 
 
 @pytest.mark.parametrize("matrix", [np.eye(2) * 2, np.array([[0.0, -3.0], [2.5, 0.0]]), np.array([[-1.8, 0.6], [0.6, 1.8]])])
