@@ -148,7 +148,7 @@ class RadiographDataset(Dataset):
         content.update(self.points_px.tobytes())
         return content.hexdigest()
 
-    def with_more(self, others: list["RadiographDataset"]) -> "RadiographDataset":
+    def concat(self, others: list["RadiographDataset"]) -> "RadiographDataset":
         """These radiographs and those of others, prepared in the same way. Raises DataError."""
         for other in others:
             if other.points_px.shape[1] != self.points_px.shape[1]:

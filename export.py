@@ -50,9 +50,9 @@ KEPT = "network second_look tree size network_size precision data provenance epo
 
 def coverage_line(calibration: Calibration, held_out: HeldOut) -> str:
     """How large regions are on the held-out radiographs as they came, and what they promise."""
-    came = held_out.came
-    seen = np.isfinite(held_out.residuals_px[came]).all(-1).sum(0)
-    long, short, _ = semi_axes(calibration.regions.of(held_out.covariances_px2[came], held_out.confidence[came]))
+    original = held_out.original
+    seen = np.isfinite(held_out.residuals_px[original]).all(-1).sum(0)
+    long, short, _ = semi_axes(calibration.regions.of(held_out.covariances_px2[original], held_out.confidence[original]))
     area = np.nanmedian(np.pi * long * short)
     never, fewest = (seen == 0).sum(), seen[seen > 0].min(initial=seen.max())
     promise = f"{100 * COVERAGE:g} %" if promised(fewest) == COVERAGE else f"{fewest}/{fewest + 1} (few show it)"
@@ -81,7 +81,7 @@ def export(checkpoint: Path, folder: Path | None, out: Path, seed: int, also: Se
     fits(checkpoint, state, train)
     judges = judges_of(checkpoint, state, train, valid)
     found = {kind: found_by(state, judges, half=kind == "half") for kind in ("single", "half")}
-    whole = judges[0][1].with_more([data for _, data in judges[1:]])
+    whole = judges[0][1].concat([data for _, data in judges[1:]])
     truth = whole.points_network_px
     figures = {kind: float(metrics.mean_of_present(metrics.ipe(metrics.point_errors(one, truth)))) for kind, one in found.items()}
     print("held-out IPE, px: " + ", ".join(f"{value:.4f} in {kind} precision" for kind, value in figures.items()))
@@ -102,7 +102,7 @@ def export(checkpoint: Path, folder: Path | None, out: Path, seed: int, also: Se
     else:
         sets = [train, *(RadiographDataset(path, "train") for path in also)]
         made["finder"] = train_finder(sets, steps, seed, choose_device("auto"), state["precision"]).to_file()
-    made, held_out = judged(made, judges, seed)
+    made, held_out = drop_unreliable(made, judges, seed)
     calibration = calibration_of(train.points_px, held_out, target_px2(state))
     print(coverage_line(calibration, held_out))
     made["trust"] = {name: torch.from_numpy(value) for name, value in calibration.to_file().items()}
@@ -124,7 +124,7 @@ def judges_of(checkpoint: Path, state: dict, train: RadiographDataset, valid: Ra
     """
     if folds := state["settings"].get("folds", 0):
         paths = [folder_of(checkpoint.parent, k) / BEST for k in range(1, folds + 1)]
-        parts = [held_out for _, held_out in split_by(train.with_more([valid] if valid else []), folds)]
+        parts = [held_out for _, held_out in split_by(train.concat([valid] if valid else []), folds)]
         states = [read_checkpoint(path) for path in paths]
     else:
         paths, parts, states = [checkpoint], [valid], [state]
@@ -158,7 +158,7 @@ def all_held_out(made: dict, judges: list[Judge], seed: int, copies: int = COPIE
     return together([hold_out(predictor, data, seed, copies) for predictor, (_, data) in zip(predictors, judges)])
 
 
-def judged(made: dict, judges: list[Judge], seed: int) -> tuple[dict, HeldOut]:
+def drop_unreliable(made: dict, judges: list[Judge], seed: int) -> tuple[dict, HeldOut]:
     """Weights without what does not hold on held-out radiographs, reflections or all of the finder; what then holds."""
     count = sum(len(data) for _, data in judges)
     untrusted = Calibration.unknown(len(made["names"]))

@@ -37,9 +37,9 @@ from training.check import check
 from training.disagreements import FOLDER as DISAGREEMENTS
 from training.disagreements import write_disagreements
 from training.folds import Outcome, folder_of, hold_out_tenth, pool, settings_of_all, split_by
-from training.forecast import to_go
+from training.forecast import format_eta
 from training.judgement import judge
-from training.readers import in_words
+from training.readers import format_readers
 from training.recipe import AUTO, choose
 from training.runs import (
     BEST,
@@ -192,27 +192,27 @@ def run(settings: Settings) -> int:
         return show_runs(Path(settings.result or RESULTS))
     if settings.mode == "test":
         return measure(settings)
-    data, more = load_data(settings, ("train", *held_back(settings))), load_more(settings)
+    data, more = load_data(settings, ("train", *required_splits(settings))), load_more(settings)
     if settings.mode == "train" and not settings.folds and "valid" not in data:
         data["train"], data["valid"] = hold_out_tenth(data["train"])
         held = f"{len(data['valid'])} of train, drawn at random, are held out"
         print(f"valid: none are given; {held} (--folds 5 learns from all)")
-    whole = data["train"].with_more([data["valid"]] if settings.folds and "valid" in data else [])
-    sets = data | {"train": data["train"].with_more(more)}
+    whole = data["train"].concat([data["valid"]] if settings.folds and "valid" in data else [])
+    sets = data | {"train": data["train"].concat(more)}
     findings = check([*sets.values()], Augment.of(settings), limit=None if settings.mode == "check" else CHECKED)
     print("".join(f"check: {finding}\n" for finding in findings) or "check: nothing found\n", end="")
     if settings.mode == "check":
         return 1 if findings else 0
     for one in more:
         refuse_shared(one, [whole] if settings.folds else [data[split] for split in data if split != "train"])
-    settings = decided(settings, whole.with_more(more))
+    settings = resolve_auto(settings, whole.concat(more))
     if settings.test_on in data and not settings.folds:
         refuse_beginning(settings, settings.init, data[settings.test_on])
     result = run_folder(settings)
     with working_in(result) if distributed.FIRST else nullcontext():
         if settings.folds:
             of_all = cross_validate(settings, result, whole, more)
-            solver = train(as_far_as(of_all, result), result, whole.with_more(more))
+            solver = train(resume_if_possible(of_all, result), result, whole.concat(more))
         else:
             solver = train(settings, result, sets["train"], data["valid"])
             if distributed.FIRST:
@@ -227,7 +227,7 @@ def run(settings: Settings) -> int:
     return 0
 
 
-def held_back(settings: Settings) -> list[str]:
+def required_splits(settings: Settings) -> list[str]:
     """The splits that are wanted beside train: those that --split lists, or of them those that there are."""
     splits = ["valid", settings.test_on]
     if settings.split:
@@ -251,7 +251,7 @@ def refuse_beginning(settings: Settings, init: str, data: RadiographDataset) -> 
         refuse_seen(path, read_checkpoint(path), data, settings.allow_seen)
 
 
-def decided(settings: Settings, data: RadiographDataset) -> Settings:
+def resolve_auto(settings: Settings, data: RadiographDataset) -> Settings:
     """The settings without "auto", each choice told with its reason."""
     settings, lines = choose(settings, data)
     print("".join(f"{line}\n" for line in lines), end="")
@@ -268,7 +268,7 @@ def train(
     settings: Settings, result: Path, data: RadiographDataset, valid: RadiographDataset | None = None, chooses: bool = True
 ) -> Solver:
     """Train in a folder; `valid` says how long, and if it `chooses` which epoch is the best; else the last one stays."""
-    settings = decided(settings, data)
+    settings = resolve_auto(settings, data)
     torch.manual_seed(settings.seed)
     network = {name: getattr(settings, name) for name in NETWORK} | {"num_landmarks": data.points_px.shape[1]}
     solver = Solver(network, settings, result, {"train": data} | ({"valid": valid} if valid else {}), chooses)
@@ -281,7 +281,7 @@ def train(
     return solver
 
 
-def as_far_as(settings: Settings, folder: Path) -> Settings:
+def resume_if_possible(settings: Settings, folder: Path) -> Settings:
     """Settings that go on from what a folder holds, if they are to go on at all and it holds something."""
     return replace(settings, resume=settings.resume and any((folder / name).exists() for name in STATES))
 
@@ -301,13 +301,13 @@ def cross_validate(settings: Settings, result: Path, whole: RadiographDataset, m
         print(f"fold {k} of {settings.folds}: {len(rest)} radiographs to train on, {len(held_out)} held out")
         init = str(folder_of(Path(settings.init), k)) if Path(settings.init, BEST).exists() else settings.init
         refuse_beginning(settings, init, held_out)
-        of_fold = as_far_as(replace(settings, init=init), folder)
-        solver = train(of_fold, folder, rest.with_more(more), held_out, chooses=False)
+        of_fold = resume_if_possible(replace(settings, init=init), folder)
+        solver = train(of_fold, folder, rest.concat(more), held_out, chooses=False)
         outcomes.append(Outcome(solver.history, solver.tree is not None, solver.first_ipe_px, solver.unfinished))
         show_figures(solver.test(held_out), HELD_OUT, folder / BEST)
         if not of_fold.resume:  # else its time is not that of a whole training
             left = settings.folds - k
-            print(f"folds to go: {left}, then the network of all: {to_go((left + 1) * (time.monotonic() - began))}")
+            print(f"folds to go: {left}, then the network of all: {format_eta((left + 1) * (time.monotonic() - began))}")
     figures, points, peaks = pool(result, whole, settings.folds)
     of_folds = np.array(figures["ipe_px_of_folds"], float)  # NaN where no radiograph of a fold has a landmark
     print(f"{len(whole)} radiographs out of fold: " + listed(figures))
@@ -406,7 +406,7 @@ def show_figures(figures: dict, split: str, checkpoint: Path) -> None:
 def listed(figures: dict) -> str:
     """Figures on one line; those of several readers on a second one."""
     plain = ", ".join(f"{name} {value}" for name, value in figures.items() if name != "readers")
-    return f"{plain}\n{in_words(figures['readers'])}" if "readers" in figures else plain
+    return f"{plain}\n{format_readers(figures['readers'])}" if "readers" in figures else plain
 
 
 def show_settings(settings: Settings) -> None:

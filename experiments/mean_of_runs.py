@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
         raise DataError(f"{options.out}: is there already; remove it, or choose another --out")
     data = options.data or Path(settings["data"])
     train, *more = (RadiographDataset(data, split) for split in ("train", "valid") if split in splits_of(data))
-    whole = train.with_more(more)
+    whole = train.concat(more)
     means = [mean_of([folder_of(run, k) / BEST for run in options.runs]) for k in range(1, folds + 1)]
     of_all = mean_of([run / BEST for run in options.runs])
     for k, ((_, held_out), mean) in enumerate(zip(split_by(whole, folds), means), 1):

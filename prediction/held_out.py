@@ -32,7 +32,7 @@ class HeldOut:
     evidence: np.ndarray  # (M,)
     swapped: np.ndarray  # (M,) bool: taken for mirrored though it was not, or the other way round
     lost: np.ndarray  # (M,) bool: looked for at a wrong place
-    came: np.ndarray  # (M,) bool: as it came
+    original: np.ndarray  # (M,) bool: as it came
     outlined: np.ndarray  # (M,) bool: with an outline inside which the histogram is matched
 
 
@@ -102,9 +102,9 @@ def calibration_of(annotations: np.ndarray, held_out: HeldOut, target_px2: float
     Regions, shapes and flags are those that radiographs as they came call for; their changed copies count for what is no joint
     at all. `target_px2` is the variance of the heatmaps that the network was trained for.
     """
-    came = held_out.came
-    residuals, confidence = held_out.residuals_px[came], held_out.confidence[came]
-    regions = calibrate_regions(residuals, held_out.covariances_px2[came], confidence, target_px2)
+    original = held_out.original
+    residuals, confidence = held_out.residuals_px[original], held_out.confidence[original]
+    regions = calibrate_regions(residuals, held_out.covariances_px2[original], confidence, target_px2)
     least = EVIDENCE_SHARE * float(np.quantile(held_out.evidence, EVIDENCE_QUANTILE))
     calibration = calibrate(annotations, residuals, confidence, regions)
-    return replace(calibration, least_evidence=least, outlined=bool(held_out.outlined[came].mean() > 0.5))
+    return replace(calibration, least_evidence=least, outlined=bool(held_out.outlined[original].mean() > 0.5))

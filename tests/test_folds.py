@@ -98,7 +98,7 @@ def test_every_radiograph_is_predicted_by_a_network_that_has_not_seen_it(data, t
     assert status == 0, said
     pooled = rows_of(run / "out_of_fold_landmarks.csv")
     assert sorted({row["image"] for row in pooled}) == sorted(HELD)
-    whole = RadiographDataset(data, "train").with_more([RadiographDataset(data, "valid")])
+    whole = RadiographDataset(data, "train").concat([RadiographDataset(data, "valid")])
     of_folds = []
     for k in (1, 2, 3):
         held_out = {row["image"] for row in rows_of(run / f"fold_{k}" / "held_out_landmarks.csv")}

@@ -9,7 +9,7 @@ from joints.hand import MEAN_SHAPE
 from main import or_auto, read_settings
 from radiographs.network_frame import at_size, frame_of, size_in_settings, suitable_frame
 from runtime.files import DataError
-from training.forecast import Forecast, in_words
+from training.forecast import Forecast, format_duration
 from training.recipe import choose
 from training.schedule import fitting_sizes
 
@@ -130,4 +130,4 @@ def test_the_end_is_said_once():
     said = [forecast.after_step((i + 1) / 100) for i in range(20)]
     assert [i for i, line in enumerate(said) if line] == [12]
     assert said[12].startswith("about 4 minutes to go, until about ")  # 87 x 2 s x 4 / 3 = 232 s
-    assert [in_words(s) for s in (5, 70, 7000, 9000)] == ["a minute", "1 minutes", "117 minutes", "2.5 hours"]
+    assert [format_duration(s) for s in (5, 70, 7000, 9000)] == ["a minute", "1 minutes", "117 minutes", "2.5 hours"]

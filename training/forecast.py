@@ -24,14 +24,14 @@ class Forecast:
         if self.steps != UNTIMED + TIMED or progress <= self.at:
             return None
         seconds = (self.clock() - self.since) / (progress - self.at) * (1 - progress) * self.longer
-        return to_go(seconds)
+        return format_eta(seconds)
 
 
-def to_go(seconds: float) -> str:
-    return f"about {in_words(seconds)} to go, until about {datetime.now() + timedelta(seconds=seconds):%H:%M}"
+def format_eta(seconds: float) -> str:
+    return f"about {format_duration(seconds)} to go, until about {datetime.now() + timedelta(seconds=seconds):%H:%M}"
 
 
-def in_words(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     minutes = round(seconds / 60)
     if minutes < 1:
         return "a minute"

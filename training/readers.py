@@ -52,7 +52,7 @@ def compare(data: RadiographDataset, points_network_px: np.ndarray, unit_mm: np.
     return figures, rows
 
 
-def in_words(figures: dict) -> str:
+def format_readers(figures: dict) -> str:
     """A line of the figures."""
     distances = ", ".join(f"{names} {value:.2f}" for names, value in figures["px"].items() if value is not None)
     share = figures.get("share_of_readers_distance")
