@@ -25,7 +25,7 @@ LATERALITIES = ("left", "right", "either", "none")
 # length: of a line; angle: at the second of three landmarks, 0 to 180 degrees, or of four between the lines of the first and of
 # the last two; bend: how far three landmarks are from straight, signed as "bends" says; difference: the first less the second.
 KINDS = {"length": (2,), "angle": (3, 4), "bend": (3,), "difference": (2,)}
-KEYS = ("joint", "landmarks", "skeleton", "laterality", "mirror", "scale", "measures", "bends")
+KEYS = ("joint", "landmarks", "skeleton", "laterality", "mirror", "scale", "measures", "bends", "late")
 DESCRIPTION = "joint.json"  # beside the table of landmarks
 
 
@@ -63,6 +63,7 @@ class Description:
     scale: Scale | None = None
     measures: tuple[Defined, ...] = ()
     bends: tuple[int, int, int] | None = None  # bends are positive to the side on which the third lies of the first two's line
+    late: tuple[int, ...] = ()  # landmarks of bones that young patients do not have yet
 
     @classmethod
     def numbered(cls, landmarks: int) -> "Description":
@@ -89,6 +90,8 @@ class Description:
         }
         if self.bends:
             stored["bends"] = [self.names[i] for i in self.bends]
+        if self.late:
+            stored["late"] = [self.names[i] for i in self.late]
         return stored
 
     def side(self, mirrored: bool) -> str:
@@ -152,7 +155,8 @@ class Reader:
         if twice := [i for i in paired if paired.count(i) > 1]:
             raise self.wrong("every landmark in one pair of mirror at most", f"{self.names[twice[0]]!r} in two")
         bends = self.landmarks("bends", stored["bends"], (3,)) if "bends" in stored else None
-        return Description(self.names, joint, skeleton, laterality, mirror, self.scale(), self.measures(), bends)
+        late = tuple(i for name in self.listed("late") for i in self.landmarks("late", [name], (1,)))
+        return Description(self.names, joint, skeleton, laterality, mirror, self.scale(), self.measures(), bends, late)
 
     def listed(self, key: str) -> list:
         value = self.stored.get(key, [])

@@ -55,6 +55,18 @@ HAND = Description(
     laterality="left",
     scale=Scale("wrist", (1, 5), 50.0),  # the literature's, for hands of unknown spacing (Payer et al. 2019)
     measures=tuple(measures()),
+    late=(
+        1,
+        3,
+        4,
+        5,
+        6,
+        7,
+        8,
+        11,
+        12,
+        17,
+    ),  # epiphyses, and carpal bones that ossify after the first year
     bends=(RAYS["middle"][0], RAYS["middle"][-1], RAYS["thumb"][0]),  # positive towards the thumb
 )
 # normalised, upright, (x, y) with y down: the mean of the shape model that synthetic radiographs are drawn from

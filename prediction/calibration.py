@@ -20,6 +20,8 @@ LOW_SHARE, LOW_QUANTILE = 0.6, 0.1
 FLOOR_SHARE = 0.25  # of the median confidence of all landmarks in validation
 EDGE = 0.01  # of the picture's size: a doubtful landmark this near its edge is taken to lie outside
 OUTSIDE, DOUBTFUL, MISPLACED = "outside the picture", "doubtful", "misplaced"  # flags of landmarks
+NO_BONE = "no bone seen"  # of landmarks of late bones where FEWEST_LATE of them are doubtful: no reason to look at the radiograph
+FEWEST_LATE = 3
 OF_RADIOGRAPHS = ("joints outside the picture", "doubtful joints", "implausible shape")  # that have some landmark with one
 NO_OUTLINE = "outline not found"  # of a radiograph whose whole histogram had to be matched, with all that lies beside the hand
 NO_HAND, UNLIKE_TRAINING = "not a hand", "unlike the training radiographs"  # of which no landmark can be trusted
@@ -59,24 +61,33 @@ class Calibration:
         return regions | {name: np.asarray(value) for name, value in vars(self).items() if name != "regions"}
 
     def flags(
-        self, points_px: np.ndarray, confidence: np.ndarray, extent: tuple[float, float], frame_px: float
+        self,
+        points_px: np.ndarray,
+        confidence: np.ndarray,
+        extent: tuple[float, float],
+        frame_px: float,
+        late: tuple[int, ...] = (),
     ) -> tuple[list[str], list[str]]:
         """What is wrong with a radiograph and with each of its landmarks; "" where nothing is.
 
         points_px (L, 2) and extent (width, height) of the radiograph in one isotropic frame, confidence (L,); `frame_px` is the
         side there of the frame that the network saw. A landmark is OUTSIDE if its point is, or if it is doubtful and at the
         edge: where the network finds no more of it than that, the edge has most likely cut it off, and its point is no position.
+        `late`: landmarks of bones that young patients do not have yet.
         """
         doubtful, known = confidence < self.doubtful, np.isfinite(self.doubtful)  # nothing is known of what is always missing
         margin = EDGE * frame_px
         at_edge = ((points_px < margin) | (points_px > np.array(extent) - 1 - margin)).any(1)
         outside = (doubtful & known & at_edge) | ((points_px < -0.5) | (points_px > np.array(extent) - 0.5)).any(1)
         doubtful_inside = doubtful & ~outside
+        no_bone = np.isin(np.arange(len(points_px)), late) & doubtful_inside
+        no_bone &= no_bone.sum() >= FEWEST_LATE
+        doubtful_inside &= ~no_bone
         far = np.abs(log_lengths(points_px, self.pairs) - self.log_mean) / self.log_sd > LENGTH_LIMIT
         misplaced = np.bincount(self.pairs[far].ravel(), minlength=len(points_px)) >= 2
         landmarks = [
-            "; ".join(word for word, holds in zip((OUTSIDE, DOUBTFUL, MISPLACED), truths) if holds)
-            for truths in zip(outside, doubtful_inside, misplaced)
+            "; ".join(word for word, holds in zip((OUTSIDE, NO_BONE, DOUBTFUL, MISPLACED), truths) if holds)
+            for truths in zip(outside, no_bone, doubtful_inside, misplaced)
         ]
         if (known.any() and doubtful[known].mean() > ALIEN_SHARE) or far.sum() > ALIEN_SHARE * far.size:
             return [UNLIKE_TRAINING], landmarks

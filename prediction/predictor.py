@@ -280,7 +280,9 @@ class Predictor:
 
     def describe(self, look: Look, number: int, extent: tuple[int, int]) -> Prediction:
         per_px = look.view.scale
-        flags, landmark_flags = self.calibration.flags(look.points_px, look.confidence, extent, per_px * self.network_size)
+        flags, landmark_flags = self.calibration.flags(
+            look.points_px, look.confidence, extent, per_px * self.network_size, self.joint.late
+        )
         if look.evidence < self.calibration.least_evidence:
             flags = [self.joint.absent or UNLIKE_TRAINING]
         if not look.outlined and self.calibration.outlined:

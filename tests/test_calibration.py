@@ -56,6 +56,21 @@ def test_flags(hands):
     assert calibration.flags(hands[0], np.full(12, 0.1), extent, 420)[0] == ["unlike the training radiographs"]
 
 
+def test_bones_that_young_patients_lack(hands):
+    """From three doubtful landmarks of late bones on; others are doubtful all the same."""
+    calibration = calibrate(hands, np.ones((21, 12)), np.full((21, 12), 0.8))
+    for unsure, late, expected, words in (
+        ((5, 6), (5, 6, 7), ["doubtful joints"], {5: "doubtful", 6: "doubtful"}),
+        ((5, 6, 7), (5, 6, 7), [], dict.fromkeys((5, 6, 7), "no bone seen")),
+        ((5, 6, 7), (5, 6), ["doubtful joints"], dict.fromkeys((5, 6, 7), "doubtful")),
+        ((2, 5, 6), (2, 5, 6, 7), [], dict.fromkeys((2, 5, 6), "no bone seen")),
+        ((5, 6, 7, 8), (5, 6, 7, 8), ["unlike the training radiographs"], dict.fromkeys((5, 6, 7, 8), "no bone seen")),
+    ):
+        confidence = np.where(np.isin(np.arange(12), unsure), 0.3, 0.8)
+        flags, landmarks = calibration.flags(hands[0], confidence, (420, 320), 420, late)
+        assert flags == expected and {i: word for i, word in enumerate(landmarks) if word} == words
+
+
 @pytest.mark.parametrize(("deviations", "pairs", "expected"), [(0.98, 3, ""), (1.02, 3, "misplaced"), (1.02, 1, "")])
 def test_misplaced_from_the_limit_on_and_by_two_distances(hands, deviations, pairs, expected):
     """A landmark is misplaced if two or more of its distances are LENGTH_LIMIT standard deviations off the usual ones."""

@@ -55,7 +55,7 @@ def test_what_is_written_is_read_again(joint):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"bones": []}, "only the keys joint, landmarks, skeleton, laterality, mirror, scale, measures, bends, found bones"),
+        ({"bones": []}, "only the keys joint, landmarks, skeleton, laterality, mirror, scale, measures, bends, late, found bones"),
         ({"skeleton": [["fm", "patella"]]}, "a landmark in skeleton, found 'patella'; its landmarks are fm, fl, tm, tl"),
         ({"skeleton": [["fm"]]}, '2 names of landmarks in skeleton, found ["fm"]'),
         ({"skeleton": "fm-fl"}, "skeleton to be a list, found fm-fl"),
