@@ -31,6 +31,7 @@ KNEE = {
         "less": {"difference": ["corner", "wedge"]},
     },
     "bends": ["fm", "tm", "fl"],
+    "late": ["tl"],
 }
 
 
@@ -38,7 +39,7 @@ def test_a_description_by_hand():
     knee = Description.of_file(KNEE, "joint.json")
     assert knee.names == ("fm", "fl", "tm", "tl") and knee.joint == "knee" and knee.skeleton == ((0, 2), (1, 3))
     assert knee.scale == Scale("ball", (0, 1), 25) and str(knee.scale) == "ball = 25 mm (points 0 and 1)"
-    assert knee.measures[2] == Defined("wedge", "angle", (0, 1, 2, 3)) and knee.bends == (0, 2, 1)
+    assert knee.measures[2] == Defined("wedge", "angle", (0, 1, 2, 3)) and knee.bends == (0, 2, 1) and knee.late == (3,)
     assert knee.exchanged == [1, 0, 3, 2]
     assert (knee.side(False), knee.side(True), HAND.side(False), HAND.side(True)) == ("right", "left", "left", "right")
     assert (knee.absent, HAND.absent, Description(("a",), joint="ankle").absent) == ("not a knee", "not a hand", "not an ankle")
@@ -55,7 +56,7 @@ def test_what_is_written_is_read_again(joint):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"bones": []}, "only the keys joint, landmarks, skeleton, laterality, mirror, scale, measures, bends, late, found bones"),
+        ({"bones": []}, "only the keys joint, landmarks, skeleton, laterality, mirror, scale, measures, bends, late"),
         ({"skeleton": [["fm", "patella"]]}, "a landmark in skeleton, found 'patella'; its landmarks are fm, fl, tm, tl"),
         ({"skeleton": [["fm"]]}, '2 names of landmarks in skeleton, found ["fm"]'),
         ({"skeleton": "fm-fl"}, "skeleton to be a list, found fm-fl"),
