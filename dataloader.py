@@ -23,7 +23,7 @@ from radiographs.readers import READERS
 from runtime import distributed
 from runtime.apart import start_worker
 from runtime.command import cores
-from runtime.files import DataError, read_csv
+from runtime.files import DataError, first_few, read_csv
 
 LISTS = "ids", "stems", "spacing_sources", "picture_digests", "file_digests"  # attributes of a data set with an item a radiograph
 ARRAYS = "sizes_px", "spacings_mm", "points_px", "points_network_px", "points_detail_px", "readings_px", "fingerprints"
@@ -55,10 +55,9 @@ class RadiographDataset(Dataset):
         rows = [row for row in rows if (row["split"] == split if wanted is None else row["id"] in wanted)]
         missing = sorted((wanted or set()) - {row["id"] for row in rows})
         if missing and not allow_missing:
-            named = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
             raise DataError(
-                f"{folder / TABLE}: {len(missing)} of {len(wanted)} listed radiographs of {split} are not prepared ({named}); "
-                "prepare them, correct the list, or give --allow_missing"
+                f"{folder / TABLE}: {len(missing)} of {len(wanted)} listed radiographs of {split} are not prepared "
+                f"({first_few(missing)}); prepare them, correct the list, or give --allow_missing"
             )
         if not rows:
             raise DataError(f"{folder / TABLE}: expected radiographs of {split}, found none; add some and prepare the data again")

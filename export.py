@@ -31,11 +31,12 @@ from radiographs.prepared_folder import read_split, splits_of
 from runtime.checkpoint import read_checkpoint, write_checkpoint
 from runtime.command import exit_status
 from runtime.device import choose_device
-from runtime.files import DataError
+from runtime.files import DataError, first_few
 from runtime.version import add_version
 from training.folds import folder_of, hold_out_tenth, split_by
 from training.judgement import judge
 from training.runs import BEST, WEIGHTS, newest_run
+from training.testing import without_measured
 
 BATCH_SIZE = 2
 FEWEST_LANDMARKS = 3  # that say how they lie
@@ -71,12 +72,12 @@ def export(checkpoint: Path, folder: Path | None, out: Path, seed: int, also: Se
     folder = folder or Path(state["settings"].get("data", "dataset/processed"))
     split = state["settings"].get("split", "")
     listed = read_split(Path(split)) if split else {}
-    alone = not split and "valid" not in splits_of(folder)
-    train, valid = (
-        None if alone and name == "valid" else RadiographDataset(folder, name, listed.get(name), allow_missing=True)
-        for name in ("train", "valid")
-    )
-    if alone and not state["settings"].get("folds", 0):
+    test_on = state["settings"].get("test_on", "test")
+    there = [name for name in dict.fromkeys(("train", "valid", test_on)) if name in (listed or splits_of(folder))]
+    data = {name: RadiographDataset(folder, name, listed.get(name), allow_missing=True) for name in there}
+    data = without_measured(data, test_on)  # as training did
+    train, valid = data["train"], data.get("valid")
+    if valid is None and not state["settings"].get("folds", 0):
         train, valid = hold_out_tenth(train)
     fits(checkpoint, state, train)
     judges = judges_of(checkpoint, state, train, valid)
@@ -130,7 +131,7 @@ def judges_of(checkpoint: Path, state: dict, train: RadiographDataset, valid: Ra
         paths, parts, states = [checkpoint], [valid], [state]
     for path, data, one in zip(paths, parts, states):
         if ids := seen_radiographs(one, data).get("train"):
-            raise DataError(f"{path}: was trained on {len(ids)} radiographs of {data.split} ({', '.join(ids[:5])}); take others")
+            raise DataError(f"{path}: was trained on {len(ids)} radiographs of {data.split} ({first_few(ids)}); take others")
     shown = [np.flatnonzero(np.isfinite(data.points_px).all(-1).any(1)) for data in parts]  # the others say nothing of it
     own = [{name: one.get(name) for name in OWN} for one in states]
     judges = [(one, data.subset(ids, data.split)) for one, data, ids in zip(own, parts, shown) if len(ids)]

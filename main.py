@@ -30,7 +30,7 @@ from runtime import distributed
 from runtime.checkpoint import read_checkpoint
 from runtime.command import exit_status
 from runtime.device import PRECISIONS, choose_device
-from runtime.files import DataError
+from runtime.files import DataError, first_few
 from runtime.version import add_version
 from solver import Solver
 from training.check import check
@@ -54,7 +54,7 @@ from training.runs import (
     newest_run,
     working_in,
 )
-from training.testing import refuse_seen, test
+from training.testing import refuse_seen, test, without_measured
 
 
 @dataclass
@@ -192,7 +192,8 @@ def run(settings: Settings) -> int:
         return show_runs(Path(settings.result or RESULTS))
     if settings.mode == "test":
         return measure(settings)
-    data, more = load_data(settings, ("train", *required_splits(settings))), load_more(settings)
+    data = without_measured(load_data(settings, ("train", *required_splits(settings))), settings.test_on)
+    more = load_more(settings)
     if settings.mode == "train" and not settings.folds and "valid" not in data:
         data["train"], data["valid"] = hold_out_tenth(data["train"])
         held = f"{len(data['valid'])} of train, drawn at random, are held out"
@@ -240,7 +241,7 @@ def refuse_shared(extra: RadiographDataset, measured: list[RadiographDataset]) -
     """Raises DataError where radiographs to learn from too are among those that are measured on, however they were prepared."""
     for data in measured:
         if ids := data.known_by(extra.marks()):
-            named = f"{', '.join(ids[:5])} of {data.folder}"
+            named = f"{first_few(ids)} of {data.folder}"
             raise DataError(f"{extra.folder}: has {len(ids)} radiographs that are measured on ({named}); prepare it without them")
 
 
@@ -315,8 +316,8 @@ def cross_validate(settings: Settings, result: Path, whole: RadiographDataset, m
     unfinished = next((one.unfinished for one in outcomes if one.unfinished), "")
     print(judge(whole, points, whole.points_network_px, unfinished).words)
     if ids := write_disagreements(result, whole, points, peaks):
-        named = ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
-        print(f"{len(ids)} radiographs where a network that is sure disagrees with an annotation, the worst first ({named}):")
+        said = f"{len(ids)} radiographs where a network that is sure disagrees with an annotation, the worst first"
+        print(f"{said} ({first_few(ids)}):")
         print(f"to look at them, python label.py --raw FOLDER --review {result / DISAGREEMENTS}")
     found = settings_of_all(settings, outcomes)
     for name, value in found.items():

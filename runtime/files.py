@@ -91,3 +91,8 @@ def is_formula(text: str) -> bool:
     except ValueError:
         return True
     return False
+
+
+def first_few(names: list[str]) -> str:
+    """For a message."""
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")

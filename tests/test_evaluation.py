@@ -15,6 +15,7 @@ from evaluation import seen_radiographs
 from main import main
 from runtime.checkpoint import digest_of
 from runtime.files import DataError
+from training.testing import without_measured
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,26 @@ def test_a_copy_is_recognised_on_another_machine(raw, prepared, tmp_path):
     assert preprocess(raw, tmp_path / "cropped", "--crop").returncode == 0
     cropped = RadiographDataset(tmp_path / "cropped", "train")
     assert not set(cropped.picture_digests) & set(train.picture_digests) and train.known_by(cropped.marks()) == train.ids
+
+
+def test_what_the_test_has_too_is_not_learnt_from(raw, prepared, tmp_path, capsys):
+    """A training radiograph that lies in the test saved again: as in ISBI 2015, twenty times."""
+    copies = tmp_path / "copies"
+    shutil.copytree(raw, copies)
+    (copies / "test" / "c1.png").unlink()
+    iio.imwrite(copies / "test" / "c1.jpg", iio.imread(raw / "train" / "a2.png"), quality=80)
+    assert preprocess(copies, tmp_path / "data").returncode == 0
+    given = ("--data", tmp_path / "data", "--result", tmp_path / "run", *SMALL_RUN, "--stages", "32x1")
+    assert main([*map(str, given)]) == 0
+    said = capsys.readouterr().out
+    assert "train: 1 of 4 radiographs are left out; test has them too (a2)\n" in said
+    state = torch.load(tmp_path / "run" / "best.pt", weights_only=True)
+    assert not seen_radiographs(state, RadiographDataset(tmp_path / "data", "test"))
+    assert len(RadiographDataset(prepared, "train").known_by(state["seen"]["train"])) == 3
+    export.export(tmp_path / "run" / "best.pt", tmp_path / "data", tmp_path / "weights.pt", seed=0, steps=0)
+    everything = RadiographDataset(tmp_path / "data", "train")
+    with pytest.raises(DataError, match="all radiographs of train are in test too"):
+        without_measured({"train": everything, "test": everything}, "test")
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
 import metrics
@@ -9,7 +10,7 @@ from dataloader import RadiographDataset
 from evaluation import find_all, fits, seen_radiographs
 from runtime.checkpoint import digest_of, read_checkpoint
 from runtime.device import choose_precision
-from runtime.files import DataError
+from runtime.files import DataError, first_few
 from training import report
 
 
@@ -58,7 +59,26 @@ def refuse_seen(checkpoint: Path, state: dict, data: RadiographDataset, allow_se
         role, ids = next(iter(seen.items()))
         purpose = {"train": "trained on", "valid": "chosen by"}[role]
         raise DataError(
-            f"{checkpoint}: was {purpose} {len(ids)} of the {len(data)} radiographs of {data.split} ({', '.join(ids[:5])}): "
+            f"{checkpoint}: was {purpose} {len(ids)} of the {len(data)} radiographs of {data.split} ({first_few(ids)}): "
             "its errors there would be too small; take others, or give --allow_seen"
         )
     return seen
+
+
+def without_measured(data: dict[str, RadiographDataset], test_on: str) -> dict[str, RadiographDataset]:
+    """Training radiographs without those that validation or test have too, validation ones without the test's: each is said.
+
+    Raises DataError where none is left.
+    """
+    order = [split for split in dict.fromkeys(("train", "valid", test_on)) if split in data]
+    for i, split in enumerate(order):
+        for other in order[i + 1 :]:
+            one = data[split]
+            if not (shared := one.known_by(data[other].marks())):
+                continue
+            rest = np.flatnonzero(~np.isin(one.ids, shared))
+            if not len(rest):
+                raise DataError(f"{one.folder}: all radiographs of {split} are in {other} too; give others")
+            print(f"{split}: {len(shared)} of {len(one)} radiographs are left out; {other} has them too ({first_few(shared)})")
+            data = data | {split: one.subset(rest, split)}
+    return data
