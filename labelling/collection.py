@@ -59,7 +59,8 @@ def open_collection(raw: Path, names: list[str] | None, labels: Path | None = No
         raise DataError(f"{labels / LABEL_SET}: has other names of landmarks; leave --names and --landmarks out")
     if known is None:
         labels.mkdir(parents=True, exist_ok=True)
-        write_whole(labels / LABEL_SET, (json.dumps({"names": chosen}, indent=1, ensure_ascii=False) + "\n").encode())
+        content = json.dumps({"names": chosen}, indent=1, ensure_ascii=False) + "\n"
+        write_whole(labels / LABEL_SET, content.encode(), shared=True)
     joint = of_raw if of_raw and list(of_raw.names) == chosen else joint_called(chosen, None)
     return Collection(raw, paths, splits, joint, labels, {id: points for id, points in table.items() if id in paths})
 

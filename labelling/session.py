@@ -7,13 +7,14 @@ import time
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from labelling.collection import Collection
 from labelling.guide import crop
 from labelling.jobs import Job, Step
-from labelling.journal import Journal, hold
+from labelling.journal import Journal
 from labelling.marks import DONE, NONE, PROPOSED, Mark
 from labelling.order import MOST, Order, chance, is_blind, representatives, small_picture
 from labelling.pictures import Pictures, make_picture
@@ -22,6 +23,7 @@ from labelling.rounds import ROUNDS, Flags, new_round, proposals_file, rounds_of
 from labelling.store import FIRST, Key, Store, TableWriter
 from radiographs.raw_folder import COORDINATES
 from runtime.apart import Apart
+from runtime.command import hold
 from runtime.files import DataError, write_whole
 
 MAIN, SETTLED = "main", "settled"  # the reader without a name, who goes on from the table; the third look at two readers
@@ -77,11 +79,11 @@ class Session:
         self.collection, self.options = collection, options
         self.pictures = Pictures(collection.paths)  # first: its processes are copies of this one, and shall hold no lock
         self.labels, self.landmarks = collection.labels, len(collection.names)
-        beside = to_read and self.is_held(options.reader)
-        self.locks = [] if beside else [self.hold_reader(options.reader)]
+        (self.labels / READERS).mkdir(parents=True, exist_ok=True)
+        self.locks = self.hold_reader(options.reader, to_read)
         self.journal = Journal(self.labels / JOURNAL)
         self.store = self.read_store(options.reader)
-        if options.reader == MAIN and collection.table and not beside:
+        if options.reader == MAIN and collection.table and self.locks:
             self.store.take_over(collection.table, COORDINATES)
         self.tables = [] if to_read else [TableWriter(self.store, self.table_of(options.reader))]
         self.settled: Store | None = None
@@ -98,16 +100,12 @@ class Session:
         place = f"{self.labels.resolve()}\0{options.reader}"  # what windows send their actions to, and to nothing else
         self.name = hashlib.sha256(place.encode()).hexdigest()[:16]
 
-    def is_held(self, reader: str) -> bool:
-        if lock := hold(self.labels / READERS / f".{reader}.lock"):
-            lock.close()
-        return lock is None
-
-    def hold_reader(self, reader: str):
+    def hold_reader(self, reader: str, to_read: bool = False) -> list[BinaryIO]:
+        """The lock, or where another label.py has it and this one is only `to_read`, none. Raises DataError."""
         lock = hold(self.labels / READERS / f".{reader}.lock")
-        if lock is None:
+        if lock is None and not to_read:
             raise DataError(f"{self.labels}: another label.py works there as {reader}; use its window, or give another --reader")
-        return lock
+        return [lock] if lock else []
 
     def table_of(self, reader: str) -> Path:
         return self.labels / READERS / f"{reader}.csv"
@@ -136,14 +134,14 @@ class Session:
             return self.store
         with self.job_lock:
             if self.settled is None:
-                lock = self.hold_reader(SETTLED)
+                locks = self.hold_reader(SETTLED)
                 try:
                     store = self.read_store(SETTLED)
                     self.tables.append(TableWriter(store, self.table_of(SETTLED)))
                 except DataError:
-                    lock.close()
+                    locks[0].close()
                     raise
-                self.locks.append(lock)
+                self.locks += locks
                 self.settled = store
         return self.settled
 
@@ -244,7 +242,7 @@ class Session:
                 time.sleep(0.02)  # leaves room for the reader
         if len(kept) > 2:
             self.order.ranked = [kept[number] for number in representatives(np.stack(features))]
-            write_whole(stored, json.dumps(self.order.ranked).encode())
+            write_whole(stored, json.dumps(self.order.ranked).encode(), shared=True)
 
     # Guide
 

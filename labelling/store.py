@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 from labelling.journal import Journal, entries_of
 from labelling.marks import ABSENT, CONFIRMED, DONE, NONE, Mark, mark_from, state_of
 from radiographs.raw_folder import plain_id, read_points
-from runtime.files import DataError, write_csv
+from runtime.files import DataError, cell, write_csv
 
 FIRST, AGAIN = 0, 1  # readings of a radiograph by the same reader; the second one measures repeatability
 REMEMBERED = 20_000  # newest actions whose repetition is noticed
@@ -186,16 +186,16 @@ class Store:
         Of an earlier moment it may be: the server may have been killed before the table was written anew.
         """
         given = read_points(table) if table.exists() else {}
-        now = {plain_id(row["id"]): [*row.values()][1:] for row in self.table_rows()}
-        others = {id: points for id, points in given.items() if not same_numbers(points.ravel().tolist(), now.get(id))}
-        known = set()
-        for entry in entries_of(self.journal.path) if others else ():
+        unknown = {point for id, points in given.items() for point in as_written(id, points)}
+        for (id, _), item in self.items.items() if given else ():
+            unknown.difference_update(as_written(id, points_of(item.marks)))
+        for entry in entries_of(self.journal.path) if unknown else ():
             if entry.get("reader") == self.reader:
                 for change in entry.get("changes", ()):
                     mark = change["to"] or {}
-                    known.add((plain_id(entry["id"]), change["landmark"], mark.get("x"), mark.get("y")))
-        points = {id: [(k, *xy) for k, xy in enumerate(values.tolist()) if xy[0] == xy[0]] for id, values in others.items()}
-        return [id for id, placed in points.items() if any((id, *point) not in known for point in placed)]
+                    unknown.discard((plain_id(entry["id"]), change["landmark"], cell(mark.get("x")), cell(mark.get("y"))))
+        ids = {id for id, *_ in unknown}
+        return [id for id in given if id in ids]
 
     def table_rows(self, reading: int = FIRST) -> list[dict]:
         """Rows ID, x0, y0, ... of all radiographs with a confirmed point, sorted by their ID."""
@@ -210,8 +210,10 @@ class Store:
         return rows
 
 
-def same_numbers(some: list[float], others: list[float] | None) -> bool:
-    return others is not None and np.array_equal(some, others, equal_nan=True)
+def as_written(id: str, points: np.ndarray) -> Iterator[tuple[str, int, str, str]]:
+    """(ID, landmark, x, y) of each point that there is, in the digits of a table."""
+    plain = plain_id(id)
+    return ((plain, k, cell(x), cell(y)) for k, (x, y) in enumerate(points.tolist()) if x == x)
 
 
 def as_json(mark: Mark | None) -> dict | None:

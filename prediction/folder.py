@@ -83,9 +83,7 @@ def begin(out: Path, call: dict, listing: Listing, shard: Shard) -> Listing:
     journal = out / JOURNAL
     journal.mkdir(exist_ok=True)
     if not (journal / CALL).exists():
-        own = journal / f"call-{shard}.json"
-        write_whole(own, json.dumps(call, indent=1).encode())
-        os.replace(own, journal / CALL)
+        write_whole(journal / CALL, json.dumps(call, indent=1).encode(), shared=True)
     check_call(out, call)  # of two that begin at once, one sees the other's
     own = listing.digest()
     for old in journal.glob(f"*{LISTED}"):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from runtime.apart import lacks_memory
 from runtime.files import DataError
@@ -117,23 +118,41 @@ def alone_in(folder: Path, name: str = LOCK, shared: bool = False) -> Iterator[N
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise DataError(f"{folder}: expected a folder, found a file; choose another name") from None
-    if fcntl is None:
+    if fcntl is None:  # and an open file cannot be removed
         yield
         return
-    lock = folder / name
-    with open(lock, "w") as file:
-        try:
-            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-            if os.fstat(file.fileno()).st_nlink == 0:  # the run that held it has just removed it
-                raise BlockingIOError
-        except BlockingIOError:
-            raise DataError(f"{folder}: another run is writing there; wait for it, or choose another folder") from None
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise
-            print(f"{folder}: its file system has no locks; see to it that no second run writes there", file=sys.stderr)
+    held = hold(folder / name, shared)
+    if held is None:
+        raise DataError(f"{folder}: another run is writing there; wait for it, or choose another folder")
+    with held:
         try:
             yield
         finally:
             if not shared:  # else another one may still hold it
-                lock.unlink(missing_ok=True)
+                (folder / name).unlink(missing_ok=True)
+
+
+def hold(path: Path, shared: bool = False) -> BinaryIO | None:
+    """A lock that goes with this process, however that ends; None where another process has it. A file system without is said."""
+    file = open(path, "wb")
+    try:
+        if not flock(file, "LOCK_SH" if shared else "LOCK_EX", "LOCK_NB"):
+            print(f"{path.parent}: its file system has no locks; see to it that no second run writes there", file=sys.stderr)
+        if os.fstat(file.fileno()).st_nlink == 0:  # the run that held it has just removed it
+            raise BlockingIOError
+        return file
+    except BlockingIOError:
+        file.close()
+        return None
+
+
+def flock(file: BinaryIO, *flags: str) -> bool:
+    """Lock a file by flags of fcntl; returns whether its file system has locks."""
+    try:
+        if fcntl:
+            fcntl.flock(file, sum(getattr(fcntl, flag) for flag in flags))
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        return False
+    return True

@@ -17,9 +17,12 @@ class DataError(Exception):
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that stands under another name until it is whole: a killed run leaves no half file in its place."""
-    part = path.with_name(path.name + ".part")
+def whole_file(path: Path, shared: bool = False) -> Iterator[BinaryIO]:
+    """A file to write that stands under another name until it is whole: a killed run leaves no half file in its place.
+
+    `shared`: other processes may be writing it too, each under a name of its own; who is last, wins.
+    """
+    part = path.with_name(f"{path.name}.{os.urandom(6).hex()}.part" if shared else f"{path.name}.part")
     try:
         with open(part, "wb") as file:
             yield file
@@ -33,8 +36,8 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    with whole_file(path) as file:
+def write_whole(path: Path, content: bytes, shared: bool = False) -> None:
+    with whole_file(path, shared) as file:
         file.write(content)
 
 

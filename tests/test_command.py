@@ -123,3 +123,12 @@ def test_a_signal_whose_exception_a_destructor_drops_still_ends_the_command(caps
         assert exit_status(work) == 130 and exit_status(lambda: heed_signals() or 3) == 3
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_without_flock_no_lock_is_left_behind(tmp_path, monkeypatch):
+    """As on Windows, where an open file cannot be removed."""
+    monkeypatch.setattr(command, "fcntl", None)
+    with command.alone_in(tmp_path / "out"):
+        assert lock_names(tmp_path / "out") == []
+    with open(tmp_path / "out" / "file", "wb") as file:
+        assert command.flock(file, "LOCK_EX")

@@ -1,8 +1,10 @@
 """What label.py keeps and says without a browser: journal, tables, order of work, trust, review."""
 
+import errno
 import json
 import math
 import os
+import stat
 import threading
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 from conftest import made_radiograph, make_raw
+from test_command import no_locks
 from test_label_server import Running, make_pictures
 
 import label
@@ -32,6 +35,7 @@ from labelling.trust import differences, pull, spacing_mm
 from prediction.listing import write_listing
 from prediction.outputs import COLUMNS
 from radiographs.raw_folder import read_points
+from runtime import command
 from runtime.files import DataError, csv_lines
 
 
@@ -113,6 +117,83 @@ def test_a_full_disk_leaves_the_journal_whole(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         place(store, "a", 1, 3, 4)
     assert store.journal.path.read_bytes() == before and store.item(("a", FIRST)).marks[1] is None
+
+
+def test_after_a_failed_fsync_what_waited_is_appended_again(tmp_path, monkeypatch):
+    """The system may have dropped the lines, and says nothing of it at the next fsync."""
+    store, fsync = open_store(tmp_path), os.fsync
+    place(store, "a", 0, 1, 2)
+    size = store.journal.path.stat().st_size
+
+    def failing(handle: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("labelling.journal.os.fsync", failing)
+    for k in (1, 2):
+        with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+            place(store, "a", k, 3, 4)
+    monkeypatch.setattr("labelling.journal.os.fsync", fsync)
+    os.truncate(store.journal.path, size)  # what was lost
+    store.act(("a", FIRST), 1, "a 0 1 1", "place", [(1, Mark(CONFIRMED, 3.0, 4.0))])  # sent again
+    again = open_store(tmp_path).item(("a", FIRST))
+    assert again.version == 3 and [mark.x for mark in again.marks] == [1, 3, 3]
+
+
+def test_what_an_earlier_server_wrote_is_forced_to_the_disk_before_a_resend_is_answered(tmp_path, monkeypatch):
+    place(open_store(tmp_path), "a", 0, 1, 2)
+    store, forced = open_store(tmp_path), []
+    monkeypatch.setattr("labelling.journal.os.fsync", forced.append)
+    for _ in range(2):
+        assert store.act(("a", FIRST), 0, "a 0 0 0", "place", [(0, Mark(CONFIRMED, 1.0, 2.0))]) == 1
+    assert len(forced) == 1
+
+
+@pytest.mark.skipif(command.fcntl is None, reason="Windows has no flock")
+def test_where_the_file_system_has_no_locks_labelling_goes_on_with_a_warning(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command.fcntl, "flock", no_locks(errno.ENOLCK))
+    raw = make_pictures(tmp_path / "raw", 2)
+    session = Session(open_collection(raw, ["a"]), Options())
+    said = capsys.readouterr().err
+    assert said.startswith(f"{raw / 'labels' / 'readers'}: ") and said.count("\n") == 1 and "no second run" in said
+    place(session.store, "p0", 0, 1, 2)
+    session.close()
+    assert label.main(["--raw", str(raw), "--export", str(tmp_path / "out.csv")]) == 0
+
+
+def test_two_readers_may_begin_a_set_at_once(tmp_path, monkeypatch):
+    """Both find no names of landmarks, and write them: each file is whole before it stands in its place."""
+    raw, both = make_pictures(tmp_path / "raw", 2), threading.Barrier(2, timeout=20)
+    monkeypatch.setattr("runtime.files.os.fsync", lambda handle: both.wait())
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(open_collection(raw, ["a", "b"]))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [one.names for one in found] == [["a", "b"]] * 2
+    assert [path.name for path in (raw / "labels").iterdir()] == ["set.json"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+def test_who_may_read_labels_goes_by_the_umask(tmp_path):
+    raw = make_raw(tmp_path / "raw")
+    before = os.umask(0o027)
+    try:
+        Session(open_collection(raw, None), Options()).close()
+    finally:
+        os.umask(before)
+    for name in ("journal.jsonl", "set.json", "readers/main.csv"):
+        assert stat.S_IMODE((raw / "labels" / name).stat().st_mode) == 0o640
+
+
+def test_a_table_of_more_digits_than_are_written_is_taken_over_once(tmp_path):
+    raw = make_pictures(tmp_path / "raw", 1)
+    (raw / "all_coordinates.csv").write_text("id,x0,y0\np0,12.3456789012,7.0000000001\n")
+    for _ in range(2):
+        session = Session(open_collection(raw, None), Options())
+        assert session.store.items["p0", FIRST].version == 1
+        session.close()
+    assert (raw / "labels" / "readers" / "main.csv").read_text() == "id,x0,y0\np0,12.345679,7\n"
 
 
 def test_an_old_state_is_refused(tmp_path):
