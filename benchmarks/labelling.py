@@ -21,7 +21,7 @@ import imageio.v3 as iio
 import numpy as np
 
 from benchmarks.machine import name
-from labelling.browser import CHROMIUM, MISSING
+from experiments.browser import CHROMIUM, MISSING
 from runtime.command import exit_status
 from runtime.files import DataError
 

@@ -16,8 +16,8 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittle
 from test_label_server import Running
 
 from benchmarks.labelling import start
+from experiments.browser import CHROMIUM, MISSING, chromium
 from label import page_that_leads_to
-from labelling.browser import CHROMIUM, MISSING, chromium
 from labelling.proposals import Proposal
 from labelling.rounds import Flags
 from radiographs.raw_folder import read_points

@@ -1,7 +1,7 @@
 """Draws the pictures of docs/labelling.md: the page in a browser, on synthetic radiographs.
 
     python -m phantom --out result/pages --train 4 --valid 1 --test 1
-    python -m labelling.draw_pages --raw result/pages --weights weights/scn_hand.pt --out docs
+    python -m experiments.draw_labelling --raw result/pages --weights weights/scn_hand.pt --out docs
 
 Needs playwright (requirements-dev.txt) and a Chromium. Everything that it labels stands in RAW/labels, which must not be there.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from labelling.browser import chromium
+from experiments.browser import chromium
 from labelling.collection import LABELS, open_collection
 from labelling.marks import CONFIRMED, Mark
 from labelling.propose import name_of, propose
