@@ -50,7 +50,7 @@ from radiographs.network_frame import (
     to_8_bit,
 )
 from radiographs.prepared_folder import FORMAT, SETTINGS, TABLE
-from radiographs.raw_folder import COORDINATES, SPLITS, find_radiographs
+from radiographs.raw_folder import COORDINATES, SPLITS, find_radiographs, numbered
 from radiographs.readers import READERS, Annotations, read_annotations
 from radiographs.reading import read_radiograph
 from radiographs.view import sample
@@ -226,11 +226,6 @@ def write_table(path: Path, rows: list[dict]) -> None:
             line |= {frame + column: value for column, value in numbered(points).items()}
         table.append(line)
     write_csv(path, table)
-
-
-def numbered(points: list) -> dict[str, float]:
-    """Points as cells of a table: x0, y0, x1, y1, ..."""
-    return {f"{axis}{i}": value for i, point in enumerate(points) for axis, value in zip("xy", point)}
 
 
 def write_readings(folder: Path, rows: list[dict], readers: list[str]) -> None:

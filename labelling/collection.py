@@ -9,8 +9,8 @@ import numpy as np
 from joints.description import DESCRIPTION, Description, read_description
 from joints.hand import HAND
 from joints.known import described, joint_called, joint_of
-from radiographs.raw_folder import COORDINATES, LABEL_SET, SPLITS, find_radiographs, read_names, read_points, same_form
-from radiographs.reading import is_radiograph, without_ending
+from radiographs.raw_folder import COORDINATES, LABEL_SET, SPLITS, by_id, find_radiographs, read_names, read_points, visible_files
+from radiographs.reading import is_radiograph
 from runtime.files import DataError, write_whole
 
 LABELS = "labels"  # inside RAW, where no other folder is named
@@ -81,14 +81,8 @@ def radiographs_of(raw: Path) -> tuple[dict[str, Path], dict[str, str]]:
         found, errors = find_radiographs(raw)
         errors = [error for error in errors if "found none" not in error]
     else:
-        found, errors = {}, []
-        for path in sorted(raw.iterdir()):
-            if path.name.startswith(".") or not path.is_file() or not is_radiograph(path):
-                continue
-            id = same_form(without_ending(path.name))
-            if id in found:
-                errors.append(f"{path}: the ID {id} is also that of {found[id][1]}; rename or remove one")
-            found[id] = ("", path)
+        errors = []
+        found = by_id((("", path) for path in visible_files(raw) if is_radiograph(path)), errors)
     errors += [f"{raw}: expected names in UTF-8, found {id!a}; rename it" for id in found if not is_text(id)]
     if errors:
         raise DataError("\n".join(errors))

@@ -1,5 +1,6 @@
 """Radiographs at full depth for the page: read as for training, prepared ahead, with a limit on the memory."""
 
+import io
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from radiographs.reading import read_radiograph
 from runtime.apart import Crew
@@ -15,6 +17,9 @@ from runtime.apart import Crew
 BUDGET = 192 << 20  # bytes of pictures held, those asked for last; the newest one is held in any case
 LEVELS = 65535  # that 16 bits tell apart, beside 0
 READERS = 2  # threads and processes: what is asked for does not wait for what is prepared ahead
+SHARE = 0.16  # of the radiograph's longer side, that a guide picture shows
+SIDE = 168  # px of a guide picture
+RING, COLOUR = 7, (53, 224, 138)  # px around the point, as confirmed points are drawn
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,26 @@ def make_picture(path: Path) -> Picture:
     height, width = stored.shape
     spacing = None if radiograph.spacing_mm is None else tuple(map(float, radiograph.spacing_mm))
     return Picture(width, height, bits, low, step, spacing, tuple(radiograph.notes), window, stored.tobytes())
+
+
+def crop(picture: Picture, point_px: np.ndarray) -> bytes:
+    """What the page shows beside a landmark's name: a PNG file of the surroundings of a point (x, y) px, with a ring around it.
+
+    It is black beyond the radiograph's edge.
+    """
+    dark, bright = picture.window
+    half = SHARE * max(picture.width, picture.height) / 2
+    steps = (np.arange(SIDE) + 0.5) / SIDE * 2 * half - half
+    rows, columns = (np.rint(point_px[axis] + steps).astype(int) for axis in (1, 0))
+    inside = np.outer((rows >= 0) & (rows < picture.height), (columns >= 0) & (columns < picture.width))
+    cut = picture.pixels[np.ix_(rows.clip(0, picture.height - 1), columns.clip(0, picture.width - 1))].astype(np.float32)
+    grey = np.where(inside, ((cut - dark) / (bright - dark)).clip(0, 1) * 255, 0).astype(np.uint8)
+    drawn = Image.fromarray(grey).convert("RGB")
+    ring = [SIDE / 2 - RING, SIDE / 2 - RING, SIDE / 2 + RING, SIDE / 2 + RING]
+    ImageDraw.Draw(drawn).ellipse(ring, outline=COLOUR, width=2)
+    file = io.BytesIO()
+    drawn.save(file, "PNG")
+    return file.getvalue()
 
 
 class Pictures:

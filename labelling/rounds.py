@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +17,7 @@ from labelling.collection import Collection
 from labelling.jobs import Step
 from labelling.order import chance
 from labelling.proposals import FRAME
-from radiographs.raw_folder import COORDINATES, SPLITS
+from radiographs.raw_folder import COORDINATES, SPLITS, numbered
 from runtime.files import DataError, write_csv, write_whole
 
 ROUNDS, FIGURES = "rounds", "round.json"  # inside the labels, with a folder a reader; inside a round
@@ -54,47 +54,38 @@ class Round:
 
 
 def new_round(collection: Collection, reader: str, points: dict[str, np.ndarray]) -> Round:
-    """Write the data set of a new round on what a reader has done. Raises DataError where too little is done."""
+    """Write the data set of a new round on what a reader has done: links to radiographs, and their table.
+
+    Raises DataError where too little is done.
+    """
     usable = {id: values for id, values in points.items() if np.isfinite(values).any()}
-    if len(usable) < FEWEST:
-        raise DataError(f"training needs {FEWEST} radiographs that are done, found {len(usable)}")
+    places = {id: "test" for id in usable if collection.splits[id] == "test"}  # of the set: they stay out of training
+    pool = sorted(usable.keys() - places, key=lambda id: chance("round", id))  # shuffled always alike
+    for count, which in ((len(usable), "done"), (len(pool), "done and not in test")):
+        if count < FEWEST:
+            raise DataError(f"training needs {FEWEST} radiographs that are {which}, found {count}")
+    places |= {id: "train" if number % VALID_SHARE else "valid" for number, id in enumerate(pool)}
     rounds = collection.labels / ROUNDS / reader  # readers are blind to each other: their networks, too
     rounds.mkdir(parents=True, exist_ok=True)
-    number = 1 + max((int(path.name) for path in rounds.iterdir() if path.name.isdecimal()), default=0)
-    one = Round(rounds / f"{number:03d}", collection, usable)
-    one.folder.mkdir()
-    write_raw(one)
-    return one
-
-
-def write_raw(one: Round) -> None:
-    """The round's raw folder: links to the radiographs, and their table; test radiographs of the set stay out of training."""
-    test, pool = split_of(one)
-    places = {id: "test" for id in test}
-    places |= {id: "train" if number % VALID_SHARE else "valid" for number, id in enumerate(pool)}
+    one = Round(rounds / f"{next_number(path.name for path in rounds.iterdir()):03d}", collection, usable)
     raw = one.folder / "raw"
     for split in SPLITS:
         (raw / split).mkdir(parents=True)
     for id, split in places.items():
-        path = one.collection.paths[id]
+        path = collection.paths[id]
         place = raw / split / path.name  # the name that the ID comes from, not that of a file that a link leads to
         try:
             os.symlink(path.resolve(), place)
         except OSError:  # file systems and users without links
             shutil.copyfile(path, place)
-    cells = {id: {f"{a}{k}": v for k, point in enumerate(one.points[id].tolist()) for a, v in zip("xy", point)} for id in places}
-    write_csv(raw / COORDINATES, [{"id": id, **cells[id]} for id in places])
-    if (joint := one.collection.joint) != Description.numbered(len(joint.names)):
+    write_csv(raw / COORDINATES, [{"id": id} | numbered(usable[id].tolist()) for id in places])
+    if (joint := collection.joint) != Description.numbered(len(joint.names)):
         write_whole(raw / DESCRIPTION, (json.dumps(joint.to_file(), indent=2) + "\n").encode())
+    return one
 
 
-def split_of(one: Round) -> tuple[list[str], list[str]]:
-    """IDs of the set's own test radiographs, and the others, shuffled always alike."""
-    test = [id for id in one.points if one.collection.splits[id] == "test"]
-    pool = sorted((id for id in one.points if id not in test), key=lambda id: chance("round", id))
-    if len(pool) < FEWEST:
-        raise DataError(f"training needs {FEWEST} radiographs that are done and not in test, found {len(pool)}")
-    return test, pool
+def next_number(names: Iterable[str]) -> int:
+    return 1 + max((int(name) for name in names if name.isdecimal()), default=0)
 
 
 def recipe(count: int, learnt: bool) -> tuple[list[str], list[str]]:
@@ -156,5 +147,4 @@ def rounds_of(folder: Path) -> list[dict]:
 def proposals_file(folder: Path) -> Path:
     """The file of the next run of proposals."""
     folder.mkdir(parents=True, exist_ok=True)
-    number = 1 + max((int(path.stem) for path in folder.glob("*.jsonl") if path.stem.isdecimal()), default=0)
-    return folder / f"{number:04d}.jsonl"
+    return folder / f"{next_number(path.stem for path in folder.glob('*.jsonl')):04d}.jsonl"

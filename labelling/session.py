@@ -12,12 +12,11 @@ from typing import BinaryIO
 import numpy as np
 
 from labelling.collection import Collection
-from labelling.guide import crop
 from labelling.jobs import Job, Step
 from labelling.journal import Journal
 from labelling.marks import DONE, NONE, PROPOSED, Mark
 from labelling.order import MOST, Order, chance, is_blind, representatives, small_picture
-from labelling.pictures import Pictures, make_picture
+from labelling.pictures import Pictures, crop, make_picture
 from labelling.proposals import FOLDER, Proposal, from_json, read_proposals
 from labelling.rounds import ROUNDS, Flags, new_round, proposals_file, rounds_of, steps_of
 from labelling.store import FIRST, Key, Store, TableWriter

@@ -13,7 +13,7 @@ import numpy as np
 
 from labelling.journal import Journal, entries_of
 from labelling.marks import ABSENT, CONFIRMED, DONE, NONE, Mark, mark_from, state_of
-from radiographs.raw_folder import plain_id, read_points
+from radiographs.raw_folder import numbered, plain_id, read_points
 from runtime.files import DataError, cell, write_csv
 
 FIRST, AGAIN = 0, 1  # readings of a radiograph by the same reader; the second one measures repeatability
@@ -53,8 +53,7 @@ class Store:
     landmarks: int
     items: dict[Key, Item] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
-    actions: dict[str, int] = field(default_factory=dict)  # action: the version that it led to
-    order: deque = field(default_factory=deque)  # of these actions
+    actions: dict[str, int] = field(default_factory=dict)  # the newest, each with the version that it led to
     entries: int = 0
     last_time: float = 0.0
     pace: deque = field(default_factory=lambda: deque(maxlen=RECENT))  # s a radiograph took
@@ -86,16 +85,7 @@ class Store:
                 self.journal.sync(self.journal.written)  # its first time may have failed on the way to the disk
                 return self.actions[action]
             item = self.item(key)
-            entry = {
-                "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-                "reader": self.reader,
-                "id": key[0],
-                "reading": key[1],
-                "what": what,
-                "action": action,
-                "changes": [{"landmark": k, "from": as_json(item.marks[k]), "to": as_json(mark)} for k, mark in changes],
-                **{name: value for name, value in more.items() if value is not None},
-            }
+            entry = self.entry(key, what, changes, action, **more)
             if base != item.version or not may:
                 why = f"{key[0]} was changed elsewhere" if may else "another window works on this radiograph"
                 self.journal.sync(self.journal.write(entry | {"refused": f"{why}: version {base} of {item.version}"}))
@@ -120,10 +110,7 @@ class Store:
                 ]
                 if item.by_person or str(item.marks) == str(marks):  # as texts, since NaN is not equal to itself
                     continue
-                changes = [{"landmark": k, "from": as_json(item.marks[k]), "to": as_json(m)} for k, m in enumerate(marks)]
-                time_now = datetime.now(UTC).isoformat(timespec="milliseconds")
-                entry = {"time": time_now, "reader": self.reader, "id": id, "reading": FIRST, "what": IMPORT}
-                entry |= {"changes": changes}
+                entry = self.entry((id, FIRST), IMPORT, list(enumerate(marks)))
                 ticket = self.journal.write(entry)
                 self.apply(entry)
                 taken += 1
@@ -131,6 +118,20 @@ class Store:
             self.journal.sync(ticket)
             self.changed.set()
         return taken
+
+    def entry(self, key: Key, what: str, changes: list[tuple[int, Mark | None]], action: str | None = None, **more) -> dict:
+        """What the journal gets to know of an action; None says nothing."""
+        marks = self.item(key).marks
+        said = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "reader": self.reader,
+            "id": key[0],
+            "reading": key[1],
+            "what": what,
+            "action": action,
+            "changes": [{"landmark": k, "from": as_json(marks[k]), "to": as_json(mark)} for k, mark in changes],
+        }
+        return {name: value for name, value in (said | more).items() if value is not None}
 
     def apply(self, entry: dict) -> None:
         """Change the state as an entry of the journal says."""
@@ -162,9 +163,8 @@ class Store:
             item.finished = self.entries
         if action := entry.get("action"):
             self.actions[action] = item.version
-            self.order.append(action)
-            if len(self.order) > REMEMBERED:
-                self.actions.pop(self.order.popleft(), None)
+            if len(self.actions) > REMEMBERED:
+                del self.actions[next(iter(self.actions))]
 
     def points_of(self, key: Key) -> np.ndarray:
         """Confirmed points (L, 2) px, NaN elsewhere."""
@@ -197,17 +197,11 @@ class Store:
         ids = {id for id, *_ in unknown}
         return [id for id in given if id in ids]
 
-    def table_rows(self, reading: int = FIRST) -> list[dict]:
+    def table_rows(self) -> list[dict]:
         """Rows ID, x0, y0, ... of all radiographs with a confirmed point, sorted by their ID."""
         with self.lock:
-            keys = sorted(key for key in self.items if key[1] == reading)
-            rows = []
-            for key in keys:
-                points = self.points_of(key)
-                if np.isfinite(points).any():
-                    cells = {f"{axis}{k}": value for k, point in enumerate(points.tolist()) for axis, value in zip("xy", point)}
-                    rows.append({"id": key[0], **cells})
-        return rows
+            points = {id: self.points_of((id, FIRST)) for id, reading in sorted(self.items) if reading == FIRST}
+        return [{"id": id} | numbered(of_one.tolist()) for id, of_one in points.items() if np.isfinite(of_one).any()]
 
 
 def as_written(id: str, points: np.ndarray) -> Iterator[tuple[str, int, str, str]]:

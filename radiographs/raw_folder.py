@@ -4,6 +4,7 @@ import csv
 import math
 import re
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,11 @@ def read_points(path: Path) -> dict[str, np.ndarray]:
     return points
 
 
+def numbered(points: Iterable[Iterable[float]]) -> dict[str, float]:
+    """Points as cells of a table: x0, y0, x1, y1, ..."""
+    return {f"{axis}{i}": value for i, point in enumerate(points) for axis, value in zip("xy", point)}
+
+
 def plain_id(text: str) -> str:
     """The ID that a cell of a table means."""
     return same_form(without_ending(text.strip()))
@@ -122,17 +128,25 @@ def is_of_labels(folder: Path) -> bool:
 
 def find_radiographs(raw: Path) -> tuple[dict[str, tuple[str, Path]], list[str]]:
     """ID: (split, path) of every file in RAW/{train,valid,test} that is not hidden, and what is wrong; train must be there."""
-    found: dict[str, tuple[str, Path]] = {}
+    paths = {split: visible_files(raw / split) for split in SPLITS}
     errors = []
-    for split in SPLITS:
-        folder = raw / split
-        paths = sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
-        if not paths and split == "train":
-            errors.append(f"{folder}: expected radiographs named ID.jpg, .png, .tif, .dcm, .mha or .nii, found none")
-        for path in paths:
-            id = same_form(without_ending(path.name))
-            if id in found:
-                errors.append(f"{path}: the ID {id} is also that of {found[id][1]}; rename or remove one")
-            else:
-                found[id] = (split, path)
+    if not paths["train"]:
+        errors.append(f"{raw / 'train'}: expected radiographs named ID.jpg, .png, .tif, .dcm, .mha or .nii, found none")
+    found = by_id(((split, path) for split in SPLITS for path in paths[split]), errors)
     return found, errors
+
+
+def visible_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
+
+
+def by_id(files: Iterable[tuple[str, Path]], errors: list[str]) -> dict[str, tuple[str, Path]]:
+    """ID: (split, path) of some files; two of one ID are added to `errors`."""
+    found: dict[str, tuple[str, Path]] = {}
+    for split, path in files:
+        id = same_form(without_ending(path.name))
+        if id in found:
+            errors.append(f"{path}: the ID {id} is also that of {found[id][1]}; rename or remove one")
+        else:
+            found[id] = (split, path)
+    return found
