@@ -12,11 +12,9 @@ import os
 import re
 import threading
 import zlib
-from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -28,6 +26,7 @@ FOUND, FAILED = b"+", b"-"  # kinds of lines
 HEAD = re.compile(rb"([0-9a-f]{8}) ([0-9a-f]{16}) ([0-9a-f]{16}) ([0-9a-f]{4}) ([+-]) \{")
 ENDING = ".jsonl"  # of a process's file
 LAST_TURN = 0xFFFF
+LINE = np.dtype([("key", "u8"), ("turn", "u2"), ("file", "u2"), ("start", "u8"), ("state", "u8"), ("failed", "?")])
 MOST_OPEN = 200  # files at a time
 
 
@@ -100,57 +99,56 @@ def whole_bytes(path: Path) -> int:
     return max((start + len(line) for start, line in whole_lines(path)), default=0)
 
 
+def journals_in(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"*-of-*{ENDING}"))
+
+
 class Index:
-    """Where the journals of a folder have each radiograph: 33 bytes held for each."""
+    """Where the journals of a folder have each radiograph: LINE, and its key once more, held for each."""
 
     def __init__(self, folder: Path):
-        self.paths = sorted(folder.glob(f"*-of-*{ENDING}"))
-        keys, states, turns, failed, files, starts = (array(kind) for kind in "QQHBHQ")
+        self.paths, self.open_files = journals_in(folder), {}
+        lines = np.fromiter(self.all_lines(), LINE)
+        lines = lines[np.lexsort([lines[name] for name in ("start", "file", "turn", "key")])]
+        self.lines = lines[np.append(lines["key"][1:] != lines["key"][:-1], True)[: len(lines)]]  # the last of each key
+        self.keys = self.lines["key"].copy()  # in one piece, to be searched
+
+    def all_lines(self) -> Iterator[tuple]:
         for number, path in enumerate(self.paths):
             for start, line in whole_lines(path):
                 _, key, state, turn, kind = HEAD.match(line).groups()
-                keys.append(int(key, 16)), states.append(int(state, 16)), turns.append(int(turn, 16))
-                failed.append(kind == FAILED), files.append(number), starts.append(start)
-        order = np.lexsort([np.asarray(part) for part in (starts, files, turns, keys)])
-        keys = np.asarray(keys, np.uint64)[order]
-        last = np.append(keys[1:] != keys[:-1], True)[: len(keys)]  # of each key
-        self.keys = keys[last]
-        self.states, self.turns, self.failed, self.files, self.starts = (
-            np.asarray(part)[order][last] for part in (states, turns, failed, files, starts)
-        )
-        self.open_files: dict[int, BinaryIO] = {}
+                yield int(key, 16), int(turn, 16), number, start, int(state, 16), kind == FAILED
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self.lines)
 
     def place(self, item: Item) -> int | None:
         """The number of a radiograph's line; none where there is no line."""
         key = np.uint64(item.key())
         place = int(np.searchsorted(self.keys, key))
-        return place if place < len(self.keys) and self.keys[place] == key else None
-
-    def is_done(self, item: Item) -> bool:
-        """Whether a radiograph was predicted, and its file is still as it was read."""
-        place = self.place(item)
-        return place is not None and not self.failed[place] and int(self.states[place]) == state_of(item.path)
+        return place if place < len(self) and self.keys[place] == key else None
 
     def was_predicted(self, item: Item) -> bool:
         place = self.place(item)
-        return place is not None and not self.failed[place]
+        return place is not None and not self.lines["failed"][place]
+
+    def is_done(self, item: Item) -> bool:
+        """Whether a radiograph was predicted, and its file is still as it was read."""
+        return self.was_predicted(item) and int(self.lines["state"][self.place(item)]) == state_of(item.path)
 
     def next_turn(self, item: Item) -> int:
         place = self.place(item)
-        return 0 if place is None else int(self.turns[place]) + 1
+        return 0 if place is None else int(self.lines["turn"][place]) + 1
 
     def content(self, place: int) -> dict:
         """What was appended. Raises DataError where the journal has changed since."""
-        number = int(self.files[place])
+        number = int(self.lines["file"][place])
         if number not in self.open_files:
             if len(self.open_files) == MOST_OPEN:
                 self.close()
             self.open_files[number] = open(self.paths[number], "rb")
         file = self.open_files[number]
-        file.seek(int(self.starts[place]))
+        file.seek(int(self.lines["start"][place]))
         line = file.readline()
         if not (head := HEAD.match(line)):
             raise DataError(f"{self.paths[number]}: has changed while it was read; start the command again")

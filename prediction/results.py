@@ -3,6 +3,7 @@
 import json
 from array import array
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from joints.description import Description
-from prediction.journal import Index
+from prediction.journal import Index, journals_in
 from prediction.listing import Item, Listing
 from prediction.outputs import COLUMNS, MEASURE_COLUMNS, Coco
 from prediction.page import ERRORS, worst_first, write_pages
@@ -75,9 +76,7 @@ def write_results(out: Path, journal: Path, listing: Listing, call: dict, say=No
     choices = [flag for flag, _ in sorted(flags.items(), key=lambda flag: (-flag[1], flag[0]))[:FLAGS]]
     write_pages(out, order, index.content, choices, summary.flagged, errors, summary.unread)
     index.close()
-    written = {name: state(out / name) for name in outputs(call)}
-    known = {"listing": listing.digest(), "journal": sizes(index), "outputs": written}
-    write_whole(journal / WRITTEN, json.dumps(known).encode())
+    write_whole(journal / WRITTEN, json.dumps(standing(out, journal, listing, outputs(call))).encode())
     return summary
 
 
@@ -96,31 +95,30 @@ def content_of(item: Item, index: Index) -> dict | None:
     return content if content and content["name"] == item.name else None
 
 
-def state(path: Path) -> list[int]:
+def state(path: Path) -> list[int] | None:
+    if not path.exists():
+        return None
     status = path.stat()
     return [status.st_size, status.st_mtime_ns]
+
+
+def standing(out: Path, journal: Path, listing: Listing, names: Iterable[str]) -> dict:
+    """What WRITTEN says, as it is now."""
+    sizes = {path.name: path.stat().st_size for path in journals_in(journal)}
+    return {"listing": listing.digest(), "journal": sizes, "outputs": {name: state(out / name) for name in names}}
 
 
 def check_unchanged(out: Path, journal: Path) -> None:
     """Raises DataError where an output is not as it was written: somebody's corrections may be in it."""
     for name, written in known_outputs(journal).get("outputs", {}).items():
-        if (out / name).exists() and state(out / name) != written:
+        if state(out / name) not in (None, written):
             raise DataError(f"{out / name}: was changed since predict.py wrote it; move it elsewhere, and start again")
-
-
-def sizes(index: Index) -> dict[str, int]:
-    """How long each file of a journal is."""
-    return {path.name: path.stat().st_size for path in index.paths}
 
 
 def are_written(out: Path, journal: Path, listing: Listing) -> bool:
     """Whether the outputs of a listing stand as they were written, of the journal as it is."""
     known = known_outputs(journal)
-    return (
-        known.get("journal") == sizes(Index(journal))
-        and known["listing"] == listing.digest()
-        and all((out / name).exists() and state(out / name) == written for name, written in known["outputs"].items())
-    )
+    return bool(known) and known == standing(out, journal, listing, known["outputs"])
 
 
 def known_outputs(journal: Path) -> dict:
