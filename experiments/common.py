@@ -68,6 +68,14 @@ def table(header: list[str], rows: list[list[object]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *text))
 
 
+def mahalanobis(residuals: np.ndarray, ellipses: np.ndarray) -> np.ndarray:
+    """Distances (...) of residuals (..., 2) in units of ellipses (..., 2, 2); NaN where either is."""
+    known = np.isfinite(ellipses).all((-2, -1)) & np.isfinite(residuals).all(-1)
+    ellipses = np.where(known[..., None, None], ellipses, np.eye(2))
+    squares = np.einsum("...i,...ij,...j->...", residuals, np.linalg.inv(ellipses), residuals)
+    return np.where(known, np.sqrt(squares), np.nan)
+
+
 def some_of(known: Collection[str]) -> Callable[[str], list[str]]:
     """What reads a flag's value as some of the known names, separated by commas: a `type` for argparse."""
 

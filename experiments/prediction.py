@@ -16,11 +16,11 @@ import numpy as np
 import metrics
 import predict
 from dataloader import RadiographDataset
-from experiments.common import table
+from experiments.common import mahalanobis, table
 from experiments.non_hands import non_hands
 from heatmap import rescale
 from prediction.predictor import Prediction, Predictor
-from prediction.regions import mahalanobis, semi_axes
+from prediction.regions import semi_axes
 from radiographs.raw_folder import find_radiographs
 from radiographs.reading import read_radiograph
 from runtime.command import exit_status

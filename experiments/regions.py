@@ -14,10 +14,10 @@ import numpy as np
 
 from dataloader import RadiographDataset
 from evaluation import target_px2
-from experiments.common import table
+from experiments.common import mahalanobis, table
 from export import all_held_out, judges_of
 from prediction.held_out import HeldOut
-from prediction.regions import calibrate_regions, mahalanobis, semi_axes
+from prediction.regions import calibrate_regions, semi_axes
 from runtime.checkpoint import read_checkpoint
 from runtime.command import exit_status
 from training.runs import BEST

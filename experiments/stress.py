@@ -23,11 +23,10 @@ from scipy.ndimage import affine_transform, gaussian_filter
 from skimage.exposure import equalize_adapthist
 
 import metrics
-from experiments.common import some_of, table
+from experiments.common import mahalanobis, some_of, table
 from export import halved
 from prediction.calibration import MISPLACED, NO_HAND, OUTSIDE
 from prediction.predictor import Prediction, Predictor
-from prediction.regions import mahalanobis
 from radiographs.processing import skin_outline
 from radiographs.raw_folder import COORDINATES, find_radiographs, read_points
 from radiographs.reading import is_radiograph, read_radiograph

@@ -9,6 +9,7 @@ import numpy as np
 
 from joints.hand import MEAN_SHAPE
 from labelling.marks import DECIDED, DONE, PARTLY, PLACED, PROPOSED, Mark, mark_from
+from labelling.rounds import ROUNDS, rounds_of
 from labelling.session import SETTLED, Session
 from labelling.store import AGAIN, FIRST, Conflict, Item, Store, as_json
 from labelling.trust import differences, pull, repeatability
@@ -34,8 +35,8 @@ def text_in(body: dict, name: str, most: int = 400) -> str:
     return value
 
 
-def number_in(body: dict, name: str, low: int, high: int) -> int:
-    value = body.get(name)
+def number_in(body: dict, name: str, low: int, high: int, default: int | None = None) -> int:
+    value = body.get(name, default)
     if isinstance(value, str) and value.isdecimal() and len(value) < 20:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
@@ -67,7 +68,7 @@ class Api:
         id = text_in(body, "id")
         if id not in self.session.collection.paths:
             raise Refused(404, "no such radiograph")
-        return id, number_in({"reading": body.get("reading", FIRST)}, "reading", FIRST, AGAIN)
+        return id, number_in(body, "reading", FIRST, AGAIN, FIRST)
 
     # Asking
 
@@ -97,36 +98,29 @@ class Api:
         shown, search = query.get("filter", "all"), query.get("search", "").lower()
         if shown not in FILTERS:
             raise Refused(400, f"expected a filter of {', '.join(FILTERS)}")
-        offset = number_in({"offset": query.get("offset", 0)}, "offset", 0, 10**9)
-        limit = number_in({"limit": query.get("limit", PAGE)}, "limit", 1, PAGE)
+        offset, limit = number_in(query, "offset", 0, 10**9, 0), number_in(query, "limit", 1, PAGE, PAGE)
         rows, counts = [], Counter()
         with session.store.lock:
-            for id in session.collection.paths:
-                state, item = session.state(id), items.get((id, FIRST))
-                unsure = 0 if item is None else item.unsure
-                kinds = {"all", state} | ({"second look"} if item and item.second_look else set())
-                kinds |= {"unsure"} if unsure else set()
+            for id, split in session.collection.splits.items():
+                item = items.get((id, FIRST))
+                row = {"id": id, "state": session.state(id), "unsure": item.unsure if item else 0, "split": split}
+                row["second_look"] = bool(item and item.second_look)
+                kinds = {"all", row["state"], *(kind for kind in ("second look", "unsure") if row[kind.replace(" ", "_")])}
                 counts.update(kinds)
                 if shown in kinds and search in id.lower():
-                    rows.append((id, state, unsure, bool(item and item.second_look)))
+                    rows.append(row)
         if query.get("sort") == "doubt":
-            rows.sort(key=lambda row: (not self.is_reviewed(row[0]), -self.doubt(row[0])))
-        page = [
-            {"id": id, "state": state, "unsure": unsure, "second_look": second, "split": session.collection.splits[id]}
-            | {"doubt": None if (doubt := self.doubt(id)) < 0 else doubt, "reviewed": self.is_reviewed(id)}
-            for id, state, unsure, second in rows[offset : offset + limit]
-        ]
+            rows = [row | self.doubt(row["id"]) for row in rows]
+            rows.sort(key=lambda row: (not row["reviewed"], row["doubt"] is None, -(row["doubt"] or 0)))
+        page = [row | self.doubt(row["id"]) for row in rows[offset : offset + limit]]
         return {"rows": page, "found": len(rows), "counts": {kind: counts[kind] for kind in FILTERS}}
 
-    def doubt(self, id: str) -> float:
-        """How unsure the network is of a radiograph, so far as the reader may know; -1: not known."""
+    def doubt(self, id: str) -> dict:
+        """How unsure the network is of a radiograph, so far as the reader may know; if `reviewed` as a prediction folder says."""
         proposal = self.session.shown_proposal((id, FIRST))
-        return -1.0 if proposal is None or math.isnan(proposal.doubt) else round(proposal.doubt, 3)
-
-    def is_reviewed(self, id: str) -> bool:
-        """Whether a doubt is that of a prediction folder, which is no distance."""
-        proposal = self.session.shown_proposal((id, FIRST))
-        return proposal is not None and proposal.reviewed
+        if proposal is None:
+            return {"doubt": None, "reviewed": False}
+        return {"doubt": rounded([proposal.doubt])[0], "reviewed": proposal.reviewed}
 
     def item(self, query: dict) -> dict:
         """One reading of a radiograph: its picture's size and kind, marks and proposals."""
@@ -188,7 +182,7 @@ class Api:
             "left_s": None if pace is None else pace * left,
             "again": repeatability(store, self.session.collection.joint.scale),
             "pull": pull(store),
-            "rounds": session.rounds(),
+            "rounds": rounds_of(session.labels / ROUNDS / session.options.reader),
             "job": session.job.about() if session.job else None,
         }
 
@@ -199,7 +193,7 @@ class Api:
         if one is two or query["one"] == query["two"]:
             raise Refused(400, "expected two readers")
         rows = differences(one, two, self.session.collection.joint.scale)
-        offset = number_in({"offset": query.get("offset", 0)}, "offset", 0, 10**9)
+        offset = number_in(query, "offset", 0, 10**9, 0)
         settled = session.settled or session.read_store(SETTLED)
         page = rows[offset : offset + PAGE]
         for row in page:
@@ -243,25 +237,15 @@ class Api:
             picture = session.pictures.get(key[0])
             size, spacing = (picture.width, picture.height), picture.spacing_mm
         changes = self.changes(body, key, item, size, proposals=store is session.store)
-        second = body.get("second_look")
-        if not changes and not isinstance(second, bool):
+        second = body["second_look"] if isinstance(body.get("second_look"), bool) else None
+        if not changes and second is None:
             raise Refused(400, "expected changes or a second look")
         # what a window sends once more, after the server was away, counts where nothing else has happened since
         late = body.get("late") is True and base == item.version
         may = session.windows.claim(what, window) or late
         try:
-            version = store.act(
-                key,
-                base,
-                action,
-                text_in(body, "what", 40),
-                changes,
-                may,
-                size=list(size),
-                spacing=spacing and list(spacing),
-                second_look=second if isinstance(second, bool) else None,
-                window=window,
-            )
+            more = {"size": list(size), "spacing": spacing and list(spacing), "second_look": second, "window": window}
+            version = store.act(key, base, action, text_in(body, "what", 40), changes, may, **more)
         except Conflict as conflict:
             raise Refused(409 if may else 423, str(conflict)) from None
         return {"version": version, "state": store.item(key).state}

@@ -18,7 +18,7 @@ from labelling.marks import DONE, NONE, PROPOSED, Mark
 from labelling.order import MOST, Order, chance, is_blind, representatives, small_picture
 from labelling.pictures import Pictures, crop, make_picture
 from labelling.proposals import FOLDER, Proposal, from_json, read_proposals
-from labelling.rounds import ROUNDS, Flags, new_round, proposals_file, rounds_of, steps_of
+from labelling.rounds import Flags, new_round, proposals_file, steps_of
 from labelling.store import FIRST, Key, Store, TableWriter
 from radiographs.raw_folder import COORDINATES
 from runtime.apart import Apart
@@ -47,24 +47,24 @@ class Windows:
     """Which window works on which reading of a radiograph: one at a time."""
 
     def __init__(self):
-        self.held: dict[tuple, tuple[str, float]] = {}
+        self.held: dict[str, tuple[tuple, float]] = {}  # of each window, which shows one radiograph: which, and when it said so
         self.lock = threading.Lock()
 
     def claim(self, what: tuple, window: str, take: bool = False) -> bool:
         """Whether the window has it now; `take` takes it from another one."""
         now = time.monotonic()
         with self.lock:
-            self.held = {key: kept for key, kept in self.held.items() if now - kept[1] < WINDOW_S}
-            holder = self.held.get(what, (window, now))[0]
-            if holder != window and not take:
+            others = [one for one, (its, said) in self.held.items() if its == what and one != window]
+            if not take and any(now - self.held[one][1] < WINDOW_S for one in others):
                 return False
-            self.held = {key: kept for key, kept in self.held.items() if kept[0] != window}  # a window shows one radiograph
-            self.held[what] = (window, now)
+            for one in others:
+                del self.held[one]
+            self.held[window] = (what, now)
             return True
 
     def leave(self, window: str) -> None:
         with self.lock:
-            self.held = {key: kept for key, kept in self.held.items() if kept[0] != window}
+            self.held.pop(window, None)
 
 
 class Session:
@@ -302,8 +302,3 @@ class Session:
         arguments = ["-m", "labelling.propose", "--raw", self.collection.raw.resolve(), "--weights", weights.resolve()]
         arguments += ["--out", out.resolve(), "--landmarks", self.landmarks]
         return Step("proposing", arguments, input="".join(f"{id}\n" for id in left), on_line=take)
-
-    # Figures
-
-    def rounds(self) -> list[dict]:
-        return rounds_of(self.labels / ROUNDS / self.options.reader)

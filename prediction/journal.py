@@ -65,7 +65,7 @@ class Journal:
     def __init__(self, folder: Path, shard: Shard):
         self.path, self.lock = folder / f"{shard}{ENDING}", threading.Lock()
         self.file = open(self.path, "ab+", buffering=0)
-        self.file.truncate(whole_bytes(self.path))
+        self.file.truncate(max((start + len(line) for start, line in whole_lines(self.path)), default=0))  # cut by its end
 
     def append(self, item: Item, state: int, turn: int, content: dict) -> None:
         """One radiograph, at once and as a whole. `content` with "error" says that it could not be read. Threads may share it."""
@@ -92,11 +92,6 @@ def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
             if HEAD.match(line) and line.endswith(b"\n") and int(line[:8], 16) == zlib.crc32(line[9:-1]):
                 yield start, line
             start += len(line)
-
-
-def whole_bytes(path: Path) -> int:
-    """How much of a file is up to its last whole line: the rest was cut by the end of its process."""
-    return max((start + len(line) for start, line in whole_lines(path)), default=0)
 
 
 def journals_in(folder: Path) -> list[Path]:

@@ -82,37 +82,31 @@ def write_listing(inputs: list[str], out: Path, path: Path, say=print) -> Listin
     """
     columns: list[str] = []
     errors: list[str] = []
-    names, plains = array("Q"), array("Q")
+    names = array("Q")
     with TemporaryFile("w+", dir=path.parent, encoding="utf-8") as found:
         for item in find(inputs, out, columns, errors, say):
             names.append(digest(item.name))
             found.write(json.dumps([item.path, item.name, item.ids]) + "\n")
         twice = repeated(names)
-        for first, name, _ in rows(found):
-            plains.append(digest(plain_name(unique(first, name, twice)).lower()))
-        numbering = Numbering(plains)
+
+        def named() -> Iterator[tuple[str, str, list[str]]]:
+            found.seek(0)
+            for first, name, ids in map(json.loads, found):
+                yield first, printable(first) if twice and digest(name) in twice else name, ids
+
+        numbering = Numbering(array("Q", (digest(plain_name(name).lower()) for _, name, _ in named())))
         with open(path, "w", encoding="utf-8") as file:
             head = {"count": len(names), "columns": columns, "errors": [printable(error) for error in errors]}
             file.write(json.dumps(head) + "\n")
-            for first, name, ids in rows(found):
-                name = unique(first, name, twice)
+            for first, name, ids in named():
                 file.write(json.dumps([first, name, numbering(plain_name(name)), ids]) + "\n")
     return Listing(path)
-
-
-def rows(file) -> Iterator[list]:
-    file.seek(0)
-    return map(json.loads, file)
 
 
 def repeated(digests: array) -> set[int]:
     """Those that occur more than once."""
     values, counts = np.unique(np.frombuffer(digests, np.uint64), return_counts=True)
     return set(values[counts > 1].tolist())
-
-
-def unique(path: str, name: str, twice: set[int]) -> str:
-    return printable(path) if twice and digest(name) in twice else name
 
 
 def plain_name(name: str) -> str:
@@ -253,4 +247,5 @@ def in_order(entries: Iterable[tuple[str, bool]]) -> Iterator[tuple[str, bool]]:
 def spill(entries: list[tuple[str, bool]]) -> Iterator[tuple[str, bool]]:
     file = TemporaryFile("w+", encoding="utf-8")
     file.writelines(json.dumps(entry) + "\n" for entry in entries)
-    return map(tuple, rows(file))
+    file.seek(0)
+    return map(tuple, map(json.loads, file))

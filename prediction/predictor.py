@@ -14,7 +14,6 @@ from evaluation import find_landmarks, network_frame, network_of
 from finder.canon import Found, ranks
 from finder.network import Finder
 from finder.placement import support
-from heatmap import rescale
 from joints.known import joint_called
 from joints.tree import ShapeTree
 from prediction.calibration import NO_OUTLINE, UNLIKE_TRAINING, Calibration
@@ -29,7 +28,7 @@ from radiographs.view import View, sample
 from runtime.checkpoint import read_checkpoint
 from runtime.device import choose_device, choose_precision
 from runtime.files import DataError
-from second_look.network import detail_points, refine, second_look_of
+from second_look.network import refine_in_frame, second_look_of
 
 FITTED_HEIGHT = "fitted height"  # what a weights file calls the confidence that its calibration is for
 OFF = 0.15  # shape units, by which corners of a view may be off
@@ -229,11 +228,8 @@ class Predictor:
 
     def refined(self, shown: np.ndarray, points_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Points (L, 2) network-frame px of a view in detail px (height, width), after the second look; their covariances."""
-        detail = to_detail(shown)
-        found = detail_points(torch.from_numpy(points_px), self.frame, detail.shape)
-        points, _, covariances = refine(self.second, detail, found, self.second_look["size"], self.precision)
-        back = np.array(self.frame[::-1]) / detail.shape[::-1]
-        return rescale(points.cpu().double().numpy(), back), covariances.cpu().double().numpy() * back[:, None] * back
+        size = self.second_look["size"]
+        return refine_in_frame(self.second, to_detail(shown), points_px, self.frame, size, self.precision)
 
     def look_otherwise(self, pictures: list[np.ndarray], looks: list[Look]) -> None:
         """Look with bright and dark exchanged where the network is unsure, and with a bright ground dark; the surest stays."""

@@ -43,7 +43,7 @@ class Regions:
 
 def calibrate_regions(residuals: np.ndarray, covariances: np.ndarray, confidence: np.ndarray, target_px2: float) -> Regions:
     """From held-out residuals (M, L, 2), NaN where missing, covariances (M, L, 2, 2) and confidence (M, L) of heatmaps."""
-    errors = whiten(residuals, covariances, confidence, target_px2)
+    errors = (np.linalg.inv(units(covariances, confidence, target_px2)) @ residuals[..., None])[..., 0]
     present = np.isfinite(errors).all(-1)
     squares = np.where(present, (errors**2).sum(-1), np.nan)
     usual = np.array([np.median(column[seen]) if seen.any() else np.nan for column, seen in zip(squares.T, present.T)])
@@ -53,15 +53,8 @@ def calibrate_regions(residuals: np.ndarray, covariances: np.ndarray, confidence
     count = present.sum(0)
     left_out = (moments - products) / (PRIOR + count - 1)[:, None, None].clip(1)  # without the radiograph that is ranked
     scores = np.sqrt(np.einsum("mli,mlij,mlj->ml", errors, np.linalg.inv(left_out), errors))
-    return Regions(conformal_quantiles(scores)[:, None, None] ** 2 * moments / (PRIOR + count)[:, None, None], target_px2)
-
-
-def mahalanobis(residuals: np.ndarray, ellipses: np.ndarray) -> np.ndarray:
-    """Distances (...) of residuals (..., 2) in units of ellipses (..., 2, 2); NaN where either is."""
-    known = np.isfinite(ellipses).all((-2, -1)) & np.isfinite(residuals).all(-1)
-    ellipses = np.where(known[..., None, None], ellipses, np.eye(2))
-    squares = np.einsum("...i,...ij,...j->...", residuals, np.linalg.inv(ellipses), residuals)
-    return np.where(known, np.sqrt(squares), np.nan)
+    quantiles = np.array([conformal_quantile(column[np.isfinite(column)]) for column in scores.T])
+    return Regions(quantiles[:, None, None] ** 2 * moments / (PRIOR + count)[:, None, None], target_px2)
 
 
 def excess(covariances: np.ndarray, target_px2: float) -> tuple[np.ndarray, np.ndarray]:
@@ -81,11 +74,6 @@ def units(covariances: np.ndarray, confidence: np.ndarray, target_px2: float) ->
         values, axes = excess(covariances, target_px2)
     scaled = np.sqrt(values) / np.maximum(confidence, LEAST_CONFIDENCE)[..., None]
     return axes * scaled[..., None, :] @ axes.swapaxes(-1, -2)
-
-
-def whiten(residuals: np.ndarray, covariances: np.ndarray, confidence: np.ndarray, target_px2: float) -> np.ndarray:
-    """Residuals (..., 2) px -> in their units."""
-    return (np.linalg.inv(units(covariances, confidence, target_px2)) @ residuals[..., None])[..., 0]
 
 
 def conjugate(matrix: np.ndarray, ellipses: np.ndarray) -> np.ndarray:
@@ -108,17 +96,11 @@ def promised(count: int) -> float:
     return min(COVERAGE, count / (count + 1))
 
 
-def conformal_quantiles(scores: np.ndarray) -> np.ndarray:
-    """That of each landmark's scores (M, L): (L,), NaN where there is none."""
-    known = [column[np.isfinite(column)] for column in scores.T]
-    return np.array([conformal_quantile(column) if len(column) else np.nan for column in known])
-
-
 def conformal_quantile(scores: np.ndarray, coverage: float = COVERAGE) -> float:
     """The split-conformal quantile: a further score, exchangeable with these, lies at or below it with probability `coverage`.
 
     That is the ceil((n + 1) coverage)-th smallest of n scores. With too few of them it is the largest, and the probability
-    n / (n + 1). Both are lower bounds, and averages over draws of all n + 1 scores.
+    n / (n + 1). Both are lower bounds, and averages over draws of all n + 1 scores. Of none it is NaN.
     """
     n = len(scores)
-    return float(np.sort(scores)[min(math.ceil((n + 1) * coverage), n) - 1])
+    return float(np.sort(scores)[min(math.ceil((n + 1) * coverage), n) - 1]) if n else math.nan

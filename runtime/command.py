@@ -3,6 +3,7 @@
 import errno
 import math
 import os
+import re
 import signal
 import sys
 import threading
@@ -78,10 +79,8 @@ def cores() -> int:
 
 def quotas() -> Iterator[float]:
     """The limits on this process in cores, those of the control groups that it is in: none outside Linux and its containers."""
-    for line in text_of(OWN_GROUPS).splitlines():
-        _, _, of = line.partition(":")
-        controllers, colon, place = of.partition(":")
-        if not colon or (controllers and "cpu" not in controllers.split(",")):
+    for controllers, place in re.findall(r"^[^:\n]*:([^:\n]*):(.*)$", text_of(OWN_GROUPS), re.MULTILINE):
+        if controllers and "cpu" not in controllers.split(","):
             continue
         groups = CONTROL_GROUPS / "cpu" if controllers else CONTROL_GROUPS  # of version 1 and of version 2
         parts = [part for part in place.split("/") if part not in ("", "..")]

@@ -109,13 +109,21 @@ def refine_all(
     -> points (N, L, 2) network-frame px, and covariances (N, L, 2, 2) in its px².
     """
     points, covariances = [], []
-    for i, found in enumerate(torch.from_numpy(points_network_px)):
-        detail = data.detail_picture(i)
-        back = np.array(data.frame[::-1]) / detail.shape[::-1]
-        refined, _, spread = refine(network, detail, detail_points(found, data.frame, detail.shape), size, precision)
-        points.append(rescale(refined.cpu().double().numpy(), back))
-        covariances.append(spread.cpu().double().numpy() * back[:, None] * back)
+    for i, found in enumerate(points_network_px):
+        refined, spread = refine_in_frame(network, data.detail_picture(i), found, data.frame, size, precision)
+        points.append(refined)
+        covariances.append(spread)
     return np.array(points), np.array(covariances)
+
+
+def refine_in_frame(
+    network: SecondLook, detail: np.ndarray, points_px: np.ndarray, frame: Frame, size: int, precision: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """A second look at one detail picture: points (L, 2) network-frame px in and out, and covariances (L, 2, 2) in its px²."""
+    back = np.array(frame[::-1]) / detail.shape[::-1]
+    points = detail_points(torch.from_numpy(points_px), frame, detail.shape)
+    points, _, covariances = refine(network, detail, points, size, precision)
+    return rescale(points.cpu().double().numpy(), back), covariances.cpu().double().numpy() * back[:, None] * back
 
 
 def around_the_likely(heatmaps: Tensor, side: int) -> Tensor:

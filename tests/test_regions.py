@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from experiments.common import mahalanobis
 from export import coverage_line
 from heatmap import draw_ellipses, fit_peaks
 from prediction.calibration import Calibration
@@ -18,7 +19,6 @@ from prediction.regions import (
     conformal_quantile,
     conjugate,
     excess,
-    mahalanobis,
     promised,
     semi_axes,
 )

@@ -7,10 +7,10 @@ import pytest
 import torch
 from conftest import ROOT
 
+from experiments.common import mahalanobis
 from metrics import point_errors
 from phantom.drawing import draw_hand
 from prediction.predictor import Predictor
-from prediction.regions import mahalanobis
 from radiographs.raw_folder import COORDINATES, read_points
 from radiographs.reading import read_radiograph
 from runtime.device import native_precision
