@@ -30,6 +30,7 @@ from labelling.proposals import Proposal, read_predictions
 from labelling.rounds import FEWEST, Flags
 from labelling.server import Server
 from labelling.session import MAIN, SETTLED, Options, Session
+from runtime.command import exit_status
 from runtime.files import DataError, write_csv
 from runtime.version import add_version
 
@@ -179,7 +180,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 def report(error: Exception) -> int:
     """The exit status after a mistake, told as the other commands tell it."""
-    from runtime.command import exit_status  # here, since it loads torch, which takes longer than all else at start-up
 
     def raise_again() -> None:
         raise error

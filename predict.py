@@ -48,8 +48,7 @@ from prediction.folder import FILES, JOURNAL, begin, check_call, check_folder, c
 from prediction.journal import Index, Journal, Shard
 from prediction.listing import Item, Listing, printable
 from prediction.onnx_export import export_onnx
-from prediction.outputs import COLUMNS
-from prediction.parquet import check_pyarrow
+from prediction.outputs import COLUMNS, check_pyarrow
 from prediction.predictor import Predictor
 from prediction.results import PAGE, Summary, are_written, check_unchanged, write_results
 from prediction.worker import Worker

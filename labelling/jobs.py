@@ -39,11 +39,9 @@ class Job:
     fraction: float | None = None  # of the step
     process: subprocess.Popen | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
-    thread: threading.Thread | None = None
 
     def start(self) -> "Job":
-        self.thread = threading.Thread(target=self.run, daemon=True, name="job")
-        self.thread.start()
+        threading.Thread(target=self.run, daemon=True, name="job").start()
         return self
 
     def run(self) -> None:

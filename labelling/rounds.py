@@ -48,10 +48,6 @@ class Round:
     def weights(self) -> Path:
         return self.folder / "weights.pt"
 
-    @property
-    def number(self) -> int:
-        return int(self.folder.name)
-
 
 def new_round(collection: Collection, reader: str, points: dict[str, np.ndarray]) -> Round:
     """Write the data set of a new round on what a reader has done: links to radiographs, and their table.
@@ -124,7 +120,7 @@ def steps_of(one: Round, flags: Flags, propose: Callable[[Path], Step], folds: i
 
 def write_figures(one: Round) -> None:
     """round.json: what the page shows of a round. What was prepared can be made again, and is removed."""
-    figures = {"round": one.number, "radiographs": len(one.points), "time": time.strftime("%Y-%m-%d %H:%M")}
+    figures = {"round": int(one.folder.name), "radiographs": len(one.points), "time": time.strftime("%Y-%m-%d %H:%M")}
     crossed = one.folder / NETWORK / "out_of_fold.json"
     if crossed.exists():
         measured = json.loads(crossed.read_text())

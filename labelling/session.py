@@ -94,7 +94,7 @@ class Session:
         self.windows = Windows()
         self.job: Job | None = None
         self.job_lock = threading.Lock()
-        self.guides: dict[tuple[str, int], bytes] = {}
+        self.guides: dict[int, tuple[str, bytes]] = {}  # of each landmark: what it shows, and a PNG file
         self.ending = threading.Event()
         place = f"{self.labels.resolve()}\0{options.reader}"  # what windows send their actions to, and to nothing else
         self.name = hashlib.sha256(place.encode()).hexdigest()[:16]
@@ -256,11 +256,10 @@ class Session:
         if source is None or not np.isfinite(source[1][k]).all():
             return None
         id, points = source
-        place = (f"{id} {points[k]}", k)
-        if place not in self.guides:
-            self.guides = {key: value for key, value in self.guides.items() if key[1] != k}
-            self.guides[place] = crop(self.pictures.get(id), points[k])
-        return self.guides[place]
+        place = f"{id} {points[k]}"
+        if self.guides.get(k, ("",))[0] != place:
+            self.guides[k] = place, crop(self.pictures.get(id), points[k])
+        return self.guides[k][1]
 
     # Jobs
 

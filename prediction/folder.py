@@ -74,8 +74,7 @@ def check_call(out: Path, call: dict) -> None:
 
 def list_inputs(inputs: list[str], out: Path, shard: Shard) -> Listing:
     """The radiographs that inputs name, for this process alone until `begin` gives them to all."""
-    quiet = {} if shard.number == 1 else {"say": lambda _: None}
-    return write_listing(inputs, out, out / f"{LISTING}{shard}", **quiet)
+    return write_listing(inputs, out, out / f"{LISTING}{shard}", print if shard.number == 1 else lambda _: None)
 
 
 def begin(out: Path, call: dict, listing: Listing, shard: Shard) -> Listing:

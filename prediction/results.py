@@ -12,10 +12,9 @@ import numpy as np
 
 from joints.description import Description
 from prediction.journal import Index, journals_in
-from prediction.listing import Item, Listing
-from prediction.outputs import COLUMNS, MEASURE_COLUMNS, Coco
+from prediction.listing import Listing
+from prediction.outputs import COLUMNS, MEASURE_COLUMNS, Coco, write_parquet
 from prediction.page import ERRORS, worst_first, write_pages
-from prediction.parquet import write_parquet
 from runtime.files import DataError, csv_lines, safe, whole_file, write_whole
 
 TABLE, MEASURES, COCO, PARQUET, PAGE = "landmarks.csv", "measures.csv", "coco.json", "landmarks.parquet", "index.html"
@@ -43,14 +42,15 @@ def write_results(out: Path, journal: Path, listing: Listing, call: dict, say=No
     errors, flags = listing.errors[:ERRORS], Counter()
     places, flagged, least = (array(kind) for kind in "QBd")
     with ExitStack() as stack:
-        files = {name: stack.enter_context(whole_file(out / name)) for name in streamed(call)}
+        files = {name: stack.enter_context(whole_file(out / name)) for name in outputs(call) if name not in (PAGE, PARQUET)}
         files[TABLE].write(csv_lines([COLUMNS + call["columns"]]))
         if MEASURES in files:
             files[MEASURES].write(csv_lines([MEASURE_COLUMNS]))
         coco = Coco(files[COCO], out) if COCO in files else None
         for item in listing:
-            content = content_of(item, index)
-            if content is None:
+            place = index.place(item)
+            content = {} if place is None else index.content(place)
+            if content.get("name") != item.name:
                 summary.missing += 1
                 summary.some_missing += [item.name] if len(summary.some_missing) < 5 else []
             elif error := content.get("error"):
@@ -65,11 +65,11 @@ def write_results(out: Path, journal: Path, listing: Listing, call: dict, say=No
                 if coco:
                     coco.add(content["image"], content["hands"])
                 flags.update(content["flags"])
-                places.append(index.place(item)), flagged.append(bool(content["flags"])), least.append(content["least"])
+                places.append(place), flagged.append(bool(content["flags"])), least.append(content["least"])
         if coco:
             coco.close(Description.of_file(call["joint"], journal))
     summary.predicted, summary.flagged = len(places), sum(flagged)
-    if "parquet" in call["formats"]:
+    if PARQUET in outputs(call):
         ids = [safe(name) for name in call["columns"]]
         write_parquet(out / TABLE, COLUMNS + ids, ids, out / PARQUET)
     order = np.asarray(places)[worst_first(np.asarray(flagged), np.asarray(least))]
@@ -80,19 +80,9 @@ def write_results(out: Path, journal: Path, listing: Listing, call: dict, say=No
     return summary
 
 
-def streamed(call: dict) -> list[str]:
-    return [TABLE, *([MEASURES] if call["measure"] else []), *([COCO] if "coco" in call["formats"] else [])]
-
-
 def outputs(call: dict) -> list[str]:
-    return [*streamed(call), PAGE, *([PARQUET] if "parquet" in call["formats"] else [])]
-
-
-def content_of(item: Item, index: Index) -> dict | None:
-    """What the journal says of a radiograph; none where it does not know it."""
-    place = index.place(item)
-    content = None if place is None else index.content(place)
-    return content if content and content["name"] == item.name else None
+    wanted = {MEASURES: call["measure"], COCO: "coco" in call["formats"], PARQUET: "parquet" in call["formats"]}
+    return [TABLE, PAGE, *(name for name, is_wanted in wanted.items() if is_wanted)]
 
 
 def state(path: Path) -> list[int] | None:
