@@ -32,7 +32,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from finder.canon import Canon
+from finder.template import ShapeTemplate
 from heatmap import draw_heatmaps, rescale
 from joints.description import DESCRIPTION, Description
 from joints.known import described, shaped_as
@@ -94,7 +94,7 @@ class Job:
     settings: Settings
     reference: np.ndarray | None  # the intensity profile to match
     out: Path
-    canon: Canon | None = None  # what is shown of a radiograph; none: all
+    template: ShapeTemplate | None = None  # what is shown of a radiograph; none: all
     readings: dict[str, np.ndarray] = field(default_factory=dict)  # reader: as points_px
 
 
@@ -108,8 +108,8 @@ def prepare(job: Job) -> dict:
     made_from = hashlib.sha256(content + job.points_px.tobytes())
     made_by = {name: value for name, value in asdict(job.settings).items() if name != "detail" or value}
     made_from.update(json.dumps([FORMAT, made_by]).encode())
-    if job.canon:
-        made_from.update(job.canon.shape.tobytes() + job.canon.frame().tobytes() + bytes(job.canon.reflections))
+    if job.template:
+        made_from.update(job.template.shape.tobytes() + job.template.frame().tobytes() + bytes(job.template.reflections))
     if job.reference is not None:
         made_from.update(job.reference.tobytes())
     for reader, points_px in job.readings.items():
@@ -131,10 +131,10 @@ def prepare(job: Job) -> dict:
                 f"correct its row in {f'{READERS}/{reader}.csv' if reader else COORDINATES} or leave it blank"
             )
     frame, pixels, points_px, readings = frame_of(job.settings.size), radiograph.pixels, job.points_px, job.readings
-    if job.canon:
+    if job.template:
         if (present := int(np.isfinite(points_px).all(1).sum())) < 2:
             raise DataError(f"{job.path}: --crop needs two landmarks or more, found {present}; annotate it, or remove the file")
-        view = job.canon.found(points_px, job.canon.shows_other_side(points_px)).view()
+        view = job.template.found(points_px, job.template.shows_other_side(points_px)).view()
         pixels, points_px = sample(pixels, view), view.of_picture(points_px)
         height, width = pixels.shape
         readings = {reader: view.of_picture(given_px) for reader, given_px in readings.items()}
@@ -349,7 +349,7 @@ def describe(raw: Path, annotations: Annotations) -> Description | None:
 
 
 def choose_settings(
-    settings: Settings, found: dict[str, tuple[str, Path]], annotations: Annotations, canon: Canon | None
+    settings: Settings, found: dict[str, tuple[str, Path]], annotations: Annotations, template: ShapeTemplate | None
 ) -> Settings:
     """The settings without "auto", each choice told with its reason. Raises DataError."""
 
@@ -362,13 +362,13 @@ def choose_settings(
 
     of_checkpoint = read_checkpoint(Path(settings.reference))["data"] if settings.reference.endswith(CHECKPOINT) else {}
     shipped = shaped_as(np.stack(list(annotations.points.values())))
-    shapes = [] if canon else training_shapes(found)
+    shapes = [] if template else training_shapes(found)
 
     def choice(name: str, otherwise: Callable[[], tuple[object, str]]) -> object:
         as_there = name in of_checkpoint
         return chosen(name, lambda: (of_checkpoint[name], f"as {settings.reference} has") if as_there else otherwise())
 
-    size = choice("size", lambda: frame_by_form(shapes, canon))
+    size = choice("size", lambda: frame_by_form(shapes, template))
     sigma = choice(
         "sigma",
         lambda: (
@@ -391,10 +391,10 @@ def training_shapes(found: dict[str, tuple[str, Path]]) -> list[Frame]:
     return shapes
 
 
-def frame_by_form(shapes: list[Frame], canon: Canon | None) -> tuple[int | str, str]:
+def frame_by_form(shapes: list[Frame], template: ShapeTemplate | None) -> tuple[int | str, str]:
     """The frame that suits what is shown of the training radiographs (rows, columns), and why."""
-    width, height = np.subtract(*canon.frame()[::-1]) if canon else (0, 0)
-    aspects = [height / width] if canon else [rows / columns for rows, columns in shapes]
+    width, height = np.subtract(*template.frame()[::-1]) if template else (0, 0)
+    aspects = [height / width] if template else [rows / columns for rows, columns in shapes]
     aspect = float(np.median(aspects or [1.0]))
     frame: Frame = suitable_frame(aspect)
     return size_in_settings(frame), f"for radiographs {aspect:.2f} times as high as wide (median of {len(aspects)})"
@@ -437,18 +437,20 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
     if errors and (out / TABLE).exists():
         raise DataError("\n".join([*errors, f"{len(errors)} problems: {out} stays as it was; correct them and run again"]))
     joint = describe(raw, annotations)
-    canon = None
+    template = None
     if settings.crop:
         upright = np.array([points[id] for id, (split, _) in found.items() if split == "train" and id in points])
-        canon = Canon.of_landmarks(upright, np.full((2, 2), MARGIN), of_either=joint is not None and joint.laterality == "either")
+        template = ShapeTemplate.of_landmarks(
+            upright, np.full((2, 2), MARGIN), of_either=joint is not None and joint.laterality == "either"
+        )
     Image.init()  # here, or each process that is copied from this one loads Pillow's formats
-    settings = choose_settings(settings, found, annotations, canon)
+    settings = choose_settings(settings, found, annotations, template)
     settings, reference = choose_reference(settings, found)
     (out / TABLE).unlink(missing_ok=True)  # from here on nothing counts as prepared
     write_settings(out, settings, reference, synthetic, joint, stored)
     known = ((id, *of_it) for id, of_it in found.items() if id in points)
     readings = {id: {name: given[id] for name, given in annotations.readings.items() if id in given} for id in points}
-    jobs = [Job(id, split, path, points[id], settings, reference, out, canon, readings[id]) for id, split, path in known]
+    jobs = [Job(id, split, path, points[id], settings, reference, out, template, readings[id]) for id, split, path in known]
     rows, more_errors = prepare_all(jobs, workers)
     for row in rows:
         for note in row["notes"]:

@@ -99,7 +99,7 @@ def load(options: argparse.Namespace) -> Predictor:
         )
     if options.orientation == "auto" and predictor.finder is None:
         print(f"{options.weights}: has no finder; every radiograph is taken as upright and filled by one joint")
-    elif predictor.finder and not any(predictor.finder.canon.reflections):
+    elif predictor.finder and not any(predictor.finder.template.reflections):
         print(f"{options.weights}: not made to recognise mirrored radiographs; such ones are taken as they come")
     return predictor
 

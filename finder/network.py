@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from finder.canon import NARROWEST, Canon, Found, extent
 from finder.placement import WIDER, Placement, complex_of, fit, place, seen_near, without
+from finder.template import NARROWEST, Found, ShapeTemplate, extent
 from heatmap import decode_heatmaps
 from model import SCN
 from radiographs.view import View, sample
@@ -58,9 +58,9 @@ def standardise(pictures: Tensor) -> Tensor:
 class Finder:
     """`find(pixels)` -> where hands lie in a picture, the surest first."""
 
-    def __init__(self, canon: Canon, network: SCN, precision: str = "float32"):
+    def __init__(self, template: ShapeTemplate, network: SCN, precision: str = "float32"):
         self.precision = precision
-        self.canon, self.network = canon, network.eval().to(memory_format=torch.channels_last)
+        self.template, self.network = template, network.eval().to(memory_format=torch.channels_last)
         self.device = next(network.parameters()).device
 
     @classmethod
@@ -72,13 +72,13 @@ class Finder:
             margins = margins * (high - low) / extent(low, high)
         network = make_network(len(shape)).to(device)
         network.load_state_dict(stored["weights"])
-        return cls(Canon(shape, margins, look, tuple(stored["reflections"])), network, precision)
+        return cls(ShapeTemplate(shape, margins, look, tuple(stored["reflections"])), network, precision)
 
     def to_file(self) -> dict:
         """What a weights file holds under "finder", the weights in half precision."""
-        canon = {name: torch.from_numpy(getattr(self.canon, name)).float() for name in ("shape", "margins", "look")}
+        template = {name: torch.from_numpy(getattr(self.template, name)).float() for name in ("shape", "margins", "look")}
         weights = {name: weight.half() for name, weight in self.network.state_dict().items()}
-        return canon | {"narrowest": NARROWEST, "reflections": list(self.canon.reflections), "weights": weights}
+        return template | {"narrowest": NARROWEST, "reflections": list(self.template.reflections), "weights": weights}
 
     @torch.inference_mode()
     def see(self, pictures: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -90,24 +90,24 @@ class Finder:
 
     def find(self, pixels: np.ndarray) -> list[Found]:
         """Where hands lie in a picture (rows, columns), the surest first; the first is there whatever the picture shows."""
-        canon, rough = self.canon, []
+        template, rough = self.template, []
         whole = View.letterbox(pixels.shape, SIDE)
         (points,), (heights,) = self.see([sample(pixels, whole, "median")])
         points = whole.to_picture(points)
-        while placement := place(canon.shape, points, heights, canon.reflections):
+        while placement := place(template.shape, points, heights, template.reflections):
             if rough and not self.is_another(placement, rough):
                 break
             rough.append(placement)
-            heights = without(placement, canon.shape, points, heights)
+            heights = without(placement, template.shape, points, heights)
         return [self.look_again(pixels, placement) for placement in rough] or [self.whole(*pixels.shape)]
 
     def whole(self, rows: int, columns: int) -> Found:
         """A hand that fills a picture, where no peaks say that it lies otherwise."""
-        low, high = self.canon.frame()
+        low, high = self.template.frame()
         size = np.array([columns, rows])
         turn = float((size / (high - low)).min())
         x, y = (size - 1) / 2 - turn * (low + high) / 2
-        return Found(Placement(complex(turn), complex(x, y), False), self.canon.frame())
+        return Found(Placement(complex(turn), complex(x, y), False), self.template.frame())
 
     def is_another(self, placement: Placement, others: list[Placement]) -> bool:
         """Whether a placement is that of another hand than those found before."""
@@ -118,28 +118,28 @@ class Finder:
 
     def look_again(self, pixels: np.ndarray, rough: Placement) -> Found:
         """A hand, by the peaks in a view of that place alone."""
-        low, high = self.canon.frame()
+        low, high = self.template.frame()
         half = ROOM / 2 * (high - low).max()
         corners = (low + high) / 2 + half * np.array([[-1, -1], [1, -1], [-1, 1]])
         view = View.of_corners(rough.apply(corners), (SIDE, SIDE))
         (points,), (heights,) = self.see([sample(pixels, view, "median")])
         points = view.to_picture(points)
-        placement = place(self.canon.shape, points, heights, self.canon.reflections)
+        placement = place(self.template.shape, points, heights, self.template.reflections)
         if placement is None or placement.support < rough.support / 2:
-            return Found(rough, self.canon.frame())
-        seen = seen_near(placement, self.canon.shape, points, heights)
-        return Found(placement, self.canon.frame(placement.undo(seen)))
+            return Found(rough, self.template.frame())
+        seen = seen_near(placement, self.template.shape, points, heights)
+        return Found(placement, self.template.frame(placement.undo(seen)))
 
     def by_landmarks(self, points_px: np.ndarray, confidence: np.ndarray, found: Found) -> Found:
         """A hand, by the landmarks (L, 2) px of the accurate network: the worst third is left out, and the doubtful ones."""
         weights, placement = confidence.clip(0, 1) ** 2, found.placement
         for _ in range(ROUNDS):
-            off = np.abs(complex_of(points_px) - complex_of(placement.apply(self.canon.shape)))
+            off = np.abs(complex_of(points_px) - complex_of(placement.apply(self.template.shape)))
             kept = weights * (off <= np.quantile(off, KEPT))
             if (kept > 0).sum() < 3:
                 return found
-            placement = fit(self.canon.shape, points_px, kept, found.placement.mirrored)
+            placement = fit(self.template.shape, points_px, kept, found.placement.mirrored)
         sure = confidence > SURE * np.median(confidence)
         near = off < FAR_OFF * abs(placement.turn)
         seen = np.where((sure & near)[:, None], placement.undo(points_px), np.nan)
-        return Found(replace(placement, support=found.placement.support), self.canon.frame(seen))
+        return Found(replace(placement, support=found.placement.support), self.template.frame(seen))

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from dataloader import RadiographDataset
-from finder.canon import Canon, extent, ranks
 from finder.network import SIDE, Finder, make_network, standardise
+from finder.template import ShapeTemplate, extent, ranks
 from heatmap import draw_heatmaps
 from joints.shape import of_the_other_side
 from radiographs.processing import processed
@@ -161,7 +161,7 @@ def make_batch(pool: Pool, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     return standardise(exposed(draw, squares)), heatmaps
 
 
-def canon_of(data: RadiographDataset) -> Canon:
+def template_of(data: RadiographDataset) -> ShapeTemplate:
     """What the radiographs of a data set have in common, but for those without landmarks: of a joint of either side, one's."""
     shown = np.isfinite(data.points_px).all(-1).sum(1) > 1
     points, sizes, others = data.points_px[shown].copy(), data.sizes_px[shown], np.zeros(shown.sum(), bool)
@@ -173,7 +173,7 @@ def canon_of(data: RadiographDataset) -> Canon:
     pictures = (data.picture(i).astype(np.float32) for i in np.flatnonzero(shown))
     look = np.mean([ranks(picture[:, ::-1] if other else picture) for picture, other in zip(pictures, others)], 0)
     reflections = (False,) if data.joint.laterality == "none" else (False, True)
-    return replace(Canon.of_landmarks(points, np.nanmedian(margins, 0)), look=look, reflections=reflections)
+    return replace(ShapeTemplate.of_landmarks(points, np.nanmedian(margins, 0)), look=look, reflections=reflections)
 
 
 def train_finder(data: list[RadiographDataset], steps: int, seed: int, device: torch.device, precision: str) -> Finder:
@@ -204,4 +204,4 @@ def train_finder(data: list[RadiographDataset], steps: int, seed: int, device: t
                 bar.set_postfix_str(f"loss {loss.item():.2f}")
     with torch.no_grad():
         torch._foreach_copy_(list(network.parameters()), average)
-    return Finder(canon_of(data[0]), network, precision)
+    return Finder(template_of(data[0]), network, precision)

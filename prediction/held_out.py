@@ -77,7 +77,7 @@ def hold_out(predictor: Predictor, data: RadiographDataset, seed: int, copies: i
     for copy in range(1 + copies if predictor.finder else 1):
         for i in range(len(data)):
             picture, points = as_it_was(data, i, predictor.profile, rng if copy else None)
-            mirrored = bool(copy) and len(predictor.finder.canon.reflections) > 1 and rng.random() < 0.5
+            mirrored = bool(copy) and len(predictor.finder.template.reflections) > 1 and rng.random() < 0.5
             if copy:
                 picture, points = changed(picture, points, mirrored, rng)
             (hands,) = predictor.predict([picture])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from dataloader import RadiographDataset
-from finder.training import canon_of
+from finder.training import template_of
 from joints.known import shaped_as
 from phantom.drawing import draw_hand
 from prediction.held_out import own_proportions
@@ -29,9 +29,9 @@ def picture_for(data: RadiographDataset) -> np.ndarray | None:
     shown = np.flatnonzero(np.isfinite(data.points_px).all(-1).sum(1) >= 2)
     if len(shown) < FEWEST:
         return None
-    canon, views = canon_of(data), []
+    template, views = template_of(data), []
     for i in shown:
         picture, points = own_proportions(data.picture(i), data.points_network_px[i], data.sizes_px[i])
-        found = replace(canon.found(points, canon.shows_other_side(points)), frame=canon.frame())
+        found = replace(template.found(points, template.shows_other_side(points)), frame=template.frame())
         views.append(sample(picture, found.view(data.frame)))
     return np.median(views, axis=0).round().astype(np.uint8)

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from evaluation import find_landmarks, network_frame, network_of
-from finder.canon import Found, ranks
 from finder.network import Finder
 from finder.placement import support
+from finder.template import Found, ranks
 from joints.known import joint_called
 from joints.tree import ShapeTree
 from prediction.calibration import NO_OUTLINE, UNLIKE_TRAINING, Calibration
@@ -216,7 +216,7 @@ class Predictor:
         """A view, bone bright, as far as its likeness to the mean picture tells: (height, width) float32 of the network frame."""
         framed = resize_to(pixels, self.frame) if is_whole(look.view, pixels) else sample(pixels, look.view)
         if look.found and look.negative is None:
-            look.negative = bool(np.vdot(ranks(framed), self.finder.canon.look) < 0)
+            look.negative = bool(np.vdot(ranks(framed), self.finder.template.look) < 0)
         return as_seen(framed, look)
 
     def look_closely(self, pixels: np.ndarray, look: Look) -> None:
@@ -260,7 +260,7 @@ class Predictor:
         """How much there is of the joint, 0 to 1: how surely its landmarks are seen where its mean shape has them."""
         if look.found is None:
             return float(look.confidence.clip(0, 1).mean())
-        shape = self.finder.canon.shape
+        shape = self.finder.template.shape
         fitted = self.finder.by_landmarks(look.points_px, look.confidence, look.found).placement
         seen = support(fitted, shape, look.points_px[:, None], look.confidence.clip(0, 1)[:, None])
         return max(seen, look.found.placement.support)
@@ -283,7 +283,7 @@ class Predictor:
             flags = [self.joint.absent or UNLIKE_TRAINING]
         if not look.outlined and self.calibration.outlined:
             flags.append(NO_OUTLINE)
-        told_apart = self.finder is not None and any(self.finder.canon.reflections)
+        told_apart = self.finder is not None and any(self.finder.template.reflections)
         side = self.joint.side(look.mirrored) if told_apart else ""
         return Prediction(
             look.points_px,

@@ -7,9 +7,9 @@ import pytest
 import torch
 from conftest import ROOT
 
-from finder.canon import Canon, ranks
 from finder.network import SIDE, Finder, make_network, peaks, standardise
 from finder.placement import Placement, place, seen_near, support, without
+from finder.template import ShapeTemplate, ranks
 from finder.training import Draw, Pool, make_batch, similarity
 from heatmap import draw_heatmaps
 from joints.hand import MEAN_SHAPE
@@ -70,8 +70,8 @@ def test_a_joint_is_placed_whose_surest_landmarks_lie_in_one_cluster():
 
 def test_where_no_peaks_say_anything_the_joint_fills_the_picture(monkeypatch):
     """All peaks of a picture in one place make no similarity; what is shown then is the frame, as large as fits."""
-    canon = Canon(np.array([[-1.0, -1], [1, -1], [0, 2]]), np.zeros((2, 2)), reflections=(False,))
-    finder = Finder(canon, make_network(3))
+    template = ShapeTemplate(np.array([[-1.0, -1], [1, -1], [0, 2]]), np.zeros((2, 2)), reflections=(False,))
+    finder = Finder(template, make_network(3))
     monkeypatch.setattr(finder, "see", lambda pictures: (np.full((1, 3, 1, 2), 5.0), np.ones((1, 3, 1))))
     (found,) = finder.find(np.zeros((300, 100), np.float32))
     assert found.placement.support == 0
@@ -172,54 +172,54 @@ def test_a_view_beyond_the_picture():
 def test_the_frame_is_that_of_training_radiographs():
     """Margins as parts of the landmarks' extent; a finger that is spread widens it, up to a limit."""
     shape = np.array([[-1.0, -1], [1, -1], [1, 1], [-1, 1]]) / np.sqrt(2)
-    canon = Canon(shape, np.array([[0.1, 0.2], [0.3, 0.4]]))
+    template = ShapeTemplate(shape, np.array([[0.1, 0.2], [0.3, 0.4]]))
     low, high = -1 / np.sqrt(2), 1 / np.sqrt(2)
     side = high - low
     expected = np.array([[low - 0.1 * side, low - 0.2 * side], [high + 0.3 * side, high + 0.4 * side]])
-    assert canon.frame() == pytest.approx(expected)
+    assert template.frame() == pytest.approx(expected)
     spread = shape * (1.2, 1)
     spread[0] = np.nan  # as if it were where the mean shape has it
-    assert np.ptp(canon.frame(spread), axis=0) == pytest.approx([1.2 * side * 1.4, 1.6 * side])
-    assert np.ptp(canon.frame(shape * 4), axis=0) == pytest.approx([1.3 * side * 1.4, 1.3 * side * 1.6])
+    assert np.ptp(template.frame(spread), axis=0) == pytest.approx([1.2 * side * 1.4, 1.6 * side])
+    assert np.ptp(template.frame(shape * 4), axis=0) == pytest.approx([1.3 * side * 1.4, 1.3 * side * 1.6])
     picture_px = Placement(-50.0, 300 + 200j, mirrored=True).apply(spread)
-    found = Canon(shape, np.zeros((2, 2))).found(np.where(np.isnan(picture_px), np.nan, [500, 0] - picture_px * (1, -1)))
+    found = ShapeTemplate(shape, np.zeros((2, 2))).found(np.where(np.isnan(picture_px), np.nan, [500, 0] - picture_px * (1, -1)))
     assert np.isfinite(found.frame).all()
 
 
 def test_the_frame_of_a_straight_joint_has_room_at_its_sides_and_holds_every_landmark():
     """A spine 10 units long and 0.1 wide: its narrow side counts as a third of the long one; a point far beside it is kept."""
     spine = np.stack([np.tile([-0.05, 0.05], 5), np.linspace(-5, 5, 10)], -1)
-    canon = Canon(spine, np.full((2, 2), 0.3))
-    assert np.ptp(canon.frame(), axis=0) == pytest.approx([0.1 + 0.6 * 10 / 3, 16])
+    template = ShapeTemplate(spine, np.full((2, 2), 0.3))
+    assert np.ptp(template.frame(), axis=0) == pytest.approx([0.1 + 0.6 * 10 / 3, 16])
     bent = spine + np.where(np.arange(10) == 4, 4.0, 0)[:, None] * (1, 0)
-    view = canon.found(bent * 20 + 300).view()
+    view = template.found(bent * 20 + 300).view()
     at = view.of_picture(bent * 20 + 300)
     assert at.min() > 20 and (at < np.array(view.extent) - 20).all()
 
 
-def test_the_canon_of_either_side_is_that_of_one():
+def test_the_template_of_either_side_is_that_of_one():
     rng = np.random.default_rng(0)
     knee = np.array([[-1.0, -2], [2, -1], [1, 2], [0, 0.5]]) * 50
     sides = np.where(np.arange(9) % 3 == 0, -1.0, 1.0)
     points = knee * np.stack([sides, np.ones(9)], -1)[:, None] + rng.normal(0, 1, (9, 4, 2)) + 300
-    canon = Canon.of_landmarks(points, np.zeros((2, 2)), of_either=True)
-    assert [canon.shows_other_side(one) for one in points] == (sides < 0).tolist()
+    template = ShapeTemplate.of_landmarks(points, np.zeros((2, 2)), of_either=True)
+    assert [template.shows_other_side(one) for one in points] == (sides < 0).tolist()
     extent = np.ptp(knee, axis=0) / np.sqrt(((knee - knee.mean(0)) ** 2).sum(1).mean())
-    assert np.ptp(canon.shape, axis=0) == pytest.approx(extent, rel=0.05)
-    assert not any(Canon.of_landmarks(points, np.zeros((2, 2))).shows_other_side(one) for one in points)
+    assert np.ptp(template.shape, axis=0) == pytest.approx(extent, rel=0.05)
+    assert not any(ShapeTemplate.of_landmarks(points, np.zeros((2, 2))).shows_other_side(one) for one in points)
     points[:, 2:] = np.nan
-    assert not any(canon.shows_other_side(one) for one in points)  # two landmarks look alike either way
+    assert not any(template.shows_other_side(one) for one in points)  # two landmarks look alike either way
 
 
 def test_margins_of_weights_from_before_are_those_of_the_own_extent():
     """A straight joint's frame comes out as it was: 0.3 of 0.1 at each side. A hand's is the same either way."""
     spine = np.stack([np.tile([-0.05, 0.05], 5), np.linspace(-5, 5, 10)], -1)
-    stored = Finder(Canon(spine, np.full((2, 2), 0.3)), make_network(10)).to_file()
-    assert np.ptp(Finder.from_file(stored, torch.device("cpu")).canon.frame()[:, 0]) == pytest.approx(
+    stored = Finder(ShapeTemplate(spine, np.full((2, 2), 0.3)), make_network(10)).to_file()
+    assert np.ptp(Finder.from_file(stored, torch.device("cpu")).template.frame()[:, 0]) == pytest.approx(
         0.1 + 0.6 * 10 / 3, rel=1e-5
     )
     del stored["narrowest"]
-    assert np.ptp(Finder.from_file(stored, torch.device("cpu")).canon.frame()[:, 0]) == pytest.approx(0.16, rel=1e-5)
+    assert np.ptp(Finder.from_file(stored, torch.device("cpu")).template.frame()[:, 0]) == pytest.approx(0.16, rel=1e-5)
 
 
 def likeness_in_batches(off_px: float) -> float:
@@ -253,11 +253,11 @@ def test_a_joint_without_sides_is_not_shown_mirrored():
 
 
 def test_a_finder_is_written_and_read_again():
-    canon = Canon(SHAPE, np.full((2, 2), 0.06), np.random.default_rng(0).random((32, 32)), (False,))
+    template = ShapeTemplate(SHAPE, np.full((2, 2), 0.06), np.random.default_rng(0).random((32, 32)), (False,))
     torch.manual_seed(0)
-    finder = Finder(canon, make_network(37))
+    finder = Finder(template, make_network(37))
     again = Finder.from_file(finder.to_file(), torch.device("cpu"))
-    assert again.canon.reflections == (False,) and again.canon.shape == pytest.approx(canon.shape, abs=1e-6)
+    assert again.template.reflections == (False,) and again.template.shape == pytest.approx(template.shape, abs=1e-6)
     picture = np.random.default_rng(1).random((SIDE, SIDE), np.float32)
     assert again.see([picture])[1] == pytest.approx(finder.see([picture])[1], abs=0.02)
 

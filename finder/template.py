@@ -15,7 +15,7 @@ LEAST_SIDE, MOST_SIDE = 0.85, 1.3  # of the usual frame's sides, that a frame ma
 
 
 @dataclass(frozen=True)
-class Canon:
+class ShapeTemplate:
     """What training radiographs have in common."""
 
     shape: np.ndarray  # (L, 2) mean shape, upright, in shape units
@@ -24,10 +24,10 @@ class Canon:
     reflections: tuple[bool, ...] = (False, True)  # that are tried: (False,) where a mirror image cannot be told
 
     @classmethod
-    def of_landmarks(cls, points: np.ndarray, margins: np.ndarray, of_either: bool = False) -> "Canon":
+    def of_landmarks(cls, points: np.ndarray, margins: np.ndarray, of_either: bool = False) -> "ShapeTemplate":
         """That of upright annotations (N, L, 2) px of any radiographs; a landmark that none has counts as in the middle.
 
-        `of_either`: radiographs of both sides, of which the canon is one's.
+        `of_either`: radiographs of both sides, of which the template is one's.
         """
         if of_either:
             points = np.where(of_the_other_side(points)[:, None, None], points * (-1, 1), points)
