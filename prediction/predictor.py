@@ -16,9 +16,9 @@ from finder.placement import support
 from finder.template import Found, ranks
 from joints.known import joint_called
 from joints.tree import ShapeTree
+from prediction.background import bright_background, darken_background
 from prediction.calibration import NO_OUTLINE, UNLIKE_TRAINING, Calibration
 from prediction.engine import OnnxNetwork, OnnxSecondLook, of_second_look
-from prediction.ground import bright_ground, darkened
 from prediction.known_answer import FARTHEST_OF_ENGINES_PX, FARTHEST_PX, KnownAnswer
 from prediction.regions import conjugate, semi_axes
 from radiographs.detail import detail_frame, to_detail
@@ -33,7 +33,7 @@ from second_look.network import refine_in_frame, second_look_of
 FITTED_HEIGHT = "fitted height"  # what a weights file calls the confidence that its calibration is for
 OFF = 0.15  # shape units, by which corners of a view may be off
 UPRIGHT = 15  # degrees, up to which a hand is called so
-LOOKS = 3  # at most at one hand
+MAX_RUNS = 3  # runs of the network for one hand at most, not counting `retry_inverted`
 MOST_TURNED, MOST_ENLARGED, MOST_MOVED = 12, 0.15, 0.06  # degrees, logarithm, parts of a side: what training shows, and a little
 UNSURE = 0.5  # mean confidence, below which a hand is also looked at with bright and dark exchanged
 SAME = 0.5  # shape units between the middles of two hands below which they are one, found twice
@@ -63,21 +63,21 @@ class Prediction:
 
 
 @dataclass
-class Look:
-    """One hand in one of the pictures, and what the network says of it."""
+class Candidate:
+    """A hand in one of the pictures, and what the network says of it."""
 
     picture: int
     view: View
     found: Found | None  # none: all of the picture, taken as upright
     alone: bool = True  # in its picture
     negative: bool | None = None  # whether dark bone is to be made bright; none: not known yet
-    darkened: bool = False  # with its bright ground made dark
+    darkened: bool = False  # with its bright background made dark
     bright: bool = False  # whether there is one
     outlined: bool = True
     points_view_px: np.ndarray = field(default_factory=lambda: np.empty(0))  # (L, 2)
     confidence: np.ndarray = field(default_factory=lambda: np.empty(0))  # (L,)
     covariances_view_px2: np.ndarray = field(default_factory=lambda: np.empty(0))  # (L, 2, 2)
-    evidence: float = 0.0  # of the joint, once all looks are done
+    evidence: float = 0.0  # of the joint, once the network has run for the last time
 
     @property
     def points_px(self) -> np.ndarray:
@@ -171,36 +171,36 @@ class Predictor:
     @torch.inference_mode()
     def predict(self, pictures: list[np.ndarray]) -> list[list[Prediction]]:
         """Radiographs (rows, columns) -> the hands of each, from left to right; one at least, whatever a picture shows."""
-        looks = [look for number, pixels in enumerate(pictures) for look in self.first_looks(number, pixels)]
-        self.look(pictures, looks)
-        self.look_otherwise(pictures, looks)
-        pending = looks
-        for _ in range(LOOKS - 1):
-            pending = [look for look in pending if self.corrected(look, pictures[look.picture].shape)]
-            self.look(pictures, pending)
-        for look in looks:
-            look.evidence = self.evidence(look)
+        candidates = [one for number, pixels in enumerate(pictures) for one in self.find_candidates(number, pixels)]
+        self.run_network(pictures, candidates)
+        self.retry_inverted(pictures, candidates)
+        pending = candidates
+        for _ in range(MAX_RUNS - 1):
+            pending = [one for one in pending if self.corrected(one, pictures[one.picture].shape)]
+            self.run_network(pictures, pending)
+        for candidate in candidates:
+            candidate.evidence = self.evidence(candidate)
             if self.second:
-                self.look_closely(pictures[look.picture], look)
-        return [self.hands_of([look for look in looks if look.picture == i], pixels) for i, pixels in enumerate(pictures)]
+                self.refine_candidate(pictures[candidate.picture], candidate)
+        return [self.hands_of([one for one in candidates if one.picture == i], pixels) for i, pixels in enumerate(pictures)]
 
-    def first_looks(self, number: int, pixels: np.ndarray) -> list[Look]:
+    def find_candidates(self, number: int, pixels: np.ndarray) -> list[Candidate]:
         if self.finder is None:
-            return [Look(number, View.whole(pixels.shape, self.frame), None)]
+            return [Candidate(number, View.whole(pixels.shape, self.frame), None)]
         places = self.finder.find(pixels)
         alone = len(places) == 1
-        return [Look(number, self.view_of(found, pixels.shape, alone), found, alone) for found in places]
+        return [Candidate(number, self.view_of(found, pixels.shape, alone), found, alone) for found in places]
 
     def view_of(self, found: Found, shape: tuple[int, int], alone: bool) -> View:
         """Of a hand in a picture (rows, columns): where all of it shows one as training radiographs may, all of the picture."""
         view, whole = found.view(self.frame), View.whole(shape, self.frame)
         return whole if alone and usual(view, whole) else view
 
-    def look(self, pictures: list[np.ndarray], looks: list[Look]) -> None:
+    def run_network(self, pictures: list[np.ndarray], candidates: list[Candidate]) -> None:
         """Show the network some views."""
-        if not looks:
+        if not candidates:
             return
-        frames = [self.framed(pictures[look.picture], look) for look in looks]
+        frames = [self.framed(pictures[candidate.picture], candidate) for candidate in candidates]
         outlines = [None if self.profile is None else hand_outline(one) for one in frames]
         prepared = np.stack([to_8_bit(one, self.profile, outline) for one, outline in zip(frames, outlines)])
         images = torch.from_numpy(to_input(prepared))[:, None].to(self.device)
@@ -208,106 +208,108 @@ class Predictor:
         if not self.fitted_heights:
             heights = heatmaps.amax((-2, -1)).float()
         parts = (part.cpu().double().numpy() for part in (points, heights, covariances))
-        for look, outline, *of_look in zip(looks, outlines, *parts):
-            look.points_view_px, look.confidence, look.covariances_view_px2 = of_look
-            look.outlined = outline is None or outline_is_plausible(outline)
+        for candidate, outline, *found in zip(candidates, outlines, *parts):
+            candidate.points_view_px, candidate.confidence, candidate.covariances_view_px2 = found
+            candidate.outlined = outline is None or outline_is_plausible(outline)
 
-    def framed(self, pixels: np.ndarray, look: Look) -> np.ndarray:
+    def framed(self, pixels: np.ndarray, candidate: Candidate) -> np.ndarray:
         """A view, bone bright, as far as its likeness to the mean picture tells: (height, width) float32 of the network frame."""
-        framed = resize_to(pixels, self.frame) if is_whole(look.view, pixels) else sample(pixels, look.view)
-        if look.found and look.negative is None:
-            look.negative = bool(np.vdot(ranks(framed), self.finder.template.look) < 0)
-        return as_seen(framed, look)
+        framed = resize_to(pixels, self.frame) if is_whole(candidate.view, pixels) else sample(pixels, candidate.view)
+        if candidate.found and candidate.negative is None:
+            candidate.negative = bool(np.vdot(ranks(framed), self.finder.template.look) < 0)
+        return as_seen(framed, candidate)
 
-    def look_closely(self, pixels: np.ndarray, look: Look) -> None:
+    def refine_candidate(self, pixels: np.ndarray, candidate: Candidate) -> None:
         """The second look: each landmark in a crop of the view with more px, where the first one found it."""
-        width, height = look.view.sides
+        view = candidate.view
+        width, height = view.sides
         frame = detail_frame(height, width, self.second_look["longer"])
-        shown = resize_to(pixels, frame) if is_whole(look.view, pixels) else sample(pixels, look.view.resized(frame[::-1]))
-        look.points_view_px, look.covariances_view_px2 = self.refined(as_seen(shown, look), look.points_view_px)
+        shown = resize_to(pixels, frame) if is_whole(view, pixels) else sample(pixels, view.resized(frame[::-1]))
+        found = self.refined(as_seen(shown, candidate), candidate.points_view_px)
+        candidate.points_view_px, candidate.covariances_view_px2 = found
 
     def refined(self, shown: np.ndarray, points_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Points (L, 2) network-frame px of a view in detail px (height, width), after the second look; their covariances."""
         size = self.second_look["size"]
         return refine_in_frame(self.second, to_detail(shown), points_px, self.frame, size, self.precision)
 
-    def look_otherwise(self, pictures: list[np.ndarray], looks: list[Look]) -> None:
-        """Look with bright and dark exchanged where the network is unsure, and with a bright ground dark; the surest stays."""
-        unsure = [look for look in looks if look.found and look.confidence.mean() < UNSURE]
-        exchanged = [(look, replace(look, negative=not look.negative)) for look in unsure]
-        self.look(pictures, [other for _, other in exchanged])
-        either = [*zip(looks, looks), *exchanged]
-        dark = [(look, replace(other, darkened=True)) for look, other in either if other.bright]
-        self.look(pictures, [other for _, other in dark])
-        for look, other in [*exchanged, *dark]:
-            if other.confidence.mean() > look.confidence.mean():
-                vars(look).update(vars(other))
+    def retry_inverted(self, pictures: list[np.ndarray], candidates: list[Candidate]) -> None:
+        """Exchange bright and dark where the network is unsure, darken a bright background, and keep the surest of these."""
+        unsure = [one for one in candidates if one.found and one.confidence.mean() < UNSURE]
+        exchanged = [(one, replace(one, negative=not one.negative)) for one in unsure]
+        self.run_network(pictures, [other for _, other in exchanged])
+        either = [*zip(candidates, candidates), *exchanged]
+        dark = [(one, replace(other, darkened=True)) for one, other in either if other.bright]
+        self.run_network(pictures, [other for _, other in dark])
+        for candidate, other in [*exchanged, *dark]:
+            if other.confidence.mean() > candidate.confidence.mean():
+                vars(candidate).update(vars(other))
 
-    def corrected(self, look: Look, shape: tuple[int, int]) -> bool:
-        """Whether a look's own landmarks say that its view was off; it then gets a better one."""
-        if look.found is None:
+    def corrected(self, candidate: Candidate, shape: tuple[int, int]) -> bool:
+        """Whether a candidate's own landmarks say that its view was off; it then gets a better one."""
+        if candidate.found is None:
             return False
-        better = self.finder.by_landmarks(look.points_px, look.confidence, look.found)
-        view = self.view_of(better, shape, look.alone)
+        better = self.finder.by_landmarks(candidate.points_px, candidate.confidence, candidate.found)
+        view = self.view_of(better, shape, candidate.alone)
         corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * self.frame[::-1] - 0.5
-        moved = np.linalg.norm(view.to_picture(corners) - look.view.to_picture(corners), axis=1)
-        if moved.max() < OFF * abs(look.found.placement.turn):
+        moved = np.linalg.norm(view.to_picture(corners) - candidate.view.to_picture(corners), axis=1)
+        if moved.max() < OFF * abs(candidate.found.placement.turn):
             return False
-        look.found, look.view = better, view
+        candidate.found, candidate.view = better, view
         return True
 
-    def evidence(self, look: Look) -> float:
+    def evidence(self, candidate: Candidate) -> float:
         """How much there is of the joint, 0 to 1: how surely its landmarks are seen where its mean shape has them."""
-        if look.found is None:
-            return float(look.confidence.clip(0, 1).mean())
+        if candidate.found is None:
+            return float(candidate.confidence.clip(0, 1).mean())
         shape = self.finder.template.shape
-        fitted = self.finder.by_landmarks(look.points_px, look.confidence, look.found).placement
-        seen = support(fitted, shape, look.points_px[:, None], look.confidence.clip(0, 1)[:, None])
-        return max(seen, look.found.placement.support)
+        fitted = self.finder.by_landmarks(candidate.points_px, candidate.confidence, candidate.found).placement
+        seen = support(fitted, shape, candidate.points_px[:, None], candidate.confidence.clip(0, 1)[:, None])
+        return max(seen, candidate.found.placement.support)
 
-    def hands_of(self, looks: list[Look], pixels: np.ndarray) -> list[Prediction]:
+    def hands_of(self, candidates: list[Candidate], pixels: np.ndarray) -> list[Prediction]:
         """The hands of one picture, from left to right. The surest stays, others that are none are dropped."""
-        kept: list[Look] = []
-        for look in sorted(looks, key=lambda look: look.evidence, reverse=True):
-            if not kept or (look.evidence >= self.calibration.least_evidence and not same(look, kept)):
-                kept.append(look)
-        kept.sort(key=lambda look: look.points_px[:, 0].mean())
-        return [self.describe(look, number, pixels.shape[::-1]) for number, look in enumerate(kept, 1)]
+        kept: list[Candidate] = []
+        for candidate in sorted(candidates, key=lambda one: one.evidence, reverse=True):
+            if not kept or (candidate.evidence >= self.calibration.least_evidence and not same(candidate, kept)):
+                kept.append(candidate)
+        kept.sort(key=lambda one: one.points_px[:, 0].mean())
+        return [self.describe(one, number, pixels.shape[::-1]) for number, one in enumerate(kept, 1)]
 
-    def describe(self, look: Look, number: int, extent: tuple[int, int]) -> Prediction:
-        per_px = look.view.scale
+    def describe(self, candidate: Candidate, number: int, extent: tuple[int, int]) -> Prediction:
+        per_px = candidate.view.scale
         flags, landmark_flags = self.calibration.flags(
-            look.points_px, look.confidence, extent, per_px * self.network_size, self.joint.late
+            candidate.points_px, candidate.confidence, extent, per_px * self.network_size, self.joint.late
         )
-        if look.evidence < self.calibration.least_evidence:
+        if candidate.evidence < self.calibration.least_evidence:
             flags = [self.joint.absent or UNLIKE_TRAINING]
-        if not look.outlined and self.calibration.outlined:
+        if not candidate.outlined and self.calibration.outlined:
             flags.append(NO_OUTLINE)
         told_apart = self.finder is not None and any(self.finder.template.reflections)
-        side = self.joint.side(look.mirrored) if told_apart else ""
+        side = self.joint.side(candidate.mirrored) if told_apart else ""
         return Prediction(
-            look.points_px,
-            look.confidence,
-            conjugate(look.view.matrix, self.calibration.regions.of(look.covariances_view_px2, look.confidence)),
+            candidate.points_px,
+            candidate.confidence,
+            conjugate(candidate.view.matrix, self.calibration.regions.of(candidate.covariances_view_px2, candidate.confidence)),
             flags,
             landmark_flags,
-            orientation=look.orientation,
-            mirrored=look.mirrored,
+            orientation=candidate.orientation,
+            mirrored=candidate.mirrored,
             side=side,
             hand=number,
-            evidence=look.evidence,
-            matrix=look.view.matrix,
-            covariances_view_px2=look.covariances_view_px2,
+            evidence=candidate.evidence,
+            matrix=candidate.view.matrix,
+            covariances_view_px2=candidate.covariances_view_px2,
         )
 
 
-def as_seen(framed: np.ndarray, look: Look) -> np.ndarray:
-    """A view with dark bone made bright, and a bright ground dark, where the look is of that."""
-    if look.negative:
+def as_seen(framed: np.ndarray, candidate: Candidate) -> np.ndarray:
+    """A view with dark bone made bright, and a bright background dark, where the candidate asks for it."""
+    if candidate.negative:
         framed = framed.max() + framed.min() - framed
-    ground = bright_ground(framed)
-    look.bright = bool(ground.any())
-    return darkened(framed, ground) if look.darkened else framed
+    background = bright_background(framed)
+    candidate.bright = bool(background.any())
+    return darken_background(framed, background) if candidate.darkened else framed
 
 
 def is_whole(view: View, pixels: np.ndarray) -> bool:
@@ -330,10 +332,7 @@ def usual(view: View, whole: View) -> bool:
     )
 
 
-def same(look: Look, others: list[Look]) -> bool:
+def same(candidate: Candidate, others: list[Candidate]) -> bool:
     """Whether a hand is one of some others."""
-    at = look.points_px.mean(0)
-    return any(
-        np.hypot(*(at - other.points_px.mean(0))) < SAME * max(abs(look.found.placement.turn), abs(other.found.placement.turn))
-        for other in others
-    )
+    at, unit = candidate.points_px.mean(0), abs(candidate.found.placement.turn)
+    return any(np.hypot(*(at - other.points_px.mean(0))) < SAME * max(unit, abs(other.found.placement.turn)) for other in others)

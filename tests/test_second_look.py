@@ -303,8 +303,8 @@ def test_prediction_looks_through_the_view(matrix, monkeypatch):
     monkeypatch.setattr(SecondLook, "forward", lambda self, crops, _: crops[:, 0].clamp_min(-1) + 1)
     monkeypatch.setattr(predictor_module, "to_detail", lambda shown: shown.clip(0, 255).astype(np.uint8))
     found = view.of_picture(truth) + np.array([1.0, -0.8])
-    look = predictor_module.Look(0, view, None, points_view_px=found)
-    look.found = predictor_module.Found  # anything: the view is not the whole picture
-    predictor.look_closely(picture, look)
-    assert np.linalg.norm(look.points_px - truth, axis=1).max() < 0.3  # of radiograph px, up to 3 a px of the view
-    assert np.isfinite(look.covariances_view_px2).all()
+    candidate = predictor_module.Candidate(0, view, None, points_view_px=found)
+    candidate.found = predictor_module.Found  # anything: the view is not the whole picture
+    predictor.refine_candidate(picture, candidate)
+    assert np.linalg.norm(candidate.points_px - truth, axis=1).max() < 0.3  # of radiograph px, up to 3 a px of the view
+    assert np.isfinite(candidate.covariances_view_px2).all()

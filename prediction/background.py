@@ -1,20 +1,20 @@
-"""A bright ground beside the joint, as masks and light boxes leave it, and the same picture with a dark one.
+"""A bright background beside the joint, as masks and light boxes leave it, and the same picture with a dark one.
 
-Radiographs that networks learn from have mostly a dark ground, which histogram matching counts with. A white one moves all of
-the joint's intensities.
+Radiographs that networks learn from have mostly a dark background, which histogram matching counts with. A white one moves all
+of the joint's intensities.
 """
 
 import numpy as np
 from scipy.ndimage import binary_dilation
 from skimage.measure import label
 
-BRIGHT = 0.02  # of the range of intensities, that a bright ground lies within below the brightest
+BRIGHT = 0.02  # of the range of intensities, that a bright background lies within below the brightest
 BORDER = 0.2  # of the picture's border, that is at least so bright
 RIM = 2  # px around it that resizing mixes with it
 DARK = 0.01  # quantile of what lies beside it, that it becomes as dark as
 
 
-def bright_ground(picture: np.ndarray) -> np.ndarray:
+def bright_background(picture: np.ndarray) -> np.ndarray:
     """Where a picture is as bright as it can be from its border on, as masks and light boxes leave it: (rows, columns) bool.
 
     With its rim, which resizing mixes. Nothing, where little of the border is that bright.
@@ -28,8 +28,8 @@ def bright_ground(picture: np.ndarray) -> np.ndarray:
     return binary_dilation(np.isin(regions, at_border[at_border > 0]), iterations=RIM)
 
 
-def darkened(picture: np.ndarray, ground: np.ndarray) -> np.ndarray:
-    """A picture whose `bright_ground` is as dark as the darkest beside it."""
-    if ground.all() or not ground.any():
+def darken_background(picture: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """A picture whose `bright_background` is as dark as the darkest beside it."""
+    if background.all() or not background.any():
         return picture
-    return np.where(ground, np.quantile(picture[~ground], DARK), picture).astype(picture.dtype)
+    return np.where(background, np.quantile(picture[~background], DARK), picture).astype(picture.dtype)
