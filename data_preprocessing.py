@@ -60,7 +60,7 @@ from runtime.checkpoint import read_checkpoint
 from runtime.command import FEWER_WORKERS, LOCK, alone_in, cores, exit_status
 from runtime.files import DataError, write_csv, write_whole
 from runtime.version import add_version
-from runtime.workers import work_off
+from runtime.workers import run_jobs
 
 RAW = Path("dataset")  # the only folder that synthetic radiographs are made in
 SUFFIXES = ".png", ".npz", ".detail.png"  # of what is made of a radiograph
@@ -199,7 +199,7 @@ def stored_row(picture_path: Path, heatmaps_path: Path, detail_path: Path) -> di
 def prepare_all(jobs: list[Job], workers: int) -> tuple[list[dict], list[str]]:
     """The rows of all radiographs that are in order, sorted as the jobs are, and what is wrong with the others."""
     rows, errors = [], []
-    answers = work_off(prepare, jobs, workers, name=lambda job: job.path)
+    answers = run_jobs(prepare, jobs, workers, name=lambda job: job.path)
     for answer in tqdm(answers, total=len(jobs), unit=" radiographs", disable=None):
         if isinstance(answer, DataError):
             errors.append(str(answer))

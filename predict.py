@@ -186,7 +186,7 @@ def predict(out: Path, call: dict, predictor: Predictor, listing: Listing, shard
             print(f"{out}: going on; {len(index)} radiographs are in its journal")
         worker = Worker(out, call, predictor, journal, index, listing.count)
         bar = stack.enter_context(tqdm(total=share, unit=" radiographs", disable=None if shard.number == 1 else True))
-        for error in worker.work_off(pending(listing, shard, index, before), workers, batch, max(1, own_cores // workers)):
+        for error in worker.predict_all(pending(listing, shard, index, before), workers, batch, max(1, own_cores // workers)):
             if error:
                 unread += 1
                 tqdm.write(error, file=sys.stderr)

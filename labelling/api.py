@@ -12,7 +12,7 @@ from labelling.marks import DECIDED, DONE, PARTLY, PLACED, PROPOSED, Mark, mark_
 from labelling.rounds import ROUNDS, rounds_of
 from labelling.session import SETTLED, Session
 from labelling.store import AGAIN, FIRST, Conflict, Item, Store, as_json
-from labelling.trust import differences, pull, repeatability
+from labelling.trust import anchoring_bias, differences, repeatability
 from runtime.files import DataError
 
 PAGE = 200  # most rows of a list in one answer
@@ -181,7 +181,7 @@ class Api:
             "pace_s": pace,
             "left_s": None if pace is None else pace * left,
             "again": repeatability(store, self.session.collection.joint.scale),
-            "pull": pull(store),
+            "pull": anchoring_bias(store),
             "rounds": rounds_of(session.labels / ROUNDS / session.options.reader),
             "job": session.job.about() if session.job else None,
         }

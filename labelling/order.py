@@ -11,7 +11,7 @@ from labelling.marks import DONE
 from labelling.proposals import Proposal
 from labelling.store import AGAIN, FIRST, Key, Store
 
-BLIND_SHARE = 0.1  # of the radiographs are shown without proposals, to measure whether proposals pull
+BLIND_SHARE = 0.1  # of the radiographs are shown without proposals, to measure the anchoring bias
 AGAIN_SHARE = 0.1  # of the radiographs come again
 AGAIN_AFTER = 5  # radiographs that must have been done in between
 EARLY = 20  # radiographs done, below which doubt is no guide: those that represent the set teach more than the oddest ones

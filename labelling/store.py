@@ -43,7 +43,7 @@ class Item:
     seconds: float = 0.0  # that the reader worked on it
     finished: int = 0  # number of the entry by which it was done
     unsure: int = 0  # marks that the reader doubts
-    measured: tuple = ()  # version, and what `trust.pull` measured of it then
+    measured: tuple = ()  # version, and what `trust.anchoring_bias` measured of it then
 
 
 @dataclass

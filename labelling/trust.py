@@ -46,7 +46,7 @@ def repeatability(store: Store, scale: Scale | None) -> dict:
     return {"radiographs": radiographs, "px": summary(px), "mm": summary(mm)}
 
 
-def pull(store: Store) -> dict:
+def anchoring_bias(store: Store) -> dict:
     """How far confirmed points lie from what was proposed, where the reader saw it and where not: px of the 256 frame.
 
     If proposals do not pull, both are alike.

@@ -51,7 +51,7 @@ class Worker:
         if "slicer" in call["formats"]:
             (out / "slicer").mkdir(exist_ok=True)
 
-    def work_off(self, items: Iterator[Item], workers: int, batch: int, threads: int) -> Iterator[str | None]:
+    def predict_all(self, items: Iterator[Item], workers: int, batch: int, threads: int) -> Iterator[str | None]:
         """Predict all radiographs, in any order; yields of each what is wrong with its file, or none.
 
         Each worker takes whole radiographs, `batch` at a time, and computes with `threads`: no core ever waits for another.

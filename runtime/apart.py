@@ -34,7 +34,7 @@ SIZES = Path("/proc/self/statm")  # of a process on Linux, in pages
 TOO_LARGE = f"needs more memory than there is, or than {MEMORY >> 30} GB; make it smaller, or replace it if it is damaged"
 
 
-class Killed(DataError):
+class WorkerKilled(DataError):
     """The system ended a process, most likely for want of memory."""
 
 
@@ -90,7 +90,7 @@ class Apart:
             if isinstance(failed, TimeoutError):
                 error = DataError(f"was not read within {SECONDS:g} s; copy it to a faster disk, or replace it if it is damaged")
             elif isinstance(failed, EOFError | ConnectionError | pickle.UnpicklingError):
-                error = how_it_died(code)
+                error = crash_error(code)
             if isinstance(error, DataError):
                 error.args = (f"{self.name(self.about)}: {error}",)
         if lacks_memory(error):
@@ -149,10 +149,12 @@ class Crew:
             member.close()
 
 
-def how_it_died(code: int) -> DataError:
+def crash_error(code: int) -> DataError:
     """What an exit code of a process says, in words for the one who gave it the file."""
     if hasattr(signal, "SIGKILL") and code == -signal.SIGKILL:
-        return Killed("its process was killed, most likely for want of memory; close other programs, or make the file smaller")
+        return WorkerKilled(
+            "its process was killed, most likely for want of memory; close other programs, or make the file smaller"
+        )
     how = signal.strsignal(-code) if code < 0 else f"status {code}"
     return DataError(f"its process died ({how}), most likely of a damaged file; replace or remove it")
 

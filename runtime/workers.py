@@ -7,14 +7,14 @@ from multiprocessing.connection import wait
 from time import monotonic
 from typing import TypeVar
 
-from runtime.apart import Apart, Killed
+from runtime.apart import Apart, WorkerKilled
 from runtime.command import NO_MEMORY
 from runtime.files import DataError
 
 Job, Result = TypeVar("Job"), TypeVar("Result")
 
 
-def work_off(
+def run_jobs(
     function: Callable[[Job], Result], jobs: list[Job], workers: int, name: Callable[[Job], object]
 ) -> Iterator[Result | DataError]:
     """What `function` returns for each job, or the DataError that it raises, in the order in which they end.
@@ -37,7 +37,7 @@ def work_off(
                 idle.append(process)
                 try:
                     answer = process.answer()
-                except Killed as error:
+                except WorkerKilled as error:
                     if not alone:
                         again.append(job)
                         continue
@@ -46,7 +46,7 @@ def work_off(
                     answer = error
                 if alone:
                     again.popleft()
-                    if not isinstance(answer, Killed):
+                    if not isinstance(answer, WorkerKilled):
                         workers = max(1, workers // 2)
                         said = f"a worker process died: most likely {NO_MEMORY}; going on with {workers} at a time"
                         print(said, file=sys.stderr)

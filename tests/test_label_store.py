@@ -31,7 +31,7 @@ from labelling.proposals import Proposal, read_predictions
 from labelling.rounds import Flags, new_round, rounds_of, steps_of, write_figures
 from labelling.session import Options, Session
 from labelling.store import AGAIN, FIRST, Conflict, Item, Store
-from labelling.trust import differences, pull, spacing_mm
+from labelling.trust import anchoring_bias, differences, spacing_mm
 from prediction.listing import write_listing
 from prediction.outputs import COLUMNS
 from radiographs.raw_folder import read_points
@@ -334,7 +334,7 @@ def test_some_come_again_unannounced_and_without_what_was_said(tmp_path, monkeyp
     server.close()
 
 
-def test_a_share_is_shown_without_proposals_to_measure_their_pull(tmp_path, monkeypatch):
+def test_a_share_is_shown_without_proposals_to_measure_anchoring_bias(tmp_path, monkeypatch):
     raw = make_pictures(tmp_path / "raw", 4)
     monkeypatch.setattr("labelling.session.is_blind", lambda reader, id: id in ("p0", "p1"))
     monkeypatch.setattr("labelling.trust.is_blind", lambda reader, id: id in ("p0", "p1"))
@@ -346,7 +346,7 @@ def test_a_share_is_shown_without_proposals_to_measure_their_pull(tmp_path, monk
     assert server.get("/api/item?id=p0")["proposal"] is None and server.get("/api/item?id=p2")["proposal"]["by"] == "w"
     for id, x in (("p0", 45 + 90 / 256), ("p2", 45.0)):
         server.place(id, 0, x, 60.0)
-    measured = pull(server.session.store)
+    measured = anchoring_bias(server.session.store)
     assert measured["shown"] == {"n": 1, "mean": 0.0, "median": 0.0} and measured["hidden"]["mean"] == pytest.approx(1)
     mark = server.session.store.item(("p0", FIRST)).marks[0]
     assert mark.proposal == (45, 60) and not mark.shown and mark.by == "w"

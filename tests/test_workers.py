@@ -16,7 +16,7 @@ import data_preprocessing
 from data_preprocessing import Job, Settings, run
 from runtime import apart
 from runtime.files import DataError
-from runtime.workers import work_off
+from runtime.workers import run_jobs
 
 LETTERS = list("abcdefghijklmnopqrstuvwxyz")
 READ = data_preprocessing.prepare
@@ -24,7 +24,7 @@ READ = data_preprocessing.prepare
 
 def answers(function, workers: int = 3) -> tuple[list[str], list[str]]:
     """Of one job a letter: the results, sorted, and the errors."""
-    given = list(work_off(function, LETTERS, workers, name=lambda letter: f"file {letter}"))
+    given = list(run_jobs(function, LETTERS, workers, name=lambda letter: f"file {letter}"))
     errors = [str(answer) for answer in given if isinstance(answer, DataError)]
     return sorted(answer for answer in given if isinstance(answer, str)), errors
 
