@@ -64,8 +64,19 @@ def coverage_line(calibration: Calibration, held_out: HeldOut) -> str:
     )
 
 
-def export(checkpoint: Path, folder: Path | None, out: Path, seed: int, also: Sequence[Path] = (), steps: int = STEPS) -> None:
-    """`folder`: prepared data; none: those that the checkpoint was trained on. `also`: more, for the finder. Raises DataError."""
+def export(
+    checkpoint: Path,
+    folder: Path | None,
+    out: Path,
+    seed: int,
+    also: Sequence[Path] = (),
+    steps: int = STEPS,
+    finder: Path | None = None,
+) -> None:
+    """`folder`: prepared data; none: those that the checkpoint was trained on. `also`: more, for the finder. Raises DataError.
+
+    `finder`: weights of the same landmarks whose finder is taken; none: it is trained.
+    """
     if out.exists():
         raise DataError(f"{out}: is there already; remove it, or choose another --out")
     state = read_checkpoint(checkpoint)
@@ -82,12 +93,12 @@ def export(checkpoint: Path, folder: Path | None, out: Path, seed: int, also: Se
     fits(checkpoint, state, train)
     judges = judges_of(checkpoint, state, train, valid)
     found = {kind: found_by(state, judges, half=kind == "half") for kind in ("single", "half")}
-    whole = judges[0][1].concat([data for _, data in judges[1:]])
-    truth = whole.points_network_px
+    unseen = judges[0][1].concat([data for _, data in judges[1:]])
+    truth = unseen.points_network_px
     figures = {kind: float(metrics.mean_of_present(metrics.ipe(metrics.point_errors(one, truth)))) for kind, one in found.items()}
     print("held-out IPE, px: " + ", ".join(f"{value:.4f} in {kind} precision" for kind, value in figures.items()))
     unfinished = next((own["unfinished"] for own, _ in judges if own["unfinished"]), "")
-    print(judge(whole, found["half"], train.points_network_px, unfinished).words)
+    print(judge(unseen, found["half"], train.points_network_px, unfinished).words)
     made = {name: state[name] for name in KEPT if name in state} | {
         "weights": halved(state["weights"]),
         "confidence": FITTED_HEIGHT,
@@ -96,7 +107,9 @@ def export(checkpoint: Path, folder: Path | None, out: Path, seed: int, also: Se
         "held_out": {"radiographs": sum(len(data) for _, data in judges), "folds": state["settings"].get("folds", 0)},
         "settings": {name: value for name, value in state["settings"].items() if name not in PLACES},
     }
-    if not steps:
+    if finder:
+        made["finder"] = finder_of(finder, made["names"])
+    elif not steps:
         print(f"finder: none; {TAKEN_AS_THEY_COME}")
     elif train.points_px.shape[1] < FEWEST_LANDMARKS:
         print(f"finder: none, since less than {FEWEST_LANDMARKS} landmarks do not say how they lie; {TAKEN_AS_THEY_COME}")
@@ -114,6 +127,15 @@ def export(checkpoint: Path, folder: Path | None, out: Path, seed: int, also: Se
     out.parent.mkdir(parents=True, exist_ok=True)
     write_checkpoint(out, made)
     print(f"written to {out}: {out.stat().st_size / 1e6:.1f} MB")
+
+
+def finder_of(weights: Path, names: list[str]) -> dict:
+    """Raises DataError where weights have none, or of other landmarks."""
+    state = read_checkpoint(weights)
+    if "finder" not in state or state["names"] != names:
+        what = "of other landmarks" if "finder" in state else "without a finder"
+        raise DataError(f"{weights}: expected weights with a finder of the same landmarks, found some {what}; leave out --finder")
+    return state["finder"]
 
 
 def judges_of(checkpoint: Path, state: dict, train: RadiographDataset, valid: RadiographDataset | None) -> list[Judge]:
@@ -199,13 +221,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help=f"file to write; none: {WEIGHTS} beside the checkpoint")
     parser.add_argument("--also", type=Path, nargs="+", default=[], help="more prepared data, that the finder learns from too")
     parser.add_argument("--finder_steps", type=int, default=STEPS, help="of the finder; 2000 take two minutes, 0: no finder")
+    parser.add_argument("--finder", type=Path, help="weights of the same landmarks whose finder is taken; none: one is trained")
     parser.add_argument("--seed", type=int, default=0, help="of the finder's training")
     options = parser.parse_args(arguments)
 
     def work() -> None:
         checkpoint = options.checkpoint or newest_run(BEST) / BEST
         out = options.out or checkpoint.with_name(WEIGHTS)
-        export(checkpoint, options.data, out, options.seed, options.also, options.finder_steps)
+        export(checkpoint, options.data, out, options.seed, options.also, options.finder_steps, options.finder)
 
     return exit_status(work)
 

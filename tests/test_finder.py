@@ -7,16 +7,19 @@ import pytest
 import torch
 from conftest import ROOT
 
+import export
 from finder.network import SIDE, Finder, make_network, peaks, standardise
 from finder.placement import Placement, place, seen_near, support, without
 from finder.template import ShapeTemplate, ranks
 from finder.training import Draw, Pool, make_batch, similarity
 from heatmap import draw_heatmaps
-from joints.hand import MEAN_SHAPE
+from joints.hand import MEAN_SHAPE, NAMES
 from phantom.drawing import draw_hand
 from prediction.held_out import changed, own_proportions
 from prediction.predictor import Predictor
 from radiographs.view import View, sample
+from runtime.checkpoint import read_checkpoint
+from runtime.files import DataError
 
 SHAPE = MEAN_SHAPE / np.sqrt((MEAN_SHAPE**2).sum(1).mean())
 
@@ -326,3 +329,15 @@ def test_what_is_no_hand_is_said_to_be_none(predictor):
     for picture in (np.sin(rows / 9) + np.sin(columns / 7), np.random.default_rng(0).normal(size=(300, 240))):
         ((found,),) = predictor.predict([picture.astype(np.float32)])
         assert found.flags[0] == "not a hand"
+
+
+def test_export_takes_a_finder_of_other_weights():
+    shipped = ROOT / "weights" / "scn_hand.pt"
+    taken = export.finder_of(shipped, list(NAMES))
+    assert torch.equal(taken["shape"], read_checkpoint(shipped)["finder"]["shape"])
+    for weights, names, found in (
+        (ROOT / "weights" / "scn_synthetic.pt", list(NAMES), "without a finder"),
+        (shipped, [*NAMES[1:], NAMES[0]], "of other landmarks"),
+    ):
+        with pytest.raises(DataError, match=f"found some {found}; leave out --finder"):
+            export.finder_of(weights, names)
