@@ -37,6 +37,7 @@ from heatmap import draw_heatmaps, rescale
 from joints.description import DESCRIPTION, Description
 from joints.known import described, shaped_as
 from phantom.data_set import COUNTS, all_synthetic, files_of_others, write_data_set
+from radiographs.annotators import READERS, Annotations, read_annotations
 from radiographs.detail import detail_frame, to_detail
 from radiographs.network_frame import (
     Frame,
@@ -51,7 +52,6 @@ from radiographs.network_frame import (
 )
 from radiographs.prepared_folder import FORMAT, SETTINGS, TABLE
 from radiographs.raw_folder import COORDINATES, SPLITS, find_radiographs, numbered
-from radiographs.readers import READERS, Annotations, read_annotations
 from radiographs.reading import read_radiograph
 from radiographs.view import sample
 from radiographs.volumes import files_of
@@ -95,7 +95,7 @@ class Job:
     reference: np.ndarray | None  # the intensity profile to match
     out: Path
     template: ShapeTemplate | None = None  # what is shown of a radiograph; none: all
-    readings: dict[str, np.ndarray] = field(default_factory=dict)  # reader: as points_px
+    readings: dict[str, np.ndarray] = field(default_factory=dict)  # annotator: as points_px
 
 
 def prepare(job: Job) -> dict:
@@ -112,8 +112,8 @@ def prepare(job: Job) -> dict:
         made_from.update(job.template.shape.tobytes() + job.template.frame().tobytes() + bytes(job.template.reflections))
     if job.reference is not None:
         made_from.update(job.reference.tobytes())
-    for reader, points_px in job.readings.items():
-        made_from.update(reader.encode() + points_px.tobytes())
+    for annotator, points_px in job.readings.items():
+        made_from.update(annotator.encode() + points_px.tobytes())
     digest = made_from.hexdigest()
     stored = stored_row(picture_path, heatmaps_path, detail_path)
     if stored and stored["digest"] == digest:
@@ -121,14 +121,14 @@ def prepare(job: Job) -> dict:
 
     radiograph = read_radiograph(job.path)
     height, width = radiograph.pixels.shape
-    for reader, given_px in {**job.readings, None: job.points_px}.items():
+    for annotator, given_px in {**job.readings, None: job.points_px}.items():
         outside = (given_px < -0.5) | (given_px > (width - 0.5, height - 0.5))
         if outside.any():
             landmark = int(outside.any(1).argmax())
             x, y = given_px[landmark]
             raise DataError(
                 f"{job.path}: landmark {landmark} at ({x:g}, {y:g}) lies outside the {width} x {height} picture; "
-                f"correct its row in {f'{READERS}/{reader}.csv' if reader else COORDINATES} or leave it blank"
+                f"correct its row in {f'{READERS}/{annotator}.csv' if annotator else COORDINATES} or leave it blank"
             )
     frame, pixels, points_px, readings = frame_of(job.settings.size), radiograph.pixels, job.points_px, job.readings
     if job.template:
@@ -137,7 +137,7 @@ def prepare(job: Job) -> dict:
         view = job.template.found(points_px, job.template.shows_other_side(points_px)).view()
         pixels, points_px = sample(pixels, view), view.of_picture(points_px)
         height, width = pixels.shape
-        readings = {reader: view.of_picture(given_px) for reader, given_px in readings.items()}
+        readings = {annotator: view.of_picture(given_px) for annotator, given_px in readings.items()}
     points = rescale(points_px, (frame[1] / width, frame[0] / height))
     heatmaps = draw_heatmaps(torch.from_numpy(points), *frame, job.settings.sigma).half().numpy()
     framed = resize_to(pixels, frame)
@@ -158,7 +158,7 @@ def prepare(job: Job) -> dict:
         "picture": digest_of(picture),
     }
     if readings:
-        row["readings_px"] = {reader: given_px.tolist() for reader, given_px in readings.items()}
+        row["readings_px"] = {annotator: given_px.tolist() for annotator, given_px in readings.items()}
     if outline is not None and not outline_is_plausible(outline):
         row["outlined"] = False
     write_whole(picture_path, iio.imwrite("<bytes>", picture, extension=".png", compress_level=COMPRESSION))
@@ -228,16 +228,16 @@ def write_table(path: Path, rows: list[dict]) -> None:
     write_csv(path, table)
 
 
-def write_readings(folder: Path, rows: list[dict], readers: list[str]) -> None:
-    """One table a reader: the points of the radiographs that they annotated, in the radiograph's frame."""
+def write_readings(folder: Path, rows: list[dict], annotators: list[str]) -> None:
+    """One table an annotator: the points of the radiographs that they annotated, in the radiograph's frame."""
     for old in folder.glob("*.csv"):
-        if old.stem not in readers:
+        if old.stem not in annotators:
             old.unlink()
-    for reader in readers:
-        given = {row["id"]: row["readings_px"][reader] for row in rows if reader in row.get("readings_px", {})}
+    for annotator in annotators:
+        given = {row["id"]: row["readings_px"][annotator] for row in rows if annotator in row.get("readings_px", {})}
         if given:
             folder.mkdir(exist_ok=True)
-            write_csv(folder / f"{reader}.csv", [{"id": id} | numbered(points) for id, points in given.items()])
+            write_csv(folder / f"{annotator}.csv", [{"id": id} | numbered(points) for id, points in given.items()])
 
 
 def stored_settings(out: Path) -> dict:

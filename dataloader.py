@@ -15,11 +15,11 @@ from torch.utils.data import DataLoader, Dataset
 from augment import Augment
 from heatmap import rescale
 from joints.known import joint_of
+from radiographs.annotators import READERS
 from radiographs.detail import detail_frame
 from radiographs.fingerprint import alike, fingerprint, from_text, to_text
 from radiographs.network_frame import frame_of, to_input
 from radiographs.prepared_folder import SETTINGS, TABLE, read_folder
-from radiographs.readers import READERS
 from runtime import distributed
 from runtime.apart import start_worker
 from runtime.command import cores
@@ -40,9 +40,9 @@ class RadiographDataset(Dataset):
     texts) where they come from, points_px (N, L, 2) in the radiograph's frame, points_network_px (N, L, 2) in the network's and
     points_detail_px (N, L, 2) in the pictures for a second look, all (x, y), NaN where missing; `frame` (height, width) px of the
     network, `size` px of its longer side and `sigma` px in it; `detail` px of the longer side of pictures for a second look, 0
-    where there are none; `settings` of its making; `joint`, what is known of the landmarks; `readers` (R names), whose points are
-    readings_px (N, R, L, 2); `picture_digests` and `file_digests` (N texts), the same for the same prepared picture, and for the
-    same file (blank where the folder was prepared by an earlier version), and `fingerprints` (N, SIDE²) of the pictures.
+    where there are none; `settings` of its making; `joint`, what is known of the landmarks; `annotators` (A names), whose points
+    are readings_px (N, A, L, 2); `picture_digests` and `file_digests` (N texts), the same for the same prepared picture, and for
+    the same file (blank where the folder was prepared by an earlier version), and `fingerprints` (N, SIDE²) of the pictures.
     """
 
     def __init__(self, folder: Path, split: str, ids: list[str] | None = None, allow_missing: bool = False):
@@ -73,10 +73,10 @@ class RadiographDataset(Dataset):
         )
         frames = [detail_frame(height, width, self.detail or 1)[::-1] for width, height in self.sizes_px]
         self.points_detail_px = rescale(self.points_px, (np.array(frames) / self.sizes_px)[:, None])
-        self.readers = sorted(path.stem for path in (folder / READERS).glob("*.csv"))
-        self.readings_px = np.full((len(rows), len(self.readers), landmarks, 2), np.nan)
-        for r, reader in enumerate(self.readers):
-            self.readings_px[:, r] = self.readings(folder / READERS / f"{reader}.csv", landmarks)
+        self.annotators = sorted(path.stem for path in (folder / READERS).glob("*.csv"))
+        self.readings_px = np.full((len(rows), len(self.annotators), landmarks, 2), np.nan)
+        for k, annotator in enumerate(self.annotators):
+            self.readings_px[:, k] = self.readings(folder / READERS / f"{annotator}.csv", landmarks)
         self.joint = joint_of(self.points_px, self.settings.get("joint"), str(folder / SETTINGS))
         if len(self.joint.names) != landmarks:
             raise DataError(f"{folder}: describes {len(self.joint.names)} landmarks and has {landmarks}; prepare it again")
@@ -93,7 +93,7 @@ class RadiographDataset(Dataset):
             raise DataError(f"{self.folder / TABLE}: not as data_preprocessing.py writes it ({error}); run it again") from error
 
     def readings(self, path: Path, landmarks: int) -> np.ndarray:
-        """What a reader gave: (N, landmarks, 2) px of the radiographs, NaN where nothing. Raises DataError."""
+        """What an annotator gave: (N, landmarks, 2) px of the radiographs, NaN where nothing. Raises DataError."""
         given = {row["id"]: row for row in read_csv(path)}
         blank = {f"{axis}{i}": "" for i in range(landmarks) for axis in "xy"}
         return self.numbers([given.get(id, blank) for id in self.ids], list(blank)).reshape(len(self.ids), landmarks, 2)
@@ -164,21 +164,22 @@ class RadiographDataset(Dataset):
                     f"{other.folder}: its histograms are matched to another reference than those of {self.folder}; prepare it "
                     "again: data_preprocessing.py --reference CHECKPOINT, of a network that was trained on the other folder"
                 )
-        whole, parts = copy.copy(self), [self, *(other.read_by(self.readers) for other in others)]
+        joined, parts = copy.copy(self), [self, *(other.annotated_by(self.annotators) for other in others)]
         for name in LISTS:
-            setattr(whole, name, [item for part in parts for item in getattr(part, name)])
+            setattr(joined, name, [item for part in parts for item in getattr(part, name)])
         for name in ARRAYS:
-            setattr(whole, name, np.concatenate([getattr(part, name) for part in parts]))
-        return whole
+            setattr(joined, name, np.concatenate([getattr(part, name) for part in parts]))
+        return joined
 
-    def read_by(self, readers: list[str]) -> "RadiographDataset":
-        """The same with these readers, NaN for those that it does not have."""
-        if readers == self.readers:
+    def annotated_by(self, annotators: list[str]) -> "RadiographDataset":
+        """The same with these annotators, NaN for those that it does not have."""
+        if annotators == self.annotators:
             return self
         same = copy.copy(self)
-        given = {reader: self.readings_px[:, r] for r, reader in enumerate(self.readers)}
-        same.readers, nothing = readers, np.full_like(self.points_px, np.nan)
-        same.readings_px = np.stack([given.get(reader, nothing) for reader in readers], 1) if readers else self.readings_px[:, :0]
+        same.annotators, nothing = annotators, np.full_like(self.points_px, np.nan)
+        given = {annotator: self.readings_px[:, k] for k, annotator in enumerate(self.annotators)}
+        readings = [given.get(annotator, nothing) for annotator in annotators]
+        same.readings_px = np.stack(readings, 1) if annotators else self.readings_px[:, :0]
         return same
 
     def subset(self, indices: np.ndarray, split: str) -> "RadiographDataset":

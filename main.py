@@ -33,13 +33,13 @@ from runtime.device import PRECISIONS, choose_device
 from runtime.files import DataError, first_few
 from runtime.version import add_version
 from solver import Solver
+from training.annotators import format_annotators
 from training.check import check
 from training.disagreements import FOLDER as DISAGREEMENTS
 from training.disagreements import write_disagreements
 from training.folds import Outcome, folder_of, hold_out_tenth, pool, settings_of_all, split_by
 from training.forecast import format_eta
 from training.judgement import judge
-from training.readers import format_readers
 from training.recipe import AUTO, choose
 from training.runs import (
     BEST,
@@ -193,27 +193,27 @@ def run(settings: Settings) -> int:
     if settings.mode == "test":
         return measure(settings)
     data = without_measured(load_data(settings, ("train", *required_splits(settings))), settings.test_on)
-    more = load_more(settings)
+    extra = load_extra(settings)
     if settings.mode == "train" and not settings.folds and "valid" not in data:
         data["train"], data["valid"] = hold_out_tenth(data["train"])
         held = f"{len(data['valid'])} of train, drawn at random, are held out"
         print(f"valid: none are given; {held} (--folds 5 learns from all)")
-    whole = data["train"].concat([data["valid"]] if settings.folds and "valid" in data else [])
-    sets = data | {"train": data["train"].concat(more)}
+    train_valid = data["train"].concat([data["valid"]] if settings.folds and "valid" in data else [])
+    sets = data | {"train": data["train"].concat(extra)}
     findings = check([*sets.values()], Augment.of(settings), limit=None if settings.mode == "check" else CHECKED)
     print("".join(f"check: {finding}\n" for finding in findings) or "check: nothing found\n", end="")
     if settings.mode == "check":
         return 1 if findings else 0
-    for one in more:
-        refuse_shared(one, [whole] if settings.folds else [data[split] for split in data if split != "train"])
-    settings = resolve_auto(settings, whole.concat(more))
+    for one in extra:
+        refuse_shared(one, [train_valid] if settings.folds else [data[split] for split in data if split != "train"])
+    settings = resolve_auto(settings, train_valid.concat(extra))
     if settings.test_on in data and not settings.folds:
         refuse_beginning(settings, settings.init, data[settings.test_on])
     result = run_folder(settings)
     with working_in(result) if distributed.FIRST else nullcontext():
         if settings.folds:
-            of_all = cross_validate(settings, result, whole, more)
-            solver = train(resume_if_possible(of_all, result), result, whole.concat(more))
+            of_all = cross_validate(settings, result, train_valid, extra)
+            solver = train(resume_if_possible(of_all, result), result, train_valid.concat(extra))
         else:
             solver = train(settings, result, sets["train"], data["valid"])
             if distributed.FIRST:
@@ -287,7 +287,7 @@ def resume_if_possible(settings: Settings, folder: Path) -> Settings:
     return replace(settings, resume=settings.resume and any((folder / name).exists() for name in STATES))
 
 
-def cross_validate(settings: Settings, result: Path, whole: RadiographDataset, more: list[RadiographDataset]) -> Settings:
+def cross_validate(settings: Settings, result: Path, train_valid: RadiographDataset, extra: list[RadiographDataset]) -> Settings:
     """Train a network for each part of the radiographs, without that part, and measure it there.
 
     Returns the settings of the network of all, which nothing is held out from: as many epochs as the folds took.
@@ -297,25 +297,25 @@ def cross_validate(settings: Settings, result: Path, whole: RadiographDataset, m
         raise DataError(f"folds: expected one process, found {distributed.WORLD}; run without torchrun")
     check_folds(settings, result)
     outcomes = []
-    for k, (rest, held_out) in enumerate(split_by(whole, settings.folds), 1):
+    for k, (rest, held_out) in enumerate(split_by(train_valid, settings.folds), 1):
         folder, began = folder_of(result, k), time.monotonic()
         print(f"fold {k} of {settings.folds}: {len(rest)} radiographs to train on, {len(held_out)} held out")
         init = str(folder_of(Path(settings.init), k)) if Path(settings.init, BEST).exists() else settings.init
         refuse_beginning(settings, init, held_out)
         of_fold = resume_if_possible(replace(settings, init=init), folder)
-        solver = train(of_fold, folder, rest.concat(more), held_out, chooses=False)
+        solver = train(of_fold, folder, rest.concat(extra), held_out, chooses=False)
         outcomes.append(Outcome(solver.history, solver.tree is not None, solver.first_ipe_px, solver.unfinished))
         show_figures(solver.test(held_out), HELD_OUT, folder / BEST)
         if not of_fold.resume:  # else its time is not that of a whole training
             left = settings.folds - k
             print(f"folds to go: {left}, then the network of all: {format_eta((left + 1) * (time.monotonic() - began))}")
-    figures, points, peaks = pool(result, whole, settings.folds)
+    figures, points, peaks = pool(result, train_valid, settings.folds)
     of_folds = np.array(figures["ipe_px_of_folds"], float)  # NaN where no radiograph of a fold has a landmark
-    print(f"{len(whole)} radiographs out of fold: " + listed(figures))
+    print(f"{len(train_valid)} radiographs out of fold: " + listed(figures))
     print(f"IPE, mean and SD over folds: {np.nanmean(of_folds):.3f} ± {np.nanstd(of_folds, ddof=1):.3f} px")
     unfinished = next((one.unfinished for one in outcomes if one.unfinished), "")
-    print(judge(whole, points, whole.points_network_px, unfinished).words)
-    if ids := write_disagreements(result, whole, points, peaks):
+    print(judge(train_valid, points, train_valid.points_network_px, unfinished).words)
+    if ids := write_disagreements(result, train_valid, points, peaks):
         said = f"{len(ids)} radiographs where a network that is sure disagrees with an annotation, the worst first"
         print(f"{said} ({first_few(ids)}):")
         print(f"to look at them, python label.py --raw FOLDER --review {result / DISAGREEMENTS}")
@@ -371,12 +371,12 @@ def load_data(settings: Settings, splits: tuple[str, ...]) -> dict[str, Radiogra
     return data
 
 
-def load_more(settings: Settings) -> list[RadiographDataset]:
+def load_extra(settings: Settings) -> list[RadiographDataset]:
     """The training radiographs of other folders."""
-    more = [RadiographDataset(Path(folder.strip()), "train") for folder in settings.also.split(",") if settings.also]
-    for data in more:
+    extra = [RadiographDataset(Path(folder.strip()), "train") for folder in settings.also.split(",") if settings.also]
+    for data in extra:
         print(f"also  {len(data)} radiographs of {data.folder}, to train on")
-    return more
+    return extra
 
 
 def run_folder(settings: Settings) -> Path:
@@ -405,9 +405,9 @@ def show_figures(figures: dict, split: str, checkpoint: Path) -> None:
 
 
 def listed(figures: dict) -> str:
-    """Figures on one line; those of several readers on a second one."""
+    """Figures on one line; those of several annotators on a second one."""
     plain = ", ".join(f"{name} {value}" for name, value in figures.items() if name != "readers")
-    return f"{plain}\n{format_readers(figures['readers'])}" if "readers" in figures else plain
+    return f"{plain}\n{format_annotators(figures['readers'])}" if "readers" in figures else plain
 
 
 def show_settings(settings: Settings) -> None:

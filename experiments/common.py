@@ -35,7 +35,7 @@ def out_of_fold(data: Path, result: Path, folds: int, *flags: object) -> dict:
     """Cross-validate into RESULT, going on with what is there; the figures of all radiographs of train and valid, out of fold."""
     settings = settings_of(data, result, "--folds", folds, *flags)
     sets = main.load_data(settings, ("train", "valid"))
-    main.cross_validate(settings, result, sets["train"].concat([sets["valid"]]), main.load_more(settings))
+    main.cross_validate(settings, result, sets["train"].concat([sets["valid"]]), main.load_extra(settings))
     return read_figures(result, POOLED)
 
 

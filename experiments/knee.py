@@ -27,7 +27,7 @@ from runtime.files import DataError, write_whole
 
 WIDTH, HEIGHT, SPACING_MM = 300, 420, 0.4
 COUNTS = {"train": 40, "valid": 12, "test": 20}
-READERS = {"anna": 1.5, "bela": 2.5}  # px, by which each reader is off, a standard deviation along each axis
+ANNOTATORS = {"anna": 1.5, "bela": 2.5}  # px, by which each annotator is off, a standard deviation along each axis
 # of a right knee from the front, in parts of the width: x to the patient's left, y down from the joint line
 SHAPE = {
     "femur lateral": (-0.25, -0.10), "femur notch": (0.0, -0.05), "femur medial": (0.26, -0.10),
@@ -107,20 +107,20 @@ def make(folder: Path, seed: int) -> None:
     if folder.exists():
         raise DataError(f"{folder}: is there already; remove it, or choose another --out")
     rng = np.random.default_rng(seed)
-    tables = {reader: [["ID", *(f"{name}_{axis}" for name in SHAPE for axis in "xy")]] for reader in READERS}
+    tables = {annotator: [["ID", *(f"{name}_{axis}" for name in SHAPE for axis in "xy")]] for annotator in ANNOTATORS}
     for split, count in COUNTS.items():
         (folder / split).mkdir(parents=True)
         for i in range(1, count + 1):
             picture, points = knee(rng)
             dicom(picture).save_as(folder / split / f"{split}_{i:02d}.dcm", enforce_file_format=True)
-            for reader, off_px in READERS.items():
+            for annotator, off_px in ANNOTATORS.items():
                 seen = (points + rng.normal(0, off_px, points.shape)).clip(0, (WIDTH - 1, HEIGHT - 1))
-                tables[reader].append([f"{split}_{i:02d}", *seen.ravel().round(2)])
+                tables[annotator].append([f"{split}_{i:02d}", *seen.ravel().round(2)])
     (folder / "readers").mkdir()
-    for reader, rows in tables.items():
+    for annotator, rows in tables.items():
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(rows)
-        write_whole(folder / "readers" / f"{reader}.csv", text.getvalue().encode())
+        write_whole(folder / "readers" / f"{annotator}.csv", text.getvalue().encode())
     write_whole(folder / "joint.json", (json.dumps(DESCRIPTION, indent=2) + "\n").encode())
     print(f"written to {folder}: {sum(COUNTS.values())} synthetic knees")
 

@@ -20,8 +20,8 @@ import numpy as np
 
 from joints.description import DESCRIPTION, Description, read_description
 from joints.formats import CENTRE, CORNER, FORMATS, Annotations, id_of
+from radiographs.annotators import READERS, read_annotations
 from radiographs.raw_folder import COORDINATES, SPLITS, is_of_labels
-from radiographs.readers import READERS, read_annotations
 from radiographs.reading import is_radiograph
 from runtime.command import exit_status
 from runtime.files import DataError, csv_lines, write_whole
@@ -70,9 +70,9 @@ def below(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in names)
 
 
-def import_to(folder: Path, found: Annotations, reader: str | None) -> None:
+def import_to(folder: Path, found: Annotations, annotator: str | None) -> None:
     """Write the table, and the description where lines are known. Raises DataError for what is there already."""
-    table = folder / READERS / f"{reader}.csv" if reader else folder / COORDINATES
+    table = folder / READERS / f"{annotator}.csv" if annotator else folder / COORDINATES
     if table.exists():
         raise DataError(f"{table}: is there already; remove it, or choose another --out")
     rows: list[list] = [["ID", *(f"{name}_{axis}" for name in found.names for axis in "xy")]]

@@ -1,4 +1,4 @@
-"""What was annotated: the table of landmarks, or where several readers annotated, RAW/readers/NAME.csv, the mean of theirs."""
+"""What was annotated: the table of landmarks, or where several annotators did, RAW/readers/NAME.csv, the mean of theirs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,12 @@ class Annotations:
     """Landmarks (L, 2) px of every radiograph that somebody annotated, NaN where missing."""
 
     points: dict[str, np.ndarray]  # ID: what is learnt
-    readings: dict[str, dict[str, np.ndarray]]  # reader: ID: what they are the mean of; empty without readers
+    readings: dict[str, dict[str, np.ndarray]]  # annotator: ID: what they are the mean of; empty without annotators
     names: tuple[str, ...] | None  # of the landmarks, where a header has them
 
 
 def read_annotations(raw: Path) -> Annotations:
-    """Radiographs that no reader has come from the table, which may then be missing. Raises DataError."""
+    """Radiographs that no annotator has come from the table, which may then be missing. Raises DataError."""
     paths = sorted(path for path in (raw / READERS).glob("*.csv") if not path.name.startswith("."))
     table = raw / COORDINATES
     tables = [*([table] if table.exists() or not paths else []), *paths]
@@ -48,7 +48,7 @@ def landmarks_of(points: dict[str, np.ndarray]) -> int:
 
 
 def mean_of(readings: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The mean of what readers gave: of each landmark over those that placed it, NaN where nobody did."""
+    """The mean of what annotators gave: of each landmark over those that placed it, NaN where nobody did."""
     ids = dict.fromkeys(id for points in readings.values() for id in points)
     means = {}
     for id in ids:

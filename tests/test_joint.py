@@ -11,8 +11,8 @@ from joints.hand import HAND, MEAN_SHAPE
 from joints.known import joint_called, joint_of, shaped_as
 from joints.lengths_angles import lengths_and_angles
 from joints.shape import of_the_other_side
+from radiographs.annotators import read_annotations
 from radiographs.raw_folder import read_names, read_points
-from radiographs.readers import read_annotations
 from runtime.files import DataError
 from training.check import misread
 

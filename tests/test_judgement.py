@@ -12,7 +12,7 @@ from training.judgement import judge
 def data(count: int) -> SimpleNamespace:
     """Radiographs of one landmark, at x = 0, 20, 40 and so on: 50 px from the mean of 50 on average, or somewhat less."""
     truth = np.stack([np.linspace(0, 100, count), np.zeros(count)], 1)[:, None]
-    return SimpleNamespace(points_network_px=truth, size=200, readers=[])
+    return SimpleNamespace(points_network_px=truth, size=200, annotators=[])
 
 
 def test_one_that_has_learnt():

@@ -19,7 +19,7 @@ from evaluation import shrink
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
 from joints.description import Description
 from runtime.files import DataError
-from training.readers import MEAN, compare
+from training.annotators import MEAN, compare
 
 pytestmark = pytest.mark.slow
 
@@ -212,7 +212,7 @@ def test_the_mean_of_readers_is_learnt_and_the_report_sets_the_network_beside_th
     said = capsys.readouterr().out
     assert "readers: A, B; radiographs annotated 10 by 2: their mean is learnt" in said
     data = RadiographDataset(tmp_path / "data", "test")
-    assert data.readers == ["A", "B"]
+    assert data.annotators == ["A", "B"]
     assert data.points_px[0] == pytest.approx(data.readings_px[0, 0] + (2, 0), abs=1e-3)
     assert data.points_px[1, 1] == pytest.approx(data.readings_px[1, 0, 1], abs=1e-3)  # that A alone placed
     figures = json.loads((result / "test.json").read_text())["readers"]

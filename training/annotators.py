@@ -1,4 +1,4 @@
-"""How far a network is from each reader, beside how far the readers are from each other, in the radiographs' own pixels."""
+"""How far a network is from each annotator, beside how far these are from each other, in the radiographs' own pixels."""
 
 from itertools import combinations
 
@@ -12,15 +12,16 @@ MEAN = "their mean"
 
 
 def distances_px(data: RadiographDataset, points_network_px: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
-    """Distances (N, L), px of the radiographs: of ("network", reader or MEAN) and of each pair of readers.
+    """Distances (N, L), px of the radiographs: of ("network", annotator or MEAN) and of each pair of annotators.
 
-    points_network_px (N, L, 2). Only landmarks that every reader placed count, so that all are of the same ones; others are NaN.
+    points_network_px (N, L, 2). Only landmarks that every annotator placed count, so that all are of the same ones; others are
+    NaN.
     """
     found = rescale(points_network_px, (data.sizes_px / data.frame[::-1])[:, None])
     by_all = np.isfinite(data.readings_px).all((1, 3))
-    given = {reader: data.readings_px[:, r] for r, reader in enumerate(data.readers)}
+    given = {annotator: data.readings_px[:, k] for k, annotator in enumerate(data.annotators)}
     pairs = {("network", MEAN): (found, data.readings_px.mean(1))}
-    pairs |= {("network", reader): (found, points) for reader, points in given.items()}
+    pairs |= {("network", annotator): (found, points) for annotator, points in given.items()}
     pairs |= {(a, b): (given[a], given[b]) for a, b in combinations(given, 2)}
     return {names: np.where(by_all, point_errors(*points), np.nan) for names, points in pairs.items()}
 
@@ -52,7 +53,7 @@ def compare(data: RadiographDataset, points_network_px: np.ndarray, unit_mm: np.
     return figures, rows
 
 
-def format_readers(figures: dict) -> str:
+def format_annotators(figures: dict) -> str:
     """A line of the figures."""
     distances = ", ".join(f"{names} {value:.2f}" for names, value in figures["px"].items() if value is not None)
     share = figures.get("share_of_readers_distance")

@@ -28,11 +28,11 @@ def parts(count: int, folds: int) -> list[np.ndarray]:
     return [np.sort(part) for part in np.array_split(np.random.default_rng(FOLDS_SEED).permutation(count), folds)]
 
 
-def split_by(whole: RadiographDataset, folds: int) -> list[tuple[RadiographDataset, RadiographDataset]]:
+def split_by(data: RadiographDataset, folds: int) -> list[tuple[RadiographDataset, RadiographDataset]]:
     """For each fold the radiographs to train on and those held out."""
-    everything = np.arange(len(whole))
+    everything = np.arange(len(data))
     return [
-        (whole.subset(np.setdiff1d(everything, part), "train"), whole.subset(part, HELD_OUT)) for part in parts(len(whole), folds)
+        (data.subset(np.setdiff1d(everything, part), "train"), data.subset(part, HELD_OUT)) for part in parts(len(data), folds)
     ]
 
 
@@ -70,18 +70,18 @@ def settings_of_all(settings, outcomes: list[Outcome]) -> dict:
     return found
 
 
-def pool(result: Path, whole: RadiographDataset, folds: int) -> tuple[dict, np.ndarray, np.ndarray]:
+def pool(result: Path, train_valid: RadiographDataset, folds: int) -> tuple[dict, np.ndarray, np.ndarray]:
     """Put the tables of all folds' held-out radiographs together, as those of one test.
 
     Returns the figures, points (N, L, 2) network-frame px, and the heights of their peaks (N, L).
     """
     rows = [row for k in range(1, folds + 1) for row in read_csv(folder_of(result, k) / f"{HELD_OUT}_landmarks.csv")]
-    place = {id: i for i, id in enumerate(whole.ids)}
-    points = np.full(whole.points_px.shape, np.nan)
+    place = {id: i for i, id in enumerate(train_valid.ids)}
+    points = np.full(train_valid.points_px.shape, np.nan)
     peaks = np.full(points.shape[:2], np.nan)
     for row in rows:
         at = place[row["image"]], int(row["landmark"])
         points[at], peaks[at] = (float(row["x_px"]), float(row["y_px"])), float(row["peak"])
-    data = whole.subset(np.arange(len(whole)), POOLED)
+    data = train_valid.subset(np.arange(len(train_valid)), POOLED)
     of_folds = [json.loads((folder_of(result, k) / f"{HELD_OUT}.json").read_text())["ipe_px"] for k in range(1, folds + 1)]
     return report.write_test(result, data, points, peaks, {"split": POOLED, "ipe_px_of_folds": of_folds}), points, peaks

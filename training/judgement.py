@@ -6,8 +6,8 @@ import numpy as np
 
 from dataloader import RadiographDataset
 from metrics import ipe, point_errors
+from training.annotators import compare
 from training.plan import mean_shape_error
-from training.readers import compare
 
 LOST = 0.03  # of the frame's longer side: mean error from which on a radiograph is lost
 MOST_LOST = 0.2  # of the radiographs, that a network which has learnt may lose
@@ -42,7 +42,7 @@ def judge(
         f"mean of all annotations has {mean_shape:.2f} px",
         f"{lost} lost, by more than {size:.1f} px on average",
     ]
-    if len(data.readers) > 1:
+    if len(data.annotators) > 1:
         figures, _ = compare(data, points_network_px, np.full((len(data), 1, 2), np.nan))  # no millimetres are needed
         if share := figures.get("share_of_readers_distance"):
             facts.append(f"{share:.2f} of the annotators' distance")

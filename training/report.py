@@ -14,7 +14,7 @@ import metrics
 from dataloader import RadiographDataset
 from runtime.files import DataError, write_csv, write_whole
 from runtime.version import VERSION
-from training import figures, readers
+from training import annotators, figures
 
 OUTLIER_RADIUS_PX = 10  # of the Or of each epoch, in the network frame
 WORSE = 2.0  # times the least training error so far at a resolution, which no epoch of a sound run has
@@ -79,8 +79,8 @@ def write_test(folder: Path, data: RadiographDataset, points_network_px: np.ndar
 
     split = data.split
     folder.mkdir(parents=True, exist_ok=True)
-    if len(data.readers) > 1:
-        result["readers"], rows = readers.compare(data, points_network_px, unit_mm)
+    if len(data.annotators) > 1:
+        result["readers"], rows = annotators.compare(data, points_network_px, unit_mm)
         write_csv(folder / f"{split}_readers.csv", rows)
     write_whole(folder / f"{split}.json", (json.dumps(result, indent=2) + "\n").encode())
     rows = [
