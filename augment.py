@@ -18,8 +18,8 @@ from radiographs.network_frame import to_input, to_picture
 from radiographs.processing import processed
 from runtime.files import DataError
 
-INVERSION_STEPS = 30  # at most, of the fixed-point iteration that inverts the elastic deformation
-INVERTED = 1e-3  # px that its last step may have
+INVERSION_STEPS = 30  # most steps of the fixed-point iteration that inverts the elastic deformation
+INVERTED = 1e-3  # px: the iteration ends when no point moves farther
 
 
 def uniform(limit: float, rng: np.random.Generator, *shape: int) -> Tensor:
@@ -64,7 +64,7 @@ class Elastic:
         return torch.einsum("li,ijc,lj->lc", along_y, self.control, along_x)
 
     def undone(self, points: Tensor) -> Tensor:
-        """The points (L, 2) that the displacement takes to these, NaN where those are."""
+        """The points (L, 2) that the displacement takes to the given ones, NaN where those are NaN."""
         found = points
         for _ in range(INVERSION_STEPS):
             before, found = found, points - self.at(found)
@@ -85,7 +85,7 @@ class Augment:
     scaling: float  # factor exp(+- this) on size
     stretch: float  # factor exp(+- this) on width and exp(-+ this) on height
     elastic: float  # +- this fraction of the picture, at each control point
-    elastic_intervals: int  # between control points, across the picture
+    elastic_intervals: int  # intervals between control points, across the picture
 
     @classmethod
     def of(cls, settings) -> "Augment":

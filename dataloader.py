@@ -27,7 +27,7 @@ from runtime.files import DataError, first_few, read_csv
 
 LISTS = "ids", "stems", "spacing_sources", "picture_digests", "file_digests"  # attributes of a data set with an item a radiograph
 ARRAYS = "sizes_px", "spacings_mm", "points_px", "points_network_px", "points_detail_px", "readings_px", "fingerprints"
-FILE, LOOK = "file:", "look:"  # what marks of a radiograph begin with that are none of its prepared pixels
+FILE, LOOK = "file:", "look:"  # beginnings of marks by file and by fingerprint; marks by prepared pixels have none
 Key = tuple[int, int]  # epoch and number of a radiograph
 
 
@@ -103,7 +103,7 @@ class RadiographDataset(Dataset):
         return self.read(i, ".png", self.frame)
 
     def detail_picture(self, i: int) -> np.ndarray:
-        """The same for the second look: larger, not stretched, its histogram not matched."""
+        """The picture of one radiograph for the second look: larger, not stretched, its histogram not matched."""
         return self.read(i, ".detail.png", detail_frame(*self.sizes_px[i][::-1], self.detail))
 
     def read(self, i: int, suffix: str, shape: tuple[int, int]) -> np.ndarray:
@@ -119,7 +119,7 @@ class RadiographDataset(Dataset):
         return picture
 
     def pictures(self) -> Iterator[np.ndarray]:
-        """All of them, one after the other."""
+        """All pictures, one after the other."""
         return (self.picture(i) for i in range(len(self)))
 
     def look_at(self, i: int) -> tuple[str, np.ndarray]:
@@ -128,12 +128,12 @@ class RadiographDataset(Dataset):
         return hashlib.sha256(picture.tobytes()).hexdigest()[:16], fingerprint(picture)
 
     def marks(self) -> list[str]:
-        """By which a checkpoint knows what it was trained on, three of each radiograph: prepared pixels, file, fingerprint."""
+        """Marks by which a checkpoint knows its radiographs again, three of each: by prepared pixels, file and fingerprint."""
         files = [FILE + digest for digest in self.file_digests if digest]
         return [*self.picture_digests, *files, *(LOOK + to_text(signs) for signs in self.fingerprints)]
 
     def known_by(self, marks: list[str]) -> list[str]:
-        """IDs of the radiographs that some marks are of."""
+        """IDs of the radiographs that have one of some marks."""
         known = set(marks)
         looks = [from_text(mark.removeprefix(LOOK)) for mark in known if mark.startswith(LOOK)]
         seen = alike(self.fingerprints, np.array(looks)).any(1) if looks else np.zeros(len(self), bool)
@@ -142,7 +142,7 @@ class RadiographDataset(Dataset):
         return [id for id, *by in zip(self.ids, seen, of_pixels, of_file) if any(by)]
 
     def digest(self) -> str:
-        """The same for the same radiographs with the same landmarks."""
+        """A digest that is the same for the same radiographs with the same landmarks."""
         content = hashlib.sha256(json.dumps([self.ids, self.picture_digests]).encode())
         content.update(self.points_px.tobytes())
         return content.hexdigest()
@@ -216,7 +216,7 @@ class Augmented(Dataset):
         return len(self.data)
 
     def __getitem__(self, key: Key) -> dict[str, torch.Tensor]:
-        """As RadiographDataset, of an epoch and a number."""
+        """An item as of RadiographDataset, changed; `key`: epoch and number of the radiograph."""
         rng = np.random.default_rng((self.seed, *key))
         item = self.data[key[1]]
         image, points = self.augment(item["image"], item["points"], rng, self.reference)
@@ -233,7 +233,7 @@ class Batches:
         return -(-self.count // self.batch_size)
 
     def whole(self) -> list[list[Key]]:
-        """Those of one process."""
+        """The batches undivided, as a single process has them."""
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count).tolist()
         keys = [(self.epoch, i) for i in order]
         return [keys[start : start + self.batch_size] for start in range(0, self.count, self.batch_size)]

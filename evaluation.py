@@ -22,7 +22,7 @@ from runtime.device import autocast
 from runtime.files import DataError
 from second_look.network import PREFIX, refine_all, second_look_of
 
-CROPPED = {False: "prepared without", True: "prepared with"}  # by the setting, which earlier versions lack
+CROPPED = {False: "prepared without", True: "prepared with"}  # words for the setting `crop`, which earlier versions lack
 
 
 @dataclass
@@ -32,8 +32,8 @@ class Evaluation:
     loss: float  # mean over radiographs, without the ridge term
     points_network_px: np.ndarray  # (N, L, 2) as (x, y)
     peaks: np.ndarray  # (N, L) fitted heights of the heatmaps
-    covariances_px2: np.ndarray  # (N, L, 2, 2) of the Gaussians fitted to them, network-frame px²
-    first_points_network_px: np.ndarray | None = None  # (N, L, 2) of the first look, where there was a second one
+    covariances_px2: np.ndarray  # (N, L, 2, 2) of the Gaussians fitted to the heatmaps, network-frame px²
+    first_points_network_px: np.ndarray | None = None  # (N, L, 2) points of the first look, where a second one followed
 
 
 def network_of(state: dict, device: torch.device) -> SCN:

@@ -76,29 +76,29 @@ class Settings:
 
     # Network: the published one, but for dropout
     channels: int = 64  # outputs of every intermediate convolution
-    levels: int = 4  # of the local appearance, each at half the resolution of the one above
-    spatial_kernel: int = 15  # px of its own grid, of the spatial configuration's convolutions
+    levels: int = 4  # resolutions of the local appearance, each half of the one above
+    spatial_kernel: int = 15  # side of the spatial configuration's kernels, px of its own grid
     spatial_factor: int | str = "auto"  # network-frame px per px of that grid; auto: 8, more from 512 px on
-    dropout: float = 0.1  # after the first convolution of each level; 0.5 in the paper learns slower in few epochs
+    dropout: float = 0.1  # share dropped after each level's first convolution; 0.5 in the paper learns slower in few epochs
 
     # Training
     stages: str = "auto"  # longer side, px: "64 128", each until validation stops falling, or SIZExEPOCHS, "64x8 128x24"
     second_look: int | str = "auto"  # epochs of the network that looks once more at larger pictures; 0: none; auto: by validation
-    hours: float = 0.0  # that training may take, with more patience; 0: until validation has stopped falling
+    hours: float = 0.0  # longest time for training, which then has more patience; 0: until validation has stopped falling
     shape_tree: str = "auto"  # on: look-alike peaks are chosen together, by how landmarks lie; off: each alone; auto: by error
-    crop: int = 48  # px of these pictures, of a crop's side
+    crop: int = 48  # side of a second-look crop, px of the larger pictures
     batch_size: int = 2  # radiographs; small ones make more steps in the same time
-    learning_rate: float | str = "auto"  # of Adam, at its highest; auto: 6e-4 from weights of the joint, else 8e-4; 2e-3 diverges
-    schedule: str = "linear"  # of the rate where epochs are counted: over all of them; or cosine, constant, fall (at the end)
+    learning_rate: float | str = "auto"  # Adam's highest rate; auto: 6e-4 from weights of the joint, else 8e-4; 2e-3 diverges
+    schedule: str = "linear"  # how the rate falls where epochs are counted: all the time; or cosine, constant, fall (at the end)
     warmup: int = 70  # steps over which the rate rises at the start of every resolution
-    beta1: float = 0.9  # of Adam: the usual momentum; the reference has 0.5
-    beta2: float = 0.99  # of Adam: a short memory, since gradients are tiny at first and then grow fast
+    beta1: float = 0.9  # Adam's momentum, the usual one; the reference has 0.5
+    beta2: float = 0.99  # Adam's memory of squared gradients: short, since these are tiny at first and then grow fast
     gradient_clip: float = 1.0  # norm that longer gradients are cut to: a product of two maps yields very long ones; 0: none
     ridge: float = 1e-4  # lambda of the loss, on the squared weights (weight decay)
     learn_sigma: float = 0.0  # penalty on the squared widths, px², of heatmaps that learn their widths; 0: all as prepared
-    anisotropic: bool = False  # with it: their length, breadth and direction
+    anisotropic: bool = False  # learn_sigma learns their length, breadth and direction
     averaging: float = 0.99  # decay per step of the averaged weights (EMA), which are the ones validated and tested; 0: none
-    seed: int = 0  # of weights, order, augmentation and dropout
+    seed: int = 0  # fixes the random weights, order, augmentation and dropout
     device: str = "auto"  # auto, cpu or cuda
     workers: int | str = "auto"  # processes beside the training that prepare its batches; auto: none on a CPU, up to 8 for a GPU
     deterministic: bool = False  # on a GPU too, two runs give the same bytes, at some cost in time; on a CPU they always do
@@ -113,7 +113,7 @@ class Settings:
     scaling: float = 0.1  # factor exp(+- this)
     stretch: float = 0.05  # exp(+- this) on the width, its inverse on the height
     elastic: float = 0.03  # +- this fraction of the picture, at each control point
-    elastic_intervals: int = 4  # between control points across the picture
+    elastic_intervals: int = 4  # intervals between control points across the picture
 
     auto: str = ""  # no flag: which of these the data chose, separated by commas
 
@@ -131,7 +131,7 @@ CHOICES = {
 CHOSEN = "auto"  # the field that is no flag
 CHECKED = 50  # radiographs of each split that are searched for landmarks beside the body part before every training
 STATES = (LAST, PREVIOUS)
-RESUMED = (*STATES, *(folder_of(Path(), 1) / name for name in STATES))  # any of which a folder to go on with holds
+RESUMED = (*STATES, *(folder_of(Path(), 1) / name for name in STATES))  # a folder that can go on holds one of these
 NETWORK = ("channels", "levels", "spatial_kernel", "spatial_factor", "dropout")  # what SCN is built with
 POSITIVE = ("channels", "levels", "spatial_kernel", "spatial_factor", "batch_size", "learning_rate", "elastic_intervals", "crop")
 FRACTIONS = ("dropout", "beta1", "beta2", "averaging")
@@ -182,7 +182,7 @@ def or_auto(number: type) -> Callable[[str], object]:
     def read(text: str) -> object:
         return AUTO if text == AUTO else number(text)
 
-    read.__name__ = number.__name__  # for the words of a mistake
+    read.__name__ = number.__name__  # argparse says it of a wrong value
     return read
 
 
@@ -218,7 +218,7 @@ def run(settings: Settings) -> int:
             solver = train(settings, result, sets["train"], data["valid"])
             if distributed.FIRST:
                 show_judgement(result, sets["train"], data["valid"], solver)
-        unseen = not settings.folds or settings.test_on == "test"  # by the network of all
+        unseen = not settings.folds or settings.test_on == "test"  # the network of all has not seen these
         if distributed.FIRST and unseen and settings.test_on in data:
             show_figures(solver.test(data[settings.test_on]), settings.test_on, result / BEST)
         elif settings.test_on not in data:
@@ -238,7 +238,7 @@ def required_splits(settings: Settings) -> list[str]:
 
 
 def refuse_shared(extra: RadiographDataset, measured: list[RadiographDataset]) -> None:
-    """Raises DataError where radiographs to learn from too are among those that are measured on, however they were prepared."""
+    """Raises DataError where extra training radiographs are measured on too, however they were prepared."""
     for data in measured:
         if ids := data.known_by(extra.marks()):
             named = f"{first_few(ids)} of {data.folder}"
@@ -306,7 +306,7 @@ def cross_validate(settings: Settings, result: Path, train_valid: RadiographData
         solver = train(of_fold, folder, rest.concat(extra), held_out, chooses=False)
         outcomes.append(Outcome(solver.history, solver.tree is not None, solver.first_ipe_px, solver.unfinished))
         show_figures(solver.test(held_out), HELD_OUT, folder / BEST)
-        if not of_fold.resume:  # else its time is not that of a whole training
+        if not of_fold.resume:  # a resumed fold has taken less than a whole training
             left = settings.folds - k
             print(f"folds to go: {left}, then the network of all: {format_eta((left + 1) * (time.monotonic() - began))}")
     figures, points, peaks = pool(result, train_valid, settings.folds)

@@ -45,11 +45,12 @@ NOT_VALIDATED = dict.fromkeys(("valid_loss", "valid_ipe_px", "valid_or_10px", "v
 MAY_DIFFER = {"data", "also", "result", "mode", "checkpoint", "test_on", "resume", "init", "debug", "device", "deterministic"}
 MAY_DIFFER |= {"allow_seen", "allow_missing", "auto", "workers", "hours"}
 SHOWN_A_ROUND = 360  # radiographs, in epochs whose validation errors are taken together
-STEPS_A_ROUND = 270  # of the second look, the same
-TREE_GAIN = 0.02  # of the validation error, that a shape tree must bring
-PATIENCE, PATIENCE_OF_LEARNT = 2, 1  # rounds; where weights know the landmarks already, and of the second look
-NEAR = 1 / 4  # of a crop's side: an error beyond it counts so much when the second look's epochs are decided
-FIRST_SHARE = 0.5  # of --hours, where there is a second look
+STEPS_A_ROUND = 270  # the same for the second look, in steps
+TREE_GAIN = 0.02  # share of the validation error that a shape tree must save
+PATIENCE = 2  # rounds that must bring a gain, or the error has stopped falling
+PATIENCE_OF_LEARNT = 1  # the same for weights that know the landmarks already, and for the second look
+NEAR = 1 / 4  # share of a crop's side: errors count as this at most when the second look's epochs are decided
+FIRST_SHARE = 0.5  # share of --hours for the first look, where there is a second one
 
 
 class Solver:
@@ -62,8 +63,8 @@ class Solver:
     def __init__(self, network: dict, settings, result: Path, sets: dict[str, RadiographDataset], chooses: bool = True):
         """network: what SCN is built with; sets: "train" and maybe "valid".
 
-        Validation says how long training lasts, where the settings do not, and if it `chooses` also which epoch is the best; else
-        that is the last one.
+        Validation says how long training lasts, where the settings do not. If it `chooses`, it also says which epoch is the best;
+        else the last one is.
         """
         data = sets["train"]
         self.network, model = network, SCN(**network)
@@ -83,7 +84,7 @@ class Solver:
         if counted:
             self.plan = Laid(self.sizes, settings.schedule, data.size)
         else:
-            patience = PATIENCE if len(self.sizes) > 1 else PATIENCE_OF_LEARNT  # which begin with the last size
+            patience = PATIENCE if len(self.sizes) > 1 else PATIENCE_OF_LEARNT  # learnt weights begin with the last size
             self.plan = self.by_validation(self.sizes, SHOWN_A_ROUND / len(data), FIRST_SHARE if self.two_looks else 1, patience)
         if settings.deterministic:
             be_deterministic()
@@ -98,7 +99,7 @@ class Solver:
         self.model = model.to(self.device, memory_format=torch.channels_last)
         self.parallel = distributed.wrap(self.model)  # the same, with gradients averaged over processes
         self.average = copy.deepcopy(model) if settings.averaging else model  # the network that is validated and kept
-        self.kernels = [weight for weight in model.parameters() if weight.ndim == 4]  # of convolutions, which the ridge is on
+        self.kernels = [weight for weight in model.parameters() if weight.ndim == 4]  # the ridge penalises them
         landmarks = network["num_landmarks"]
         if settings.learn_sigma and distributed.WORLD > 1:
             raise DataError(f"learn_sigma: expected one process, found {distributed.WORLD}; run without torchrun")
@@ -107,14 +108,14 @@ class Solver:
         learnt += [value for value in self.widths.parameters() if value.requires_grad] if self.widths else []
         self.optimizer = torch.optim.Adam(learnt, settings.learning_rate, betas, fused=True)
         self.first: dict = {}  # "weights" and "size" of the first look's best epoch
-        self.look: Training | None = None  # of the second look, once the first one is done
-        self.look_state: dict = {}  # of a run that goes on
-        self.look_init: dict[str, Tensor] = {}  # weights that it starts from
-        self.first_ipe_px = math.nan  # of the first look in validation, with or without the tree
-        self.tree: ShapeTree | None = None  # that chooses among the first look's peaks
+        self.look: Training | None = None  # the second look's training, once the first one is done
+        self.look_state: dict = {}  # what the second look goes on from, in a resumed run
+        self.look_init: dict[str, Tensor] = {}  # weights that the second look starts from
+        self.first_ipe_px = math.nan  # validation IPE of the first look, with or without the tree
+        self.tree: ShapeTree | None = None  # chooses among the first look's peaks
         self.unfinished = ""  # why training ended though the error was still falling
         self.steps_at_size = 0
-        self.curves_drawn = 0.0  # when, in seconds of time.perf_counter
+        self.curves_drawn = 0.0  # time of the last drawing, by time.perf_counter
         self.forecast = Forecast(len(data), len(sets.get("valid", [])))
         self.history: list[dict] = []  # one row per epoch done, as in metrics.csv
         print(f"device {self.device}, {self.precision}, {sum(p.numel() for p in model.parameters()):,} parameters")
@@ -151,7 +152,7 @@ class Solver:
         if distributed.FIRST:
             figures.draw_curves(self.history, self.result / "curves.png")
             self.finish()
-        distributed.wait()  # for best.pt to be whole
+        distributed.wait()  # until best.pt is completely written
         distributed.stop()
 
     @staticmethod
@@ -197,7 +198,7 @@ class Solver:
         self.look = Training(self.settings, self.sets, self.average, self.precision, self.workers, self.look_init)
         if self.look_state:
             self.look.load(self.look_state)
-            if distributed.FIRST and self.best_now():  # it may have been killed before it wrote the best
+            if distributed.FIRST and self.best_now():  # the run may have been killed before it wrote the best
                 write_checkpoint(self.result / BEST, self.state())
         first_rows, detail = self.first_rows(), self.sets["train"].detail
         print(f"second look: crops of {self.settings.crop} px from radiographs of {detail} px")
@@ -232,7 +233,7 @@ class Solver:
     def validate_second(self, found: np.ndarray | None) -> dict:
         """Loss (unknown), IPE and Or on the validation radiographs, where the first look found points (N, L, 2).
 
-        "valid_near_px" is the mean of errors that count as NEAR at most: what lies beyond a crop the second look cannot mend.
+        "valid_near_px" is the mean of errors that count as NEAR at most, since the second look cannot mend larger ones.
         """
         if found is None:
             return NOT_VALIDATED
@@ -298,7 +299,7 @@ class Solver:
         return parts["heatmaps"].detach(), (predicted_at_size - points_at_size).norm(dim=-1) / to_size
 
     def spatial_factor(self, size: int) -> int:
-        """Of the spatial configuration, which keeps its grid at every resolution, so that it need not learn anew."""
+        """The factor at which the spatial configuration keeps its grid, so that it need not learn anew at another resolution."""
         return self.model.spatial_factor * size // self.network_size
 
     def right_precision(self) -> str:
@@ -363,14 +364,14 @@ class Solver:
             self.curves_drawn = time.perf_counter()
 
     def best_now(self) -> bool:
-        """Whether the newest epoch is the best so far; where nothing chooses it is."""
+        """Whether the newest epoch is the best so far; where validation does not choose, it always is."""
         newest = self.history[-1]
         rivals = [rank(row) for row in self.history if row["look"] == newest["look"]] + [self.first_rank] * (newest["look"] == 2)
         return not self.chooses or rank(newest) <= min(rivals)
 
     @property
     def first_rank(self) -> float:
-        """Of the first look, with the tree where it has one, as `rank`."""
+        """The `rank` of the first look, with the tree where it has one."""
         return math.inf if math.isnan(self.first_ipe_px) else self.first_ipe_px
 
     def state(self) -> dict:
@@ -455,7 +456,7 @@ class Solver:
         self.steps_at_size, self.history = state["steps_at_size"], state["history"]
         self.precision, self.seen = state["precision"], state["seen"]
         self.unfinished, self.look_init = state["unfinished"], state.get("look_init", {})
-        if not self.look_state and self.best_now():  # it may have been killed before it wrote the best
+        if not self.look_state and self.best_now():  # the run may have been killed before it wrote the best
             self.first = {"weights": weights, "size": self.history[-1]["size"]}
         if path != last and last.exists() and distributed.FIRST:
             os.replace(last, last.with_name("damaged.pt"))  # or it would take the place of the good one
@@ -482,8 +483,8 @@ class Solver:
 
 
 def rank(row: dict) -> float:
-    """What the best epoch has the least of: validation IPE, infinite where no validation radiograph has a landmark.
+    """The figure that is least for the best epoch: validation IPE, infinite where no validation radiograph has a landmark.
 
-    Of equals the last is the best: so it is of a training without validation.
+    Of several epochs with the same rank the last is the best. Without validation all ranks are the same, so the last is kept.
     """
     return math.inf if math.isnan(row["valid_ipe_px"]) else row["valid_ipe_px"]

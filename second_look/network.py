@@ -13,11 +13,11 @@ from radiographs.network_frame import Frame
 from runtime.device import autocast
 from second_look.crops import cut, of_crops
 
-PRIOR_SHARE = 0.19  # of the crop: standard deviation of the Gaussian around its middle under which a peak is looked for
-NEAR = 6  # px, from that peak, that it is fitted to
+PRIOR_SHARE = 0.19  # share of the crop: standard deviation of the Gaussian around its middle that weights its peaks
+NEAR = 6  # px: how far around the chosen peak the fit reaches
 CACHED = 16  # crops at once on a CPU, whose features its caches hold: a fifth faster than 37
 MOST = 1 << 30  # crops at once on a GPU
-PREFIX = "second_look."  # of its weights among those of a checkpoint
+PREFIX = "second_look."  # what the names of its weights begin with in a checkpoint
 
 
 class SecondLook(nn.Module):
@@ -29,7 +29,7 @@ class SecondLook(nn.Module):
 
     def __init__(self, num_landmarks: int, channels: int = 64, levels: int = 4, dropout: float = 0.1):
         super().__init__()
-        self.multiple = 2 ** (levels - 1)  # of px, that a crop's side must be
+        self.multiple = 2 ** (levels - 1)  # px: a crop's side must be a multiple of it
         widths = [1] + [channels] * (levels - 1)
         self.levels = nn.ModuleList(Level(width, channels, 5, dropout) for width in widths)
         self.modulation = nn.Parameter(torch.zeros(num_landmarks, levels, 2, channels))
@@ -48,7 +48,7 @@ class SecondLook(nn.Module):
         self.bias.data.copy_(local.head.bias)
 
     def forward(self, crops: Tensor, landmarks: Tensor | None = None) -> Tensor:
-        """Crops (N, 1, S, S), about in [-1, 1], of which landmark each is (N); none: in turn -> heatmaps (N, S, S)."""
+        """Crops (N, 1, S, S), about in [-1, 1] -> heatmaps (N, S, S). `landmarks` (N): each crop's own; none: all of them in turn."""
         if landmarks is None:
             landmarks = torch.arange(len(crops), device=crops.device) % len(self.bias)
         crops = crops.contiguous(memory_format=torch.channels_last)
@@ -71,7 +71,7 @@ def at_once(device: torch.device) -> int:
 
 
 def own_weights(state: dict) -> dict[str, Tensor]:
-    """Those of the second look among a checkpoint's, by their names in it."""
+    """The second look's weights in a checkpoint, by their names without PREFIX."""
     return {name.removeprefix(PREFIX): weight for name, weight in state["weights"].items() if name.startswith(PREFIX)}
 
 

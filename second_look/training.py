@@ -22,13 +22,14 @@ from runtime.files import DataError
 from second_look.crops import cut, to_crops
 from second_look.network import PREFIX, SecondLook, at_once
 
-CROPS = 37  # a step has about so many: of several radiographs, or of some landmarks of one
-RATE, WARMUP, AVERAGING = 1e-3, 100, 0.995  # of Adam; steps; decay a step of the averaged weights
+CROPS = 37  # about so many crops a step: of several radiographs, or of some landmarks of one
+RATE, WARMUP = 1e-3, 100  # Adam's learning rate; steps over which it rises
+AVERAGING = 0.995  # decay of the averaged weights, per step
 LONGEST = 1e3  # norm that longer gradients of a step are cut to; without, one in a few trainings is thrown off for good
-SIGMA = 2.5  # detail px, of the heatmaps
-NOISE = 4.0  # detail px, of the crops' middles, along each axis: two to three times what the first look is off
-PROCESSING = 1  # marks random numbers that are drawn beside the others
-ROTATION, SCALING, GREY = math.radians(10), 0.1, 0.2  # +- of every crop by itself: radians, exponent, factor and shift
+SIGMA = 2.5  # standard deviation of the target heatmaps, detail px
+NOISE = 4.0  # standard deviation of the crops' middles, detail px: two to three times the first look's error
+PROCESSING = 1  # key of random numbers that are drawn beside the others
+ROTATION, SCALING, GREY = math.radians(10), 0.1, 0.2  # +- ranges of each crop's own changes: radians, exponent, factor and shift
 
 
 def radiographs_a_step(landmarks: int) -> int:
@@ -46,7 +47,7 @@ class Crops(Dataset):
         return len(self.data)
 
     def __getitem__(self, key: Key) -> dict[str, Tensor]:
-        """crops (n, 1, size, size), points (n, 2) px of the crops, landmarks (n): of those that lie in their crop."""
+        """crops (n, 1, size, size), points (n, 2) px of the crops, landmarks (n): of all that lie inside their crop."""
         rng = np.random.default_rng((self.seed, *key))
         detail, truth = self.data.detail_picture(key[1]), torch.from_numpy(self.data.points_detail_px[key[1]])
         if self.processing:
@@ -77,8 +78,8 @@ class Training:
     def __init__(
         self, settings, sets: dict[str, RadiographDataset], first: SCN, precision: str, workers: int, init: dict[str, Tensor]
     ):
-        """`settings` of main.py; `init`: weights to start from, or where these do not fit those that `first`, the network of the
-        first look, lends.
+        """`settings` of main.py; `init`: weights to start from. Where these do not fit, `first` lends its own: the network of the
+        first look.
         """
         torch.manual_seed(settings.seed)
         self.settings, self.sets, self.device = settings, sets, next(first.parameters()).device
@@ -147,11 +148,11 @@ class Training:
         return rate, float(torch.stack(losses).sum()) / max(1, len(errors)), errors
 
     def weights(self) -> dict[str, Tensor]:
-        """Those of the average, as a checkpoint has them among the first network's."""
+        """The averaged weights, named as a checkpoint has them among the first network's."""
         return {PREFIX + name: weight for name, weight in self.average.state_dict().items()}
 
     def described(self) -> dict:
-        """What a checkpoint says of it."""
+        """What a checkpoint says of the second look."""
         return {"network": self.network, "size": self.settings.crop, "longer": self.sets["train"].detail, "sigma": SIGMA}
 
     def state(self) -> dict:

@@ -17,10 +17,10 @@ from joints.shape import normalise, of_the_other_side
 from radiographs.fingerprint import alike
 from radiographs.network_frame import hand_outline
 
-REACH = 0.03  # of the picture's size: how far from the hand's outline a landmark may lie
-OUTSIDE_SHARE = 0.25  # of the landmarks farther off, from which on a radiograph is named
-MOST_OUTSIDE = 1 / 3  # of the radiographs that are looked at: where more are found, the outline is not that of the joint
-MUCH_BETTER = 0.5  # of its distance from the mean shape, below which another reading of the points must get
+REACH = 0.03  # share of the picture's size: how far from the hand's outline a landmark may lie
+OUTSIDE_SHARE = 0.25  # share of landmarks beyond it, from which on a radiograph is named
+MOST_OUTSIDE = 1 / 3  # share of the radiographs: where more are named, the outline is not that of the joint
+MUCH_BETTER = 0.5  # share of a shape's distance from the mean shape, below which another reading of its points must get
 MOVED_TOGETHER_PX = 0.1  # median distance of a warped dot from its warped point
 
 

@@ -10,11 +10,11 @@ from metrics import point_errors
 from runtime.files import write_csv
 from training.judgement import LOST
 
-FOLDER = "disagreements"  # of the run; label.py --review takes it as one of predict.py
+FOLDER = "disagreements"  # subfolder of the run; label.py --review takes it as an output of predict.py
 
 
 def write_disagreements(result: Path, data: RadiographDataset, points_network_px: np.ndarray, peaks: np.ndarray) -> list[str]:
-    """Write RESULT/disagreements/landmarks.csv with what was found in each such radiograph, as predict.py does; their IDs.
+    """Write RESULT/disagreements/landmarks.csv with what was found in these radiographs, as predict.py does; return their IDs.
 
     A landmark's disagreement is its error times the height of its peak, (N, L) at most 1: the radiograph's is that of its worst
     landmark, and counts from LOST of the frame's longer side on. The worst come first.

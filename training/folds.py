@@ -17,7 +17,7 @@ FOLDS_SEED = 0  # the parts are the same for every recipe and seed, so that thes
 
 
 def folder_of(result: Path, fold: int) -> Path:
-    """Of the run of one fold, counted from 1."""
+    """The folder of one fold's run; folds are counted from 1."""
     return result / f"fold_{fold}"
 
 
@@ -50,7 +50,7 @@ class Outcome:
 
     history: list[dict]
     tree: bool
-    first_ipe_px: float  # of the first look
+    first_ipe_px: float  # validation IPE of the first look
     unfinished: str
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 UNTIMED, TIMED = 3, 10  # steps at the start, which are slower, and steps that are timed after them
-FORWARD = 1 / 3  # of a training step's time, that a radiograph takes in validation
+FORWARD = 1 / 3  # time of a radiograph in validation, over that in training
 
 
 class Forecast:
@@ -14,7 +14,7 @@ class Forecast:
     def __init__(self, trained: int, validated: int, clock: Callable[[], float] = time.monotonic):
         """`trained` and `validated`: radiographs an epoch."""
         self.clock, self.steps = clock, 0
-        self.longer = 1 + FORWARD * validated / trained  # than the steps alone
+        self.longer = 1 + FORWARD * validated / trained  # time of an epoch, over that of its steps alone
 
     def after_step(self, progress: float) -> str | None:
         """`progress`, in [0, 1], of the run after this step."""

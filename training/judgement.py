@@ -9,9 +9,9 @@ from metrics import ipe, point_errors
 from training.annotators import compare
 from training.plan import mean_shape_error
 
-LOST = 0.03  # of the frame's longer side: mean error from which on a radiograph is lost
-MOST_LOST = 0.2  # of the radiographs, that a network which has learnt may lose
-MUCH = 0.5  # of the mean shape's error, that it may have itself
+LOST = 0.03  # share of the frame's longer side: mean error from which on a radiograph is lost
+MOST_LOST = 0.2  # share of the radiographs that a network which has learnt may lose
+MUCH = 0.5  # share of the mean shape's error that such a network may have
 REMEDY = (
     "train longer (--hours 2, or more epochs), look at the worst radiographs (the pictures of the run; python main.py --mode "
     "check), or annotate more"

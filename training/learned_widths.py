@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from heatmap import SMALLEST_SIGMA, draw_ellipses
 from radiographs.network_frame import Frame
 
-SPEED = 20.0  # times as fast as the network's weights the logarithms of the widths move: a few hundred steps must do
+SPEED = 20.0  # how much faster than the network's weights the widths' logarithms move: a few hundred steps must do
 
 
 class LearnedWidths(nn.Module):

@@ -14,20 +14,20 @@ import numpy as np
 from training.schedule import progress_after_epochs, schedule_factor
 
 FALL = 0.5  # epochs in which the learning rate falls to 0 at the end, for each epoch before at that size
-GAIN = 0.03  # of the error, that must come in some rounds, or it has stopped falling
+GAIN = 0.03  # share by which the error must fall in some rounds, or it counts as no longer falling
 EVENING_GAIN, EVENING_PATIENCE = 0.01, 4  # the same with --hours
-MOST = 24  # rounds of a stage
+MOST = 24  # rounds of a stage at most
 STILL = "still falling"
-BEGUN = 0.9  # of the mean shape's error: above it nothing has been learnt yet, so nothing can have stopped
+BEGUN = 0.9  # share of the mean shape's error: above it nothing has been learnt yet, so nothing can have stopped
 
 
 @dataclass
 class Epoch:
-    """What the next one is to be; `factor`: on the learning rate, at step i of n."""
+    """What the next epoch is to be; `factor`(i, n) is that on the learning rate at step i of n."""
 
     size: int
     factor: Callable[[int, int], float]
-    fall: float = 0.0  # share of the learning rate's final fall that is over after it
+    fall: float = 0.0  # share of the learning rate's final fall that is over after this epoch
     says: str = ""  # what has been decided, and why
 
 

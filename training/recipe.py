@@ -12,8 +12,8 @@ from training.schedule import fitting_sizes
 
 AUTO = "auto"
 PRETRAINED = {"hand": Path("weights/scn_synthetic.pt")}  # weights to start from, by the joint that they are of
-OF_ANY = PRETRAINED["hand"]  # whose layers before the landmarks' heatmaps other joints start from
-USUAL_SIZE, USUAL_FACTOR = 256, 8  # px of the frame that the architecture was published for, and a px of its grid
+OF_ANY = PRETRAINED["hand"]  # weights that other joints start from, but for the landmarks' heatmaps
+USUAL_SIZE, USUAL_FACTOR = 256, 8  # px: the frame that the architecture was published for, and one px of its grid
 SHAPES = ("channels", "levels", "spatial_kernel")  # settings that weights can only be taken over with
 RATE_OF_RANDOM, RATE_OF_PRETRAINED = 8e-4, 6e-4
 
@@ -48,7 +48,7 @@ def choose(settings, data: RadiographDataset):
 
 
 def spatial_factor(data: RadiographDataset) -> tuple[int, str]:
-    """For a grid of 32 to 63 px, as large as that of 256 px, nearly half of which a kernel spans."""
+    """The factor for a grid of 32 to 63 px, of which a kernel spans nearly half as at 256 px, and why."""
     factor = USUAL_FACTOR
     while data.size // factor >= 2 * USUAL_SIZE // USUAL_FACTOR and not any(side % (2 * factor) for side in data.frame):
         factor *= 2
@@ -57,7 +57,7 @@ def spatial_factor(data: RadiographDataset) -> tuple[int, str]:
 
 
 def fits(init: str, data: RadiographDataset) -> bool:
-    """Whether weights to start from know as many landmarks as the data have; weights that are gone by now are taken to."""
+    """Whether weights to start from know as many landmarks as the data have; weights that are gone by now count as such."""
     path = Path(init, BEST) if Path(init).is_dir() else Path(init)
     return bool(init) and (not path.exists() or read_checkpoint(path)["network"]["num_landmarks"] == data.points_px.shape[1])
 

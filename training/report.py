@@ -16,9 +16,10 @@ from runtime.files import DataError, write_csv, write_whole
 from runtime.version import VERSION
 from training import annotators, figures
 
-OUTLIER_RADIUS_PX = 10  # of the Or of each epoch, in the network frame
-WORSE = 2.0  # times the least training error so far at a resolution, which no epoch of a sound run has
-USUAL, ABOVE_VALIDATION = 1.3, 2.0  # training error over validation's at the end: of sound runs, and when it is told of
+OUTLIER_RADIUS_PX = 10  # radius of the Or of each epoch, px of the network frame
+WORSE = 2.0  # factor on the least training error so far at a resolution that no epoch of a sound run reaches
+USUAL = 1.3  # training error over validation's at the end of a sound run, at most
+ABOVE_VALIDATION = 2.0  # the same ratio, from which on there is a warning
 REMEDY = "if it stays so, try a lower --learning_rate, a smaller --gradient_clip, or --precision float32"
 EPOCH_HEADER = """\
                        | train         px  >10 px | valid         px  >10 px |
@@ -50,8 +51,9 @@ def warning(history: list[dict]) -> str | None:
 
 
 def warning_at_end(history: list[dict]) -> str | None:
-    """The same once all epochs are done: training errors are of changed radiographs and with dropout, so they end a little above
-    those of validation.
+    """What is wrong once all epochs are done; None where nothing is.
+
+    Training errors are of changed radiographs and with dropout, so they end a little above those of validation.
     """
     row = history[-1]
     if row["train_ipe_px"] > ABOVE_VALIDATION * row["valid_ipe_px"]:

@@ -9,12 +9,12 @@ from runtime.checkpoint import read_checkpoint
 from runtime.command import alone_in
 from runtime.files import DataError
 
-RESULTS = Path("result")  # where runs are numbered that are not told another place
-LAST, BEST = "last.pt", "best.pt"  # to resume; of the least validation IPE
+RESULTS = Path("result")  # where runs are numbered, if no other folder is given
+LAST, BEST = "last.pt", "best.pt"  # the state to resume from; that of the least validation IPE
 PREVIOUS = "previous.pt"  # the last state but one, should last.pt be damaged
 METRICS = "metrics.csv"
-HELD_OUT, POOLED = "held_out", "out_of_fold"  # what the tables of one fold, and of all together, are called
-WEIGHTS = "weights.pt"  # that export.py makes of the best
+HELD_OUT, POOLED = "held_out", "out_of_fold"  # names of the tables of one fold, and of all together
+WEIGHTS = "weights.pt"  # what export.py makes of the best
 # settings that make no other network
 NOT_TRIED = {"auto", "mode", "result", "checkpoint", "resume", "test_on", "debug", "device", "workers"}
 NOT_TRIED |= {"allow_seen", "allow_missing"}
@@ -44,7 +44,7 @@ def working_in(folder: Path) -> Iterator[None]:
         with alone_in(folder):
             yield
     finally:
-        with suppress(OSError):  # it holds something
+        with suppress(OSError):  # the folder is not empty
             folder.rmdir()
 
 
@@ -55,7 +55,7 @@ def newest_with(*names: str | Path, results: Path = RESULTS) -> Path | None:
 
 
 def newest_run(*names: str | Path, results: Path = RESULTS) -> Path:
-    """The same. Raises DataError where there is none."""
+    """The newest run that holds a file of one of these names. Raises DataError where there is none."""
     if run := newest_with(*names, results=results):
         return run
     raise DataError(f"{results}: expected a run with {' or '.join(map(str, names))}, found none; train first, or name a folder")
@@ -74,7 +74,7 @@ def list_runs(results: Path, defaults: dict) -> list[str]:
         not_tried = NOT_TRIED | set(state["settings"].get("auto", "").split(","))
         settings = {key: value for key, value in state["settings"].items() if key in defaults and key not in not_tried}
         differ = " ".join(f"--{key} {json.dumps(value)}" for key, value in settings.items() if value != defaults[key])
-        pooled = folder / f"{POOLED}.json"  # of a cross-validation, which has no other validation
+        pooled = folder / f"{POOLED}.json"  # a cross-validation has no other validation
         valid = json.loads(pooled.read_text())["ipe_px"] if pooled.exists() else state["valid_ipe_px"]
         tested = folder / "test.json"
         test = json.loads(tested.read_text())["ipe_px"] if tested.exists() else None
