@@ -48,7 +48,7 @@ class SecondLook(nn.Module):
         self.bias.data.copy_(local.head.bias)
 
     def forward(self, crops: Tensor, landmarks: Tensor | None = None) -> Tensor:
-        """Crops (N, 1, S, S), about in [-1, 1] -> heatmaps (N, S, S). `landmarks` (N): each crop's own; none: all of them in turn."""
+        """Crops (N, 1, S, S), about in [-1, 1] -> heatmaps (N, S, S). `landmarks` (N): each crop's own; none: all in turn."""
         if landmarks is None:
             landmarks = torch.arange(len(crops), device=crops.device) % len(self.bias)
         crops = crops.contiguous(memory_format=torch.channels_last)
