@@ -9,8 +9,10 @@ Edit the settings below, or give any of them as a flag of the same name.
 """
 
 import argparse
+import inspect
 import math
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -150,19 +152,21 @@ NOT_NEGATIVE = (
 
 
 def read_settings(arguments: list[str] | None = None) -> Settings:
-    """The settings above, changed by flags of the same names."""
+    """The settings above, changed by flags of the same names, which their comments explain."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     add_version(parser)
+    comments = dict(re.findall(r"^    (\w+): [^#\n]*# (.*)$", inspect.getsource(Settings), re.MULTILINE))
     for field in fields(Settings):
         if field.name == CHOSEN:
             continue
-        if field.type is bool:
-            parser.add_argument(f"--{field.name}", action=argparse.BooleanOptionalAction, default=field.default)
-        else:
-            kind = or_auto(*get_args(field.type)[:1]) if get_args(field.type) else field.type
-            parser.add_argument(f"--{field.name}", type=kind, default=field.default, choices=CHOICES.get(field.name))
+        kind = or_auto(*get_args(field.type)[:1]) if get_args(field.type) else field.type
+        how = (
+            {"type": kind, "choices": CHOICES.get(field.name)} if kind is not bool else {"action": argparse.BooleanOptionalAction}
+        )
+        help_text = f"{comments.get(field.name, '')} (default: {field.default!r})".replace("%", "%%")
+        parser.add_argument(f"--{field.name}", default=field.default, help=help_text, **how)
     settings = Settings(**vars(parser.parse_args(arguments)))
     for names, expected, holds in (
         (POSITIVE, "a number above 0", lambda value: 0 < value < math.inf),

@@ -3,7 +3,9 @@
 import contextlib
 import io
 import os
+import re
 import shutil
+from dataclasses import fields
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -17,7 +19,7 @@ from conftest import (
     train_here,
 )
 
-from main import main, read_settings
+from main import Settings, main, read_settings
 from runtime.files import write_csv
 
 
@@ -136,3 +138,15 @@ def test_settings_out_of_range_are_named():
         with pytest.raises(SystemExit) as stopped, contextlib.redirect_stderr(io.StringIO()) as said:
             read_settings([str(argument) for argument in arguments])
         assert stopped.value.code == 2 and expected in said.getvalue()
+
+
+def test_help_explains_every_setting_by_its_comment(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    with pytest.raises(SystemExit):
+        read_settings(["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "--folds FOLDS 5: five networks, each without a fifth of train and valid, then one of them all; 0: valid chooses" in said
+    )
+    assert "+- this fraction of the picture; more would leave few landmarks near its real border (default: 0.03)" in said
+    assert len(re.findall(r"\S \(default: ", said)) == len(fields(Settings)) - 1
