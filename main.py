@@ -196,7 +196,9 @@ def run(settings: Settings) -> int:
         return show_runs(Path(settings.result or RESULTS))
     if settings.mode == "test":
         return measure(settings)
-    data = without_measured(load_data(settings, ("train", *required_splits(settings))), settings.test_on)
+    data = load_data(settings, ("train", *required_splits(settings)))
+    if settings.mode == "train":
+        data = without_measured(data, settings.test_on)
     extra = load_extra(settings)
     if settings.mode == "train" and not settings.folds and "valid" not in data:
         data["train"], data["valid"] = hold_out_tenth(data["train"])
