@@ -233,15 +233,16 @@ class Solver:
     def validate_second(self, found: np.ndarray | None) -> dict:
         """Loss (unknown), IPE and Or on the validation radiographs, where the first look found points (N, L, 2).
 
-        "valid_near_px" is the mean of errors that count as NEAR at most, since the second look cannot mend larger ones.
+        "valid_near_px" is the mean error of the landmarks that the first look found within NEAR of a crop, counted as that at
+        most: the second look cannot mend others, and where many are lost they would hide that it still gains.
         """
         if found is None:
             return NOT_VALIDATED
         data = self.sets["valid"]
         points, _ = refine_all(self.look.average, data, found, self.settings.crop, self.precision)
-        errors = metrics.point_errors(points, data.points_network_px)
+        before, errors = (metrics.point_errors(one, data.points_network_px) for one in (found, points))
         reach = NEAR * self.settings.crop * self.network_size / data.detail
-        near = {"valid_near_px": float(metrics.mean_of_present(errors.clip(max=reach)))}
+        near = {"valid_near_px": float(metrics.mean_of_present(np.where(before <= reach, errors, np.nan).clip(max=reach)))}
         return report.epoch_figures("valid", math.nan, errors) | near
 
     def train_epoch(self, epoch: int, plan: Epoch) -> dict:

@@ -145,8 +145,6 @@ def test_help_explains_every_setting_by_its_comment(capsys, monkeypatch):
     with pytest.raises(SystemExit):
         read_settings(["--help"])
     said = " ".join(capsys.readouterr().out.split())
-    assert (
-        "--folds FOLDS 5: five networks, each without a fifth of train and valid, then one of them all; 0: valid" in said
-    )
+    assert "--folds FOLDS 5: five networks, each without a fifth of train and valid, then one of them all; 0: valid" in said
     assert "+- this fraction of the picture; more would leave few landmarks near its real border (default: 0.03)" in said
     assert len(re.findall(r"\S \(default: ", said)) == len(fields(Settings)) - 1

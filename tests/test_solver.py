@@ -1,5 +1,6 @@
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -163,3 +164,14 @@ def test_a_loss_that_is_not_finite_stops_before_anything_is_kept(solver, monkeyp
     with pytest.raises(DataError, match=r"epoch 1: the loss is not finite \(heatmaps nan"):
         solver.train()
     assert not (tmp_path / "last.pt").exists()
+
+
+def test_the_second_look_is_judged_by_what_it_can_mend(solver, monkeypatch):
+    """A landmark that the first look found elsewhere stays where it is, and says nothing of whether to go on."""
+    data = solver.sets["valid"]
+    data.detail, solver.settings.crop, solver.look = 96, 32, SimpleNamespace(average=None)
+    found, refined = data.points_network_px + 3.0, data.points_network_px + (0.5, 0)
+    found[0, 0], refined[0, 0] = data.points_network_px[0, 0] + 20, data.points_network_px[0, 0] + 20
+    monkeypatch.setattr(solver_module, "refine_all", lambda *_: (refined, None))
+    row = solver.validate_second(found)
+    assert row["valid_near_px"] == pytest.approx(0.5) and row["valid_ipe_px"] > 1
