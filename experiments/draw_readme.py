@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
@@ -45,15 +46,15 @@ def colour_of(landmark: int) -> str:
 
 
 def component_heatmaps(predictor: Predictor, square: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-    """What the network sees of an upright radiograph, and its local, spatial and product heatmaps (L, size, size).
+    """What the network sees of an upright radiograph, and its local, spatial and product heatmaps (L, height, width).
 
     Only the product is learnt, so both components of a landmark may be negative: they are turned positive.
     """
     picture = to_8_bit(square, predictor.profile)
     images = shrink(torch.from_numpy(to_input(picture))[None, None].to(predictor.device), predictor.size)
     with torch.inference_mode():
-        product, local, spatial = (maps[0].cpu().numpy() for maps in forward(
-            predictor.model, images, predictor.spatial_factor, "float32"))  # fmt: skip
+        parts = forward(predictor.model, images, predictor.spatial_factor, "float32")
+        product, local, spatial = (F.interpolate(maps, predictor.frame, mode="bilinear")[0].cpu().numpy() for maps in parts)
     peak = product.reshape(len(product), -1).argmax(1)
     sign = np.sign(spatial.reshape(len(spatial), -1)[np.arange(len(peak)), peak])[:, None, None]
     return picture, [local * sign, spatial * sign, product]

@@ -45,6 +45,10 @@ def test_flags(hands):
     assert flags == ["joints outside the picture"] and landmarks[5] == landmarks[0] == "outside the picture"
     assert [i for i, words in enumerate(landmarks) if words] == [0, 4, 5, 8]
     assert calibration.flags(cut, sure, extent, 420)[1][5] == ""  # sure, and just inside
+    unsure = np.where(np.arange(12) == 5, 0.45, 0.8)  # not doubtful, but at the edge
+    assert calibration.flags(hands[0], unsure, extent, 420)[1][5] == ""
+    assert calibration.flags(cut, unsure, extent, 420)[1][5] == "outside the picture"
+    assert np.flatnonzero(calibration.cut_off(cut, unsure, extent, 420)).tolist() == [5]
 
     moved = hands[0].copy()
     moved[0] += (70, 60)
@@ -98,7 +102,7 @@ def test_a_landmark_of_low_confidence_everywhere_is_not_doubtful(hands):
     usual = np.where(np.arange(12) == 5, 0.4, 0.8)
     calibration = calibrate(hands, np.ones((21, 12)), np.tile(usual, (21, 1)))
     assert calibration.flags(hands[0], usual, (420, 320), 420) == ([], [""] * 12)
-    _, landmarks = calibration.flags(hands[0], np.full(12, 0.4), (420, 320), 420)
+    _, landmarks = calibration.flags(hands[0], np.full(12, 0.38), (420, 320), 420)
     assert landmarks == ["doubtful"] * 5 + [""] + ["doubtful"] * 6
 
 
