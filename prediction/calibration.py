@@ -79,7 +79,9 @@ class Calibration:
         """
         doubtful, known = confidence < self.doubtful, np.isfinite(self.doubtful)  # nothing is known of what is always missing
         beyond = ((points_px < -0.5) | (points_px > np.array(extent) - 0.5)).any(1)
-        outside = self.cut_off(points_px, confidence, extent, frame_px) | beyond
+        margin = EDGE * frame_px
+        at_edge = ((points_px < margin) | (points_px > np.array(extent) - 1 - margin)).any(1)
+        outside = (at_edge & known & (confidence < AT_EDGE * self.doubtful)) | beyond
         doubtful_inside = doubtful & ~outside
         no_bone = np.isin(np.arange(len(points_px)), late) & doubtful_inside
         no_bone &= no_bone.sum() >= FEWEST_LATE
@@ -93,12 +95,6 @@ class Calibration:
         if (known.any() and doubtful[known].mean() > ALIEN_SHARE) or far.sum() > ALIEN_SHARE * far.size:
             return [UNLIKE_TRAINING], landmarks
         return [name for name, of in zip(OF_RADIOGRAPHS, (outside, doubtful_inside, misplaced)) if of.any()], landmarks
-
-    def cut_off(self, points_px: np.ndarray, confidence: np.ndarray, extent: tuple[float, float], frame_px: float) -> np.ndarray:
-        """(L,) whether a landmark is so unsure, and so near the edge, that the edge has most likely cut it off; as `flags`."""
-        margin = EDGE * frame_px
-        at_edge = ((points_px < margin) | (points_px > np.array(extent) - 1 - margin)).any(1)
-        return at_edge & (confidence < AT_EDGE * self.doubtful) & np.isfinite(self.doubtful)
 
 
 def log_lengths(points: np.ndarray, pairs: np.ndarray) -> np.ndarray:

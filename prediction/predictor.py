@@ -225,11 +225,8 @@ class Predictor:
         width, height = view.sides
         frame = detail_frame(height, width, self.second_look["longer"])
         shown = resize_to(pixels, frame) if is_whole(view, pixels) else sample(pixels, view.resized(frame[::-1]))
-        points, covariances = self.refined(as_seen(shown, candidate), candidate.points_view_px)
-        extent, frame_px = pixels.shape[::-1], view.scale * self.network_size
-        kept = self.calibration.cut_off(candidate.points_px, candidate.confidence, extent, frame_px)  # stay there
-        candidate.points_view_px = np.where(kept[:, None], candidate.points_view_px, points)
-        candidate.covariances_view_px2 = np.where(kept[:, None, None], candidate.covariances_view_px2, covariances)
+        found = self.refined(as_seen(shown, candidate), candidate.points_view_px)
+        candidate.points_view_px, candidate.covariances_view_px2 = found
 
     def refined(self, shown: np.ndarray, points_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Points (L, 2) network-frame px of a view in detail px (height, width), after the second look; their covariances."""

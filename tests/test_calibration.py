@@ -48,7 +48,6 @@ def test_flags(hands):
     unsure = np.where(np.arange(12) == 5, 0.45, 0.8)  # not doubtful, but at the edge
     assert calibration.flags(hands[0], unsure, extent, 420)[1][5] == ""
     assert calibration.flags(cut, unsure, extent, 420)[1][5] == "outside the picture"
-    assert np.flatnonzero(calibration.cut_off(cut, unsure, extent, 420)).tolist() == [5]
 
     moved = hands[0].copy()
     moved[0] += (70, 60)

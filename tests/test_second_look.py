@@ -2,7 +2,6 @@
 
 import copy
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +18,6 @@ from main import read_settings
 from metrics import point_errors
 from model import SCN
 from prediction import predictor as predictor_module
-from prediction.calibration import Calibration
 from prediction.predictor import Predictor
 from radiographs.detail import detail_frame, to_detail, to_grey
 from radiographs.reading import read_radiograph
@@ -301,20 +299,12 @@ def test_prediction_looks_through_the_view(matrix, monkeypatch):
     predictor = object.__new__(Predictor)
     view = View(matrix, truth.mean(0) - matrix @ (31.5, 31.5), (64, 64))
     predictor.frame, predictor.precision, predictor.second_look = (64, 64), "float32", {"longer": 160, "size": 32}
-    predictor.second, predictor.network_size = SecondLook(num_landmarks=3, channels=4, levels=2), 64
-    predictor.calibration = replace(Calibration.unknown(3), doubtful=np.full(3, 0.5))
+    predictor.second = SecondLook(num_landmarks=3, channels=4, levels=2)
     monkeypatch.setattr(SecondLook, "forward", lambda self, crops, _: crops[:, 0].clamp_min(-1) + 1)
     monkeypatch.setattr(predictor_module, "to_detail", lambda shown: shown.clip(0, 255).astype(np.uint8))
     found = view.of_picture(truth) + np.array([1.0, -0.8])
-    candidate = predictor_module.Candidate(0, view, None, points_view_px=found, confidence=np.array([0.9, 0.9, 0.1]))
-    candidate.covariances_view_px2 = np.zeros((3, 2, 2))
+    candidate = predictor_module.Candidate(0, view, None, points_view_px=found)
     candidate.found = predictor_module.Found  # anything: the view is not the whole picture
     predictor.refine_candidate(picture, candidate)
     assert np.linalg.norm(candidate.points_px - truth, axis=1).max() < 0.3  # of radiograph px, up to 3 a px of the view
-    assert np.isfinite(candidate.covariances_view_px2).all() and (candidate.covariances_view_px2[:, 0, 0] > 0).all()
-
-    at_edge = picture[: int(truth[2, 1]) + 1]  # the third is cut off, and the network unsure of it: it stays where it was found
-    candidate.points_view_px = first = view.of_picture(truth) + np.array([[1.0, -0.8], [1.0, -0.8], [0.0, 0.0]])
-    predictor.refine_candidate(at_edge, candidate)
-    moved = np.linalg.norm(candidate.points_view_px - first, axis=1)
-    assert moved[2] == 0 and moved[:2].min() > 0.5
+    assert np.isfinite(candidate.covariances_view_px2).all()
