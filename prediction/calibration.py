@@ -16,8 +16,8 @@ LENGTH_LIMIT = 5.0  # standard deviations of a log length from which on it is im
 LEAST_SD = 0.01  # of a log length: few training radiographs may agree by chance
 # A landmark is doubtful below LOW_SHARE of the LOW_QUANTILE of its confidences in validation: of the lowest one, a single failed
 # heatmap would switch its flag off for good. Where there are so few radiographs that one is the quantile, the floor holds.
-# Chosen out of fold under stress: at 0.48 of the radiographs without a wrong landmark 9 % are flagged, at 0.6 18 %, and either way
-# as many wrong landmarks pass.
+# Chosen out of fold under stress. At 0.48, 9 % of the radiographs without a wrong landmark are flagged; at 0.6, 18 %. As many
+# wrong landmarks pass either way.
 LOW_SHARE, LOW_QUANTILE = 0.48, 0.1
 FLOOR_SHARE = 0.2  # of the median confidence of all landmarks in validation
 AT_EDGE = 1.25  # times the confidence below which landmarks are doubtful: below that, one at the edge is taken to be cut off
