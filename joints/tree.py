@@ -15,7 +15,7 @@ PEAKS = 6  # of each heatmap, that are considered
 APART = 2  # px, that are next to a peak: what is higher there is the peak, and around the chosen one they remain
 NONE = 1e6  # what a peak costs that there is not
 FAINT = 0.05  # height, below which a peak is no less likely
-TRUST = 0.5  # in the logarithm of a peak's height, against that of the likelihood of where it lies
+FREE = 3.0  # standard deviations that a landmark may lie off at no cost: the shape tells a mistake, not which peak is the better
 BLUR = 0.7  # network-frame px, standard deviation that is added to that of every offset, along each axis
 
 
@@ -72,13 +72,14 @@ class ShapeTree:
 
     def choose(self, points: np.ndarray, heights: np.ndarray) -> np.ndarray:
         """Which of K peaks each landmark has, (B, L), from points (B, L, K, 2) network-frame px and heights (B, L, K)."""
-        cost = np.where(np.isfinite(heights), -TRUST * np.log(heights.clip(FAINT)), NONE)
+        cost = np.where(np.isfinite(heights), -np.log(heights.clip(FAINT)), NONE)
         order = self.from_root()
         best: dict[int, np.ndarray] = {}  # of a landmark, for each peak of its parent
         for i in order[:0:-1]:
             parent = self.parents[i]
             off = points[:, i, :, None] - points[:, parent, None] - self.offsets[i]  # (B, own, parent's, 2)
-            total = cost[:, i, :, None] + 0.5 * ((off @ self.precisions[i]) * off).sum(-1)
+            beyond = (((off @ self.precisions[i]) * off).sum(-1) - FREE**2).clip(0)
+            total = cost[:, i, :, None] + 0.5 * beyond
             best[i] = total.argmin(1)
             cost[:, parent] += total.min(1)
         chosen = np.zeros(cost.shape[:2], int)

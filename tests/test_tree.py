@@ -56,6 +56,15 @@ def test_a_higher_peak_close_by_is_left_out(gap):
     assert np.linalg.norm(fit_peaks(tree.only_chosen(heatmaps[None], 1.0)[0])[0][3].numpy() - truth[3]) < 0.5
 
 
+@pytest.mark.parametrize(("far", "height", "chosen"), [(2.9, 0.51, 1), (3.2, 0.51, 0), (3.2, 0.95, 1), (6, 1.0, 0)])
+def test_a_peak_is_only_given_up_for_a_likelier_place(far, height, chosen):
+    """By hand: within three standard deviations the higher peak of 0.5 counts; at 3.2 it must be higher by e^0.62, at 6 by e^13.5."""
+    tree = ShapeTree(np.array([-1, 0]), np.array([[0.0, 0], [10, 0]]), np.array([np.zeros((2, 2)), np.eye(2)]))
+    points = np.array([[[0.0, 0], [90, 90]], [[10, 0], [10 + far, 0]]])
+    heights = np.array([[1, 0.01], [0.5, height]])
+    assert tree.choose(points[None], heights[None])[0].tolist() == [0, chosen]
+
+
 def test_empty_heatmaps_and_landmarks_that_nobody_annotated():
     points = ladders(20)
     points[:, 5] = np.nan
