@@ -4,6 +4,7 @@ A pictorial structure (Felzenszwalb and Huttenlocher, International Journal of C
 the one that it moves least against, so the best choice of all is found exactly, from the leaves to the root and back.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,9 @@ NONE = 1e6  # what a peak costs that there is not
 FAINT = 0.05  # height, below which a peak is no less likely
 FREE = 3.0  # standard deviations that a landmark may lie off at no cost: the shape tells a mistake, not which peak is the better
 BLUR = 0.7  # network-frame px, standard deviation that is added to that of every offset, along each axis
+
+FAR = 20.0  # standard deviations of an offset beyond which a point is a mistake; hands, heads and spines vary by 5 to 10
+MEANT_FROM = 20  # radiographs, from which on most of them are sure to be right
 
 
 @dataclass
@@ -94,6 +98,25 @@ class ShapeTree:
         for i in order:
             order += list(np.flatnonzero(self.parents == i))
         return order
+
+
+def mistaken(points: np.ndarray) -> dict[int, int]:
+    """Radiographs whose annotations contradict all others', such as points in another order: number -> the landmark farthest off.
+
+    points (N, L, 2), NaN where missing. Offsets are held against their medians, which a few mistakes do not move, in standard
+    deviations by the median absolute deviation (Hampel, Journal of the American Statistical Association 69, 1974).
+    """
+    parents = ShapeTree.of(points).parents
+    steps = (points - points[:, parents])[:, parents >= 0]
+    if len(points) < MEANT_FROM:
+        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # landmarks that no radiograph shows
+        middle = np.nanmedian(steps, 0)
+        deviations = 1.4826 * np.nanmedian(np.abs(steps - middle), 0) + BLUR
+    off = np.nan_to_num(np.linalg.norm((steps - middle) / deviations, axis=-1))
+    farthest = np.flatnonzero(parents >= 0)[off.argmax(1)]
+    return {int(i): int(farthest[i]) for i in np.flatnonzero(off.max(1) > FAR)}
 
 
 def spread(steps: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from heatmap import draw_heatmaps, fit_peaks
-from joints.tree import ShapeTree
+from joints.tree import ShapeTree, mistaken
 
 RUNGS = np.stack([np.full(8, 30.0), 6 + 7.0 * np.arange(8)], 1)  # eight, 7 px apart
 
@@ -80,3 +80,12 @@ def test_it_survives_its_file():
     tree = ShapeTree.of(ladders(20))
     again = ShapeTree.from_file(tree.to_file())
     assert all((getattr(tree, name) == getattr(again, name)).all() for name in vars(tree)) and ShapeTree.from_file(None) is None
+
+
+def test_annotations_in_another_order_are_told():
+    """The last rung's point given first, as in some spines of AASCE 2019; few radiographs say nothing, and missing points nothing bad."""
+    points = ladders(60)
+    assert mistaken(points) == {}
+    points[7], points[9, 2], points[11, 5] = np.roll(points[7], -1, 0), np.nan, points[11, 5] + (0, 40)
+    assert set(mistaken(points)) == {7, 11} and mistaken(points)[11] == 5
+    assert mistaken(points[:19]) == {}
