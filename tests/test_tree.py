@@ -58,7 +58,7 @@ def test_a_higher_peak_close_by_is_left_out(gap):
 
 @pytest.mark.parametrize(("far", "height", "chosen"), [(2.9, 0.51, 1), (3.2, 0.51, 0), (3.2, 0.95, 1), (6, 1.0, 0)])
 def test_a_peak_is_only_given_up_for_a_likelier_place(far, height, chosen):
-    """By hand: within three standard deviations the higher peak of 0.5 counts; at 3.2 it must be higher by e^0.62, at 6 by e^13.5."""
+    """By hand: within three standard deviations the higher peak of 0.5 counts; beyond, at 3.2, it must be higher by e^0.62."""
     tree = ShapeTree(np.array([-1, 0]), np.array([[0.0, 0], [10, 0]]), np.array([np.zeros((2, 2)), np.eye(2)]))
     points = np.array([[[0.0, 0], [90, 90]], [[10, 0], [10 + far, 0]]])
     heights = np.array([[1, 0.01], [0.5, height]])
@@ -83,7 +83,7 @@ def test_it_survives_its_file():
 
 
 def test_annotations_in_another_order_are_told():
-    """The last rung's point given first, as in some spines of AASCE 2019; few radiographs say nothing, and missing points nothing bad."""
+    """As in some spines of AASCE 2019. Few radiographs say nothing, and missing points are no mistake."""
     points = ladders(60)
     assert mistaken(points) == {}
     points[7], points[9, 2], points[11, 5] = np.roll(points[7], -1, 0), np.nan, points[11, 5] + (0, 40)
