@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from augment import Augment
 from heatmap import rescale
 from joints.known import joint_of
+from joints.shape import mirror_order
 from radiographs.annotators import READERS
 from radiographs.detail import detail_frame
 from radiographs.fingerprint import alike, fingerprint, from_text, to_text
@@ -192,6 +193,10 @@ class RadiographDataset(Dataset):
             setattr(some, name, getattr(self, name)[indices])
         return some
 
+    def mirror_order(self) -> np.ndarray | None:
+        """Which landmark takes the place of each, (L,), in a mirrored radiograph: as described, or by a symmetric mean shape."""
+        return np.array(self.joint.exchanged) if self.joint.mirror else mirror_order(self.points_network_px)
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -207,8 +212,9 @@ class Augmented(Dataset):
     Its random numbers are those of (seed, epoch, number of the radiograph), whichever process draws them.
     """
 
-    def __init__(self, data: RadiographDataset, augment: Augment, seed: int):
-        self.data, self.augment, self.seed = data, augment, seed
+    def __init__(self, data: RadiographDataset, augment: Augment, seed: int, mirror: np.ndarray | None = None):
+        """`mirror` (L,): which landmark takes the place of each in half of the radiographs, which are shown mirrored."""
+        self.data, self.augment, self.seed, self.mirror = data, augment, seed, mirror
         profile = data.settings["profile"]
         self.reference = None if profile is None else np.array(profile)
 
@@ -218,9 +224,16 @@ class Augmented(Dataset):
     def __getitem__(self, key: Key) -> dict[str, torch.Tensor]:
         """An item as of RadiographDataset, changed; `key`: epoch and number of the radiograph."""
         rng = np.random.default_rng((self.seed, *key))
-        item = self.data[key[1]]
-        image, points = self.augment(item["image"], item["points"], rng, self.reference)
+        image, points = (self.data[key[1]][name] for name in ("image", "points"))
+        if self.mirror is not None and rng.random() < 0.5:
+            image, points = image.flip(-1), mirrored(points, image.shape[-1])[self.mirror]
+        image, points = self.augment(image, points, rng, self.reference)
         return {"image": image, "points": points}
+
+
+def mirrored(points: torch.Tensor, width: int) -> torch.Tensor:
+    """Points (L, 2) of a picture `width` px wide -> of its mirror image."""
+    return torch.stack([width - 1 - points[:, 0], points[:, 1]], 1)
 
 
 class Batches:

@@ -36,7 +36,7 @@ from runtime.version import add_version
 from training.folds import folder_of, hold_out_tenth, split_by
 from training.judgement import judge
 from training.runs import BEST, WEIGHTS, newest_run
-from training.testing import without_measured
+from training.testing import without_measured, without_mistaken
 
 BATCH_SIZE = 2
 FEWEST_LANDMARKS = 3  # that say how they lie
@@ -87,6 +87,7 @@ def export(
     there = [name for name in dict.fromkeys(("train", "valid", test_on)) if name in (listed or splits_of(folder))]
     data = {name: RadiographDataset(folder, name, listed.get(name), allow_missing=True) for name in there}
     data = without_measured(data, test_on)  # as training did
+    data["train"] = without_mistaken(data["train"])
     train, valid = data["train"], data.get("valid")
     if valid is None and not state["settings"].get("folds", 0):
         train, valid = hold_out_tenth(train)

@@ -56,7 +56,7 @@ from training.runs import (
     newest_run,
     working_in,
 )
-from training.testing import refuse_seen, test, without_measured
+from training.testing import refuse_seen, test, without_measured, without_mistaken
 
 
 @dataclass
@@ -115,6 +115,9 @@ class Settings:
     scaling: float = 0.1  # factor exp(+- this)
     stretch: float = 0.05  # exp(+- this) on the width, its inverse on the height
     elastic: float = 0.03  # +- this fraction of the picture, at each control point
+    mirror: str = (
+        "auto"  # on: half of the radiographs are shown mirrored, landmarks exchanged; auto: if these are symmetric
+    )
     elastic_intervals: int = 4  # intervals between control points across the picture
 
     auto: str = ""  # no flag: which of these the data chose, separated by commas
@@ -125,6 +128,7 @@ CHOICES = {
     "test_on": ("test", "valid", "train"),
     "schedule": ("constant", "linear", "cosine", "fall"),
     "shape_tree": ("auto", "on", "off"),
+    "mirror": ("auto", "on", "off"),
     "device": ("auto", "cpu", "cuda"),
     "precision": ("auto", *PRECISIONS),
 }
@@ -199,6 +203,7 @@ def run(settings: Settings) -> int:
     data = load_data(settings, ("train", *required_splits(settings)))
     if settings.mode == "train":
         data = without_measured(data, settings.test_on)
+        data["train"] = without_mistaken(data["train"])
     extra = load_extra(settings)
     if settings.mode == "train" and not settings.folds and "valid" not in data:
         data["train"], data["valid"] = hold_out_tenth(data["train"])

@@ -46,7 +46,7 @@ MAY_DIFFER = {"data", "also", "result", "mode", "checkpoint", "test_on", "resume
 MAY_DIFFER |= {"allow_seen", "allow_missing", "auto", "workers", "hours"}
 SHOWN_A_ROUND = 360  # radiographs, in epochs whose validation errors are taken together
 STEPS_A_ROUND = 270  # the same for the second look, in steps
-TREE_GAIN = 0.02  # share of the validation error that a shape tree must save
+LEAST_ROUND = 2  # epochs: of many radiographs the errors still fall when a few epochs bring little
 PATIENCE = 2  # rounds that must bring a gain, or the error has stopped falling
 PATIENCE_OF_LEARNT = 1  # the same for weights that know the landmarks already, and for the second look
 NEAR = 1 / 4  # share of a crop's side: errors count as this at most when the second look's epochs are decided
@@ -92,7 +92,10 @@ class Solver:
         self.precision = distributed.gather([choose_precision(settings.precision, self.device)])[0]  # the processes must agree
         torch.backends.cudnn.benchmark = not settings.deterministic
         self.workers = workers = choose_workers(settings.workers, self.device)
-        augmented = Augmented(data, Augment.of(settings), settings.seed)
+        mirror = data.mirror_order() if settings.mirror == "on" else None
+        if settings.mirror == "on" and mirror is None:
+            raise DataError("mirror: expected landmarks that a mirrored radiograph exchanges; give their pairs in joint.json")
+        augmented = Augmented(data, Augment.of(settings), settings.seed, mirror)
         self.loaders = {"train": make_training_loader(augmented, settings.batch_size, workers)}
         if "valid" in sets:
             self.loaders["valid"] = make_loader(sets["valid"], settings.batch_size, workers, share=True)
@@ -126,7 +129,7 @@ class Solver:
             raise DataError("stages: expected SIZExEPOCHS without validation radiographs, found sizes alone; give epochs too")
         unlearnt = mean_shape_error(self.sets["train"].points_network_px, self.sets["valid"].points_network_px)
         seconds = 3600 * self.settings.hours * share or math.inf
-        return ByValidation(sizes, self.network_size, math.ceil(round_epochs), unlearnt, seconds, patience)
+        return ByValidation(sizes, self.network_size, max(LEAST_ROUND, math.ceil(round_epochs)), unlearnt, seconds, patience)
 
     def train(self) -> None:
         """Run the epochs that are still to do; after each, validate, write a line, and keep the last and the best state."""
@@ -187,7 +190,7 @@ class Solver:
             alone, together = (
                 metrics.mean_of_present(metrics.point_errors(one.points_network_px, truth)) for one in found.values()
             )
-            wanted = "on" if together < (1 - TREE_GAIN) * alone else "off"
+            wanted = "on" if together <= alone else "off"
             self.say(f"shape tree: {wanted}; validation error of first peaks {alone:.3f} px, chosen together {together:.3f} px")
         self.tree, points = tree if wanted == "on" else None, found[wanted].points_network_px
         self.first_ipe_px = float(metrics.mean_of_present(metrics.ipe(metrics.point_errors(points, truth))))

@@ -3,9 +3,13 @@
 import warnings
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 OTHER_SIDE = 0.5  # of its distance from the others, below which a shape's mirror image must get to be of the other side
 ROUNDS = 3  # of comparing each with the mean of all
+SYMMETRIC = (
+    1.5  # times what landmarks usually lie off their means: so near to its mirror image is a symmetric mean shape
+)
 
 
 def normalise(points: np.ndarray) -> np.ndarray:
@@ -49,3 +53,21 @@ def procrustes_distance(points: np.ndarray, reference: np.ndarray) -> float:
         return 1.0
     overlap = np.linalg.svd(normalise(points).T @ normalise(reference) / len(points), compute_uv=False).sum()
     return float(np.sqrt(max(0.0, 1 - overlap**2)))
+
+
+def mirror_order(points: np.ndarray) -> np.ndarray | None:
+    """Which landmark takes the place of each, (L,), when radiographs with points (N, L, 2) are mirrored left to right.
+
+    So a left corner becomes a right one. None where the mean shape is not symmetric, as that of a hand.
+    """
+    centred = points - np.nanmean(points, 1, keepdims=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # landmarks that no radiograph shows
+        usual = np.nanmedian(centred, 0)
+        spread = np.nanmedian(np.linalg.norm(centred - usual, axis=-1))
+    if not np.isfinite(usual).all():
+        return None
+    far = np.linalg.norm((usual * (-1, 1))[:, None] - usual, axis=-1)
+    here, there = linear_sum_assignment(far)
+    symmetric = np.sqrt((far[here, there] ** 2).mean()) <= SYMMETRIC * spread and (there[there] == here).all()
+    return there if symmetric else None

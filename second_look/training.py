@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from dataloader import Batches, Key, RadiographDataset, batches_of, loading
+from dataloader import Batches, Key, RadiographDataset, batches_of, loading, mirrored
 from heatmap import draw_heatmaps
 from model import SCN
 from radiographs.detail import to_detail, to_grey
@@ -39,9 +39,9 @@ def radiographs_a_step(landmarks: int) -> int:
 class Crops(Dataset):
     """The crops of a radiograph, changed anew in every epoch by the random numbers of (seed, epoch, number)."""
 
-    def __init__(self, data: RadiographDataset, size: int, seed: int, processing: float = 0.0):
-        """`processing`: share of radiographs as other equipment would have made them."""
-        self.data, self.size, self.seed, self.processing = data, size, seed, processing
+    def __init__(self, data: RadiographDataset, size: int, seed: int, processing: float = 0.0, mirror: np.ndarray | None = None):
+        """`processing`: share of radiographs as other equipment would have made them; `mirror` as in dataloader.Augmented."""
+        self.data, self.size, self.seed, self.processing, self.mirror = data, size, seed, processing, mirror
 
     def __len__(self) -> int:
         return len(self.data)
@@ -54,6 +54,8 @@ class Crops(Dataset):
             own = np.random.default_rng((self.seed, *key, PROCESSING))
             detail = to_detail(by_other_equipment(detail, own)) if own.random() < self.processing else detail
         grey, count = to_grey(detail), len(truth)
+        if self.mirror is not None and rng.random() < 0.5:
+            grey, truth = grey.flip(-1), mirrored(truth, grey.shape[-1])[self.mirror]
         angle, zoom = rng.uniform(-ROTATION, ROTATION, count), np.exp(rng.uniform(-SCALING, SCALING, count))
         turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], 1).reshape(-1, 2, 2)
         matrices = torch.from_numpy(turn * zoom[:, None, None])
@@ -99,7 +101,8 @@ class Training:
         self.optimizer = torch.optim.Adam(self.model.parameters(), RATE, fused=True)
         self.steps = 0
         self.radiographs = radiographs_a_step(landmarks)
-        crops = Crops(sets["train"], settings.crop, settings.seed, settings.processing)
+        mirror = sets["train"].mirror_order() if settings.mirror == "on" else None
+        crops = Crops(sets["train"], settings.crop, settings.seed, settings.processing, mirror)
         batches = Batches(len(crops), self.radiographs, settings.seed)
         self.loader = DataLoader(crops, batch_sampler=batches, collate_fn=joined, **loading(workers))
         # processes that train together must all go backwards equally often

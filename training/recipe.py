@@ -11,6 +11,7 @@ from training.runs import BEST
 from training.schedule import fitting_sizes
 
 AUTO = "auto"
+CHOSEN = ("spatial_factor", "init", "learning_rate", "mirror", "second_look", "stages")
 PRETRAINED = {"hand": Path("weights/scn_synthetic.pt")}  # weights to start from, by the joint that they are of
 OF_ANY = PRETRAINED["hand"]  # weights that other joints start from, but for the landmarks' heatmaps
 USUAL_SIZE, USUAL_FACTOR = 256, 8  # px: the frame that the architecture was published for, and one px of its grid
@@ -28,7 +29,7 @@ def choose(settings, data: RadiographDataset):
             settings = replace(settings, **{name: value}, auto=",".join([*filter(None, [settings.auto]), name]))
             lines.append(f"auto: --{name} {value!r}, {reason}")
 
-    if AUTO not in (settings.init, settings.learning_rate, settings.stages, settings.second_look, settings.spatial_factor):
+    if AUTO not in (getattr(settings, name) for name in CHOSEN):
         return settings, lines
     choice("spatial_factor", *spatial_factor(data))
     if settings.init == AUTO:
@@ -40,6 +41,8 @@ def choose(settings, data: RadiographDataset):
         choice("learning_rate", RATE_OF_PRETRAINED, "gentle, since training goes on from weights")
     else:
         choice("learning_rate", RATE_OF_RANDOM, "since the landmarks' weights are random")
+    symmetric = data.joint.laterality not in ("left", "right") and data.mirror_order() is not None
+    choice("mirror", *(("on", "the landmarks are symmetric") if symmetric else ("off", "the landmarks are not symmetric")))
     if not data.detail:
         choice("second_look", 0, "since the data were prepared without --detail")
     if settings.stages == AUTO:

@@ -8,6 +8,7 @@ import torch
 import metrics
 from dataloader import RadiographDataset
 from evaluation import find_all, fits, seen_radiographs
+from joints.tree import mistaken
 from runtime.checkpoint import digest_of, read_checkpoint
 from runtime.device import choose_precision
 from runtime.files import DataError, first_few
@@ -82,3 +83,16 @@ def without_measured(data: dict[str, RadiographDataset], test_on: str) -> dict[s
             print(f"{split}: {len(shared)} of {len(one)} radiographs are left out; {other} has them too ({first_few(shared)})")
             data = data | {split: one.subset(rest, split)}
     return data
+
+
+def without_mistaken(train: RadiographDataset) -> RadiographDataset:
+    """Training radiographs without those whose annotations contradict all others', which are told."""
+    mistakes = mistaken(train.points_network_px)
+    if not mistakes:
+        return train
+    named = [f"{train.ids[i]}: landmark {train.joint.names[landmark]}" for i, landmark in mistakes.items()]
+    print(
+        f"train: {len(named)} left out, whose landmarks lie as in no other, maybe in another order ({first_few(named)}); "
+        "correct their annotations"
+    )
+    return train.subset(np.array([i for i in range(len(train)) if i not in mistakes]), train.split)
