@@ -28,12 +28,11 @@ from finder.template import ShapeTemplate
 from joints.description import DESCRIPTION, Description
 from joints.known import described, shaped_as
 from phantom.data_set import COUNTS, all_synthetic, files_of_others, write_data_set
-from radiographs.annotators import Annotations, read_annotations
 from radiographs.choices import AUTO, USUAL_REFERENCE, Files, choose_reference, choose_settings, training_files
 from radiographs.network_frame import frame_of, size_in_settings
 from radiographs.prepared_folder import TABLE, stored_settings, write_settings, write_tables
 from radiographs.preparing import Job, Settings, prepare
-from radiographs.raw_folder import COORDINATES, SPLITS, find_radiographs
+from radiographs.raw_folder import COORDINATES, SPLITS, Annotations, find_radiographs, read_annotations
 from runtime.command import FEWER_WORKERS, alone_in, cores, exit_status
 from runtime.files import DataError
 from runtime.version import add_version

@@ -66,7 +66,7 @@ def shape_of(path: Path) -> Frame:
 
 
 def choose_settings(settings: Settings, found: Files, shipped: str, template: "ShapeTemplate | None") -> Settings:
-    """The settings without "auto", each choice told with its reason; `shipped`: the joint, if its weights ship. Raises DataError."""
+    """The settings without "auto", each choice told with its reason. `shipped` is the joint whose weights ship, or blank."""
     of_checkpoint = read_checkpoint(Path(settings.reference))["data"] if settings.reference.endswith(CHECKPOINT) else {}
     shapes = [] if template else training_shapes(found)
     choices = (

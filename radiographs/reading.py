@@ -42,8 +42,7 @@ class ReaderSettings:
     are silent.
     """
 
-    lock, reads = threading.Lock(), 0
-    before: tuple
+    lock, reads, before = threading.Lock(), 0, ()
 
     def __enter__(self) -> None:
         with self.lock:
@@ -69,7 +68,9 @@ def read_radiograph(path: Path) -> Radiograph:
     Colours become luminance, an alpha channel is dropped, a picture that its EXIF data call turned is turned. DICOM is shown as
     its header says. Raises DataError.
     """
-    check_kind(path)
+    if path.exists() and not path.is_file():  # a pipe or a device would be waited for without end
+        found = "folder" if path.is_dir() else "pipe or device"
+        raise DataError(f"{path}: expected a file, found a {found}; rename or remove it")
     try:
         with ReaderSettings():
             radiograph = reader_of(path)(path)
@@ -93,14 +94,6 @@ def reader_of(path: Path) -> Callable[[Path], Radiograph]:
     from radiographs.dicom import read_dicom  # here, since it needs this module, and its libraries take 0.05 s to load
 
     return read_dicom
-
-
-def check_kind(path: Path) -> None:
-    """Raises DataError for a folder, a pipe or a device, which would be waited for without end."""
-    if path.exists() and not path.is_file():
-        raise DataError(
-            f"{path}: expected a file, found a {'folder' if path.is_dir() else 'pipe or device'}; rename or remove it"
-        )
 
 
 def is_dicom(path: Path) -> bool:
@@ -224,12 +217,12 @@ def places_by_itk(path: Path, turned: int) -> dict:
     spacing, (columns, rows) = np.array(reader.GetSpacing()[:2]), reader.GetSize()[:2]
     if not (np.isfinite(spacing).all() and spacing.min() > 0):
         spacing = np.ones(2)
-    x, y = (columns - 1) * spacing[0], (rows - 1) * spacing[1]
-    corners = oriented(np.array([[[0, 0, 0], [x, 0, 0]], [[0, y, 0], [x, y, 0]]]), turned)
+    x, y = (columns - 1, rows - 1) * spacing
+    first, right, below, _ = oriented(np.array([[[0, 0, 0], [x, 0, 0]], [[0, y, 0], [x, y, 0]]]), turned).reshape(4, 3)
     if turned in TRANSPOSED:
         columns, rows = rows, columns
-    steps = (corners[0, 1] - corners[0, 0]) / max(columns - 1, 1), (corners[1, 0] - corners[0, 0]) / max(rows - 1, 1)
-    return {"origin_mm": tuple(corners[0, 0].tolist()), "steps_mm": tuple(tuple(step.tolist()) for step in steps)}
+    steps = (right - first) / max(columns - 1, 1), (below - first) / max(rows - 1, 1)
+    return {"origin_mm": tuple(first.tolist()), "steps_mm": tuple(tuple(step.tolist()) for step in steps)}
 
 
 def read_tiff(path: Path) -> np.ndarray:
@@ -244,8 +237,4 @@ def read_tiff(path: Path) -> np.ndarray:
         pixels = page.asarray()
         if page.planarconfig == APART and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
-        return turned_over(pixels) if page.photometric == WHITE_IS_0 else pixels
-
-
-def turned_over(pixels: np.ndarray) -> np.ndarray:
-    return pixels.max() - pixels.astype(np.float64)
+        return pixels.max() - pixels.astype(np.float64) if page.photometric == WHITE_IS_0 else pixels
