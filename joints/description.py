@@ -1,17 +1,7 @@
 """The description of a joint: what its landmarks are called, what joins them, which side it is of, what is measured on it.
 
-It comes from `joint.json` beside the table of landmarks, and goes with the prepared data and the weights to every output:
-
-    {"joint": "knee",
-     "landmarks": ["femur medial", "femur lateral", "tibia medial", "tibia lateral"],
-     "skeleton": [["femur medial", "tibia medial"], ["femur lateral", "tibia lateral"]],
-     "laterality": "right",
-     "mirror": [],
-     "scale": {"name": "ball", "landmarks": ["femur medial", "femur lateral"], "mm": 25},
-     "measures": {"width": {"length": ["tibia medial", "tibia lateral"]},
-                  "valgus": {"angle": ["femur medial", "femur lateral", "tibia medial", "tibia lateral"]}}}
-
-All but the landmarks may be left out, and they too where the table's header names them. docs/your_joint.md explains each.
+It comes from `joint.json` beside the table of landmarks, and goes with the prepared data and the weights to every output. All but
+the landmarks may be left out, and they too where the table's header names them. docs/your_joint.md explains each.
 """
 
 import json

@@ -32,7 +32,6 @@ Point = tuple[float, float]
 CORNER, CENTRE = "corner", "centre"  # of the first pixel, where a program has its origin
 MARKUP = ".mrk.json"
 SLEAP_READS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}  # of a folder, in lower case (sleap-io, ImageVideo)
-UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # what Label Studio puts before the name of a file
 
 
 @dataclass
@@ -49,10 +48,8 @@ class Annotations:
         if id in self.points:
             raise DataError(f"{source}: expected one annotation of {id}, found another; remove one")
         self.points[id] = {}
-        for name, point in points:
-            name = name.strip()
-            if not np.isfinite(point).all():
-                continue  # NaN is how some programs write a missing one
+        placed = [(name.strip(), point) for name, point in points if np.isfinite(point).all()]  # some write NaN for a missing one
+        for name, point in placed:
             if name in self.points[id]:
                 raise DataError(f"{source}: expected {name!r} of {id} once, found it twice; remove one")
             self.points[id][name] = point
@@ -73,7 +70,7 @@ def id_of(file: str) -> str:
     return same_form(without_ending(re.split(r"[/\\]", file)[-1]))
 
 
-def parsed(path: Path, parse: Callable[[TextIO], list | dict], wanted: str) -> list | dict:
+def parsed(path: Path, parse: Callable[[TextIO], list | dict] = json.load, wanted: str = "JSON") -> list | dict:
     """What `parse` makes of a text file. Raises DataError."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -82,10 +79,6 @@ def parsed(path: Path, parse: Callable[[TextIO], list | dict], wanted: str) -> l
         raise DataError(f"{path}: not found; name a file that is there") from None
     except (ValueError, csv.Error) as error:
         raise DataError(f"{path}: expected {wanted}, found something else ({error}); export it again") from error
-
-
-def read_json(path: Path) -> dict | list:
-    return parsed(path, json.load, "JSON")
 
 
 def read_rows(path: Path) -> list[list[str]]:
@@ -100,12 +93,12 @@ def files_of(path: Path, ending: str) -> list[Path]:
 
 
 def read_coco(path: Path, images: dict[str, Path]) -> Annotations:
-    stored = read_json(path)
+    stored = parsed(path)
     categories = {one["id"]: one for one in stored["categories"] if one.get("keypoints")}
     used = {one["category_id"] for one in stored["annotations"]} & categories.keys()
     if len(used) != 1:
-        called = [categories[id]["name"] for id in sorted(used)]
-        raise DataError(f"{path}: expected annotations of one category with keypoints, found {called}; export one")
+        found = [categories[id]["name"] for id in sorted(used)]
+        raise DataError(f"{path}: expected annotations of one category with keypoints, found {found}; export one")
     category = categories[used.pop()]
     names = [name.strip() for name in category["keypoints"]]
     found = Annotations(names=names, skeleton=[(names[a - 1], names[b - 1]) for a, b in category.get("skeleton", [])])
@@ -120,7 +113,7 @@ def read_coco(path: Path, images: dict[str, Path]) -> Annotations:
 def read_labelme(path: Path, images: dict[str, Path]) -> Annotations:
     found = Annotations()
     for file in files_of(path, ".json"):
-        stored = read_json(file)
+        stored = parsed(file)
         points = [(one["label"], tuple(one["points"][0])) for one in stored["shapes"] if one["shape_type"] == "point"]
         found.add(file, stored.get("imagePath") or file.name, points)
     return found
@@ -128,7 +121,7 @@ def read_labelme(path: Path, images: dict[str, Path]) -> Annotations:
 
 def read_label_studio(path: Path, images: dict[str, Path]) -> Annotations:
     found = Annotations()
-    for task in read_json(path):
+    for task in parsed(path):
         file = label_studio_file(task["data"])
         given = [one["result"] for one in task.get("annotations", []) if not one.get("was_cancelled")]
         if len(given) > 1:
@@ -147,7 +140,8 @@ def label_studio_file(data: dict) -> str:
     """The name of a task's picture: of its fields the first that looks like a file's, without what an upload put before it."""
     parts = [urlsplit(value) for value in data.values() if isinstance(value, str)]
     names = [unquote(parse_qs(part.query).get("d", [part.path])[0]).split("/")[-1] for part in parts]  # ?d= of local files
-    return UPLOADED.sub("", next((name for name in names if without_ending(name) != name), names[0]))
+    name = next((name for name in names if without_ending(name) != name), names[0])
+    return re.sub(r"^[0-9a-f]{8}-", "", name)
 
 
 def read_slicer(path: Path, images: dict[str, Path]) -> Annotations:
@@ -159,7 +153,7 @@ def read_slicer(path: Path, images: dict[str, Path]) -> Annotations:
         radiograph = read_radiograph(images[id])
         origin, steps = np.array(radiograph.origin_mm), np.array(radiograph.steps_mm).T
         points = []
-        for markup in read_json(file)["markups"]:
+        for markup in parsed(file)["markups"]:
             to_lps = np.array([-1, -1, 1]) if markup.get("coordinateSystem", "LPS") == "RAS" else np.ones(3)
             for one in markup["controlPoints"]:
                 if one.get("positionStatus", "defined") == "defined":
@@ -189,9 +183,8 @@ def read_sleap(path: Path, images: dict[str, Path]) -> Annotations:
     header, *rows = read_rows(path)
     columns = [i for i, name in enumerate(header) if name.endswith(".x")]
     if "frame_idx" not in header or not columns:
-        raise DataError(
-            f"{path}: expected columns frame_idx, NODE.x and NODE.y, found {', '.join(header[:5])}; export analysis CSV"
-        )
+        found = ", ".join(header[:5])
+        raise DataError(f"{path}: expected columns frame_idx, NODE.x and NODE.y, found {found}; export analysis CSV")
     found, ids = Annotations(names=[header[i][:-2].strip() for i in columns]), frames_of(images)
     for row in rows:
         frame = int(float(row[header.index("frame_idx")]))
@@ -208,16 +201,15 @@ def present(names: list[str], row: list[str], columns: list[int]) -> list[tuple[
 
 
 def write_coco(found: Annotations, files: dict[str, Path]) -> str:
-    number = {name: i + 1 for i, name in enumerate(found.names)}
-    category = {"id": 1, "name": "landmarks", "keypoints": found.names}
-    category["skeleton"] = [[number[a], number[b]] for a, b in found.skeleton]
+    skeleton = [[found.names.index(name) + 1 for name in line] for line in found.skeleton]
+    category = {"id": 1, "name": "landmarks", "keypoints": found.names, "skeleton": skeleton}
     pictures, annotations = [], []
     for i, (id, points) in enumerate(found.points.items(), 1):
         height, width = read_radiograph(files[id]).pixels.shape
         pictures.append({"id": i, "file_name": files[id].name, "width": width, "height": height})
         low, high = (part(list(points.values()) or [(0, 0)], axis=0) for part in (np.min, np.max))
-        box = [round(float(value), 4) for value in (*low, *(high - low))]
-        triples = [[*map(four_digits, points[name]), 2] if name in points else [0, 0, 0] for name in found.names]
+        box = four_digits((*low, *(high - low)))
+        triples = [[*four_digits(points[name]), 2] if name in points else [0, 0, 0] for name in found.names]
         one = {"id": i, "image_id": i, "category_id": 1, "iscrowd": 0, "num_keypoints": len(points), "bbox": box}
         annotations.append(one | {"area": box[2] * box[3], "keypoints": [part for triple in triples for part in triple]})
     return json.dumps({"images": pictures, "annotations": annotations, "categories": [category]}, indent=1)
@@ -226,7 +218,7 @@ def write_coco(found: Annotations, files: dict[str, Path]) -> str:
 def write_labelme(points: dict[str, Point], file: Path) -> str:
     height, width = read_radiograph(file).pixels.shape
     kind = {"group_id": None, "shape_type": "point", "flags": {}}
-    shapes = [{"label": name, "points": [list(map(four_digits, at))]} | kind for name, at in points.items()]
+    shapes = [{"label": name, "points": [four_digits(at)]} | kind for name, at in points.items()]
     about = {"imagePath": file.name, "imageData": None, "imageHeight": height, "imageWidth": width}
     return json.dumps({"version": "5.4.1", "flags": {}, "shapes": shapes} | about, indent=1)
 
@@ -250,18 +242,17 @@ def write_slicer(points: dict[str, Point], file: Path) -> str:
     for i, (name, at) in enumerate(points.items(), 1):
         at_mm = (np.array(at) @ np.array(radiograph.steps_mm) + radiograph.origin_mm).round(5).tolist()
         controls.append({"id": str(i), "label": name, "position": at_mm, "positionStatus": "defined"})
-    markup = {"type": "Fiducial", "coordinateSystem": "LPS", "coordinateUnits": "mm", "controlPoints": controls}
-    return json.dumps({"markups": [markup]}, indent=1)
+    about = {"type": "Fiducial", "coordinateSystem": "LPS", "coordinateUnits": "mm"}
+    return json.dumps({"markups": [about | {"controlPoints": controls}]}, indent=1)
 
 
 def write_deeplabcut(found: Annotations, files: dict[str, Path]) -> str:
     rows = [["scorer", *["reader"] * 2 * len(found.names)], ["bodyparts", *(name for name in found.names for _ in "xy")]]
-    rows += [["coords", *["x", "y"] * len(found.names)]]
-    return lines([*rows, *([files[id].name, *cells(found.names, points)] for id, points in found.points.items())])
+    rows += [["coords", *"xy" * len(found.names)]]
+    return lines(rows + [[files[id].name, *cells(found.names, points)] for id, points in found.points.items()])
 
 
 def write_sleap(found: Annotations, files: dict[str, Path]) -> str:
-    """A row an annotated radiograph."""
     head = ["track", "frame_idx", "instance.score", *(f"{name}.{axis}" for name in found.names for axis in "xy")]
     annotated = [(i, id) for i, id in enumerate(frames_of(files)) if id in found.points]
     return lines([head, *(["", str(i), "1", *cells(found.names, found.points[id])] for i, id in annotated)])
@@ -271,19 +262,17 @@ def frames_of(files: dict[str, Path]) -> list[str]:
     """The IDs of a folder's radiographs as SLEAP numbers them: by file name. Raises DataError where it would leave some out."""
     seen = [path for path in files.values() if path.suffix in SLEAP_READS]
     if unseen := [path for path in files.values() if seen and path not in seen]:
-        raise DataError(
-            f"{unseen[0]}: expected no file that SLEAP passes over beside those that it numbers, as {seen[0].name}; "
-            "make it such a picture"
-        )
+        beside = f"beside those that it numbers, as {seen[0].name}; make it such a picture"
+        raise DataError(f"{unseen[0]}: expected no file that SLEAP passes over {beside}")
     return list(files)
 
 
 def cells(names: list[str], points: dict[str, Point]) -> list[str]:
-    return [str(four_digits(value)) for name in names for value in points.get(name, (np.nan, np.nan))]
+    return [str(value) for name in names for value in (four_digits(points[name]) if name in points else ("", ""))]
 
 
-def four_digits(value: float) -> float | str:
-    return "" if np.isnan(value) else round(float(value), 4)
+def four_digits(values: Iterable[float]) -> list[float]:
+    return [round(float(value), 4) for value in values]
 
 
 def lines(rows: list[list[str]]) -> str:

@@ -18,7 +18,7 @@ from pydicom.pixels import apply_color_lut
 from scipy.special import expit
 
 from radiographs.dicom_pixels import first, in_one_line, numbers, stored_values, text
-from radiographs.reading import LUMINANCE, Radiograph, check_size, check_values, grey
+from radiographs.reading import LUMINANCE, Radiograph, check_size, grey
 from runtime.files import DataError
 
 FIRST_BYTES = {b"\2\0", b"\x08\0", b"\0\x08"}  # the group of the first element, where a file has no preamble
@@ -72,8 +72,7 @@ def read_data_set(path: Path) -> Dataset:
         header = dcmread(file, force=True, stop_before_pixels=True)
         rows, columns = (int(first(header, name, 0)) for name in ("Rows", "Columns"))
         frames = int(first(header, "NumberOfFrames", 1)) or 1
-        check_size(path, columns, rows * max(1, frames))
-        check_values(path, int(first(header, "SamplesPerPixel", 1)))
+        check_size(path, columns, rows * max(1, frames), int(first(header, "SamplesPerPixel", 1)))
         if frames > 1:
             raise DataError(f"{path}: expected one picture, found {frames} frames; export a single frame")
         file.seek(0)

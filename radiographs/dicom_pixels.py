@@ -120,10 +120,7 @@ def unpack_rle(path: Path, dataset: Dataset, frame: bytes) -> np.ndarray:
 
 
 def coded(frame: bytes) -> tuple[tuple[int, int, int] | None, bool | None]:
-    """(rows, columns, samples) that a stream says it unfolds to, and whether its colours are YBR, where it says so itself.
-
-    It is told by the markers of a JPEG, JPEG-LS or JPEG 2000 stream before its pixels.
-    """
+    """(rows, columns, samples) and whether colours are YBR, where the header of a JPEG, JPEG-LS or JPEG 2000 stream says so."""
     ybr, place = None, max(0, frame.find(b"\xff\x4f\xff\x51", 0, 4096)) + 2  # JPEG 2000 may be wrapped in boxes
     while place + 4 <= len(frame) and frame[place] == 0xFF:
         marker, length = frame[place + 1], int.from_bytes(frame[place + 2 : place + 4], "big")

@@ -15,6 +15,7 @@ from runtime.files import DataError, meant
 
 SPLITS = ("train", "valid", "test")
 NUMBERED = re.compile(r"([xy])[ _.]?(\d*)", re.IGNORECASE)  # names of columns that number the landmarks
+NAMED = re.compile(r"(.*)[_ .]([xy])", re.IGNORECASE | re.DOTALL)  # names of columns that name the landmarks
 COORDINATES = "all_coordinates.csv"  # the table of landmarks
 READERS = "readers"  # folder of tables like COORDINATES, one a reader, beside it
 LABEL_SET = "set.json"  # in the folder of label.py: the names of the landmarks
@@ -44,7 +45,6 @@ def read_names(path: Path) -> tuple[str, ...] | None:
     """The landmarks' names in a header ID,sella_x,sella_y,...; None without one of this form. Raises DataError."""
     header, rows = read_rows(path)
     cells = [cell.strip() for cell in (header or [""])[1:]]
-    stems = [cell[:-2].strip() if cell[-2:].lower() in ("_x", "_y", " x", " y", ".x", ".y") else "" for cell in cells]
     numbered = [NUMBERED.fullmatch(cell) for cell in cells]
     if cells and all(numbered):  # as ID,x0,y0: of no meaning but for the order
         for first, second in zip(numbered[::2], numbered[1::2]):
@@ -54,17 +54,17 @@ def read_names(path: Path) -> tuple[str, ...] | None:
                     "reorder the columns"
                 )
         return None
-    axes = [cell[-1:].lower() for cell in cells]
-    pairs = list(zip(stems[::2], stems[1::2], axes[::2], axes[1::2]))
-    if not cells or not (all(stems) or any(pair[0] and pair[0] == pair[1] for pair in pairs)):
+    parts = [(part[1].strip(), part[2].lower()) if (part := NAMED.fullmatch(cell)) else ("", "") for cell in cells]
+    pairs = list(zip(parts[::2], parts[1::2]))
+    names = tuple(first[0] for first, _ in pairs)
+    if not cells or not (all(name for name, _ in parts) or any(first[0] and first[0] == second[0] for first, second in pairs)):
         return None  # none, or of no meaning
-    for i, (first, second, x, y) in enumerate(pairs):
-        if not first or first != second or (x, y) != ("x", "y"):
+    for i, (name, pair) in enumerate(zip(names, pairs)):
+        if not name or pair != ((name, "x"), (name, "y")):
             raise DataError(
                 f"{path}, line 1: expected the names of landmark {i} as NAME_x,NAME_y, found {cells[2 * i]!r} and "
                 f"{cells[2 * i + 1]!r}; correct the header"
             )
-    names = tuple(pair[0] for pair in pairs)
     if twice := [name for name in names if names.count(name) > 1]:
         raise DataError(f"{path}, line 1: expected every landmark once, found {twice[0]!r} twice; correct the header")
     if len(cells) != len(rows[0][1]) - 1:
@@ -116,7 +116,7 @@ def read_annotations(raw: Path) -> Annotations:
     names = {path: read_names(path) for path in tables}
     first = tables[0]
     for path in tables[1:]:
-        own, expected = (len(next(iter(points[table].values()))) for table in (path, first))
+        own, expected = (len(next(iter(points[one].values()))) for one in (path, first))
         if own != expected:
             raise DataError(f"{path}: expected {expected} landmarks as in {first}, found {own}; give all tables the same columns")
         if names[path] and names[first] and sorted(names[path]) == sorted(names[first]):

@@ -36,11 +36,7 @@ class Radiograph:
 
 
 class ReaderSettings:
-    """The readers' settings of the process while at least one read is under way; then they are as they were.
-
-    Pillow's own limit of pixels is off, since `MAX_PIXELS` is checked instead, and the libraries' warnings about odd metadata
-    are silent.
-    """
+    """While at least one read is under way: without Pillow's limit of pixels, for which MAX_PIXELS stands, and warnings."""
 
     lock, reads, before = threading.Lock(), 0, ()
 
@@ -128,16 +124,13 @@ def check_pixels(source: Path | str, pixels: np.ndarray) -> None:
         )
 
 
-def check_size(path: Path, width: int, height: int) -> None:
+def check_size(path: Path, width: int, height: int, values: int = 1) -> None:
+    """Raises DataError for more pixels, or values a pixel, than any radiograph has, before readers unfold them all."""
     if width * height > MAX_PIXELS:
         raise DataError(
             f"{path}: expected at most {MAX_PIXELS:,} pixels, found {width} x {height}; shrink it, or raise MAX_PIXELS"
             f" in {Path(__file__).name}"
         )
-
-
-def check_values(path: Path, values: int) -> None:
-    """Raises DataError for more values a pixel than any radiograph has: readers unfold them all."""
     if values > MAX_VALUES:
         raise DataError(f"{path}: expected at most {MAX_VALUES} values a pixel, found {values}; export it in shades of grey")
 
@@ -231,8 +224,7 @@ def read_tiff(path: Path) -> np.ndarray:
 
     with tifffile.TiffFile(path) as file:
         page = file.pages[0]
-        check_size(path, page.imagewidth, page.imagelength)
-        check_values(path, page.samplesperpixel)
+        check_size(path, page.imagewidth, page.imagelength, page.samplesperpixel)
         check_frames(path, max(len(file.pages), page.imagedepth))
         pixels = page.asarray()
         if page.planarconfig == APART and pixels.ndim == 3:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from radiographs.reading import DICOM, PICTURES, Radiograph, check_size, check_values, grey
+from radiographs.reading import DICOM, PICTURES, Radiograph, check_size, grey
 from runtime.files import DataError
 
 HEADER = 1 << 16  # bytes, that a text header may have
@@ -21,8 +21,8 @@ def read_volume(path: Path) -> Radiograph:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
-    check_size(path, reader.GetSize()[0], int(np.prod(reader.GetSize()[1:], dtype=float)))
-    check_values(path, reader.GetNumberOfComponents())
+    columns, *others = reader.GetSize()
+    check_size(path, columns, int(np.prod(others, dtype=float)), reader.GetNumberOfComponents())
     if "bitpix" in reader.GetMetaDataKeys():  # NIfTI, where SimpleITK takes the missing end of a cut file for zeros
         sides = [float(reader.GetMetaData(f"dim[{axis}]")) for axis in range(1, 1 + int(reader.GetMetaData("dim[0]")))]
         needed = float(reader.GetMetaData("vox_offset")) + np.prod(sides) * int(reader.GetMetaData("bitpix")) / 8
