@@ -25,7 +25,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from finder.template import ShapeTemplate
-from joints.description import DESCRIPTION, Description
+from joints.description import DESCRIPTION
 from joints.known import described, shaped_as
 from phantom.data_set import COUNTS, all_synthetic, files_of_others, write_data_set
 from radiographs.choices import AUTO, USUAL_REFERENCE, Files, choose_reference, choose_settings, training_files
@@ -52,14 +52,19 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
     if errors and (out / TABLE).exists():
         raise DataError("\n".join([*errors, f"{len(errors)} problems: {out} stays as it was; correct them and run again"]))
     points, readings = annotations.points, annotations.readings
-    joint = describe(raw, annotations)
-    template = None
+    all_points, template = np.stack(list(points.values())), None
+    joint = described(raw / DESCRIPTION, all_points, annotations.names)
+    if joint and len(joint.names) != all_points.shape[1]:
+        raise DataError(
+            f"{raw / DESCRIPTION}: expected the {all_points.shape[1]} landmarks of {raw / COORDINATES}, found {len(joint.names)}"
+            "; name every landmark, in the order of the columns"
+        )
     if settings.crop:
         upright = np.array([points[id] for id, (split, _) in found.items() if split == "train" and id in points])
         of_either = joint is not None and joint.laterality == "either"
         template = ShapeTemplate.of_landmarks(upright, np.full((2, 2), MARGIN), of_either)
     Image.init()  # here, or each process that is copied from this one loads Pillow's formats
-    shipped = shaped_as(np.stack(list(points.values())))
+    shipped = shaped_as(all_points)
     settings = choose_settings(settings, found, shipped.joint if shipped else "", template)
     settings, reference = choose_reference(settings, found)
     (out / TABLE).unlink(missing_ok=True)  # from here on nothing counts as prepared
@@ -153,18 +158,6 @@ def print_rows(rows: list[dict], found: Files) -> None:
             f"{path}: found no outline that can be a limb's, so all of its histogram is matched; "
             "crop it to the joint, or cover plates and borders"
         )
-
-
-def describe(raw: Path, annotations: Annotations) -> Description | None:
-    """What RAW says of the joint, in a file or in the table's header; None where it says nothing. Raises DataError."""
-    points = np.stack(list(annotations.points.values()))
-    joint = described(raw / DESCRIPTION, points, annotations.names)
-    if joint and len(joint.names) != points.shape[1]:
-        raise DataError(
-            f"{raw / DESCRIPTION}: expected the {points.shape[1]} landmarks of {raw / COORDINATES}, found {len(joint.names)}; "
-            "name every landmark, in the order of the columns"
-        )
-    return joint
 
 
 def auto_or(read: Callable[[str], object], wanted: str) -> Callable[[str], object]:
