@@ -271,43 +271,19 @@ def test_only_the_bits_of_the_pixels_count(tmp_path, signed, syntax):
         assert shown(dataset, tmp_path) == pytest.approx(from_zero(stored)), high
 
 
-def test_orders_of_bytes(tmp_path):
-    for syntax in (uid.ExplicitVRBigEndian, uid.ImplicitVRLittleEndian, uid.DeflatedExplicitVRLittleEndian):
-        assert shown(made(RAMP * 100, 16, syntax=syntax), tmp_path) == pytest.approx(RAMP * 100)
-        assert shown(made(RAMP - 300, 16, True, syntax=syntax), tmp_path) == pytest.approx(RAMP)
+def test_bytes_of_big_endian_words(tmp_path):
+    """Eight bits each, and an odd number of them; other orders of bytes are among the files of pydicom."""
     odd = np.arange(15 * 17).reshape(15, 17) % 251
-    swapped = made(odd, 8, syntax=uid.ExplicitVRBigEndian)  # bytes as words
+    swapped = made(odd, 8, syntax=uid.ExplicitVRBigEndian)
     swapped.PixelData = np.frombuffer(swapped.PixelData, ">u2").astype("<u2").tobytes()
     assert shown(swapped, tmp_path) == pytest.approx(odd)
-    wide = made(RAMP, 16)
-    wide.BitsAllocated, wide.BitsStored, wide.HighBit, wide.PixelData = 32, 32, 31, (RAMP * 2**20).astype("<u4").tobytes()
-    assert shown(wide, tmp_path) / 2**20 == pytest.approx(RAMP)
 
 
 def test_colours_become_luminance(tmp_path):
-    luminance = COLOUR @ LUMINANCE
-    planes = made(COLOUR, 8, PlanarConfiguration=1)
-    planes.PixelData = np.moveaxis(COLOUR, -1, 0).tobytes()
-    ybr = convert_color_space(COLOUR, "RGB", "YBR_FULL")
-    half = ybr.copy()
-    half[:, 1::2, 1:] = half[:, ::2, 1:]
-    subsampled = made(ybr, 8, PhotometricInterpretation="YBR_FULL_422")
-    subsampled.PixelData = np.concatenate([half[:, ::2, :1], half[:, 1::2, :1], half[:, ::2, 1:]], -1).tobytes()
-    for dataset, expected, off in (
-        (made(COLOUR, 8), luminance, 1e-4),
-        (planes, luminance, 1e-4),
-        (made(ybr, 8, PhotometricInterpretation="YBR_FULL"), luminance, 3),
-        (subsampled, convert_color_space(half, "YBR_FULL", "RGB") @ LUMINANCE, 1e-3),
-    ):
-        assert shown(dataset, tmp_path) == pytest.approx(from_zero(expected), abs=off)
-
-    palette = made(GREY, 8, PhotometricInterpretation="PALETTE COLOR")
-    for name, channel in (("Red", COLOUR[..., 0]), ("Green", COLOUR[..., 1]), ("Blue", COLOUR[..., 2])):
-        levels = np.zeros(256, "<u2")
-        levels[GREY] = channel.astype(np.uint16) * 256
-        setattr(palette, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 16])
-        setattr(palette, f"{name}PaletteColorLookupTableData", levels.tobytes())
-    assert shown(palette, tmp_path) / 256 == pytest.approx(from_zero(luminance), abs=1e-3)
+    """Planes apart, palettes and halved colours are among the files of pydicom."""
+    luminance, ybr = from_zero(COLOUR @ LUMINANCE), convert_color_space(COLOUR, "RGB", "YBR_FULL")
+    assert shown(made(COLOUR, 8), tmp_path) == pytest.approx(luminance, abs=1e-4)
+    assert shown(made(ybr, 8, PhotometricInterpretation="YBR_FULL"), tmp_path) == pytest.approx(luminance, abs=3)
     with pytest.raises(DataError, match="found HSV for 3 values a pixel; export it as MONOCHROME2"):
         shown(made(COLOUR, 8, PhotometricInterpretation="HSV"), tmp_path)
 
@@ -323,9 +299,7 @@ CODECS = {
 
 
 def lossless_jpeg(values: np.ndarray, predictor: int) -> bytes:
-    colour = {"colorspace": "RGB", "outcolorspace": "RGB"} if values.ndim == 3 else {}
-    bits = values.dtype.itemsize * 8
-    return imagecodecs.jpeg8_encode(values, lossless=True, predictor=predictor, bitspersample=bits, **colour)
+    return imagecodecs.jpeg8_encode(values, lossless=True, predictor=predictor, bitspersample=values.dtype.itemsize * 8)
 
 
 def rle(values: np.ndarray) -> bytes:
@@ -362,11 +336,8 @@ def test_packed_pixels(tmp_path, syntax):
         shown(packed(made(GREY[:10, :10], 8), syntax, frame), tmp_path)
 
 
-def test_lossy_jpeg_of_12_bits_and_in_colour(tmp_path):
-    words = GREY.astype(np.uint16) * 16
-    frame = imagecodecs.jpeg8_encode(words, level=98, bitspersample=12)
-    found = shown(packed(made(words, 12), uid.JPEGExtended12Bit, frame), tmp_path)
-    assert np.abs(found - from_zero(words)).mean() < 10
+def test_lossy_jpeg_in_colour(tmp_path):
+    """What says that three values are YBR, in the stream and in the header; of 12 bits there are files of pydicom."""
     smooth = np.asarray(Image.fromarray(COLOUR).resize((9, 12)).resize((90, 120)))
     luminance = from_zero(smooth @ LUMINANCE)
     ybr = imagecodecs.jpeg8_encode(smooth, level=98)  # with the mark of JFIF, which says YBR
@@ -386,10 +357,6 @@ def test_lossy_jpeg_of_12_bits_and_in_colour(tmp_path):
         assert shown(dataset, tmp_path) == pytest.approx(luminance, abs=4), photometric
     wrong = shown(packed(made(smooth, 8), uid.JPEGBaseline8Bit, bare), tmp_path)  # says RGB itself: taken at its word
     assert np.abs(wrong - luminance).max() > 20
-    for syntax in (uid.JPEG2000Lossless, uid.JPEGLSLossless, uid.RLELossless, uid.JPEGLosslessSV1):
-        photometric = "YBR_RCT" if syntax == uid.JPEG2000Lossless else "RGB"
-        dataset = made(smooth, 8, PhotometricInterpretation=photometric)
-        assert shown(packed(dataset, syntax, CODECS[syntax](smooth)), tmp_path) == pytest.approx(luminance, abs=1e-3), syntax.name
 
 
 def plan() -> Dataset:
@@ -416,7 +383,6 @@ REFUSED = {
     "preamble_alone.dcm": (lambda path: path.write_bytes(bytes(128) + b"DICM"),
                            "expected a DICOM file with a picture, found one without"),
     "no_bits.dcm": (lambda path: saved(made(RAMP, BitsAllocated=12), path), "cannot be read as a radiograph"),
-    "even.dcm": (lambda path: saved(made(RAMP * 0 + 7), path), "found 30 x 20 pixels with values from 7 to 7"),
     "infinite.dcm": (lambda path: saved(made(RAMP * 99, 16, RescaleSlope="1e38", RescaleIntercept=0), path),
                      "expected finite pixels"),
 }  # fmt: skip

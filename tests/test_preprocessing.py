@@ -224,6 +224,7 @@ def test_folder_of_someone_else_and_unknown_reference_are_refused(raw, tmp_path)
         (b"a,1,2\nb,1,2,3,4\n", "line 2: expected 2 values as in the first row, found 4"),
         (b"a,1,2\na,3,4\n", "line 2: a second row for a"),
         (b"a,1,2\nb,1,left\n", "line 2: expected a number or a blank, found 'left'"),
+        (b"a,NA,NA,NA,NA\nb,1,2,3,4\n", "line 1: expected a number or a blank, found 'NA'"),  # no header
         (b"a,1,2\nb,1,inf\n", "line 2: expected a number or a blank, found 'inf'"),
         (b"a,1,\n", "line 1: landmark 0 has one coordinate"),
         (b"id,x0,y0\n", "expected one row per radiograph, found none"),
@@ -243,8 +244,9 @@ def test_bad_tables(tmp_path, content, expected):
 
 def test_tables_with_a_header_a_byte_order_mark_and_blank_lines(tmp_path):
     path = tmp_path / "all_coordinates.csv"
-    path.write_text("\ufeffid,x0,y0,x1,y1\n007, 1 ,2.5,,\n\nb,1,2,3e1,4\n", encoding="utf-8")
+    path.write_text("\ufeffid,x0,y0,x1,y1\n007, 1 ,2.5,,\n\nb.jpg,1,2,3e1,4\n1.2.840,5,6,7,8\n", encoding="utf-8")
     points = read_points(path)
+    assert list(points) == ["007", "b", "1.2.840"]  # endings of pictures are no part of IDs
     assert points["007"][0].tolist() == [1, 2.5] and np.isnan(points["007"][1]).all()
     assert points["b"].tolist() == [[1, 2], [30, 4]]
 
