@@ -48,10 +48,8 @@ class Elastic:
         self.interval_x, self.interval_y = width / (self.count - 3), height / (self.count - 3)
 
     def weights(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        return (
-            bspline_weights((x + 0.5) / self.interval_x, self.count),
-            bspline_weights((y + 0.5) / self.interval_y, self.count),
-        )
+        places = (x + 0.5) / self.interval_x, (y + 0.5) / self.interval_y
+        return bspline_weights(places[0], self.count), bspline_weights(places[1], self.count)
 
     def on_grid(self, x: Tensor, y: Tensor) -> Tensor:
         """Displacements (H, W, 2) px at the pixels of columns x (W) and rows y (H)."""
@@ -135,17 +133,12 @@ def move(image: Tensor, points: Tensor, ranges: Augment, rng: np.random.Generato
     matrix = torch.stack([cos, -sin, sin, cos]).reshape(2, 2) * grow
     moved = elastic.undone((points - centre - shift) @ torch.linalg.inv(matrix).mT + centre)
     inside = ((moved >= -0.5) & (moved <= size - 0.5)).all(-1, keepdim=True)
-    return warp(image, elastic, matrix, centre, shift), moved.where(inside, torch.nan)
-
-
-def warp(image: Tensor, elastic: Elastic, matrix: Tensor, centre: Tensor, shift: Tensor) -> Tensor:
-    """Look up every pixel of the new picture in the old one (C, H, W)."""
-    height, width = image.shape[-2:]
     columns, rows = torch.arange(width, dtype=matrix.dtype), torch.arange(height, dtype=matrix.dtype)
     new = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)
     old = (new + elastic.on_grid(columns, rows) - centre) @ matrix.mT + centre + shift
     grid = (2 * old + 1) / (2 * centre + 1) - 1
-    return F.grid_sample(image[None], grid[None], mode="bilinear", padding_mode="border", align_corners=False)[0]
+    warped = F.grid_sample(image[None], grid[None], mode="bilinear", padding_mode="border", align_corners=False)[0]
+    return warped, moved.where(inside, torch.nan)
 
 
 def expose(image: Tensor, scale: float, shift: float, rng: np.random.Generator) -> Tensor:

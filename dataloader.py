@@ -16,18 +16,18 @@ from augment import Augment
 from heatmap import rescale
 from joints.known import joint_of
 from joints.shape import mirror_order
-from radiographs.annotators import READERS
 from radiographs.detail import detail_frame
 from radiographs.fingerprint import alike, fingerprint, from_text, to_text
 from radiographs.network_frame import frame_of, to_input
 from radiographs.prepared_folder import SETTINGS, TABLE, read_folder
+from radiographs.raw_folder import READERS
 from runtime import distributed
 from runtime.apart import start_worker
 from runtime.command import cores
 from runtime.files import DataError, first_few, read_csv
 
-LISTS = "ids", "stems", "spacing_sources", "picture_digests", "file_digests"  # attributes of a data set with an item a radiograph
-ARRAYS = "sizes_px", "spacings_mm", "points_px", "points_network_px", "points_detail_px", "readings_px", "fingerprints"
+LISTS = ("ids", "stems", "spacing_sources", "picture_digests", "file_digests")  # attributes with an item a radiograph
+ARRAYS = ("sizes_px", "spacings_mm", "points_px", "points_network_px", "points_detail_px", "readings_px", "fingerprints")
 FILE, LOOK = "file:", "look:"  # beginnings of marks by file and by fingerprint; marks by prepared pixels have none
 Key = tuple[int, int]  # epoch and number of a radiograph
 
@@ -52,9 +52,9 @@ class RadiographDataset(Dataset):
         self.settings, rows = read_folder(folder)
         self.frame, self.sigma = frame_of(self.settings["size"]), self.settings["sigma"]
         self.size, self.detail = max(self.frame), self.settings.get("detail", 0)
-        wanted = None if ids is None else set(ids)
-        rows = [row for row in rows if (row["split"] == split if wanted is None else row["id"] in wanted)]
-        missing = sorted((wanted or set()) - {row["id"] for row in rows})
+        wanted = {row["id"] for row in rows if row["split"] == split} if ids is None else set(ids)
+        rows = [row for row in rows if row["id"] in wanted]
+        missing = sorted(wanted - {row["id"] for row in rows})
         if missing and not allow_missing:
             raise DataError(
                 f"{folder / TABLE}: {len(missing)} of {len(wanted)} listed radiographs of {split} are not prepared "
@@ -68,23 +68,20 @@ class RadiographDataset(Dataset):
         self.sizes_px = self.numbers(rows, ["width", "height"])
         self.spacings_mm = self.numbers(rows, ["spacing_x_mm", "spacing_y_mm"])
         self.spacing_sources = [row["spacing_from"] for row in rows]
-        self.points_px, self.points_network_px = (
-            self.numbers(rows, [f"{frame}{axis}{i}" for i in range(landmarks) for axis in "xy"]).reshape(len(rows), landmarks, 2)
-            for frame in ("", "network_")
-        )
+        self.file_digests = [row.get("file", "") for row in rows]
+        self.points_px = self.points(rows, landmarks)
+        self.points_network_px = self.points(rows, landmarks, "network_")
         frames = [detail_frame(height, width, self.detail or 1)[::-1] for width, height in self.sizes_px]
         self.points_detail_px = rescale(self.points_px, (np.array(frames) / self.sizes_px)[:, None])
         self.annotators = sorted(path.stem for path in (folder / READERS).glob("*.csv"))
-        self.readings_px = np.full((len(rows), len(self.annotators), landmarks, 2), np.nan)
-        for k, annotator in enumerate(self.annotators):
-            self.readings_px[:, k] = self.readings(folder / READERS / f"{annotator}.csv", landmarks)
+        readings = [self.readings(folder / READERS / f"{annotator}.csv", landmarks) for annotator in self.annotators]
+        self.readings_px = together(readings, self.points_px)
         self.joint = joint_of(self.points_px, self.settings.get("joint"), str(folder / SETTINGS))
         if len(self.joint.names) != landmarks:
             raise DataError(f"{folder}: describes {len(self.joint.names)} landmarks and has {landmarks}; prepare it again")
         with ThreadPoolExecutor(cores()) as pool:
             digests, fingerprints = zip(*pool.map(self.look_at, range(len(rows))))
         self.picture_digests, self.fingerprints = list(digests), np.stack(fingerprints)
-        self.file_digests = [row.get("file", "") for row in rows]
 
     def numbers(self, rows: list[dict[str, str]], names: list[str]) -> np.ndarray:
         """(rows, names) float64, NaN for a blank cell. Raises DataError."""
@@ -93,18 +90,23 @@ class RadiographDataset(Dataset):
         except (KeyError, ValueError) as error:
             raise DataError(f"{self.folder / TABLE}: not as data_preprocessing.py writes it ({error}); run it again") from error
 
+    def points(self, rows: list[dict[str, str]], landmarks: int, frame: str = "") -> np.ndarray:
+        """(rows, landmarks, 2) px from the columns of a frame."""
+        names = [f"{frame}{axis}{i}" for i in range(landmarks) for axis in "xy"]
+        return self.numbers(rows, names).reshape(len(rows), landmarks, 2)
+
     def readings(self, path: Path, landmarks: int) -> np.ndarray:
         """What an annotator gave: (N, landmarks, 2) px of the radiographs, NaN where nothing. Raises DataError."""
         given = {row["id"]: row for row in read_csv(path)}
-        blank = {f"{axis}{i}": "" for i in range(landmarks) for axis in "xy"}
-        return self.numbers([given.get(id, blank) for id in self.ids], list(blank)).reshape(len(self.ids), landmarks, 2)
+        blank = dict.fromkeys((f"{axis}{i}" for i in range(landmarks) for axis in "xy"), "")
+        return self.points([given.get(id, blank) for id in self.ids], landmarks)
 
     def picture(self, i: int) -> np.ndarray:
-        """The picture of one radiograph, read from its file: (height, width) uint8. Raises DataError."""
+        """(height, width) uint8, read from the radiograph's file. Raises DataError."""
         return self.read(i, ".png", self.frame)
 
     def detail_picture(self, i: int) -> np.ndarray:
-        """The picture of one radiograph for the second look: larger, not stretched, its histogram not matched."""
+        """The same for the second look: larger, not stretched, its histogram not matched."""
         return self.read(i, ".detail.png", detail_frame(*self.sizes_px[i][::-1], self.detail))
 
     def read(self, i: int, suffix: str, shape: tuple[int, int]) -> np.ndarray:
@@ -113,14 +115,13 @@ class RadiographDataset(Dataset):
             picture = iio.imread(path)
         except MemoryError:
             raise
-        except Exception as error:  # a damaged file makes the reader raise whatever it likes
+        except Exception as error:  # readers raise whatever they like
             raise DataError(f"{path}: cannot be read ({error}); run data_preprocessing.py again") from error
         if picture.shape != shape:
             raise DataError(f"{path}: expected the shape {shape}, found {picture.shape}; run data_preprocessing.py again")
         return picture
 
     def pictures(self) -> Iterator[np.ndarray]:
-        """All pictures, one after the other."""
         return (self.picture(i) for i in range(len(self)))
 
     def look_at(self, i: int) -> tuple[str, np.ndarray]:
@@ -151,9 +152,8 @@ class RadiographDataset(Dataset):
     def concat(self, others: list["RadiographDataset"]) -> "RadiographDataset":
         """These radiographs and those of others, prepared in the same way. Raises DataError."""
         for other in others:
-            if other.points_px.shape[1] != self.points_px.shape[1]:
-                own, others = self.points_px.shape[1], other.points_px.shape[1]
-                raise DataError(f"{other.folder}: has {others} landmarks, and {self.folder} has {own}; take data of one joint")
+            if (found := other.points_px.shape[1]) != (own := self.points_px.shape[1]):
+                raise DataError(f"{other.folder}: has {found} landmarks, and {self.folder} has {own}; take data of one joint")
             if (name := first_other(self.joint.names, other.joint.names)) is not None:
                 raise DataError(f"{other.folder}: {name}, as {self.folder} has it; take data of one joint")
             if (self.frame, self.sigma, self.detail) != (other.frame, other.sigma, other.detail):
@@ -174,13 +174,10 @@ class RadiographDataset(Dataset):
 
     def annotated_by(self, annotators: list[str]) -> "RadiographDataset":
         """The same with these annotators, NaN for those that it does not have."""
-        if annotators == self.annotators:
-            return self
-        same = copy.copy(self)
-        same.annotators, nothing = annotators, np.full_like(self.points_px, np.nan)
-        given = {annotator: self.readings_px[:, k] for k, annotator in enumerate(self.annotators)}
-        readings = [given.get(annotator, nothing) for annotator in annotators]
-        same.readings_px = np.stack(readings, 1) if annotators else self.readings_px[:, :0]
+        same, nothing = copy.copy(self), np.full_like(self.points_px, np.nan)
+        given = dict(zip(self.annotators, self.readings_px.swapaxes(0, 1)))
+        same.annotators = annotators
+        same.readings_px = together([given.get(annotator, nothing) for annotator in annotators], self.points_px)
         return same
 
     def subset(self, indices: np.ndarray, split: str) -> "RadiographDataset":
@@ -253,6 +250,11 @@ class Batches:
 
     def __iter__(self) -> Iterator[list[Key]]:
         return (distributed.part(batch) for batch in self.whole())
+
+
+def together(readings: list[np.ndarray], points: np.ndarray) -> np.ndarray:
+    """Of A annotators' points (N, L, 2), as `points` has them, one array (N, A, L, 2)."""
+    return np.reshape(readings, (len(readings), *points.shape)).swapaxes(0, 1)
 
 
 def first_other(expected: tuple[str, ...], found: tuple[str, ...]) -> str | None:

@@ -20,8 +20,7 @@ import numpy as np
 
 from joints.description import DESCRIPTION, Description, read_description
 from joints.formats import CENTRE, CORNER, FORMATS, Annotations, id_of
-from radiographs.annotators import READERS, read_annotations
-from radiographs.raw_folder import COORDINATES, SPLITS, is_of_labels
+from radiographs.raw_folder import COORDINATES, READERS, SPLITS, is_of_labels, read_annotations
 from radiographs.reading import is_radiograph
 from runtime.command import exit_status
 from runtime.files import DataError, csv_lines, write_whole
@@ -31,9 +30,9 @@ HALF = {CORNER: 0.5, CENTRE: 0.0}  # px, of the first pixel's centre from the or
 
 def read(path: Path, kind: str, images: Path | None, origin: str | None) -> Annotations:
     """What another program's file or folder holds, (0, 0) being the centre of the first pixel. Raises DataError."""
-    found_images = radiographs_in(images) if images else {}
+    of_images = radiographs_in(images) if images else {}
     try:
-        found = FORMATS[kind].read(path, found_images)
+        found = FORMATS[kind].read(path, of_images)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, StopIteration) as error:
         raise DataError(f"{path}: not as {kind} writes it ({type(error).__name__}: {error}); export it again") from error
     found.names = found.names or found.named_in_order()
@@ -52,9 +51,10 @@ def radiographs_in(folder: Path) -> dict[str, Path]:
     """Radiographs by ID, sorted by file name: of train, valid and test, or without these anywhere below. Raises DataError."""
     splits = [folder / split for split in SPLITS if (folder / split).is_dir()]
     found = [path for split in splits for path in split.glob("*")] if splits else below(folder)
-    visible = (path for path in found if path.is_file() and not path.name.startswith(".") and is_radiograph(path))
     files: dict[str, Path] = {}
-    for path in sorted(visible, key=lambda path: path.name):
+    for path in sorted(found, key=lambda path: path.name):
+        if not path.is_file() or path.name.startswith(".") or not is_radiograph(path):
+            continue
         if (id := id_of(path.name)) in files:
             raise DataError(f"{path}: the ID {id} is also that of {files[id]}; rename or remove one")
         files[id] = path
@@ -92,8 +92,8 @@ def export_from(raw: Path, kind: str, out: Path, origin: str | None) -> None:
     """Write a raw folder's annotations as another program keeps them. Raises DataError."""
     annotated = read_annotations(raw)
     files = radiographs_in(raw)
-    landmarks = len(next(iter(annotated.points.values())))
-    joint = read_description(raw / DESCRIPTION, annotated.names) or Description.numbered(landmarks)
+    numbered = Description.numbered(len(next(iter(annotated.points.values()))))
+    joint = read_description(raw / DESCRIPTION, annotated.names) or numbered
     if lacking := [id for id in annotated.points if id not in files]:
         raise DataError(f"{raw}: expected a radiograph {lacking[0]}, found none; add it or remove its row")
     if out.exists():
@@ -104,12 +104,13 @@ def export_from(raw: Path, kind: str, out: Path, origin: str | None) -> None:
         shifted = (points + half).tolist()
         found.points[id] = {name: tuple(at) for name, at in zip(joint.names, shifted) if np.isfinite(at).all()}
     out.parent.mkdir(parents=True, exist_ok=True)
-    if not FORMATS[kind].ending:
-        write_whole(out, FORMATS[kind].write(found, files).encode())
+    ending, write = FORMATS[kind].ending, FORMATS[kind].write
+    if not ending:
+        write_whole(out, write(found, files).encode())
     else:
         out.mkdir()
         for id, points in found.points.items():
-            write_whole(out / (id + FORMATS[kind].ending), FORMATS[kind].write(id, points, files[id]).encode())
+            write_whole(out / (id + ending), write(points, files[id]).encode())
     print(f"written to {out}: {len(found.points)} radiographs, {len(found.names)} landmarks")
 
 

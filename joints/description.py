@@ -1,17 +1,7 @@
 """The description of a joint: what its landmarks are called, what joins them, which side it is of, what is measured on it.
 
-It comes from `joint.json` beside the table of landmarks, and goes with the prepared data and the weights to every output:
-
-    {"joint": "knee",
-     "landmarks": ["femur medial", "femur lateral", "tibia medial", "tibia lateral"],
-     "skeleton": [["femur medial", "tibia medial"], ["femur lateral", "tibia lateral"]],
-     "laterality": "right",
-     "mirror": [],
-     "scale": {"name": "ball", "landmarks": ["femur medial", "femur lateral"], "mm": 25},
-     "measures": {"width": {"length": ["tibia medial", "tibia lateral"]},
-                  "valgus": {"angle": ["femur medial", "femur lateral", "tibia medial", "tibia lateral"]}}}
-
-All but the landmarks may be left out, and they too where the table's header names them. docs/your_joint.md explains each.
+It comes from `joint.json` beside the table of landmarks, and goes with the prepared data and the weights to every output. All but
+the landmarks may be left out, and they too where the table's header names them. docs/your_joint.md explains each.
 """
 
 import json
@@ -77,22 +67,25 @@ class Description:
 
     def to_file(self) -> dict:
         """What `joint.json` holds."""
-        called = [list(map(self.names.__getitem__, pair)) for pair in self.skeleton]
-        stored = {"joint": self.joint, "landmarks": list(self.names), "skeleton": called}
-        if self.laterality:
-            stored["laterality"] = self.laterality
-        stored["mirror"] = [[self.names[a], self.names[b]] for a, b in self.mirror]
-        if self.scale:
-            ends = [self.names[i] for i in self.scale.landmarks]
-            stored["scale"] = {"name": self.scale.name, "landmarks": ends, "mm": self.scale.mm}
-        stored["measures"] = {
-            one.name: {one.kind: [of if one.kind == "difference" else self.names[of] for of in one.of]} for one in self.measures
+
+        def called(numbers: tuple[int, ...]) -> list[str]:
+            return [self.names[i] for i in numbers]
+
+        scale = self.scale and {"name": self.scale.name, "landmarks": called(self.scale.landmarks), "mm": self.scale.mm}
+        measures = {one.name: {one.kind: list(one.of) if one.kind == "difference" else called(one.of)} for one in self.measures}
+        stored = {
+            "joint": self.joint,
+            "landmarks": list(self.names),
+            "skeleton": list(map(called, self.skeleton)),
+            "laterality": self.laterality,
+            "mirror": list(map(called, self.mirror)),
+            "scale": scale,
+            "measures": measures,
+            "bends": called(self.bends or ()),
+            "late": called(self.late),
         }
-        if self.bends:
-            stored["bends"] = [self.names[i] for i in self.bends]
-        if self.late:
-            stored["late"] = [self.names[i] for i in self.late]
-        return stored
+        always = ("joint", "landmarks", "skeleton", "mirror", "measures")
+        return {key: value for key, value in stored.items() if value or key in always}
 
     def side(self, mirrored: bool) -> str:
         """Which side a picture shows that is, or is not, mirrored against training radiographs; blank where nobody knows."""
@@ -118,95 +111,89 @@ class Reader:
     """One look at every key of a description; the first mistake is told in one line."""
 
     def __init__(self, stored: dict, source: str, names: tuple[str, ...] | None):
-        self.source = source
-        if not isinstance(stored, dict):
-            raise self.wrong("an object with some of the keys " + ", ".join(KEYS), stored)
-        if unknown := [key for key in stored if key not in KEYS]:
-            raise self.wrong("only the keys " + ", ".join(KEYS), unknown[0])
-        self.stored = stored
+        self.source, self.stored, keys = source, stored, ", ".join(KEYS)
+        self.expect(isinstance(stored, dict), f"an object with some of the keys {keys}", stored)
+        unknown = [key for key in stored if key not in KEYS]
+        self.expect(not unknown, f"only the keys {keys}", *unknown[:1])
         listed = stored.get("landmarks")
-        if listed is not None and not (isinstance(listed, list) and listed and all(map(is_name, listed))):
-            raise self.wrong("landmarks to be a list of names", listed)
-        if listed is None and names is None:
-            raise self.wrong('"landmarks", a list of names, or a header NAME_x,NAME_y,... in the table', "neither")
-        if listed and names and tuple(listed) != tuple(names):
-            first = next((pair for pair in zip(listed, names) if pair[0] != pair[1]), (f"{len(listed)} names", f"{len(names)}"))
-            raise self.wrong(f"the landmarks of the table's header, {first[1]!r} here", f"{first[0]!r}", "make them agree")
+        self.expect(listed is None or (listed and are_names(listed)), "landmarks to be a list of names", listed)
+        header = '"landmarks", a list of names, or a header NAME_x,NAME_y,... in the table'
+        self.expect(listed or names is not None, header, "neither")
         self.names = tuple(listed or names)
-        if twice := [name for name in self.names if self.names.count(name) > 1]:
-            raise self.wrong("every landmark once", f"{twice[0]!r} twice")
+        if names and self.names != tuple(names):
+            pairs = [*zip(self.names, names), (f"{len(self.names)} names", f"{len(names)}")]
+            own, other = next(pair for pair in pairs if pair[0] != pair[1])
+            self.expect(False, f"the landmarks of the table's header, {other!r} here", f"{own!r}", "make them agree")
+        twice = [name for name in self.names if self.names.count(name) > 1]
+        self.expect(not twice, "every landmark once", *(f"{name!r} twice" for name in twice[:1]))
         self.number = {name: i for i, name in enumerate(self.names)}
 
-    def wrong(self, expected: str, found: object, do: str = "correct it") -> DataError:
-        found = found if isinstance(found, str) else json.dumps(found)
-        return DataError(f"{self.source}: expected {expected}, found {found}; {do}")
+    def expect(self, right: object, expected: str, found: object = "", do: str = "correct it") -> None:
+        if not right:
+            found = found if isinstance(found, str) else json.dumps(found)
+            raise DataError(f"{self.source}: expected {expected}, found {found}; {do}")
 
     def description(self) -> Description:
-        stored = self.stored
-        joint = stored.get("joint", "")
-        if not isinstance(joint, str):
-            raise self.wrong("joint to be its name", joint)
-        laterality = stored.get("laterality", "")
-        if "laterality" in stored and laterality not in LATERALITIES:
-            raise self.wrong(f"laterality to be one of {', '.join(LATERALITIES)}", laterality)
-        skeleton = tuple(self.landmarks("skeleton", pair, (2,)) for pair in self.listed("skeleton"))
-        mirror = tuple(self.landmarks("mirror", pair, (2,)) for pair in self.listed("mirror"))
+        joint, laterality = self.stored.get("joint", ""), self.stored.get("laterality", "")
+        self.expect(isinstance(joint, str), "joint to be its name", joint)
+        known = "laterality" not in self.stored or laterality in LATERALITIES
+        self.expect(known, f"laterality to be one of {', '.join(LATERALITIES)}", laterality)
+        skeleton, mirror = (tuple(self.landmarks(key, pair, (2,)) for pair in self.listed(key)) for key in ("skeleton", "mirror"))
         paired = [i for pair in mirror for i in pair]
-        if twice := [i for i in paired if paired.count(i) > 1]:
-            raise self.wrong("every landmark in one pair of mirror at most", f"{self.names[twice[0]]!r} in two")
-        bends = self.landmarks("bends", stored["bends"], (3,)) if "bends" in stored else None
+        twice = [f"{self.names[i]!r} in two" for i in paired if paired.count(i) > 1]
+        self.expect(not twice, "every landmark in one pair of mirror at most", *twice[:1])
+        bends = self.landmarks("bends", self.stored["bends"], (3,)) if "bends" in self.stored else None
         late = tuple(i for name in self.listed("late") for i in self.landmarks("late", [name], (1,)))
         return Description(self.names, joint, skeleton, laterality, mirror, self.scale(), self.measures(), bends, late)
 
     def listed(self, key: str) -> list:
         value = self.stored.get(key, [])
-        if not isinstance(value, list):
-            raise self.wrong(f"{key} to be a list", value)
+        self.expect(isinstance(value, list), f"{key} to be a list", value)
         return value
 
     def landmarks(self, key: str, given: object, counts: tuple[int, ...]) -> tuple[int, ...]:
         """The numbers of some landmarks, named once each."""
-        if not isinstance(given, list) or len(given) not in counts or not all(map(is_name, given)):
-            raise self.wrong(f"{' or '.join(map(str, counts))} names of landmarks in {key}", given)
-        if unknown := [name for name in given if name not in self.number]:
-            raise self.wrong(f"a landmark in {key}", f"{unknown[0]!r}", f"its landmarks are {', '.join(self.names)}")
-        if len(set(given)) < len(given):
-            raise self.wrong(f"different landmarks in {key}", given)
+        self.expect(are_names(given, *counts), f"{' or '.join(map(str, counts))} names of landmarks in {key}", given)
+        unknown = [f"{name!r}" for name in given if name not in self.number]
+        self.expect(not unknown, f"a landmark in {key}", *unknown[:1], do=f"its landmarks are {', '.join(self.names)}")
+        self.expect(len(set(given)) == len(given), f"different landmarks in {key}", given)
         return tuple(self.number[name] for name in given)
 
     def scale(self) -> Scale | None:
         given = self.stored.get("scale")
         if given is None:
             return None
-        if not isinstance(given, dict) or not {"landmarks", "mm"} <= given.keys() <= {"name", "landmarks", "mm"}:
-            raise self.wrong('scale to have "landmarks", "mm" and maybe "name"', given)
+        complete = isinstance(given, dict) and {"landmarks", "mm"} <= given.keys() <= {"name", "landmarks", "mm"}
+        self.expect(complete, 'scale to have "landmarks", "mm" and maybe "name"', given)
         name, mm = given.get("name", "scale"), given["mm"]
-        if not is_name(name) or isinstance(mm, bool) or not isinstance(mm, int | float) or not 0 < mm < 1e6:
-            raise self.wrong("scale to have a name and millimetres above 0", given)
+        number = isinstance(mm, int | float) and not isinstance(mm, bool) and 0 < mm < 1e6
+        self.expect(are_names([name]) and number, "scale to have a name and millimetres above 0", given)
         return Scale(name, self.landmarks("scale", given["landmarks"], (2,)), float(mm))
 
     def measures(self) -> tuple[Defined, ...]:
         given = self.stored.get("measures", {})
-        if not isinstance(given, dict):
-            raise self.wrong('measures to be an object, as {"SNA": {"angle": ["sella", "nasion", "A point"]}}', given)
+        example = '{"SNA": {"angle": ["sella", "nasion", "A point"]}}'
+        self.expect(isinstance(given, dict), f"measures to be an object, as {example}", given)
         defined: dict[str, Defined] = {}
         for name, value in given.items():
             kind, of = next(iter(value.items())) if isinstance(value, dict) and len(value) == 1 else (None, None)
-            if kind not in KINDS:
-                raise self.wrong(f"measure {name!r} to be one of {', '.join(KINDS)}", value)
+            measure = f"measure {name!r}"
+            self.expect(kind in KINDS, f"{measure} to be one of {', '.join(KINDS)}", value)
             if kind != "difference":
-                defined[name] = Defined(name, kind, self.landmarks(f"measure {name!r}", of, KINDS[kind]))
+                defined[name] = Defined(name, kind, self.landmarks(measure, of, KINDS[kind]))
                 continue
-            if not isinstance(of, list) or len(of) != 2 or not all(is_name(other) and other in defined for other in of):
-                raise self.wrong(f"measure {name!r} to be the difference of two measures above it", of)
-            if (defined[of[0]].kind == "length") != (defined[of[1]].kind == "length"):
-                raise self.wrong(f"measure {name!r} to be the difference of two lengths, or of two angles", of)
+            both = are_names(of, 2) and all(other in defined for other in of)
+            self.expect(both, f"{measure} to be the difference of two measures above it", of)
+            lengths = {defined[other].kind == "length" for other in of}
+            self.expect(len(lengths) == 1, f"{measure} to be the difference of two lengths, or of two angles", of)
             defined[name] = Defined(name, kind, tuple(of))
         return tuple(defined.values())
 
 
-def is_name(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip())
+def are_names(value: object, *counts: int) -> bool:
+    """Whether a value is a list of names, of one of some lengths."""
+    listed = isinstance(value, list) and (not counts or len(value) in counts)
+    return listed and all(isinstance(name, str) and name.strip() for name in value)
 
 
 def read_description(path: Path, names: tuple[str, ...] | None = None) -> Description | None:

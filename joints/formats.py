@@ -16,41 +16,40 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 
 from radiographs.raw_folder import same_form
-from radiographs.reading import Radiograph, read_radiograph, without_ending
+from radiographs.reading import read_radiograph, without_ending
 from runtime.files import DataError
 
+Point = tuple[float, float]
 CORNER, CENTRE = "corner", "centre"  # of the first pixel, where a program has its origin
 MARKUP = ".mrk.json"
 SLEAP_READS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}  # of a folder, in lower case (sleap-io, ImageVideo)
-UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # what Label Studio puts before the name of a file
 
 
 @dataclass
 class Annotations:
     """Points by radiograph and landmark, in a program's own pixels; what is not there is missing."""
 
-    points: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)  # ID: landmark: x, y
+    points: dict[str, dict[str, Point]] = field(default_factory=dict)  # ID: landmark: x, y
     names: list[str] = field(default_factory=list)  # of the landmarks, in their order, where the program tells it
     skeleton: list[tuple[str, str]] = field(default_factory=list)
 
-    def add(self, source: object, file: str, points: Iterable[tuple[str, tuple[float, float]]]) -> None:
+    def add(self, source: object, file: str, points: Iterable[tuple[str, Point]]) -> None:
         """Raises DataError for a radiograph or a landmark that comes twice."""
         id = id_of(file)
         if id in self.points:
             raise DataError(f"{source}: expected one annotation of {id}, found another; remove one")
         self.points[id] = {}
-        for name, point in points:
-            name = name.strip()
-            if not np.isfinite(point).all():
-                continue  # NaN is how some programs write a missing one
+        placed = [(name.strip(), point) for name, point in points if np.isfinite(point).all()]  # some write NaN for a missing one
+        for name, point in placed:
             if name in self.points[id]:
                 raise DataError(f"{source}: expected {name!r} of {id} once, found it twice; remove one")
             self.points[id][name] = point
@@ -71,23 +70,19 @@ def id_of(file: str) -> str:
     return same_form(without_ending(re.split(r"[/\\]", file)[-1]))
 
 
-def read_json(path: Path) -> dict | list:
+def parsed(path: Path, parse: Callable[[TextIO], list | dict] = json.load, wanted: str = "JSON") -> list | dict:
+    """What `parse` makes of a text file. Raises DataError."""
     try:
-        return json.loads(path.read_text("utf-8-sig"))
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            return parse(file)
     except FileNotFoundError:
         raise DataError(f"{path}: not found; name a file that is there") from None
-    except (UnicodeDecodeError, ValueError) as error:
-        raise DataError(f"{path}: expected JSON, found something else ({error}); export it again") from error
+    except (ValueError, csv.Error) as error:
+        raise DataError(f"{path}: expected {wanted}, found something else ({error}); export it again") from error
 
 
 def read_rows(path: Path) -> list[list[str]]:
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            return [row for row in csv.reader(file) if any(row)]
-    except FileNotFoundError:
-        raise DataError(f"{path}: not found; name a file that is there") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: expected a comma-separated text file, found something else ({error})") from error
+    return parsed(path, lambda file: [row for row in csv.reader(file) if any(row)], "a comma-separated text file")
 
 
 def files_of(path: Path, ending: str) -> list[Path]:
@@ -98,62 +93,55 @@ def files_of(path: Path, ending: str) -> list[Path]:
 
 
 def read_coco(path: Path, images: dict[str, Path]) -> Annotations:
-    stored = read_json(path)
+    stored = parsed(path)
     categories = {one["id"]: one for one in stored["categories"] if one.get("keypoints")}
     used = {one["category_id"] for one in stored["annotations"]} & categories.keys()
     if len(used) != 1:
-        called = [categories[id]["name"] for id in sorted(used)]
-        raise DataError(f"{path}: expected annotations of one category with keypoints, found {called}; export one")
-    names = [name.strip() for name in categories[next(iter(used))]["keypoints"]]
-    found = Annotations(names=list(names))
-    found.skeleton = [(names[a - 1], names[b - 1]) for a, b in categories[next(iter(used))].get("skeleton", [])]
+        found = [categories[id]["name"] for id in sorted(used)]
+        raise DataError(f"{path}: expected annotations of one category with keypoints, found {found}; export one")
+    category = categories[used.pop()]
+    names = [name.strip() for name in category["keypoints"]]
+    found = Annotations(names=names, skeleton=[(names[a - 1], names[b - 1]) for a, b in category.get("skeleton", [])])
     files = {one["id"]: one["file_name"] for one in stored["images"]}
     for one in stored["annotations"]:
-        if one["category_id"] in used:
+        if one["category_id"] == category["id"]:
             triples = np.reshape(one["keypoints"], (-1, 3)).tolist()
-            found.add(path, files[one["image_id"]], ((name, (x, y)) for name, (x, y, seen) in zip(names, triples) if seen))
+            found.add(path, files[one["image_id"]], [(name, (x, y)) for name, (x, y, seen) in zip(names, triples) if seen])
     return found
 
 
 def read_labelme(path: Path, images: dict[str, Path]) -> Annotations:
     found = Annotations()
     for file in files_of(path, ".json"):
-        stored = read_json(file)
-        shapes = [shape for shape in stored["shapes"] if shape["shape_type"] == "point"]
-        found.add(file, stored.get("imagePath") or file.name, ((one["label"], tuple(one["points"][0])) for one in shapes))
+        stored = parsed(file)
+        points = [(one["label"], tuple(one["points"][0])) for one in stored["shapes"] if one["shape_type"] == "point"]
+        found.add(file, stored.get("imagePath") or file.name, points)
     return found
 
 
 def read_label_studio(path: Path, images: dict[str, Path]) -> Annotations:
     found = Annotations()
-    for task in read_json(path):
-        given = [one for one in task.get("annotations", []) if not one.get("was_cancelled")]
+    for task in parsed(path):
         file = label_studio_file(task["data"])
+        given = [one["result"] for one in task.get("annotations", []) if not one.get("was_cancelled")]
         if len(given) > 1:
             raise DataError(f"{path}: expected one annotation of {file}, found {len(given)}; export those of one annotator")
-        for one in given:
-            found.add(path, file, label_studio_points(path, file, one["result"]))
+        for results in given:
+            keypoints = [(one["value"], one) for one in results if one["type"] == "keypointlabels"]
+            if any(one.get("image_rotation") for _, one in keypoints):
+                raise DataError(f"{path}: expected {file} as it came, found it turned; turn the file itself")
+            sizes = [(value, one["original_width"], one["original_height"]) for value, one in keypoints]
+            points = [(at["keypointlabels"][0], (at["x"] * width / 100, at["y"] * height / 100)) for at, width, height in sizes]
+            found.add(path, file, points)
     return found
 
 
 def label_studio_file(data: dict) -> str:
     """The name of a task's picture: of its fields the first that looks like a file's, without what an upload put before it."""
-    texts = [value for value in data.values() if isinstance(value, str)]
-    parts = [urlsplit(text) for text in texts]
+    parts = [urlsplit(value) for value in data.values() if isinstance(value, str)]
     names = [unquote(parse_qs(part.query).get("d", [part.path])[0]).split("/")[-1] for part in parts]  # ?d= of local files
-    named = [name for name in names if without_ending(name) != name]
-    return UPLOADED.sub("", (named or names)[0])
-
-
-def label_studio_points(path: Path, file: str, results: list[dict]) -> Iterator[tuple[str, tuple[float, float]]]:
-    for result in results:
-        if result["type"] != "keypointlabels":
-            continue
-        if result.get("image_rotation"):
-            raise DataError(f"{path}: expected {file} as it came, found it turned; turn the file itself")
-        value = result["value"]
-        at = value["x"] * result["original_width"] / 100, value["y"] * result["original_height"] / 100
-        yield value["keypointlabels"][0], at
+    name = next((name for name in names if without_ending(name) != name), names[0])
+    return re.sub(r"^[0-9a-f]{8}-", "", name)
 
 
 def read_slicer(path: Path, images: dict[str, Path]) -> Annotations:
@@ -163,23 +151,16 @@ def read_slicer(path: Path, images: dict[str, Path]) -> Annotations:
         if id not in images:
             raise DataError(f"{file}: expected its radiograph {id} in --images, whose geometry tells pixels; found none")
         radiograph = read_radiograph(images[id])
+        origin, steps = np.array(radiograph.origin_mm), np.array(radiograph.steps_mm).T
         points = []
-        for markup in read_json(file)["markups"]:
-            way = np.array([-1, -1, 1]) if markup.get("coordinateSystem", "LPS") == "RAS" else np.ones(3)
-            points += [
-                (one["label"], of_physical(radiograph, one["position"] * way))
-                for one in markup["controlPoints"]
-                if one.get("positionStatus", "defined") == "defined"
-            ]
+        for markup in parsed(file)["markups"]:
+            to_lps = np.array([-1, -1, 1]) if markup.get("coordinateSystem", "LPS") == "RAS" else np.ones(3)
+            for one in markup["controlPoints"]:
+                if one.get("positionStatus", "defined") == "defined":
+                    at = np.linalg.lstsq(steps, one["position"] * to_lps - origin, rcond=None)[0]  # px in the radiograph's plane
+                    points.append((one["label"], tuple(at.tolist())))
         found.add(file, id, points)
     return found
-
-
-def of_physical(radiograph: Radiograph, position_mm: np.ndarray) -> tuple[float, float]:
-    """LPS millimetres -> pixels of the radiograph's plane."""
-    steps = np.array(radiograph.steps_mm).T
-    x, y = np.linalg.lstsq(steps, position_mm - np.array(radiograph.origin_mm), rcond=None)[0]
-    return float(x), float(y)
 
 
 def read_deeplabcut(path: Path, images: dict[str, Path]) -> Annotations:
@@ -202,9 +183,8 @@ def read_sleap(path: Path, images: dict[str, Path]) -> Annotations:
     header, *rows = read_rows(path)
     columns = [i for i, name in enumerate(header) if name.endswith(".x")]
     if "frame_idx" not in header or not columns:
-        raise DataError(
-            f"{path}: expected columns frame_idx, NODE.x and NODE.y, found {', '.join(header[:5])}; export analysis CSV"
-        )
+        found = ", ".join(header[:5])
+        raise DataError(f"{path}: expected columns frame_idx, NODE.x and NODE.y, found {found}; export analysis CSV")
     found, ids = Annotations(names=[header[i][:-2].strip() for i in columns]), frames_of(images)
     for row in rows:
         frame = int(float(row[header.index("frame_idx")]))
@@ -214,33 +194,31 @@ def read_sleap(path: Path, images: dict[str, Path]) -> Annotations:
     return found
 
 
-def present(names: list[str], row: list[str], columns: list[int]) -> Iterator[tuple[str, tuple[float, float]]]:
+def present(names: list[str], row: list[str], columns: list[int]) -> list[tuple[str, Point]]:
     """Landmarks whose x stands in a column and y in the next one."""
-    for name, i in zip(names, columns):
-        if row[i].strip() and row[i + 1].strip():
-            yield name, (float(row[i]), float(row[i + 1]))
+    pairs = [(name, row[i : i + 2]) for name, i in zip(names, columns)]
+    return [(name, (float(pair[0]), float(pair[1]))) for name, pair in pairs if all(cell.strip() for cell in pair)]
 
 
 def write_coco(found: Annotations, files: dict[str, Path]) -> str:
-    number = {name: i + 1 for i, name in enumerate(found.names)}
-    category = {"id": 1, "name": "landmarks", "keypoints": found.names}
-    category["skeleton"] = [[number[a], number[b]] for a, b in found.skeleton]
+    skeleton = [[found.names.index(name) + 1 for name in line] for line in found.skeleton]
+    category = {"id": 1, "name": "landmarks", "keypoints": found.names, "skeleton": skeleton}
     pictures, annotations = [], []
     for i, (id, points) in enumerate(found.points.items(), 1):
         height, width = read_radiograph(files[id]).pixels.shape
         pictures.append({"id": i, "file_name": files[id].name, "width": width, "height": height})
         low, high = (part(list(points.values()) or [(0, 0)], axis=0) for part in (np.min, np.max))
-        box = [round(float(value), 4) for value in (*low, *(high - low))]
-        triples = [[*map(four_digits, points[name]), 2] if name in points else [0, 0, 0] for name in found.names]
+        box = four_digits((*low, *(high - low)))
+        triples = [[*four_digits(points[name]), 2] if name in points else [0, 0, 0] for name in found.names]
         one = {"id": i, "image_id": i, "category_id": 1, "iscrowd": 0, "num_keypoints": len(points), "bbox": box}
         annotations.append(one | {"area": box[2] * box[3], "keypoints": [part for triple in triples for part in triple]})
     return json.dumps({"images": pictures, "annotations": annotations, "categories": [category]}, indent=1)
 
 
-def write_labelme(id: str, points: dict[str, tuple[float, float]], file: Path) -> str:
+def write_labelme(points: dict[str, Point], file: Path) -> str:
     height, width = read_radiograph(file).pixels.shape
     kind = {"group_id": None, "shape_type": "point", "flags": {}}
-    shapes = [{"label": name, "points": [list(map(four_digits, at))]} | kind for name, at in points.items()]
+    shapes = [{"label": name, "points": [four_digits(at)]} | kind for name, at in points.items()]
     about = {"imagePath": file.name, "imageData": None, "imageHeight": height, "imageWidth": width}
     return json.dumps({"version": "5.4.1", "flags": {}, "shapes": shapes} | about, indent=1)
 
@@ -259,25 +237,22 @@ def write_label_studio(found: Annotations, files: dict[str, Path]) -> str:
     return json.dumps(tasks, indent=1)
 
 
-def write_slicer(id: str, points: dict[str, tuple[float, float]], file: Path) -> str:
-    radiograph = read_radiograph(file)
-    controls = [
-        {"id": str(i), "label": name, "position": at_mm, "positionStatus": "defined"}
-        for i, (name, at) in enumerate(points.items(), 1)
-        for at_mm in [(np.array(at) @ np.array(radiograph.steps_mm) + radiograph.origin_mm).round(5).tolist()]
-    ]
-    markup = {"type": "Fiducial", "coordinateSystem": "LPS", "coordinateUnits": "mm", "controlPoints": controls}
-    return json.dumps({"markups": [markup]}, indent=1)
+def write_slicer(points: dict[str, Point], file: Path) -> str:
+    radiograph, controls = read_radiograph(file), []
+    for i, (name, at) in enumerate(points.items(), 1):
+        at_mm = (np.array(at) @ np.array(radiograph.steps_mm) + radiograph.origin_mm).round(5).tolist()
+        controls.append({"id": str(i), "label": name, "position": at_mm, "positionStatus": "defined"})
+    about = {"type": "Fiducial", "coordinateSystem": "LPS", "coordinateUnits": "mm"}
+    return json.dumps({"markups": [about | {"controlPoints": controls}]}, indent=1)
 
 
 def write_deeplabcut(found: Annotations, files: dict[str, Path]) -> str:
     rows = [["scorer", *["reader"] * 2 * len(found.names)], ["bodyparts", *(name for name in found.names for _ in "xy")]]
-    rows += [["coords", *["x", "y"] * len(found.names)]]
-    return lines([*rows, *([files[id].name, *cells(found.names, points)] for id, points in found.points.items())])
+    rows += [["coords", *"xy" * len(found.names)]]
+    return lines(rows + [[files[id].name, *cells(found.names, points)] for id, points in found.points.items()])
 
 
 def write_sleap(found: Annotations, files: dict[str, Path]) -> str:
-    """A row an annotated radiograph."""
     head = ["track", "frame_idx", "instance.score", *(f"{name}.{axis}" for name in found.names for axis in "xy")]
     annotated = [(i, id) for i, id in enumerate(frames_of(files)) if id in found.points]
     return lines([head, *(["", str(i), "1", *cells(found.names, found.points[id])] for i, id in annotated)])
@@ -287,19 +262,17 @@ def frames_of(files: dict[str, Path]) -> list[str]:
     """The IDs of a folder's radiographs as SLEAP numbers them: by file name. Raises DataError where it would leave some out."""
     seen = [path for path in files.values() if path.suffix in SLEAP_READS]
     if unseen := [path for path in files.values() if seen and path not in seen]:
-        raise DataError(
-            f"{unseen[0]}: expected no file that SLEAP passes over beside those that it numbers, as {seen[0].name}; "
-            "make it such a picture"
-        )
+        beside = f"beside those that it numbers, as {seen[0].name}; make it such a picture"
+        raise DataError(f"{unseen[0]}: expected no file that SLEAP passes over {beside}")
     return list(files)
 
 
-def cells(names: list[str], points: dict[str, tuple[float, float]]) -> list[str]:
-    return [str(four_digits(value)) for name in names for value in points.get(name, (np.nan, np.nan))]
+def cells(names: list[str], points: dict[str, Point]) -> list[str]:
+    return [str(value) for name in names for value in (four_digits(points[name]) if name in points else ("", ""))]
 
 
-def four_digits(value: float) -> float | str:
-    return "" if np.isnan(value) else round(float(value), 4)
+def four_digits(values: Iterable[float]) -> list[float]:
+    return [round(float(value), 4) for value in values]
 
 
 def lines(rows: list[list[str]]) -> str:

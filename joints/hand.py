@@ -36,14 +36,13 @@ WRIST = ((0, 1), (0, 2), (2, 3), (3, 4), (4, 5), (1, 6), (5, 8), (6, 7), (7, 8),
 WRIST += ((9, 13), (9, 14), (10, 15), (11, 16), (12, 17))
 SKELETON = tuple((a, b) for ray in RAYS.values() for a, b in pairwise(ray)) + WRIST  # lines of an overlay
 BONES = ("metacarpal", "proximal phalanx", "middle phalanx", "distal phalanx")
-THUMB_BONES = ("metacarpal", "proximal phalanx", "distal phalanx")
-JOINTS, THUMB_JOINTS = ("MCP", "PIP", "DIP"), ("MCP", "IP")
+JOINTS = ("MCP", "PIP", "DIP")
 
 
 def measures() -> Iterator[Defined]:
     """Lengths of the bones of each ray, then how far its joints bend."""
     for finger, ray in RAYS.items():
-        bones, joints = (THUMB_BONES, THUMB_JOINTS) if finger == "thumb" else (BONES, JOINTS)
+        bones, joints = (BONES[:2] + BONES[3:], ("MCP", "IP")) if finger == "thumb" else (BONES, JOINTS)
         yield from (Defined(f"{finger} {bone}", "length", ends) for bone, ends in zip(bones, pairwise(ray)))
         yield from (Defined(f"{finger} {joint}", "bend", ray[i : i + 3]) for i, joint in enumerate(joints))
 
@@ -55,18 +54,7 @@ HAND = Description(
     laterality="left",
     scale=Scale("wrist", (1, 5), 50.0),  # the literature's, for hands of unknown spacing (Payer et al. 2019)
     measures=tuple(measures()),
-    late=(
-        1,
-        3,
-        4,
-        5,
-        6,
-        7,
-        8,
-        11,
-        12,
-        17,
-    ),  # epiphyses, and carpal bones that ossify after the first year
+    late=(1, 3, 4, 5, 6, 7, 8, 11, 12, 17),  # epiphyses, and carpal bones that ossify after the first year
     bends=(RAYS["middle"][0], RAYS["middle"][-1], RAYS["thumb"][0]),  # positive towards the thumb
 )
 # normalised, upright, (x, y) with y down: the mean of the shape model that synthetic radiographs are drawn from

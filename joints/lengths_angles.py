@@ -30,18 +30,14 @@ def lengths_and_angles(joint: Description, points: np.ndarray, ellipses: np.ndar
     ellipses of 95 %, on average over radiographs as the ellipses are meant. It is no standard deviation, and says nothing of an
     error in the pixel spacing. NaN where an ellipse is.
     """
-    sign = side_of_bends(joint, points)
+    sign = 1.0
+    if joint.bends is not None:
+        start, end, beside = points[list(joint.bends)]
+        sign = float(np.sign(cross(end - start, beside - start)))
     done: dict[str, Measure] = {}
     for one in joint.measures:
         done[one.name] = difference(one, done) if one.kind == "difference" else measured(one, points, ellipses, sign)
     return list(done.values())
-
-
-def side_of_bends(joint: Description, points: np.ndarray) -> float:
-    if joint.bends is None:
-        return 1.0
-    start, end, beside = (points[i] for i in joint.bends)
-    return float(np.sign(cross(end - start, beside - start)))
 
 
 def measured(one: Defined, points: np.ndarray, ellipses: np.ndarray, sign: float) -> Measure:

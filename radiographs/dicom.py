@@ -18,7 +18,7 @@ from pydicom.pixels import apply_color_lut
 from scipy.special import expit
 
 from radiographs.dicom_pixels import first, in_one_line, numbers, stored_values, text
-from radiographs.reading import LUMINANCE, Radiograph, check_size, check_values, grey
+from radiographs.reading import LUMINANCE, Radiograph, check_size, grey
 from runtime.files import DataError
 
 FIRST_BYTES = {b"\2\0", b"\x08\0", b"\0\x08"}  # the group of the first element, where a file has no preamble
@@ -26,43 +26,17 @@ DARKEST = 1 / 4096  # of the brightest intensity, and no darker is any taken for
 PIECE = 1 << 20  # bytes of a deflated file that are unfolded at a time
 
 FLUOROSCOPY = {uid.XRayAngiographicImageStorage, uid.XRayRadiofluoroscopicImageStorage}
-RAW = {
-    uid.DigitalXRayImageStorageForProcessing,
-    uid.DigitalMammographyXRayImageStorageForProcessing,
-    uid.DigitalIntraOralXRayImageStorageForProcessing,
-}
-FRAME_SPACING = {  # which spacing ITK, and so 3D Slicer, places the picture by; 1 mm for other kinds
-    **dict.fromkeys(
-        FLUOROSCOPY
-        | RAW
-        | {
-            uid.ComputedRadiographyImageStorage,
-            uid.DigitalXRayImageStorageForPresentation,
-            uid.DigitalMammographyXRayImageStorageForPresentation,
-            uid.DigitalIntraOralXRayImageStorageForPresentation,
-        },
-        "ImagerPixelSpacing",
-    ),
-    uid.RTImageStorage: "ImagePlanePixelSpacing",
-    **dict.fromkeys(
-        (
-            uid.SecondaryCaptureImageStorage,
-            uid.CTImageStorage,
-            uid.MRImageStorage,
-            uid.PositronEmissionTomographyImageStorage,
-            uid.UltrasoundImageStorage,
-            uid.VLPhotographicImageStorage,
-        ),
-        "PixelSpacing",
-    ),
-}
-MACROS = (  # of an enhanced object with one frame, that say what others say at the top
-    "PixelMeasuresSequence",
-    "PlanePositionSequence",
-    "PlaneOrientationSequence",
-    "PixelValueTransformationSequence",
-    "FrameVOILUTSequence",
+DETECTORS = ("DigitalXRayImageStorage", "DigitalMammographyXRayImageStorage", "DigitalIntraOralXRayImageStorage")
+RAW = {getattr(uid, f"{kind}ForProcessing") for kind in DETECTORS}
+# kinds that ITK, and so 3D Slicer, places by Imager Pixel Spacing and by Pixel Spacing
+AT_DETECTOR = (
+    FLUOROSCOPY | RAW | {uid.ComputedRadiographyImageStorage, *(getattr(uid, f"{kind}ForPresentation") for kind in DETECTORS)}
 )
+AT_PATIENT = {
+    getattr(uid, f"{kind}ImageStorage")
+    for kind in ("SecondaryCapture", "CT", "MR", "PositronEmissionTomography", "Ultrasound", "VLPhotographic")
+}
+MACROS = ("PixelMeasures", "PlanePosition", "PlaneOrientation", "PixelValueTransformation", "FrameVOILUT")  # of enhanced objects
 
 
 def read_dicom(path: Path) -> Radiograph:
@@ -98,8 +72,7 @@ def read_data_set(path: Path) -> Dataset:
         header = dcmread(file, force=True, stop_before_pixels=True)
         rows, columns = (int(first(header, name, 0)) for name in ("Rows", "Columns"))
         frames = int(first(header, "NumberOfFrames", 1)) or 1
-        check_size(path, columns, rows * max(1, frames))
-        check_values(path, int(first(header, "SamplesPerPixel", 1)))
+        check_size(path, columns, rows * max(1, frames), int(first(header, "SamplesPerPixel", 1)))
         if frames > 1:
             raise DataError(f"{path}: expected one picture, found {frames} frames; export a single frame")
         file.seek(0)
@@ -109,10 +82,10 @@ def read_data_set(path: Path) -> Dataset:
         kind = dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID")
         found = in_one_line(kind.name) if isinstance(kind, uid.UID) else "one"
         raise DataError(f"{path}: expected a DICOM file with a picture, found {found} without; copy it again, or remove it")
-    for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+    for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):  # say what others say at the top
         for group in list(dataset.get(groups) or ())[:1]:
             for macro in MACROS:
-                for item in list(group.get(macro) or ())[:1]:
+                for item in list(group.get(f"{macro}Sequence") or ())[:1]:
                     dataset.update(item)
     return dataset
 
@@ -139,7 +112,8 @@ def grey_values(path: Path, dataset: Dataset, stored: np.ndarray, notes: list[st
         shown = values  # a window that shows nothing is a mistake of the file
     if is_raw(dataset):
         notes.append("raw detector values (FOR PROCESSING)")
-        if shown is values and is_intensity(dataset) and values.max() > 0:
+        proportional = text(dataset, "PixelIntensityRelationship") == "LIN" and sign_of_intensity(dataset) == 1
+        if shown is values and proportional and values.max() > 0:  # to the X-rays: the logarithm falls evenly with bone
             shown = np.log(values.clip(values.max() * DARKEST, None))
     if is_inverted(dataset, notes):
         shown = (shown.min() + shown.max()) - shown
@@ -215,9 +189,8 @@ def is_raw(dataset: Dataset) -> bool:
     return text(dataset, "PresentationIntentType") == "FOR PROCESSING" or dataset.get("SOPClassUID") in RAW
 
 
-def is_intensity(dataset: Dataset) -> bool:
-    """Whether values are proportional to the X-rays that arrive; their logarithm falls evenly with the thickness of bone."""
-    return text(dataset, "PixelIntensityRelationship") == "LIN" and first(dataset, "PixelIntensityRelationshipSign", 0) == 1
+def sign_of_intensity(dataset: Dataset) -> float:
+    return first(dataset, "PixelIntensityRelationshipSign", 0)
 
 
 def is_inverted(dataset: Dataset, notes: list[str]) -> bool:
@@ -225,8 +198,7 @@ def is_inverted(dataset: Dataset, notes: list[str]) -> bool:
 
     For raw values Pixel Intensity Relationship Sign decides, where it is given: 1 says that fewer X-rays, so bone, are low.
     """
-    sign = first(dataset, "PixelIntensityRelationshipSign", 0)
-    if is_raw(dataset) and sign in (1, -1):
+    if is_raw(dataset) and (sign := sign_of_intensity(dataset)) in (1, -1):
         return sign == 1
     photometric, shape = text(dataset, "PhotometricInterpretation"), text(dataset, "PresentationLUTShape")
     if (photometric, shape) in (("MONOCHROME1", "IDENTITY"), ("MONOCHROME2", "INVERSE")):
@@ -262,19 +234,23 @@ def spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, str]:
 
 def physical_frame(dataset: Dataset) -> tuple[tuple[float, ...], tuple[tuple[float, ...], ...]]:
     """Origin, and the steps to the next x and y, mm (LPS), where ITK and so 3D Slicer places the picture."""
-    rows_first = numbers(dataset, FRAME_SPACING.get(dataset.get("SOPClassUID"), "")) or [1.0]
+    kind = dataset.get("SOPClassUID")
+    keyword = "ImagerPixelSpacing" if kind in AT_DETECTOR else "PixelSpacing" if kind in AT_PATIENT else ""
+    rows_first = numbers(dataset, "ImagePlanePixelSpacing" if kind == uid.RTImageStorage else keyword) or [1.0]
     spacing_y, spacing_x = rows_first[0] or 1.0, rows_first[-1] or 1.0
     origin = numbers(dataset, "ImagePositionPatient")
-    origin = tuple(origin) if len(origin) == 3 else (0.0, 0.0, 0.0)
     along, down = np.eye(3)[:2]
     if len(cosines := numbers(dataset, "ImageOrientationPatient")) == 6:
         cosines = np.reshape(cosines, (2, 3))
         lengths = np.linalg.norm(cosines, axis=1)
         if lengths.all() and abs(np.prod(cosines / lengths[:, None], 0).sum()) < 1e-3:
             along, down = cosines / lengths[:, None]
-            normal = np.cross(along, down)
-            normal /= np.linalg.norm(normal)
-            along = np.cross(down, normal)
-            along /= np.linalg.norm(along)
+            normal = unit(np.cross(along, down))
+            along = unit(np.cross(down, normal))
             down = np.cross(normal, along)
-    return origin, (tuple((along * spacing_x).tolist()), tuple((down * spacing_y).tolist()))
+    steps = tuple((along * spacing_x).tolist()), tuple((down * spacing_y).tolist())
+    return tuple(origin) if len(origin) == 3 else (0.0, 0.0, 0.0), steps
+
+
+def unit(vector: np.ndarray) -> np.ndarray:
+    return vector / np.linalg.norm(vector)

@@ -4,7 +4,6 @@ pydicom reads native pixels, imagecodecs unpacks compressed ones.
 """
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import imagecodecs
@@ -53,9 +52,8 @@ def stored_values(path: Path, dataset: Dataset) -> np.ndarray:
         syntax = uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
     if syntax in NATIVE:
         check_length(path, dataset)
-        decoder = get_decoder(syntax)
         options = {"view_only": True, "correct_unused_bits": False, "allow_excess_frames": False}
-        pixels, _ = decoder.as_array(dataset, raw=True, **options)
+        pixels, _ = get_decoder(syntax).as_array(dataset, raw=True, **options)
         ybr = photometric in YBR
     else:
         pixels, ybr = unpack(path, dataset, syntax)
@@ -105,40 +103,29 @@ def unpack(path: Path, dataset: Dataset, syntax: uid.UID | None) -> tuple[np.nda
 
 
 def unpack_rle(path: Path, dataset: Dataset, frame: bytes) -> np.ndarray:
-    """Segments of PackBits, one for each byte of a value, the highest first, sample after sample (PS3.5, annex G)."""
+    """Segments of PackBits, one for each byte of a value, sample after sample (PS3.5, annex G)."""
     samples, size = int(first(dataset, "SamplesPerPixel", 1)), dataset.BitsAllocated // 8
     expected = dataset.Rows * dataset.Columns
-    count, *starts = np.frombuffer(frame[:64], "<u4").tolist()
-    ends = [*starts[1:count], len(frame)]
     try:
-        if count != samples * size:
-            raise imagecodecs.PackbitsError
-        planes = [imagecodecs.packbits_decode(frame[start:end], out=expected) for start, end in zip(starts[:count], ends)]
-    except imagecodecs.PackbitsError:
-        planes = []
-    if len(planes) != samples * size or any(len(plane) < expected for plane in planes):
+        content = imagecodecs.dicomrle_decode(frame, f"<u{size}", out=samples * size * expected)
+    except (RuntimeError, ValueError):
+        content = b""
+    if len(content) != samples * size * expected:
         raise DataError(
             f"{path}: expected {samples * size} packed segments of {expected} pixels, found something else; the file is cut or"
             " damaged, copy it again"
         )
-    content = np.stack([np.frombuffer(plane, np.uint8, expected) for plane in planes]).reshape(samples, size, expected)
-    values = np.ascontiguousarray(content.transpose(0, 2, 1)).view(f">u{size}").reshape(samples, dataset.Rows, dataset.Columns)
+    values = np.frombuffer(content, f"<u{size}").reshape(samples, dataset.Rows, dataset.Columns)
     return values[0] if samples == 1 else np.moveaxis(values, 0, -1)
 
 
-def segments(frame: bytes) -> Iterator[tuple[int, bytes]]:
-    """The markers of a JPEG, JPEG-LS or JPEG 2000 stream before its pixels, with their contents."""
-    place = max(0, frame.find(b"\xff\x4f\xff\x51", 0, 4096)) + 2  # JPEG 2000 may be wrapped in boxes
-    while place + 4 <= len(frame) and frame[place] == 0xFF:
-        length = int.from_bytes(frame[place + 2 : place + 4], "big")
-        yield frame[place + 1], frame[place + 4 : place + 2 + length]
-        place += 2 + length
-
-
 def coded(frame: bytes) -> tuple[tuple[int, int, int] | None, bool | None]:
-    """(rows, columns, samples) that a stream says it unfolds to, and whether its colours are YBR, where it says so itself."""
-    ybr = None
-    for marker, content in segments(frame):
+    """(rows, columns, samples) and whether colours are YBR, where the header of a JPEG, JPEG-LS or JPEG 2000 stream says so."""
+    ybr, place = None, max(0, frame.find(b"\xff\x4f\xff\x51", 0, 4096)) + 2  # JPEG 2000 may be wrapped in boxes
+    while place + 4 <= len(frame) and frame[place] == 0xFF:
+        marker, length = frame[place + 1], int.from_bytes(frame[place + 2 : place + 4], "big")
+        content = frame[place + 4 : place + 2 + length]
+        place += 2 + length
         if marker == 0x51:  # SIZ
             right, bottom, left, top = (int.from_bytes(content[i : i + 4], "big") for i in (2, 6, 10, 14))
             return (bottom - top, right - left, int.from_bytes(content[34:36], "big")), None
@@ -169,10 +156,8 @@ def whole_numbers(dataset: Dataset, pixels: np.ndarray, in_containers: bool) -> 
     if not 0 <= above <= container - bits:
         above = container - bits
     kind = np.dtype(f"i{size}" if signed else f"u{size}")
+    raw = pixels.astype(pixels.dtype.newbyteorder("="), copy=bits != container).view(f"u{size}")
     if bits == container:
-        return pixels.astype(pixels.dtype.newbyteorder("="), copy=False).view(kind)
-    raw = pixels.astype(pixels.dtype.newbyteorder("=")).view(f"u{size}")
+        return raw.view(kind)
     raw <<= above
-    values = raw.view(kind)
-    values >>= container - bits
-    return values
+    return raw.view(kind) >> (container - bits)

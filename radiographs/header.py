@@ -8,34 +8,29 @@ from runtime.files import DataError
 
 
 def read_with_header(path: Path, keywords: tuple[str, ...]) -> tuple[Radiograph, list[str]]:
-    """A radiograph, and one text for each DICOM keyword, blank where the file has none. Raises DataError."""
+    """A radiograph, and one text for each DICOM keyword, blank where the file has none. Raises DataError.
+
+    The texts are in one line each, several of one element separated by a backslash as in DICOM.
+    """
     if not os.path.lexists(path):
         raise DataError(f"{path}: no such file; correct the list, or copy the file there")
-    return read_radiograph(path), header_texts(path, keywords) if keywords else []
-
-
-def header_texts(path: Path, keywords: tuple[str, ...]) -> list[str]:
-    """Values of a file's header in one line each, several of one element separated by a backslash as in DICOM.
-
-    Raises DataError for a value that cannot be read.
-    """
-    if path.suffix.lower() in PICTURES | VOLUMES and not is_dicom(path):
-        return [""] * len(keywords)
+    radiograph = read_radiograph(path)
+    if not keywords or (path.suffix.lower() in PICTURES | VOLUMES and not is_dicom(path)):
+        return radiograph, [""] * len(keywords)
     from pydicom import dcmread  # here, since it takes 0.05 s to load, and most files need it not
     from pydicom.multival import MultiValue
 
     from radiographs.dicom_pixels import in_one_line
 
-    def text(keyword: str) -> str:
+    header, texts = dcmread(path, force=True, stop_before_pixels=True, specific_tags=list(keywords)), []
+    for keyword in keywords:
         try:
             value = header.get(keyword)
         except Exception as error:  # pydicom raises many kinds for what a header should not hold
             raise DataError(f"{path}: its {keyword} cannot be read ({error}); mend the file, or leave {keyword} out") from error
         values = value if isinstance(value, MultiValue) else [value]
-        return in_one_line("\\".join("" if one is None else str(one) for one in values))
-
-    header = dcmread(path, force=True, stop_before_pixels=True, specific_tags=list(keywords))
-    return [text(keyword) for keyword in keywords]
+        texts.append(in_one_line("\\".join("" if one is None else str(one) for one in values)))
+    return radiograph, texts
 
 
 def check_keywords(keywords: tuple[str, ...]) -> None:

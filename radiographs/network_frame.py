@@ -92,10 +92,14 @@ def hand_outline(picture: np.ndarray) -> np.ndarray:
     everything = np.ones(picture.shape, bool)
     if picture.max() - picture.min() <= 1e-5 * np.abs(picture).max():
         return everything
-    regions = label(picture > threshold_otsu(picture))
-    largest = 1 + np.argmax(np.bincount(regions.ravel())[1:])
-    outline = binary_fill_holes(regions == largest)
+    outline = largest_region(picture > threshold_otsu(picture))
     return outline if outline_is_plausible(outline) else everything
+
+
+def largest_region(inside: np.ndarray) -> np.ndarray:
+    """The largest connected region of a mask (rows, columns), its holes filled."""
+    regions = label(inside)
+    return binary_fill_holes(regions == 1 + np.argmax(np.bincount(regions.ravel())[1:]))
 
 
 def outline_is_plausible(outline: np.ndarray) -> bool:

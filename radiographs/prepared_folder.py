@@ -5,11 +5,13 @@ import json
 from pathlib import Path
 
 from radiographs.network_frame import frame_of
-from radiographs.raw_folder import same_form
-from runtime.files import DataError, read_csv
+from radiographs.raw_folder import READERS, SPLITS, numbered, same_form
+from runtime.command import LOCK
+from runtime.files import DataError, read_csv, write_csv, write_whole
 
 FORMAT = 4  # raised when the same settings would write other bytes
 TABLE, SETTINGS = "landmarks.csv", "settings.json"
+SUFFIXES = ".png", ".npz", ".detail.png"  # of what is made of a radiograph
 
 
 def read_folder(folder: Path) -> tuple[dict, list[dict[str, str]]]:
@@ -27,9 +29,8 @@ def read_folder(folder: Path) -> tuple[dict, list[dict[str, str]]]:
         frame_of(settings["size"])
         if lacking := {"size", "sigma", "profile"} - settings.keys():
             raise ValueError(f"no {sorted(lacking)[0]} in {SETTINGS}")
-        spacing = {"spacing_x_mm", "spacing_y_mm", "spacing_from"}
-        missing = {"id", "split", "width", "height", *spacing, "x0", "network_x0"} - set(rows[0])
-        if missing or any(None in row or None in row.values() for row in rows):
+        needed = {"id", "split", "width", "height", "spacing_x_mm", "spacing_y_mm", "spacing_from", "x0", "network_x0"}
+        if needed - rows[0].keys() or any(None in row or None in row.values() for row in rows):
             raise ValueError(f"missing columns or cells in {TABLE}")
     except (OSError, ValueError, KeyError, IndexError, TypeError, csv.Error) as error:
         raise DataError(f"{folder}: not as data_preprocessing.py writes it ({error}); run it again") from error
@@ -50,13 +51,66 @@ def read_split(path: Path) -> dict[str, list[str]]:
     for name in ("train", "test"):
         file = path / f"{name}.txt" if path.is_dir() else path.with_name(f"{path.name}{name}.txt")
         try:
-            lists[name] = [same_form(line) for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
+            ids = lists[name] = [same_form(line) for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
         except (FileNotFoundError, UnicodeDecodeError):
             raise DataError(f"{file}: expected a text file with one ID a line; correct --split") from None
-    for name, ids in lists.items():
         if len(set(ids)) < len(ids):
             raise DataError(f"{path}: {max(ids, key=ids.count)} is in {name} twice; remove one")
-    if both := set(lists["train"]) & set(lists["test"]):
+    train, test = lists.values()
+    if both := set(train) & set(test):
         raise DataError(f"{path}: {sorted(both)[0]} is in train and in test; remove it from one")
-    train = lists["train"]
-    return {"train": [id for i, id in enumerate(train) if i % 10], "valid": train[::10], "test": lists["test"]}
+    return {"train": [id for i, id in enumerate(train) if i % 10], "valid": train[::10], "test": test}
+
+
+def stored_settings(out: Path) -> dict:
+    """The settings of an earlier run; none for an empty folder. Raises DataError where an earlier run did not make it."""
+    try:
+        stored = json.loads((out / SETTINGS).read_text())
+    except FileNotFoundError:
+        if all(path.name == LOCK or path.suffix == ".part" for path in out.iterdir()):  # of a run that was killed as it began
+            return {}
+        stored = None
+    except ValueError:
+        stored = None
+    if not isinstance(stored, dict) or not {"format", "size", "sigma", "reference"} <= stored.keys():
+        raise DataError(f"{out}: expected an empty folder or an earlier result, found other files; choose another --out")
+    return {"crop": False, "detail": 0} | stored  # which earlier versions did not write
+
+
+def write_settings(out: Path, settings: dict, more: dict, stored: dict) -> None:
+    """Write what OUT is made with, saying which of `settings` an earlier run had otherwise, and make its folders."""
+    wanted = {"format": FORMAT, **settings}
+    if changed := [f"{key} {stored[key]} -> {wanted[key]}" for key in wanted if stored and stored[key] != wanted[key]]:
+        print(f"{out} was made with other settings ({', '.join(changed)}): everything is made again")
+    for split in SPLITS:
+        (out / split).mkdir(parents=True, exist_ok=True)
+    write_whole(out / SETTINGS, (json.dumps(wanted | more, indent=2) + "\n").encode())
+
+
+def write_tables(out: Path, rows: list[dict], annotators: list[str]) -> None:
+    """Remove what earlier runs made of radiographs that are gone, then write the tables of the readers and of all."""
+    wanted = {out / row["split"] / (row["id"] + suffix) for row in rows for suffix in SUFFIXES[: 2 + ("detail" in row)]}
+    for split in SPLITS:
+        for path in (out / split).iterdir():
+            if path not in wanted and path.suffix in (".png", ".npz", ".part"):
+                path.unlink()
+    for old in (out / READERS).glob("*.csv"):
+        if old.stem not in annotators:
+            old.unlink()
+    for annotator in annotators:
+        given = [row for row in rows if annotator in row.get("readings_px", {})]
+        if given:
+            (out / READERS).mkdir(exist_ok=True)
+            table = [{"id": row["id"]} | numbered(row["readings_px"][annotator]) for row in given]
+            write_csv(out / READERS / f"{annotator}.csv", table)
+    write_csv(out / TABLE, [line_of(row) for row in rows])
+
+
+def line_of(row: dict) -> dict:
+    """Who, where, size, spacing, then the points in the radiograph's frame and in the network's."""
+    spacing_x, spacing_y = row["spacing_mm"] or (None, None)
+    line = {name: row[name] for name in ("id", "split", "width", "height")}
+    line |= {"spacing_x_mm": str(spacing_x or ""), "spacing_y_mm": str(spacing_y or ""), "spacing_from": row["spacing_from"]}
+    line["file"] = row.get("file", "")  # none of what earlier versions prepared
+    network = {f"network_{column}": value for column, value in numbered(row["points_network_px"]).items()}
+    return line | numbered(row["points_px"]) | network

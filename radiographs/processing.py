@@ -8,12 +8,11 @@ changes fit any size. No landmark moves.
 from collections.abc import Callable
 
 import numpy as np
-from scipy.ndimage import binary_dilation, binary_fill_holes, gaussian_filter
+from scipy.ndimage import binary_dilation, gaussian_filter
 from skimage.exposure import equalize_adapthist
 from skimage.filters import threshold_otsu
-from skimage.measure import label
 
-from radiographs.network_frame import to_8_bit
+from radiographs.network_frame import largest_region, to_8_bit
 from radiographs.view import border_grey
 
 Picture = np.ndarray
@@ -58,9 +57,12 @@ def skin_outline(picture: Picture, share: float) -> np.ndarray:
     """The largest region brighter than a share of the way from the border's grey to Otsu's threshold, and a little around it."""
     smooth = gaussian_filter(picture, 0.002 * len(picture))
     beside = border_grey(smooth)
-    regions = label(smooth > beside + share * (threshold_otsu(smooth) - beside))
-    outline = binary_fill_holes(regions == 1 + np.argmax(np.bincount(regions.ravel())[1:]))
+    outline = largest_region(smooth > beside + share * (threshold_otsu(smooth) - beside))
     return binary_dilation(outline, iterations=1 + len(picture) // 200)
+
+
+def some_grey(rng: np.random.Generator) -> float:
+    return rng.choice([0.0, 0.0, 1.0, rng.random()])  # most often black
 
 
 def mask(picture: Picture, rng: np.random.Generator) -> Picture:
@@ -68,13 +70,13 @@ def mask(picture: Picture, rng: np.random.Generator) -> Picture:
     if np.ptp(picture) == 0:
         return picture
     outline = skin_outline(picture, rng.uniform(0.2, 0.9))
-    return np.where(outline, picture, rng.choice([0.0, 0.0, 1.0, rng.random()])).astype(np.float32)
+    return np.where(outline, picture, some_grey(rng)).astype(np.float32)
 
 
 def collimation(picture: Picture, rng: np.random.Generator) -> Picture:
     """Strips of one grey along some edges, a little slanted."""
     covered = picture.copy()
-    shade = rng.choice([0.0, 0.0, 1.0, rng.random()])
+    shade = some_grey(rng)
     for turns in range(4):
         if rng.random() < 0.6:
             side = np.rot90(covered, turns)  # a view
@@ -90,7 +92,7 @@ def labels(picture: Picture, rng: np.random.Generator) -> Picture:
     for _ in range(rng.integers(1, 4)):
         height, width = (1 + rng.uniform(0.03, 0.14, 2) * (rows, columns)).astype(int)
         y, x = rng.integers(0, rows - height), rng.integers(0, columns - width)
-        covered[y : y + height, x : x + width] = rng.choice([0.0, 0.0, 1.0, rng.random()])
+        covered[y : y + height, x : x + width] = some_grey(rng)
     return covered
 
 

@@ -1,10 +1,11 @@
-"""What a raw folder holds: the table of landmarks, and the radiographs of each split."""
+"""What a raw folder holds: the table of landmarks, or one of each annotator (reader), and the radiographs of each split."""
 
 import csv
 import math
 import re
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from runtime.files import DataError, meant
 
 SPLITS = ("train", "valid", "test")
 NUMBERED = re.compile(r"([xy])[ _.]?(\d*)", re.IGNORECASE)  # names of columns that number the landmarks
+NAMED = re.compile(r"(.*)[_ .]([xy])", re.IGNORECASE | re.DOTALL)  # names of columns that name the landmarks
 COORDINATES = "all_coordinates.csv"  # the table of landmarks
 READERS = "readers"  # folder of tables like COORDINATES, one a reader, beside it
 LABEL_SET = "set.json"  # in the folder of label.py: the names of the landmarks
@@ -43,7 +45,6 @@ def read_names(path: Path) -> tuple[str, ...] | None:
     """The landmarks' names in a header ID,sella_x,sella_y,...; None without one of this form. Raises DataError."""
     header, rows = read_rows(path)
     cells = [cell.strip() for cell in (header or [""])[1:]]
-    stems = [cell[:-2].strip() if cell[-2:].lower() in ("_x", "_y", " x", " y", ".x", ".y") else "" for cell in cells]
     numbered = [NUMBERED.fullmatch(cell) for cell in cells]
     if cells and all(numbered):  # as ID,x0,y0: of no meaning but for the order
         for first, second in zip(numbered[::2], numbered[1::2]):
@@ -53,17 +54,17 @@ def read_names(path: Path) -> tuple[str, ...] | None:
                     "reorder the columns"
                 )
         return None
-    axes = [cell[-1:].lower() for cell in cells]
-    pairs = list(zip(stems[::2], stems[1::2], axes[::2], axes[1::2]))
-    if not cells or not (all(stems) or any(pair[0] and pair[0] == pair[1] for pair in pairs)):
+    parts = [(part[1].strip(), part[2].lower()) if (part := NAMED.fullmatch(cell)) else ("", "") for cell in cells]
+    pairs = list(zip(parts[::2], parts[1::2]))
+    names = tuple(first[0] for first, _ in pairs)
+    if not cells or not (all(name for name, _ in parts) or any(first[0] and first[0] == second[0] for first, second in pairs)):
         return None  # none, or of no meaning
-    for i, (first, second, x, y) in enumerate(pairs):
-        if not first or first != second or (x, y) != ("x", "y"):
+    for i, (name, pair) in enumerate(zip(names, pairs)):
+        if not name or pair != ((name, "x"), (name, "y")):
             raise DataError(
                 f"{path}, line 1: expected the names of landmark {i} as NAME_x,NAME_y, found {cells[2 * i]!r} and "
                 f"{cells[2 * i + 1]!r}; correct the header"
             )
-    names = tuple(pair[0] for pair in pairs)
     if twice := [name for name in names if names.count(name) > 1]:
         raise DataError(f"{path}, line 1: expected every landmark once, found {twice[0]!r} twice; correct the header")
     if len(cells) != len(rows[0][1]) - 1:
@@ -76,7 +77,6 @@ def read_names(path: Path) -> tuple[str, ...] | None:
 def read_points(path: Path) -> dict[str, np.ndarray]:
     """A table of ID, x0, y0, x1, y1, ... -> ID: (landmarks, 2) px, NaN where both cells are blank. Raises DataError."""
     _, rows = read_rows(path)
-
     points: dict[str, np.ndarray] = {}
     width = len(rows[0][1])
     for number, (id, *cells) in rows:
@@ -96,6 +96,50 @@ def read_points(path: Path) -> dict[str, np.ndarray]:
             raise DataError(f"{where}: landmark {half.argmax()} has one coordinate; give both, or leave both blank")
         points[id] = pairs
     return points
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """Landmarks (L, 2) px of every radiograph that somebody annotated, NaN where missing."""
+
+    points: dict[str, np.ndarray]  # ID: what is learnt
+    readings: dict[str, dict[str, np.ndarray]]  # annotator: ID: what they are the mean of; empty without annotators
+    names: tuple[str, ...] | None  # of the landmarks, where a header has them
+
+
+def read_annotations(raw: Path) -> Annotations:
+    """Radiographs that no annotator has come from the table, which may then be missing. Raises DataError."""
+    paths = sorted(path for path in (raw / READERS).glob("*.csv") if not path.name.startswith("."))
+    table = raw / COORDINATES
+    tables = [*([table] if table.exists() or not paths else []), *paths]
+    points = {path: read_points(path) for path in tables}
+    names = {path: read_names(path) for path in tables}
+    first = tables[0]
+    for path in tables[1:]:
+        own, expected = (len(next(iter(points[one].values()))) for one in (path, first))
+        if own != expected:
+            raise DataError(f"{path}: expected {expected} landmarks as in {first}, found {own}; give all tables the same columns")
+        if names[path] and names[first] and sorted(names[path]) == sorted(names[first]):
+            order = [names[path].index(name) for name in names[first]]
+            points[path] = {id: at[order] for id, at in points[path].items()}
+        elif names[path] and names[first]:
+            other = next(pair for pair in zip(names[first], names[path]) if pair[0] != pair[1])
+            raise DataError(
+                f"{path}: expected the landmark {other[0]!r} as in {first}, found {other[1]!r}; make the headers agree"
+            )
+    readings = {path.stem: points[path] for path in paths}
+    learnt = points.get(table, {}) | mean_of(readings)
+    return Annotations(learnt, readings, next((known for known in names.values() if known), None))
+
+
+def mean_of(readings: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The mean of what annotators gave: of each landmark over those that placed it, NaN where nobody did."""
+    means = {}
+    for id in dict.fromkeys(id for points in readings.values() for id in points):
+        given = np.stack([points[id] for points in readings.values() if id in points])
+        count = np.isfinite(given).sum(0)
+        means[id] = np.where(count > 0, np.nansum(given, 0) / np.maximum(count, 1), np.nan)
+    return means
 
 
 def numbered(points: Iterable[Iterable[float]]) -> dict[str, float]:
@@ -128,12 +172,11 @@ def is_of_labels(folder: Path) -> bool:
 
 def find_radiographs(raw: Path) -> tuple[dict[str, tuple[str, Path]], list[str]]:
     """ID: (split, path) of every file in RAW/{train,valid,test} that is not hidden, and what is wrong; train must be there."""
-    paths = {split: visible_files(raw / split) for split in SPLITS}
+    paths = [(split, path) for split in SPLITS for path in visible_files(raw / split)]
     errors = []
-    if not paths["train"]:
+    if not any(split == "train" for split, _ in paths):
         errors.append(f"{raw / 'train'}: expected radiographs named ID.jpg, .png, .tif, .dcm, .mha or .nii, found none")
-    found = by_id(((split, path) for split in SPLITS for path in paths[split]), errors)
-    return found, errors
+    return by_id(paths, errors), errors
 
 
 def visible_files(folder: Path) -> list[Path]:

@@ -36,14 +36,9 @@ class Radiograph:
 
 
 class ReaderSettings:
-    """The readers' settings of the process while at least one read is under way; then they are as they were.
+    """While at least one read is under way: without Pillow's limit of pixels, for which MAX_PIXELS stands, and warnings."""
 
-    Pillow's own limit of pixels is off, since `MAX_PIXELS` is checked instead, and the libraries' warnings about odd metadata
-    are silent.
-    """
-
-    lock, reads = threading.Lock(), 0
-    before: tuple
+    lock, reads, before = threading.Lock(), 0, ()
 
     def __enter__(self) -> None:
         with self.lock:
@@ -69,7 +64,9 @@ def read_radiograph(path: Path) -> Radiograph:
     Colours become luminance, an alpha channel is dropped, a picture that its EXIF data call turned is turned. DICOM is shown as
     its header says. Raises DataError.
     """
-    check_kind(path)
+    if path.exists() and not path.is_file():  # a pipe or a device would be waited for without end
+        found = "folder" if path.is_dir() else "pipe or device"
+        raise DataError(f"{path}: expected a file, found a {found}; rename or remove it")
     try:
         with ReaderSettings():
             radiograph = reader_of(path)(path)
@@ -93,14 +90,6 @@ def reader_of(path: Path) -> Callable[[Path], Radiograph]:
     from radiographs.dicom import read_dicom  # here, since it needs this module, and its libraries take 0.05 s to load
 
     return read_dicom
-
-
-def check_kind(path: Path) -> None:
-    """Raises DataError for a folder, a pipe or a device, which would be waited for without end."""
-    if path.exists() and not path.is_file():
-        raise DataError(
-            f"{path}: expected a file, found a {'folder' if path.is_dir() else 'pipe or device'}; rename or remove it"
-        )
 
 
 def is_dicom(path: Path) -> bool:
@@ -135,16 +124,13 @@ def check_pixels(source: Path | str, pixels: np.ndarray) -> None:
         )
 
 
-def check_size(path: Path, width: int, height: int) -> None:
+def check_size(path: Path, width: int, height: int, values: int = 1) -> None:
+    """Raises DataError for more pixels, or values a pixel, than any radiograph has, before readers unfold them all."""
     if width * height > MAX_PIXELS:
         raise DataError(
             f"{path}: expected at most {MAX_PIXELS:,} pixels, found {width} x {height}; shrink it, or raise MAX_PIXELS"
             f" in {Path(__file__).name}"
         )
-
-
-def check_values(path: Path, values: int) -> None:
-    """Raises DataError for more values a pixel than any radiograph has: readers unfold them all."""
     if values > MAX_VALUES:
         raise DataError(f"{path}: expected at most {MAX_VALUES} values a pixel, found {values}; export it in shades of grey")
 
@@ -224,12 +210,12 @@ def places_by_itk(path: Path, turned: int) -> dict:
     spacing, (columns, rows) = np.array(reader.GetSpacing()[:2]), reader.GetSize()[:2]
     if not (np.isfinite(spacing).all() and spacing.min() > 0):
         spacing = np.ones(2)
-    x, y = (columns - 1) * spacing[0], (rows - 1) * spacing[1]
-    corners = oriented(np.array([[[0, 0, 0], [x, 0, 0]], [[0, y, 0], [x, y, 0]]]), turned)
+    x, y = (columns - 1, rows - 1) * spacing
+    first, right, below, _ = oriented(np.array([[[0, 0, 0], [x, 0, 0]], [[0, y, 0], [x, y, 0]]]), turned).reshape(4, 3)
     if turned in TRANSPOSED:
         columns, rows = rows, columns
-    steps = (corners[0, 1] - corners[0, 0]) / max(columns - 1, 1), (corners[1, 0] - corners[0, 0]) / max(rows - 1, 1)
-    return {"origin_mm": tuple(corners[0, 0].tolist()), "steps_mm": tuple(tuple(step.tolist()) for step in steps)}
+    steps = (right - first) / max(columns - 1, 1), (below - first) / max(rows - 1, 1)
+    return {"origin_mm": tuple(first.tolist()), "steps_mm": tuple(tuple(step.tolist()) for step in steps)}
 
 
 def read_tiff(path: Path) -> np.ndarray:
@@ -238,14 +224,9 @@ def read_tiff(path: Path) -> np.ndarray:
 
     with tifffile.TiffFile(path) as file:
         page = file.pages[0]
-        check_size(path, page.imagewidth, page.imagelength)
-        check_values(path, page.samplesperpixel)
+        check_size(path, page.imagewidth, page.imagelength, page.samplesperpixel)
         check_frames(path, max(len(file.pages), page.imagedepth))
         pixels = page.asarray()
         if page.planarconfig == APART and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
-        return turned_over(pixels) if page.photometric == WHITE_IS_0 else pixels
-
-
-def turned_over(pixels: np.ndarray) -> np.ndarray:
-    return pixels.max() - pixels.astype(np.float64)
+        return pixels.max() - pixels.astype(np.float64) if page.photometric == WHITE_IS_0 else pixels

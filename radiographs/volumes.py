@@ -3,17 +3,14 @@
 import gzip
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
-from radiographs.reading import DICOM, PICTURES, Radiograph, check_size, check_values, grey
+from radiographs.reading import DICOM, PICTURES, Radiograph, check_size, grey
 from runtime.files import DataError
 
-META = {".mha", ".mhd"}
-SEPARATOR = re.compile(rb"[=:]")  # of keys and values
 HEADER = 1 << 16  # bytes, that a text header may have
 MAX_DIMENSIONS = 5  # of MetaImage files; SimpleITK writes beyond its memory for some hundred
 
@@ -24,8 +21,8 @@ def read_volume(path: Path) -> Radiograph:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
-    check_size(path, reader.GetSize()[0], int(np.prod(reader.GetSize()[1:], dtype=float)))
-    check_values(path, reader.GetNumberOfComponents())
+    columns, *others = reader.GetSize()
+    check_size(path, columns, int(np.prod(others, dtype=float)), reader.GetNumberOfComponents())
     if "bitpix" in reader.GetMetaDataKeys():  # NIfTI, where SimpleITK takes the missing end of a cut file for zeros
         sides = [float(reader.GetMetaData(f"dim[{axis}]")) for axis in range(1, 1 + int(reader.GetMetaData("dim[0]")))]
         needed = float(reader.GetMetaData("vox_offset")) + np.prod(sides) * int(reader.GetMetaData("bitpix")) / 8
@@ -35,10 +32,9 @@ def read_volume(path: Path) -> Radiograph:
     spacing = image.GetSpacing()[:2]
     known = spacing != (1.0, 1.0) and min(spacing) > 0
     dimension = image.GetDimension()
-    direction = np.array(image.GetDirection()).reshape(dimension, dimension)
+    steps = np.reshape(image.GetDirection(), (dimension, dimension))[:, :2] * spacing
     physical = np.zeros((3, 3))  # origin and the steps along x and y, padded to three dimensions
-    step_x, step_y = (direction[:, axis] * image.GetSpacing()[axis] for axis in (0, 1))
-    physical[:, :dimension] = np.stack([image.GetOrigin(), step_x, step_y])
+    physical[:, :dimension] = image.GetOrigin(), *steps.T
     origin, *steps = map(tuple, physical.tolist())
     pixels = grey(path, sitk.GetArrayFromImage(image))
     return Radiograph(pixels, spacing if known else None, "header" if known else "unknown", origin, tuple(steps))
@@ -53,7 +49,13 @@ def files_of(path: Path) -> list[Path]:
         return [path]
     with open(path, "rb") as file:
         head = file.read(HEADER)
-    name = named_by_meta(path, head) if ending in META else named_by_nrrd(path, head) if head.startswith(b"NRRD") else None
+    name = (
+        named_by_meta(path, head)
+        if ending in (".mha", ".mhd")
+        else named_by_nrrd(path, head)
+        if head.startswith(b"NRRD")
+        else None
+    )
     if name is None:
         return [path]
     pixels = path.parent / os.fsdecode(name)
@@ -68,26 +70,21 @@ def files_of(path: Path) -> list[Path]:
 
 def named_by_meta(path: Path, head: bytes) -> bytes | None:
     """The file with the pixels of a MetaImage header; None for its own. Raises DataError where the header is damaged."""
-    for key, value in fields_of(head):
+    at = 0
+    while separator := re.compile(rb"[=:]").search(head, at):  # lines KEY = VALUE, of which pixels may follow
+        end = head.find(b"\n", separator.end())
+        end = end if end >= 0 else len(head)
+        key, value = head[at : separator.start()].strip(), head[separator.end() : end].strip()
         if key == b"NDims" and not (value.isdigit() and int(value) <= MAX_DIMENSIONS):
             raise DataError(
                 f"{path}: expected NDims up to {MAX_DIMENSIONS}, found {os.fsdecode(value)[:40]!r}; copy the file again"
             )
         if key == b"ElementDataFile":
             return None if value.upper() == b"LOCAL" else value
+        at = end
     raise DataError(
         f"{path}: expected lines KEY = VALUE down to ElementDataFile, found others; the file is damaged, copy it again"
     )
-
-
-def fields_of(head: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values of a MetaImage header, of which pixels may follow."""
-    at = 0
-    while separator := SEPARATOR.search(head, at):
-        end = head.find(b"\n", separator.end())
-        end = end if end >= 0 else len(head)
-        yield head[at : separator.start()].strip(), head[separator.end() : end].strip()
-        at = end
 
 
 def named_by_nrrd(path: Path, head: bytes) -> bytes | None:

@@ -23,10 +23,10 @@ COCO = {"images": [{"id": 7, "file_name": "sub/r1.png"}],
         "categories": [{"id": 3, "name": "knee", "keypoints": ["a", "b", "c"], "skeleton": [[1, 2], [2, 3]]}],
         "annotations": [{"image_id": 7, "category_id": 3, "keypoints": [0.5, 0.5, 2, 10, 20.25, 1, 0, 0, 0]}]}  # fmt: skip
 KEYPOINT = {"type": "keypointlabels", "original_width": 200, "original_height": 100}
-LABEL_STUDIO = [{"data": {"image": "/data/upload/4/0a1b2c3d-r1.png"}, "annotations": [{"result": [
+TASK = {"data": {"image": "/data/upload/4/0a1b2c3d-r1.png"}, "annotations": [{"result": [
     KEYPOINT | {"value": {"x": 0.25, "y": 0.5, "keypointlabels": ["a"]}},
-    KEYPOINT | {"value": {"x": 50.0, "y": 50.0, "keypointlabels": ["b"]}}]}]}]  # fmt: skip
-LABEL_STUDIO_LOCAL = [LABEL_STUDIO[0] | {"data": {"patient": "P7", "image": "/data/local-files/?d=wings%2Fr1.png"}}]
+    KEYPOINT | {"value": {"x": 50.0, "y": 50.0, "keypointlabels": ["b"]}}]}]}  # fmt: skip
+LOCAL = {"patient": "P7", "image": "/data/local-files/?d=wings%2Fr1.png"}
 DEEPLABCUT = """scorer,,,Anna,Anna,Anna,Anna
 bodyparts,,,a,a,b,b
 coords,,,x,y,x,y
@@ -48,9 +48,9 @@ def test_half_pixels_by_hand(tmp_path):
     for name, kind, content, expected in (
         ("labelme", "labelme", json.dumps(LABELME), {"r1": [(0, 0), (9.5, 19.75)]}),
         ("coco", "coco", json.dumps(COCO), {"r1": [(0, 0), (9.5, 19.75), (np.nan, np.nan)]}),
-        ("local", "labelstudio", json.dumps(LABEL_STUDIO_LOCAL), {"r1": [(0, 0), (99.5, 49.5)]}),
+        ("local", "labelstudio", json.dumps([TASK | {"data": LOCAL}]), {"r1": [(0, 0), (99.5, 49.5)]}),
         # 0.25 % of 200 px, 0.5 % of 100 px
-        ("uploaded", "labelstudio", json.dumps(LABEL_STUDIO), {"r1": [(0, 0), (99.5, 49.5)]}),
+        ("uploaded", "labelstudio", json.dumps([TASK]), {"r1": [(0, 0), (99.5, 49.5)]}),
         ("deeplabcut", "deeplabcut", DEEPLABCUT, {"r1": [(0, 0), (10, 20.25)], "r2": [(np.nan, np.nan), (3, 4)]}),
         ("sleap", "sleap", SLEAP, {"0": [(0, 0), (10, 20.25)], "1": [(np.nan, np.nan), (3, 4)]}),
     ):
@@ -133,11 +133,7 @@ def test_readers_and_origins(tmp_path, capsys):
         ("coco", json.dumps(COCO | {"annotations": COCO["annotations"] * 2}), "expected one annotation of r1, found another"),
         ("labelme", json.dumps(LABELME | {"shapes": LABELME["shapes"][:1] * 2}), "expected 'a' of r1 once, found it twice"),
         ("labelme", json.dumps(LABELME | {"shapes": []}), "expected landmarks, found none; is it of labelme?"),
-        (
-            "labelstudio",
-            json.dumps([LABEL_STUDIO[0] | {"annotations": LABEL_STUDIO[0]["annotations"] * 2}]),
-            "found 2; export those",
-        ),
+        ("labelstudio", json.dumps([TASK | {"annotations": TASK["annotations"] * 2}]), "found 2; export those"),
         ("deeplabcut", "a,b\n1,2\n", "expected rows that begin with scorer, bodyparts and coords"),
         ("sleap", "a,b\n1,2\n", "expected columns frame_idx, NODE.x and NODE.y, found a, b"),
         ("slicer", json.dumps({"markups": []}), "expected its radiograph source"),
@@ -183,26 +179,6 @@ def test_points_stay_with_their_radiographs_in_sleap(tmp_path):
         assert read_names(out / "all_coordinates.csv") == NAMES
 
 
-def test_sleap_io_reads_and_writes_the_same(tmp_path):
-    """Its frames are those of a folder of pictures; nodes of a table are sorted by name there."""
-    sleap_io = pytest.importorskip("sleap_io", reason="the package sleap-io, which is not installed, knows SLEAP's files")
-    raw = pictures_in(tmp_path / "raw", ["p1.png", "p0.png", "p1-2.png"])
-    annotate(raw, ["p1", *range(6)], ["p1-2", 7, 8, "", "", 9, 1])
-    assert convert(raw, "--to", "sleap", "--out", tmp_path / "sleap.csv") == 0
-    video = sleap_io.Video.from_filename(str(raw / "train"))
-    labels = sleap_io.load_csv(tmp_path / "sleap.csv", video=video)
-    placed = {Path(video.filename[frame.frame_idx]).stem: frame.instances[0].numpy() for frame in labels}
-    places = [labels.skeleton.node_names.index(name) for name in NAMES]
-    assert placed["p1"][places].tolist() == [[0, 1], [2, 3], [4, 5]] and placed.keys() == {"p1", "p1-2"}
-    sleap_io.save_csv(labels, tmp_path / "again.csv", format="sleap")
-    arguments = ("--from", "sleap", "--images", raw / "train", "--out", tmp_path / "back")
-    assert convert(tmp_path / "again.csv", *arguments) == 0
-    found, names = (read(tmp_path / "back" / "all_coordinates.csv") for read in (read_points, read_names))
-    before = read_points(raw / "all_coordinates.csv")
-    for id in ("p1", "p1-2"):
-        assert found[id][[names.index(name) for name in NAMES]] == pytest.approx(before[id], nan_ok=True)
-
-
 def test_sleap_numbers_only_what_it_reads(tmp_path, capsys):
     raw = pictures_in(tmp_path / "raw", ["a.PNG", "b.png"])
     (raw / "all_coordinates.csv").write_text("a,1,2\nb,3,4\n")
@@ -242,9 +218,7 @@ def test_names_with_quotes_and_commas_in_deeplabcut(tmp_path):
 
 
 def test_pictures_may_be_named_by_any_ending(tmp_path):
-    (tmp_path / "images").mkdir()
-    for name in ("x2.png", "x1.tif"):
-        iio.imwrite(tmp_path / "images" / name, np.arange(256, dtype=np.uint8).reshape(16, 16))
+    images = pictures_in(tmp_path, ["x2.png", "x1.tif"], "images") / "images"
     (tmp_path / "sleap.csv").write_text(SLEAP)
-    assert convert(tmp_path / "sleap.csv", "--from", "sleap", "--out", tmp_path / "raw", "--images", tmp_path / "images") == 0
+    assert convert(tmp_path / "sleap.csv", "--from", "sleap", "--out", tmp_path / "raw", "--images", images) == 0
     assert list(read_points(tmp_path / "raw" / "all_coordinates.csv")) == ["x1", "x2"]

@@ -1,5 +1,6 @@
 """DICOM files made by hand, with the values that the standard's formulas give; and the files that pydicom ships."""
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ from conftest import ROOT, command, made_radiograph, preprocess, row, rows_of
 from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, convert_color_space, pixel_array
 from pydicom.sequence import Sequence
 
@@ -186,37 +187,28 @@ def test_the_lut_of_fluoroscopy_is_not_for_the_display(tmp_path):
     assert shown(made(RAMP, SOPClassUID=uid.XRayAngiographicImageStorage, **tags), tmp_path) == pytest.approx(RAMP)
 
 
-@pytest.mark.parametrize(
-    ("kept", "expected"),
-    [
-        (("LUTDescriptor", "LUTData"), "expected LUT Data of 600 entries, found 3"),
-        (("LUTDescriptor",), "expected a LUT Descriptor of three numbers and LUT Data"),
-        (("LUTData",), "expected a LUT Descriptor of three numbers and LUT Data"),
-    ],
-)
-def test_broken_tables_are_refused(tmp_path, kept, expected):
+@pytest.mark.parametrize("lost", ["", "LUTData", "LUTDescriptor"])
+def test_broken_tables_are_refused(tmp_path, lost):
     sequence = table([1, 2, 3], 0, 16, entries=600)
-    for name in {"LUTDescriptor", "LUTData"} - set(kept):
-        del sequence[0][name]
+    expected = "expected a LUT Descriptor of three numbers and LUT Data" if lost else "expected LUT Data of 600 entries, found 3"
+    if lost:
+        del sequence[0][lost]
     with pytest.raises(DataError, match=expected):
         shown(made(RAMP, VOILUTSequence=sequence), tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("photometric", "shape", "turned", "notes"),
-    [
+def test_turned_around_once(tmp_path):
+    for photometric, shape, turned, notes in (
         ("MONOCHROME2", "IDENTITY", False, 0),
         ("MONOCHROME1", "INVERSE", True, 0),
         ("MONOCHROME1", "", True, 0),
         ("MONOCHROME2", "INVERSE", True, 1),
         ("MONOCHROME1", "IDENTITY", True, 1),
-    ],
-)
-def test_turned_around_once(tmp_path, photometric, shape, turned, notes):
-    path = saved(made(RAMP, PhotometricInterpretation=photometric, PresentationLUTShape=shape), tmp_path / "a.dcm")
-    radiograph = read_radiograph(path)
-    assert from_zero(radiograph.pixels) == pytest.approx(from_zero(-RAMP if turned else RAMP))
-    assert len(radiograph.notes) == notes and all("taken for inverted" in note for note in radiograph.notes)
+    ):
+        path = saved(made(RAMP, PhotometricInterpretation=photometric, PresentationLUTShape=shape), tmp_path / "a.dcm")
+        radiograph = read_radiograph(path)
+        assert from_zero(radiograph.pixels) == pytest.approx(from_zero(-RAMP if turned else RAMP)), (photometric, shape)
+        assert len(radiograph.notes) == notes and all("taken for inverted" in note for note in radiograph.notes)
 
 
 def test_raw_values_have_bone_bright_and_a_note(tmp_path):
@@ -279,43 +271,19 @@ def test_only_the_bits_of_the_pixels_count(tmp_path, signed, syntax):
         assert shown(dataset, tmp_path) == pytest.approx(from_zero(stored)), high
 
 
-def test_orders_of_bytes(tmp_path):
-    for syntax in (uid.ExplicitVRBigEndian, uid.ImplicitVRLittleEndian, uid.DeflatedExplicitVRLittleEndian):
-        assert shown(made(RAMP * 100, 16, syntax=syntax), tmp_path) == pytest.approx(RAMP * 100)
-        assert shown(made(RAMP - 300, 16, True, syntax=syntax), tmp_path) == pytest.approx(RAMP)
+def test_bytes_of_big_endian_words(tmp_path):
+    """Eight bits each, and an odd number of them; other orders of bytes are among the files of pydicom."""
     odd = np.arange(15 * 17).reshape(15, 17) % 251
-    swapped = made(odd, 8, syntax=uid.ExplicitVRBigEndian)  # bytes as words
+    swapped = made(odd, 8, syntax=uid.ExplicitVRBigEndian)
     swapped.PixelData = np.frombuffer(swapped.PixelData, ">u2").astype("<u2").tobytes()
     assert shown(swapped, tmp_path) == pytest.approx(odd)
-    wide = made(RAMP, 16)
-    wide.BitsAllocated, wide.BitsStored, wide.HighBit, wide.PixelData = 32, 32, 31, (RAMP * 2**20).astype("<u4").tobytes()
-    assert shown(wide, tmp_path) / 2**20 == pytest.approx(RAMP)
 
 
 def test_colours_become_luminance(tmp_path):
-    luminance = COLOUR @ LUMINANCE
-    planes = made(COLOUR, 8, PlanarConfiguration=1)
-    planes.PixelData = np.moveaxis(COLOUR, -1, 0).tobytes()
-    ybr = convert_color_space(COLOUR, "RGB", "YBR_FULL")
-    half = ybr.copy()
-    half[:, 1::2, 1:] = half[:, ::2, 1:]
-    subsampled = made(ybr, 8, PhotometricInterpretation="YBR_FULL_422")
-    subsampled.PixelData = np.concatenate([half[:, ::2, :1], half[:, 1::2, :1], half[:, ::2, 1:]], -1).tobytes()
-    for dataset, expected, off in (
-        (made(COLOUR, 8), luminance, 1e-4),
-        (planes, luminance, 1e-4),
-        (made(ybr, 8, PhotometricInterpretation="YBR_FULL"), luminance, 3),
-        (subsampled, convert_color_space(half, "YBR_FULL", "RGB") @ LUMINANCE, 1e-3),
-    ):
-        assert shown(dataset, tmp_path) == pytest.approx(from_zero(expected), abs=off)
-
-    palette = made(GREY, 8, PhotometricInterpretation="PALETTE COLOR")
-    for name, channel in (("Red", COLOUR[..., 0]), ("Green", COLOUR[..., 1]), ("Blue", COLOUR[..., 2])):
-        levels = np.zeros(256, "<u2")
-        levels[GREY] = channel.astype(np.uint16) * 256
-        setattr(palette, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 16])
-        setattr(palette, f"{name}PaletteColorLookupTableData", levels.tobytes())
-    assert shown(palette, tmp_path) / 256 == pytest.approx(from_zero(luminance), abs=1e-3)
+    """Planes apart, palettes and halved colours are among the files of pydicom."""
+    luminance, ybr = from_zero(COLOUR @ LUMINANCE), convert_color_space(COLOUR, "RGB", "YBR_FULL")
+    assert shown(made(COLOUR, 8), tmp_path) == pytest.approx(luminance, abs=1e-4)
+    assert shown(made(ybr, 8, PhotometricInterpretation="YBR_FULL"), tmp_path) == pytest.approx(luminance, abs=3)
     with pytest.raises(DataError, match="found HSV for 3 values a pixel; export it as MONOCHROME2"):
         shown(made(COLOUR, 8, PhotometricInterpretation="HSV"), tmp_path)
 
@@ -331,26 +299,14 @@ CODECS = {
 
 
 def lossless_jpeg(values: np.ndarray, predictor: int) -> bytes:
-    colour = {"colorspace": "RGB", "outcolorspace": "RGB"} if values.ndim == 3 else {}
-    bits = values.dtype.itemsize * 8
-    return imagecodecs.jpeg8_encode(values, lossless=True, predictor=predictor, bitspersample=bits, **colour)
+    return imagecodecs.jpeg8_encode(values, lossless=True, predictor=predictor, bitspersample=values.dtype.itemsize * 8)
 
 
 def rle(values: np.ndarray) -> bytes:
-    """Literal runs (PS3.5 annex G), the high bytes first."""
-    planes = [plane.ravel().tobytes() for sample in np.atleast_3d(values).transpose(2, 0, 1) for plane in bytes_of(sample)]
-    parts = [b"".join(bytes([len(run) - 1]) + run for run in split(plane)) for plane in planes]
-    parts = [part + bytes(len(part) % 2) for part in parts]
-    places = 64 + np.cumsum([0, *map(len, parts)])[:-1]
-    return np.array([len(parts), *places, *[0] * (15 - len(parts))], "<u4").tobytes() + b"".join(parts)
-
-
-def bytes_of(sample: np.ndarray) -> list[np.ndarray]:
-    return [(sample >> shift & 255).astype(np.uint8) for shift in range(8 * (sample.dtype.itemsize - 1), -1, -8)]
-
-
-def split(plane: bytes) -> list[bytes]:
-    return [plane[i : i + 128] for i in range(0, len(plane), 128)]
+    """By pydicom."""
+    dataset = made(values, 8 * values.dtype.itemsize)
+    dataset.compress(uid.RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
+    return get_frame(dataset.PixelData, 0, number_of_frames=1)
 
 
 @pytest.mark.slow
@@ -363,6 +319,10 @@ def test_packed_pixels(tmp_path, syntax):
             dataset = made(words, 12, PixelRepresentation=int(signed), PhotometricInterpretation=photometric)
             found = shown(packed(dataset, syntax, CODECS[syntax](words)), tmp_path)
             assert found == pytest.approx(from_zero(-stored if photometric == "MONOCHROME1" else stored))
+    if syntax == uid.JPEG2000Lossless:  # whose stream may know the sign, or leave it to the header
+        stored = (RAMP * 6 - 2000).astype(np.int16)
+        knows = imagecodecs.jpeg2k_encode(stored, level=0, codecformat="j2k", reversible=True, bitspersample=12)
+        assert shown(packed(made(stored, 12, True), syntax, knows), tmp_path) == pytest.approx(from_zero(stored))
     frame = CODECS[syntax](GREY)
     assert shown(packed(made(GREY, 8), syntax, frame), tmp_path) == pytest.approx(from_zero(GREY.astype(float)))
     for end in (len(frame) // 2, len(frame) * 9 // 10):
@@ -376,18 +336,8 @@ def test_packed_pixels(tmp_path, syntax):
         shown(packed(made(GREY[:10, :10], 8), syntax, frame), tmp_path)
 
 
-def test_signed_jpeg_2000(tmp_path):
-    """A stream may know the sign, or leave it to the header."""
-    stored = (RAMP * 6 - 2000).astype(np.int16)
-    knows = imagecodecs.jpeg2k_encode(stored, level=0, codecformat="j2k", reversible=True, bitspersample=12)
-    assert shown(packed(made(stored, 12, True), uid.JPEG2000Lossless, knows), tmp_path) == pytest.approx(from_zero(stored))
-
-
-def test_lossy_jpeg_of_12_bits_and_in_colour(tmp_path):
-    words = GREY.astype(np.uint16) * 16
-    frame = imagecodecs.jpeg8_encode(words, level=98, bitspersample=12)
-    found = shown(packed(made(words, 12), uid.JPEGExtended12Bit, frame), tmp_path)
-    assert np.abs(found - from_zero(words)).mean() < 10
+def test_lossy_jpeg_in_colour(tmp_path):
+    """What says that three values are YBR, in the stream and in the header; of 12 bits there are files of pydicom."""
     smooth = np.asarray(Image.fromarray(COLOUR).resize((9, 12)).resize((90, 120)))
     luminance = from_zero(smooth @ LUMINANCE)
     ybr = imagecodecs.jpeg8_encode(smooth, level=98)  # with the mark of JFIF, which says YBR
@@ -407,21 +357,16 @@ def test_lossy_jpeg_of_12_bits_and_in_colour(tmp_path):
         assert shown(dataset, tmp_path) == pytest.approx(luminance, abs=4), photometric
     wrong = shown(packed(made(smooth, 8), uid.JPEGBaseline8Bit, bare), tmp_path)  # says RGB itself: taken at its word
     assert np.abs(wrong - luminance).max() > 20
-    for syntax in (uid.JPEG2000Lossless, uid.JPEGLSLossless, uid.RLELossless, uid.JPEGLosslessSV1):
-        photometric = "YBR_RCT" if syntax == uid.JPEG2000Lossless else "RGB"
-        dataset = made(smooth, 8, PhotometricInterpretation=photometric)
-        assert shown(packed(dataset, syntax, CODECS[syntax](smooth)), tmp_path) == pytest.approx(luminance, abs=1e-3), syntax.name
 
 
-def without_pixels(kind: uid.UID) -> Dataset:
-    dataset = made(RAMP, SOPClassUID=kind)
+def plan() -> Dataset:
+    dataset = made(RAMP, SOPClassUID=uid.RTPlanStorage)
     del dataset.PixelData
     return dataset
 
 
 def cut(dataset: Dataset, path: Path) -> None:
-    content = saved(dataset, path).read_bytes()
-    path.write_bytes(content[:-100])
+    path.write_bytes(saved(dataset, path).read_bytes()[:-100])
 
 
 REFUSED = {
@@ -429,7 +374,7 @@ REFUSED = {
                   "expected at most 100,000,000 pixels, found 30000 x 30000"),
     "many_frames.dcm": (lambda path: saved(made(RAMP, NumberOfFrames=5), path), "expected one picture, found 5 frames"),
     "film.dcm": (lambda path: saved(made(RAMP, NumberOfFrames=900_000), path), "expected at most 100,000,000 pixels"),
-    "plan.dcm": (lambda path: saved(without_pixels(uid.RTPlanStorage), path), "found RT Plan Storage without"),
+    "plan.dcm": (lambda path: saved(plan(), path), "found RT Plan Storage without"),
     "cut.dcm": (lambda path: cut(made(RAMP), path), "expected 1200 bytes of pixels, found 1100; the file is cut"),
     "video.dcm": (lambda path: saved(packed(made(RAMP), uid.MPEG2MPML, b"\0\0\1\xb3" * 9), path),
                   "its pixels are packed in MPEG2 Main Profile / Main Level, which cannot be unpacked here; export it"),
@@ -438,7 +383,6 @@ REFUSED = {
     "preamble_alone.dcm": (lambda path: path.write_bytes(bytes(128) + b"DICM"),
                            "expected a DICOM file with a picture, found one without"),
     "no_bits.dcm": (lambda path: saved(made(RAMP, BitsAllocated=12), path), "cannot be read as a radiograph"),
-    "even.dcm": (lambda path: saved(made(RAMP * 0 + 7), path), "found 30 x 20 pixels with values from 7 to 7"),
     "infinite.dcm": (lambda path: saved(made(RAMP * 99, 16, RescaleSlope="1e38", RescaleIntercept=0), path),
                      "expected finite pixels"),
 }  # fmt: skip
@@ -454,10 +398,14 @@ def test_refused_in_one_line(tmp_path, capfd, name):
     assert capfd.readouterr() == ("", "")
 
 
+def data_set_at(path: Path) -> int:
+    return 144 + pydicom.filereader.read_file_meta_info(path).FileMetaInformationGroupLength
+
+
 def test_a_deflated_file_is_not_unfolded_without_limit(tmp_path, monkeypatch):
     """Its data set unfolds to 32 MB, where eight would hold the largest picture, and its header would follow those."""
     path = saved(made(RAMP, syntax=uid.DeflatedExplicitVRLittleEndian), tmp_path / "a.dcm")
-    start = 144 + pydicom.filereader.read_file_meta_info(path).FileMetaInformationGroupLength
+    start = data_set_at(path)
     deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     path.write_bytes(path.read_bytes()[:start] + deflater.compress(bytes(1 << 25)) + deflater.flush())
     monkeypatch.setattr(reading, "MAX_PIXELS", 1_000_000)
@@ -470,7 +418,7 @@ def test_files_without_preamble_or_header(tmp_path):
     for syntax in (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian):
         dataset = made(RAMP - 300, 12, True, syntax, PhotometricInterpretation="MONOCHROME1")
         whole = saved(dataset, tmp_path / "a.dcm").read_bytes()
-        start = 144 + pydicom.filereader.read_file_meta_info(tmp_path / "a.dcm").FileMetaInformationGroupLength
+        start = data_set_at(tmp_path / "a.dcm")
         bare = {"b.dcm": whole[132:], "c.IMA": whole[start:]} | ({} if "Big" in syntax.name else {"d": whole[start:]})
         for name, content in (bare | {"e": whole, "1.2.840.5": whole}).items():
             (tmp_path / name).write_bytes(content)
@@ -563,14 +511,9 @@ def shipped() -> list[Path]:
     folder = Path(pydicom.data.__file__).parent / "test_files"
     files = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                dataset = pydicom.dcmread(path)
-        except Exception:
-            continue
-        if "PixelData" in dataset:
-            files.append(path)
+        with contextlib.suppress(Exception), warnings.catch_warnings(action="ignore"):
+            if "PixelData" in pydicom.dcmread(path):
+                files.append(path)
     return files
 
 
@@ -617,12 +560,8 @@ def test_the_files_of_pydicom(path):
 
 def test_nothing_is_said_about_a_file_that_reads():
     """Neither by warnings, nor by logging, nor by libraries in C, of a process that shows all of it."""
-    code = """
-import sys
-from pathlib import Path
-from radiographs.reading import read_radiograph
-print(sum(bool(read_radiograph(Path(path)).pixels.size) for path in sys.argv[1:]))
-"""
+    code = "import sys, pathlib; from radiographs.reading import read_radiograph as read\n"
+    code += "print(sum(bool(read(pathlib.Path(path)).pixels.size) for path in sys.argv[1:]))"
     paths = [str(path) for path in shipped() if path.name not in UNREADABLE]
     arguments = [sys.executable, "-W", "default", "-c", code, *paths]
     ran = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True)

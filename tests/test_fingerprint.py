@@ -2,7 +2,6 @@
 
 import imageio.v3 as iio
 import numpy as np
-import pytest
 from conftest import made_radiograph
 
 from radiographs.fingerprint import SIDE, alike, fingerprint, from_text, to_text
@@ -29,8 +28,5 @@ def test_copies_are_alike_and_others_are_not():
 def test_a_growing_grey_scale_changes_nothing():
     picture = made_radiograph(3)[0].astype(float)
     assert alike(fingerprint(picture)[None], fingerprint(255 * (picture / 255) ** 0.6)[None]).all()
-
-
-@pytest.mark.parametrize("shape", [(16, 17), (352, 128), (9, 40)])
-def test_any_frame(shape):
-    assert fingerprint(np.random.default_rng(0).uniform(0, 255, shape)).shape == (SIDE**2,)
+    for shape in ((16, 17), (352, 128), (9, 40)):
+        assert fingerprint(np.random.default_rng(0).uniform(0, 255, shape)).shape == (SIDE**2,)

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from joints.hand import HAND, MEAN_SHAPE, is_hand
-from joints.known import joint_of
+from joints.hand import MEAN_SHAPE, is_hand
 from joints.shape import normalise, procrustes_distance
 from phantom.shape import load, read_annotations, sample
 
@@ -85,13 +84,6 @@ def test_other_landmarks_are_no_hand():
     }
     for name, shapes in others.items():
         assert not is_hand(shapes), name
-
-
-def test_names_are_a_hands_or_numbers():
-    points = hands(3)
-    assert joint_of(points, None) is HAND
-    assert joint_of(points[:, ::-1], None).names == tuple(str(i) for i in range(37))
-    assert joint_of(points[:, :5], None).names == ("0", "1", "2", "3", "4")
 
 
 def test_the_atlas_is_of_hands(atlas):

@@ -74,20 +74,10 @@ def test_plus_minus_by_hand():
     radii = np.zeros(37)
     radii[[21, 22, 23]] = 5, 10, 25
     by_name = {measure.name: measure for measure in lengths_and_angles(HAND, points, circles(radii))}
-    assert by_name["index proximal phalanx"].plus_minus == pytest.approx(15) and by_name["index proximal phalanx"].landmarks == (
-        21,
-        22,
-    )
+    proximal, mcp = by_name["index proximal phalanx"], by_name["index MCP"]
+    assert proximal.plus_minus == pytest.approx(15) and proximal.landmarks == (21, 22)
     first, second = np.degrees(np.arcsin(5 / 30)), 30  # of the metacarpal and of the proximal phalanx
-    assert by_name["index MCP"].plus_minus == pytest.approx(first + second, abs=0.2) and by_name["index MCP"].landmarks == (
-        16,
-        21,
-        22,
-    )
+    assert mcp.plus_minus == pytest.approx(first + second, abs=0.2) and mcp.landmarks == (16, 21, 22)
     assert by_name["index PIP"].plus_minus == 180  # the middle phalanx may point anywhere
     assert by_name["thumb IP"].plus_minus == 180  # of bones without a length
-
-
-def test_names():
-    assert len(NAMES) == 37 and NAMES[20] == "thumb tip" and NAMES[15] == "middle metacarpal base"
-    assert [NAMES[ray[-1]] for ray in RAYS.values()] == [f"{finger} tip" for finger in RAYS]
+    assert [NAMES[ray[-1]] for ray in RAYS.values()] == [f"{finger} tip" for finger in RAYS] and len(NAMES) == 37
