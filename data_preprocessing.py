@@ -55,12 +55,11 @@ from radiographs.raw_folder import COORDINATES, SPLITS, find_radiographs, number
 from radiographs.reading import read_radiograph
 from radiographs.view import sample
 from radiographs.volumes import files_of
-from runtime.apart import Apart
+from runtime.apart import Apart, run_jobs
 from runtime.checkpoint import read_checkpoint
 from runtime.command import FEWER_WORKERS, LOCK, alone_in, cores, exit_status
 from runtime.files import DataError, write_csv, write_whole
 from runtime.version import add_version
-from runtime.workers import run_jobs
 
 RAW = Path("dataset")  # the only folder that synthetic radiographs are made in
 SUFFIXES = ".png", ".npz", ".detail.png"  # of what is made of a radiograph

@@ -15,8 +15,8 @@ import pytest
 import data_preprocessing
 from data_preprocessing import Job, Settings, run
 from runtime import apart
+from runtime.apart import run_jobs
 from runtime.files import DataError
-from runtime.workers import run_jobs
 
 LETTERS = list("abcdefghijklmnopqrstuvwxyz")
 READ = data_preprocessing.prepare
