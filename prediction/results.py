@@ -16,12 +16,12 @@ from prediction.journal import JOURNAL, Index, journals_in
 from prediction.listing import Listing
 from prediction.outputs import COLUMNS, MEASURE_COLUMNS, Coco, write_parquet
 from prediction.page import ERRORS, worst_first, write_pages
-from runtime.files import DataError, csv_lines, safe, whole_file, write_whole
+from runtime.files import DataError, csv_lines, first_few, safe, whole_file, write_whole
 
 TABLE, MEASURES, COCO, PARQUET, PAGE = "landmarks.csv", "measures.csv", "coco.json", "landmarks.parquet", "index.html"
 WRITTEN = "written.json"  # in the journal: what the outputs were like when they were written
 FLAGS = 100  # that can be chosen on the pages, the most frequent
-NAMED = 5  # missing radiographs
+SOME = 6  # missing radiographs: one more than `first_few` names
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Summary:
             content = {} if place is None else index.content(place)
             if content.get("name") != item.name:
                 self.missing += 1
-                self.some_missing += [item.name] if len(self.some_missing) < NAMED else []
+                self.some_missing += [item.name] if len(self.some_missing) < SOME else []
             elif error := content.get("error"):
                 self.unread += 1
                 self.errors += [error] if len(self.errors) < ERRORS else []
@@ -75,10 +75,8 @@ def write_results(out: Path, listing: Listing, call: dict, before: int = 0, say:
     write_pages(out, order, index.content, choices, flagged, summary.errors, summary.unread)
     write_whole(out / JOURNAL / WRITTEN, json.dumps(standing(out, listing, outputs(call))).encode())
     if summary.missing:
-        named = ", ".join(summary.some_missing) + (", ..." if summary.missing > NAMED else "")
-        print(
-            f"{out}: {summary.missing} radiographs are missing ({named}); start their shards again, then --merge", file=sys.stderr
-        )
+        missing = f"{summary.missing} radiographs are missing ({first_few(summary.some_missing)})"
+        print(f"{out}: {missing}; start their shards again, then --merge", file=sys.stderr)
     more = f", {before} of them before" if before else ""
     print(f"{len(order)} radiographs predicted{more}, {flagged} flagged, {summary.unread} problems; see {out / PAGE}")
     return 1 if summary.unread or summary.missing else 0
