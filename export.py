@@ -23,7 +23,7 @@ from evaluation import find_all, fits, seen_radiographs, target_px2
 from finder.training import STEPS, train_finder
 from prediction.calibration import Calibration
 from prediction.held_out import COPIES, HeldOut, calibration_of, hold_out, together
-from prediction.known_answer import KnownAnswer
+from prediction.known_answer import known_answer
 from prediction.known_picture import picture_for
 from prediction.predictor import FITTED_HEIGHT, Predictor
 from prediction.regions import COVERAGE, promised, semi_axes
@@ -102,7 +102,7 @@ def export(
     if (picture := picture_for(train)) is None:
         print("known answer: none, since the median of so few radiographs would show them")
     else:
-        made["known_answer"] = KnownAnswer.of(Predictor(made, "cpu", precision="float32"), picture).to_file()
+        made["known_answer"] = known_answer(Predictor(made, "cpu", precision="float32"), picture)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_checkpoint(out, made)
     print(f"written to {out}: {out.stat().st_size / 1e6:.1f} MB")

@@ -32,10 +32,7 @@ LINE = np.dtype([("key", "u8"), ("turn", "u2"), ("file", "u2"), ("start", "u8"),
 
 
 def state_of(path: str) -> int:
-    """64 bits that change when a file does: its size, and when it was last written. 0 where there is none.
-
-    The same of the file with the pixels, where there is another one.
-    """
+    """64 bits that change when a file does, or the one with its pixels: size, time of the last change. 0 where there is none."""
     try:
         files = files_of(Path(path))
     except (DataError, OSError):  # is told where it is read

@@ -209,8 +209,7 @@ def of_folder(folder: Path, out: Path, errors: list[str], say) -> Iterator[Item]
 
 
 def walk(folder: Path, real: Path, out: Path, errors: list[str], say) -> Iterator[Path]:
-    """The visible files below a folder but for those in `out` and of label.py, in the order of their paths; links to folders are
-    not followed.
+    """The visible files below a folder but for those in `out` and of label.py, in order; links to folders are not followed.
 
     `real` is where the folder lies when links are resolved, as `out` is.
     """

@@ -19,7 +19,7 @@ from joints.tree import ShapeTree
 from prediction.calibration import NO_OUTLINE, UNLIKE_TRAINING, Calibration
 from prediction.candidate import Candidate, usual
 from prediction.engine import OnnxNetwork, OnnxSecondLook, of_second_look
-from prediction.known_answer import FARTHEST_OF_ENGINES_PX, FARTHEST_PX, KnownAnswer
+from prediction.known_answer import FARTHEST_OF_ENGINES_PX, FARTHEST_PX, off_px
 from prediction.regions import conjugate, semi_axes
 from radiographs.detail import detail_frame, to_detail
 from radiographs.network_frame import hand_outline, outline_is_plausible, to_8_bit, to_input
@@ -107,12 +107,12 @@ class Predictor:
             self.finder = Finder.from_file(state["finder"], self.device, self.precision)
         self.fitted_heights = state.get("confidence") == FITTED_HEIGHT  # what its calibration is for; else the highest pixel
         if check and "known_answer" in state:
-            self.check(KnownAnswer.from_file(state["known_answer"]), source)
+            self.check(state["known_answer"], source)
 
-    def check(self, known: KnownAnswer, source: str) -> None:
+    def check(self, known: dict[str, torch.Tensor], source: str) -> None:
         """Compute in float32 where the precision asked for gives other landmarks than are known. Raises DataError."""
         of_engine = isinstance(self.model, OnnxNetwork)
-        while not (off := known.off_px(self)) <= (FARTHEST_OF_ENGINES_PX if of_engine else FARTHEST_PX):
+        while not (off := off_px(self, known)) <= (FARTHEST_OF_ENGINES_PX if of_engine else FARTHEST_PX):
             said = f"{source}: landmarks of its known picture are {off:.1f} px off"
             if of_engine:
                 raise DataError(f"{said} by this --engine: leave it out, or export it again")

@@ -64,11 +64,8 @@ def excess(covariances: np.ndarray, target_px2: float) -> tuple[np.ndarray, np.n
 
 
 def units(covariances: np.ndarray, confidence: np.ndarray, target_px2: float) -> np.ndarray:
-    """What errors are measured in, (..., 2, 2) px: the root of the excess, larger the lower the heatmap.
-
-    Weights that were exported before there were ellipses, whose `target_px2` is NaN, have circles.
-    """
-    if math.isnan(target_px2):
+    """What errors are measured in, (..., 2, 2) px: the root of the excess, larger the lower the heatmap."""
+    if math.isnan(target_px2):  # weights that were exported before there were ellipses
         values, axes = np.ones(covariances.shape[:-1]), np.broadcast_to(np.eye(2), covariances.shape)
     else:
         values, axes = excess(covariances, target_px2)

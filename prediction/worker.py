@@ -45,8 +45,7 @@ class Read:
 
 
 class Worker:
-    """Predicts the radiographs of a shard and writes what is found of each: overlay and markups first, then its line in the
-    journal.
+    """Predicts the radiographs of a shard: overlay and markups of each are written first, then its line in the journal.
 
     `call` is what `describe` keeps of the settings. Attributes: now, before (radiographs predicted now and earlier), unread.
     """

@@ -62,10 +62,7 @@ def cell(value) -> str:
 
 
 def read_csv(path: Path, strict: bool = False) -> list[dict[str, str | None]]:
-    """Rows of what `write_csv` wrote: a cell that a row lacks is None, and what it has too many is under None.
-
-    With `strict`, quotes within a cell raise csv.Error.
-    """
+    """Rows of what `write_csv` wrote: a cell that a row lacks is None, what it has too many is under None; `strict` as in csv."""
     with open(path, newline="", encoding="utf-8") as file:
         text = file.read()
     header, *rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=strict) if row] or [[]]

@@ -33,14 +33,12 @@ def turn(degrees: float) -> np.ndarray:
 
 
 def test_conformal_quantile_by_hand():
-    """Of 21 scores the 95 % quantile is the ceil(22 * 0.95) = 21st, of 39 the 38th; of 5 there is none, so the largest."""
-    assert conformal_quantile(np.arange(1, 22.0), 0.95) == 21
-    assert conformal_quantile(np.arange(39, 0, -1.0), 0.95) == 38
-    assert conformal_quantile(np.arange(5.0), 0.95) == 4
+    """Of 21 scores the 95 % quantile is the ceil(22 * 0.95) = 21st, of 39 the 38th; of 5 there is none, so the largest.
 
-
-def test_promised_coverage():
-    """95 % from 19 radiographs on; before, what the largest of n errors can promise."""
+    95 % are promised from 19 radiographs on; before, what the largest of n errors can promise.
+    """
+    for count, expected in ((21, 21), (39, 38), (5, 5)):
+        assert conformal_quantile(np.arange(count, 0, -1.0), 0.95) == expected
     assert [promised(count) for count in (0, 1, 2, 18)] == [0, 1 / 2, 2 / 3, 18 / 19]
     assert promised(19) == promised(1000) == 0.95
 
