@@ -65,12 +65,7 @@ class Calibration:
         return regions | {name: np.asarray(value) for name, value in vars(self).items() if name != "regions"}
 
     def flags(
-        self,
-        points_px: np.ndarray,
-        confidence: np.ndarray,
-        extent: tuple[float, float],
-        frame_px: float,
-        late: Sequence[int] = (),
+        self, points_px: np.ndarray, confidence: np.ndarray, extent: tuple[int, int], frame_px: float, late: Sequence[int] = ()
     ) -> tuple[list[str], list[str]]:
         """What is wrong with a radiograph and with each of its landmarks; "" where nothing is.
 
