@@ -11,17 +11,7 @@ from export import coverage_line
 from heatmap import draw_ellipses, fit_peaks
 from prediction.calibration import Calibration
 from prediction.held_out import HeldOut, calibration_of
-from prediction.regions import (
-    CLEAR,
-    FLOOR,
-    Regions,
-    calibrate_regions,
-    conformal_quantile,
-    conjugate,
-    excess,
-    promised,
-    semi_axes,
-)
+from prediction.regions import CLEAR, Regions, calibrate_regions, conformal_quantile, conjugate, promised, semi_axes
 
 TARGET = 4.0  # px²
 
@@ -52,11 +42,10 @@ def test_covariances_of_heatmaps():
     assert covariances[2].numpy() == pytest.approx(25 * np.eye(2))
 
 
-def test_excess_by_hand():
-    """A heatmap of 3 by 1 px for targets of 2 px: 9 less what is the target's own along it, the least across it."""
-    (across, along), axes = excess(conjugate(turn(20), np.diag([9.0, 1.0])), TARGET)
-    assert (along, across) == (pytest.approx(9 - CLEAR * TARGET), pytest.approx(FLOOR * TARGET))
-    assert abs(axes[:, 1] @ turn(20) @ (1, 0)) == pytest.approx(1)
+def test_a_region_by_hand():
+    """A heatmap of 3 by 1 px for targets of 2 px: 9 less 0.6 of the target's 4 along it, 0.1 of it across."""
+    ellipse = Regions(np.eye(2)[None], TARGET).of(conjugate(turn(20), np.diag([9.0, 1.0]))[None], np.array([0.5]))
+    assert ellipse[0] == pytest.approx(conjugate(turn(20), np.diag([9 - 2.4, 0.4])) / 0.5**2)
 
 
 def test_semi_axes_by_hand():
