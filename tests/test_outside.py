@@ -312,7 +312,12 @@ def test_preparation_goes_on_after_a_file_beyond_its_limits(raw, tmp_path, fault
 @posix
 def test_prediction_with_a_file_that_hangs_ends_at_once_when_it_is_told_to(raw, tiny, tmp_path, faults):
     path, begun = with_file(raw, "hung.png"), raw / "train" / "hung.png.begun"
-    running = spawn("predict.py", path, "--weights", tiny, "--out", tmp_path / "out", env=os.environ)
+
+    def heard() -> None:  # also where these tests run in the background, without Ctrl-C
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+    running = spawn("predict.py", path, "--weights", tiny, "--out", tmp_path / "out", env=os.environ, preexec_fn=heard)
     until = time.monotonic() + 200  # a busy machine takes half a minute to import PyTorch
     while not begun.exists() and running.poll() is None and time.monotonic() < until:
         time.sleep(0.02)
