@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from conftest import LANDMARKS, ROOT, SPLITS, as_process, made_radiograph, rows_of, weights_of
+from conftest import LANDMARKS, ROOT, SPLITS, made_radiograph, rows_of, weights_of
 from PIL import Image
 
 import export
@@ -362,20 +362,14 @@ def test_onnx_gives_the_same_heatmaps_and_is_an_engine(weights, prepared, tmp_pa
         assert expected in said and said.count("\n") == 1, said
 
 
-@pytest.mark.slow
-def test_as_a_command(weights, tmp_path):
-    iio.imwrite(tmp_path / "a.png", GREY)
-    ran = as_process("predict.py", tmp_path / "a.png", "--weights", weights, "--out", tmp_path / "out")
-    assert ran.returncode == 0 and "1 radiographs predicted" in ran.stdout, ran.stderr
-    assert f"{weights}: has no finder; every radiograph is taken as upright" in ran.stdout
-
-
-def test_a_radiograph_whose_outline_is_not_found_is_flagged(weights, tmp_path):
+def test_a_radiograph_whose_outline_is_not_found_is_flagged(weights, tmp_path, capsys):
     """A grey border around the film: all of its histogram is matched, as in preparation, and the flag says so."""
     iio.imwrite(tmp_path / "plain.png", GREY)
     boxed = np.pad(GREY, 20, constant_values=int(GREY.max()) * 3 // 4)
     iio.imwrite(tmp_path / "boxed.png", boxed)
     assert run(tmp_path / "plain.png", tmp_path / "boxed.png", "--weights", weights, "--out", tmp_path / "out") == 0
+    said = capsys.readouterr().out
+    assert f"{weights}: has no finder; every radiograph is taken as upright" in said and "2 radiographs predicted" in said
     flags = {row["image"]: row["flags"] for row in rows_of(tmp_path / "out" / "landmarks.csv")}
     assert "outline not found" in flags["boxed.png"] and "outline" not in flags["plain.png"]
     state = read_checkpoint(weights)  # of a joint whose held-out radiographs have no outlines either
