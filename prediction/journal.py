@@ -21,7 +21,7 @@ import numpy as np
 from prediction.listing import Item, digest
 from prediction.shard import Shard
 from radiographs.volumes import files_of
-from runtime.files import DataError
+from runtime.files import DataError, named
 
 JOURNAL = "journal"  # the folder, in that of the results
 FOUND, FAILED = b"+", b"-"  # kinds of lines
@@ -56,13 +56,9 @@ class Journal:
         kind = FAILED if "error" in content else FOUND
         body = b"%016x %016x %04x %s %s" % (item.key(), state, min(turn, LAST_TURN), kind, json.dumps(content).encode())
         line = b"%08x %s\n" % (zlib.crc32(body), body)
-        with self.lock:
-            try:
-                if self.file.write(line) < len(line):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            except OSError as error:  # a full disk, which has no name
-                error.filename = str(self.path)
-                raise
+        with self.lock, named(self.path):
+            if self.file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def close(self) -> None:
         self.file.close()

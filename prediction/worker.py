@@ -25,7 +25,7 @@ from radiographs.header import read_with_header
 from radiographs.reading import Radiograph
 from runtime.apart import Crew
 from runtime.command import cores
-from runtime.files import DataError, csv_lines
+from runtime.files import DataError, csv_lines, named
 
 MANY = 10_000  # radiographs, from which on pictures lie in 256 folders: file systems are slow with very many in one
 MAX_WORKERS = 8  # each holds some 100 MB of feature maps
@@ -144,11 +144,8 @@ class Worker:
             write_slicer(self.place("slicer", f"{read.item.plain}{ending}.mrk.json"), joint, read.radiograph, hand)
         picture = draw(read.base, hands, read.extent, joint, self.call["with_names"])
         overlay = self.place("overlays", f"{read.item.plain}.png")
-        try:
+        with named(overlay):
             picture.save(overlay, compress_level=1)
-        except OSError as error:  # a full disk, which has no name
-            error.filename = str(overlay)
-            raise
         return content | card(name, overlay.relative_to(self.out / "overlays").as_posix(), picture, hands)
 
     def remove_pictures(self, item: Item) -> None:
