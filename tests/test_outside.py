@@ -293,7 +293,7 @@ def huge_tiff(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "write", "limit", "expected"),
     [
-        ("hung.png", None, {"SECONDS": 1}, "was not read within 1 s"),
+        ("hung.png", None, {"SECONDS": 6}, "was not read within 6 s"),
         ("a3.tif", huge_tiff, {}, "expected at most 4 values a pixel"),
         pytest.param("a3.png", huge_picture, {"MEMORY": 24 << 20}, "needs more memory than there is", marks=linux),
     ],
@@ -334,9 +334,9 @@ def test_prediction_with_a_file_that_hangs_ends_at_once_when_it_is_told_to(raw, 
 def test_prediction_tells_files_that_kill_and_hang_and_goes_on(raw, tiny, tmp_path, faults, monkeypatch):
     hung, killer = with_file(raw, "hung.png"), raw / "train" / "killer.png"
     (raw / "train" / "a2.png").rename(killer)
-    monkeypatch.setattr(apart, "SECONDS", 3)
+    monkeypatch.setattr(apart, "SECONDS", 15)  # starting a process takes some of them on a busy machine
     ran = command("predict.py", raw / "train", "--weights", tiny, "--out", tmp_path / "out")
-    assert ran.returncode == 1 and f"{hung}: was not read within 3 s" in ran.stderr
+    assert ran.returncode == 1 and f"{hung}: was not read within 15 s" in ran.stderr
     assert f"{killer}: its process died (Segmentation fault)" in ran.stderr
     assert "2 radiographs predicted" in ran.stdout and "2 problems" in ran.stdout
     assert {row["image"] for row in rows_of(tmp_path / "out" / "landmarks.csv")} == {"a1.png", "a4.png"}
@@ -347,9 +347,9 @@ def test_the_page_goes_on_after_files_that_kill_and_hang(tmp_path, faults, monke
     paths = {name: tmp_path / f"{name}.png" for name in ("killer", "hung", "good")}
     for path in paths.values():
         Image.fromarray(GREY).save(path)
-    monkeypatch.setattr(apart, "SECONDS", 3)
+    monkeypatch.setattr(apart, "SECONDS", 15)  # starting a process takes some of them on a busy machine
     pictures = Pictures(paths)
-    for name, said in (("killer", "its process died"), ("hung", "was not read within 3 s")):
+    for name, said in (("killer", "its process died"), ("hung", "was not read within 15 s")):
         with pytest.raises(DataError, match=said) as error:
             pictures.get(name)
         assert str(error.value).startswith(f"{paths[name]}: ")
