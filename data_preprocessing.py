@@ -33,10 +33,10 @@ from radiographs.network_frame import frame_of, size_in_settings
 from radiographs.prepared_folder import TABLE, stored_settings, write_settings, write_tables
 from radiographs.preparing import Job, Settings, prepare
 from radiographs.raw_folder import COORDINATES, SPLITS, Annotations, find_radiographs, read_annotations
+from runtime.apart import run_jobs
 from runtime.command import FEWER_WORKERS, alone_in, cores, exit_status
 from runtime.files import DataError
 from runtime.version import add_version
-from runtime.workers import run_jobs
 
 RAW = Path("dataset")  # the only folder that synthetic radiographs are made in
 MARGIN = 0.06  # of the landmarks' extent, that --crop leaves at each side, as the atlas does on average

@@ -23,7 +23,7 @@ from evaluation import find_all, fits, seen_radiographs, target_px2
 from finder.training import STEPS, train_finder
 from prediction.calibration import Calibration
 from prediction.held_out import COPIES, HeldOut, calibration_of, hold_out, together
-from prediction.known_answer import KnownAnswer
+from prediction.known_answer import known_answer
 from prediction.known_picture import picture_for
 from prediction.predictor import FITTED_HEIGHT, Predictor
 from prediction.regions import COVERAGE, promised, semi_axes
@@ -65,14 +65,9 @@ def coverage_line(calibration: Calibration, held_out: HeldOut) -> str:
 
 
 def export(
-    checkpoint: Path,
-    folder: Path | None,
-    out: Path,
-    seed: int,
-    also: Sequence[Path] = (),
-    steps: int = STEPS,
+    checkpoint: Path, folder: Path | None, out: Path, seed: int, also: Sequence[Path] = (), steps: int = STEPS,
     finder: Path | None = None,
-) -> None:
+) -> None:  # fmt: skip
     """`folder`: prepared data; none: those that the checkpoint was trained on. `also`: more, for the finder. Raises DataError.
 
     `finder`: weights of the same landmarks whose finder is taken; none: it is trained.
@@ -80,31 +75,14 @@ def export(
     if out.exists():
         raise DataError(f"{out}: is there already; remove it, or choose another --out")
     state = read_checkpoint(checkpoint)
-    folder = folder or Path(state["settings"].get("data", "dataset/processed"))
-    split = state["settings"].get("split", "")
-    listed = read_split(Path(split)) if split else {}
-    test_on = state["settings"].get("test_on", "test")
-    there = [name for name in dict.fromkeys(("train", "valid", test_on)) if name in (listed or splits_of(folder))]
-    data = {name: RadiographDataset(folder, name, listed.get(name), allow_missing=True) for name in there}
-    data = without_measured(data, test_on)  # as training did
-    data["train"] = without_mistaken(data["train"])
-    train, valid = data["train"], data.get("valid")
-    if valid is None and not state["settings"].get("folds", 0):
-        train, valid = hold_out_tenth(train)
+    train, valid = learnt_from(state, folder)
     fits(checkpoint, state, train)
     judges = judges_of(checkpoint, state, train, valid)
-    found = {kind: found_by(state, judges, half=kind == "half") for kind in ("single", "half")}
-    unseen = judges[0][1].concat([data for _, data in judges[1:]])
-    truth = unseen.points_network_px
-    figures = {kind: float(metrics.mean_of_present(metrics.ipe(metrics.point_errors(one, truth)))) for kind, one in found.items()}
-    print("held-out IPE, px: " + ", ".join(f"{value:.4f} in {kind} precision" for kind, value in figures.items()))
-    unfinished = next((own["unfinished"] for own, _ in judges if own["unfinished"]), "")
-    print(judge(unseen, found["half"], train.points_network_px, unfinished).words)
     made = {name: state[name] for name in KEPT if name in state} | {
         "weights": halved(state["weights"]),
         "confidence": FITTED_HEIGHT,
         "names": list(train.joint.names),
-        "held_out_ipe_px": figures["half"],
+        "held_out_ipe_px": held_out_error(state, judges, train),
         "held_out": {"radiographs": sum(len(data) for _, data in judges), "folds": state["settings"].get("folds", 0)},
         "settings": {name: value for name, value in state["settings"].items() if name not in PLACES},
     }
@@ -117,17 +95,36 @@ def export(
     else:
         sets = [train, *(RadiographDataset(path, "train") for path in also)]
         made["finder"] = train_finder(sets, steps, seed, choose_device("auto"), state["precision"]).to_file()
-    made, held_out = drop_unreliable(made, judges, seed)
+    held_out = drop_unreliable(made, judges, seed)
     calibration = calibration_of(train.points_px, held_out, target_px2(state))
     print(coverage_line(calibration, held_out))
-    made["trust"] = {name: torch.from_numpy(value) for name, value in calibration.to_file().items()}
+    made["trust"] = stored(calibration)
     if (picture := picture_for(train)) is None:
         print("known answer: none, since the median of so few radiographs would show them")
     else:
-        made["known_answer"] = KnownAnswer.of(Predictor(made, "cpu", precision="float32"), picture).to_file()
+        made["known_answer"] = known_answer(Predictor(made, "cpu", precision="float32"), picture)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_checkpoint(out, made)
     print(f"written to {out}: {out.stat().st_size / 1e6:.1f} MB")
+
+
+def learnt_from(state: dict, folder: Path | None) -> tuple[RadiographDataset, RadiographDataset | None]:
+    """The training radiographs of a checkpoint, and those of validation; a cross-validation may have none."""
+    settings = state["settings"]
+    folder = folder or Path(settings.get("data", "dataset/processed"))
+    split, test_on = settings.get("split", ""), settings.get("test_on", "test")
+    listed = read_split(Path(split)) if split else {}
+    there = [name for name in dict.fromkeys(("train", "valid", test_on)) if name in (listed or splits_of(folder))]
+    data = {name: RadiographDataset(folder, name, listed.get(name), allow_missing=True) for name in there}
+    data = without_measured(data, test_on)  # as training did
+    data["train"] = without_mistaken(data["train"])
+    if "valid" not in data and not settings.get("folds", 0):
+        return hold_out_tenth(data["train"])
+    return data["train"], data.get("valid")
+
+
+def stored(calibration: Calibration) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(value) for name, value in calibration.to_file().items()}
 
 
 def finder_of(weights: Path, names: list[str]) -> dict:
@@ -141,8 +138,6 @@ def finder_of(weights: Path, names: list[str]) -> dict:
 
 def judges_of(checkpoint: Path, state: dict, train: RadiographDataset, valid: RadiographDataset | None) -> list[Judge]:
     """What a network is judged by: itself on the validation radiographs, or its folds on what each has not seen.
-
-    Of a cross-validation `valid` may be none.
 
     Raises DataError where a network has seen some of them.
     """
@@ -163,13 +158,22 @@ def judges_of(checkpoint: Path, state: dict, train: RadiographDataset, valid: Ra
     return judges
 
 
-def found_by(state: dict, judges: list[Judge], half: bool) -> np.ndarray:
-    """Points (N, L, 2) network-frame px in all held-out radiographs, with weights in half or single precision."""
-    points = []
-    for own, data in judges:
-        held_by = state | own | {"weights": halved(own["weights"]) if half else own["weights"]}
-        points.append(find_all(held_by, data, torch.device("cpu"), state["precision"], BATCH_SIZE).points_network_px)
-    return np.concatenate(points)
+def held_out_error(state: dict, judges: list[Judge], train: RadiographDataset) -> float:
+    """The error (IPE, px) in all held-out radiographs with weights in half precision; it is said, and what to think of it."""
+    unseen = judges[0][1].concat([data for _, data in judges[1:]])
+    errors, points = {}, {}
+    for kind in ("single", "half"):
+        found = []
+        for own, data in judges:
+            held_by = state | own | {"weights": halved(own["weights"]) if kind == "half" else own["weights"]}
+            found.append(find_all(held_by, data, torch.device("cpu"), state["precision"], BATCH_SIZE).points_network_px)
+        points[kind] = np.concatenate(found)
+        of_points = metrics.point_errors(points[kind], unseen.points_network_px)
+        errors[kind] = float(metrics.mean_of_present(metrics.ipe(of_points)))
+    print("held-out IPE, px: " + ", ".join(f"{value:.4f} in {kind} precision" for kind, value in errors.items()))
+    unfinished = next((own["unfinished"] for own, _ in judges if own["unfinished"]), "")
+    print(judge(unseen, points["half"], train.points_network_px, unfinished).words)
+    return errors["half"]
 
 
 def halved(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -182,14 +186,13 @@ def all_held_out(made: dict, judges: list[Judge], seed: int, copies: int = COPIE
     return together([hold_out(predictor, data, seed, copies) for predictor, (_, data) in zip(predictors, judges)])
 
 
-def drop_unreliable(made: dict, judges: list[Judge], seed: int) -> tuple[dict, HeldOut]:
-    """Weights without what does not hold on held-out radiographs, reflections or all of the finder; what then holds."""
-    count = sum(len(data) for _, data in judges)
-    untrusted = Calibration.unknown(len(made["names"]))
-    made["trust"] = {name: torch.from_numpy(value) for name, value in untrusted.to_file().items()}
+def drop_unreliable(made: dict, judges: list[Judge], seed: int) -> HeldOut:
+    """Take from weights what does not hold on held-out radiographs, reflections or all of the finder; what then holds."""
+    count = made["held_out"]["radiographs"]
+    made["trust"] = stored(Calibration.unknown(len(made["names"])))
     held_out = all_held_out(made, judges, seed)
     if "finder" not in made:
-        return made, held_out
+        return held_out
     few, found = count < FEWEST, ~held_out.lost
     laterality = judges[0][1].joint.laterality
     if laterality == "none":
@@ -207,7 +210,7 @@ def drop_unreliable(made: dict, judges: list[Judge], seed: int) -> tuple[dict, H
         print(f"finder: left out, since it is lost in {percent(held_out.lost)}; {TAKEN_AS_THEY_COME}")
         del made["finder"]
         held_out = all_held_out(made, judges, seed)
-    return made, held_out
+    return held_out
 
 
 def percent(truths: np.ndarray) -> str:
@@ -217,13 +220,14 @@ def percent(truths: np.ndarray) -> str:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_version(parser)
-    parser.add_argument("--checkpoint", type=Path, help="of a training; none: best.pt of the newest run")
-    parser.add_argument("--data", type=Path, help="prepared data that it was trained on; none: the folder that the run had")
-    parser.add_argument("--out", type=Path, help=f"file to write; none: {WEIGHTS} beside the checkpoint")
-    parser.add_argument("--also", type=Path, nargs="+", default=[], help="more prepared data, that the finder learns from too")
-    parser.add_argument("--finder_steps", type=int, default=STEPS, help="of the finder; 2000 take two minutes, 0: no finder")
-    parser.add_argument("--finder", type=Path, help="weights of the same landmarks whose finder is taken; none: one is trained")
-    parser.add_argument("--seed", type=int, default=0, help="of the finder's training")
+    add = parser.add_argument
+    add("--checkpoint", type=Path, help="of a training; none: best.pt of the newest run")
+    add("--data", type=Path, help="prepared data that it was trained on; none: the folder that the run had")
+    add("--out", type=Path, help=f"file to write; none: {WEIGHTS} beside the checkpoint")
+    add("--also", type=Path, nargs="+", default=[], help="more prepared data, that the finder learns from too")
+    add("--finder_steps", type=int, default=STEPS, help="of the finder; 2000 take two minutes, 0: no finder")
+    add("--finder", type=Path, help="weights of the same landmarks whose finder is taken; none: one is trained")
+    add("--seed", type=int, default=0, help="of the finder's training")
     options = parser.parse_args(arguments)
 
     def work() -> None:

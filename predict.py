@@ -34,27 +34,23 @@ involved, and in plus_minus how far off a length or an angle is at most if each 
 """
 
 import argparse
-import hashlib
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
-from prediction.folder import FILES, JOURNAL, begin, check_call, check_folder, check_lists, empty_folder, list_inputs, read_call
-from prediction.journal import Index, Journal, Shard
-from prediction.listing import Item, Listing, printable
+from prediction.folder import FILES, begin, check_folder, check_lists, describe, read_call
+from prediction.journal import JOURNAL
+from prediction.listing import Listing
 from prediction.onnx_export import export_onnx
-from prediction.outputs import COLUMNS, check_pyarrow
+from prediction.outputs import check_pyarrow
 from prediction.predictor import Predictor
-from prediction.results import PAGE, Summary, are_written, check_unchanged, write_results
+from prediction.results import PAGE, are_written, check_unchanged, write_results
+from prediction.shard import Shard, part, shard_of
 from prediction.worker import Worker
 from radiographs.header import check_keywords
 from runtime import distributed
-from runtime.command import alone_in, cores, exit_status
+from runtime.command import alone_in, exit_status
 from runtime.device import PRECISIONS
 from runtime.files import DataError
 from runtime.version import add_version
@@ -63,28 +59,6 @@ from training.runs import WEIGHTS, newest_with
 __all__ = ["Predictor"]
 SHIPPED = Path(__file__).with_name("weights") / "scn_hand.pt"
 FORMATS = ("csv", "slicer", "coco", "parquet")
-SLURM = "slurm"  # of --shard: what the job array says
-MAX_WORKERS = 8  # each holds some 100 MB of feature maps
-GPU_BATCH = 4  # radiographs a step of the network
-
-
-def shard_of(options: argparse.Namespace) -> Shard:
-    """Which radiographs are this process's: those of --shard, divided further among the processes of torchrun.
-
-    Raises DataError.
-    """
-    given, world = options.shard, distributed.WORLD
-    if given == SLURM:
-        try:
-            number, first, of = (int(os.environ[f"SLURM_ARRAY_TASK_{name}"]) for name in ("ID", "MIN", "COUNT"))
-        except (KeyError, ValueError):
-            raise DataError("--shard slurm: expected a job of an array, found none; start it by sbatch --array=1-64") from None
-        if number - first >= of:
-            raise DataError(
-                f"--shard slurm: expected an array without gaps, found job {number} of {of} from {first}; use --array=1-{of}"
-            )
-        given = Shard(number - first + 1, of)
-    return Shard((given.number - 1) * world + distributed.RANK + 1, given.of * world)
 
 
 def load(options: argparse.Namespace) -> Predictor:
@@ -104,132 +78,38 @@ def load(options: argparse.Namespace) -> Predictor:
     return predictor
 
 
-def describe(options: argparse.Namespace, predictor: Predictor) -> dict:
-    """The settings that outputs depend on: a folder is gone on with only by a call with the same ones."""
-    return {
-        "weights": hashlib.sha256(options.weights.read_bytes()).hexdigest()[:16],
-        "engine": hashlib.sha256(options.engine.read_bytes()).hexdigest()[:16] if options.engine else "",
-        "inputs": [absolute(given) for given in options.inputs],
-        "formats": sorted(options.format),
-        "measure": options.measure,
-        "with_names": options.names,
-        "dicom": list(options.dicom),
-        "orientation": options.orientation,
-        "device": predictor.device.type,
-        "precision": predictor.precision,
-        "torch": torch.__version__,
-        "joint": predictor.joint.to_file(),
-    }
-
-
-def absolute(given: str) -> str:
-    if given == "-":
-        return given
-    return f"@{os.path.abspath(given[1:])}" if given.startswith("@") else os.path.abspath(given)
-
-
-def with_columns(call: dict, listing: Listing, inputs: list[str]) -> dict:
-    """The settings with the names of the columns that tables get in addition. Raises DataError where one is taken."""
-    columns = [*listing.columns, *call["dicom"]]
-    if taken := [name for name in columns if name in COLUMNS or columns.count(name) > 1]:
-        raise DataError(f"{inputs[0]}: its column {taken[0]} is also one of landmarks.csv; give it another name")
-    return call | {"columns": columns}
-
-
-def run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace, shard: Shard) -> int:
     """Predict this process's radiographs; returns the exit status. Raises DataError where nothing can be done at all."""
-    out, shard = options.out, shard_of(options)
+    out = options.out
     check_folder(out, options.resume)
     predictor = load(options)
     call = describe(options, predictor)
-    if not options.overwrite:
-        check_call(out, call)
-    listing = list_inputs(options.inputs, out, shard)
-    for error in listing.errors:
-        print(error, file=sys.stderr)
-    if not listing.count:
-        listing.path.unlink()
-        if not listing.errors:
-            print(f"{' '.join(map(printable, options.inputs))}: expected radiographs, found none", file=sys.stderr)
-        return 1
-    call = with_columns(call, listing, options.inputs)
-    if options.overwrite:
-        empty_folder(out)
-    listing = begin(out, call, listing, shard)
+    listing = begin(options, call, shard)
     with alone_in(out / JOURNAL, f".lock-{shard}"):
         if shard.of == 1:
-            check_unchanged(out, out / JOURNAL)
-        now, before, unread = predict(out, call, predictor, listing, shard)
+            check_unchanged(out)
+        worker = Worker(out, call, predictor, listing, shard)
+        worker.predict_all()
         if shard.of > 1:
-            said = f"shard {shard}: {now} radiographs predicted, {before} before, {unread} problems"
+            said = f"shard {shard}: {worker.now} radiographs predicted, {worker.before} before, {worker.unread} problems"
             print(f"{said}; when all shards are done: python predict.py --merge --out {out}")
             # torchrun ends all its processes where one says that a file was bad; --merge says it
-            return 1 if unread + len(listing.errors) and distributed.WORLD == 1 else 0
-        if not now + unread and are_written(out, out / JOURNAL, listing):
-            print(f"all {before} radiographs were predicted before; see {out / PAGE}")
+            return 1 if worker.unread + len(listing.errors) and distributed.WORLD == 1 else 0
+        if not worker.now + worker.unread and are_written(out, listing):
+            print(f"all {worker.before} radiographs were predicted before; see {out / PAGE}")
             return 1 if listing.errors else 0
-        told = tell(out, write_results(out, out / JOURNAL, listing, call), f", {before} of them before" if before else "")
-        return 1 if unread else told
+        status = write_results(out, listing, call, before=worker.before)
+        return 1 if worker.unread else status
 
 
-def predict(out: Path, call: dict, predictor: Predictor, listing: Listing, shard: Shard) -> tuple[int, int, int]:
-    """Predict what is not done yet: numbers of radiographs predicted now and before, and of files that could not be read."""
-    now, before, unread = 0, [0], 0
-    on_gpu = predictor.device.type == "cuda"
-    batch, share = GPU_BATCH if on_gpu else 1, -(-listing.count // shard.of)
-    own_cores = max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
-    workers = max(1, min(own_cores, MAX_WORKERS, share // batch))
-    with ExitStack() as stack:
-        journal, index = Journal(out / JOURNAL, shard), Index(out / JOURNAL)
-        stack.callback(journal.close)
-        if len(index):
-            print(f"{out}: going on; {len(index)} radiographs are in its journal")
-        worker = Worker(out, call, predictor, journal, index, listing.count)
-        bar = stack.enter_context(tqdm(total=share, unit=" radiographs", disable=None if shard.number == 1 else True))
-        for error in worker.predict_all(pending(listing, shard, index, before), workers, batch, max(1, own_cores // workers)):
-            if error:
-                unread += 1
-                tqdm.write(error, file=sys.stderr)
-            else:
-                now += 1
-            bar.update(now + unread + before[0] - bar.n)
-    return now, before[0], unread
-
-
-def pending(listing: Listing, shard: Shard, index: Index, done: list[int]) -> Iterator[Item]:
-    """The radiographs of a shard that are still to be predicted; the others are counted in `done`."""
-    for place, item in enumerate(listing):
-        if not shard.has(place):
-            continue
-        if len(index) and index.is_done(item):
-            done[0] += 1
-        else:
-            yield item
-
-
-def merge(out: Path) -> int:
+def merge(out: Path, call: dict) -> int:
     """Make one set of outputs of what all shards predicted; returns the exit status. Raises DataError."""
-    call = read_call(out)
     if "parquet" in call["formats"]:
         check_pyarrow()
     listing = Listing(out / JOURNAL / FILES)
     check_lists(out, listing)
-    for error in listing.errors:
-        print(error, file=sys.stderr)
-    return tell(out, write_results(out, out / JOURNAL, listing, call, say=lambda error: print(error, file=sys.stderr)))
-
-
-def tell(out: Path, summary: Summary, more: str = "") -> int:
-    """Say what the outputs hold; returns the exit status."""
-    if summary.missing:
-        named = ", ".join(summary.some_missing) + (", ..." if summary.missing > len(summary.some_missing) else "")
-        print(
-            f"{out}: {summary.missing} radiographs are missing ({named}); start their shards again, then --merge", file=sys.stderr
-        )
-    print(
-        f"{summary.predicted} radiographs predicted{more}, {summary.flagged} flagged, {summary.unread} problems; see {out / PAGE}"
-    )
-    return 1 if summary.unread or summary.missing else 0
+    listing.tell_errors()
+    return write_results(out, listing, call, say=True)
 
 
 def default_weights() -> Path:
@@ -251,74 +131,44 @@ def keywords(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text.split(",")))
 
 
-def part(text: str) -> Shard | str:
-    if text == SLURM:
-        return text
-    number, slash, of = text.partition("/")
-    if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
-        raise argparse.ArgumentTypeError(f"expected a part and their number, such as 3/64, found {text!r}")
-    return Shard(int(number), int(of))
-
-
 def read_options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     add_version(parser)
-    parser.add_argument(
-        "inputs", nargs="*", metavar="FILE_OR_FOLDER", help="radiographs, folders to walk through, @LIST.txt, @TABLE.csv or -"
-    )
-    parser.add_argument("--weights", type=Path, help="from export.py; none: of the newest run, else the hand's that come along")
-    parser.add_argument("--out", type=Path, default=Path("result/predict"), help="folder to write")
-    parser.add_argument(
-        "--format",
-        type=formats,
-        default={"csv"},
-        help="slicer, coco, parquet or several, separated by commas; landmarks.csv is always written",
-    )
-    parser.add_argument("--measure", action="store_true", help="also write measures.csv: bone lengths and joint angles")
-    parser.add_argument("--names", action="store_true", help="write the landmarks' names into the overlays")
-    parser.add_argument(
-        "--dicom",
-        type=keywords,
-        default=(),
-        help="keywords of DICOM headers that become columns, such as AccessionNumber,SeriesInstanceUID,SOPInstanceUID",
-    )
-    parser.add_argument(
-        "--orientation",
-        choices=("auto", "keep"),
-        default="auto",
-        help="keep: every picture is one upright joint that fills it, bone bright",
-    )
-    parser.add_argument("--resume", action="store_true", help="go on; also done without it where --out holds the same call")
-    parser.add_argument("--overwrite", action="store_true", help="begin anew in a folder that predict.py wrote")
-    parser.add_argument(
-        "--shard", type=part, default=Shard(), help="3/64: every 64th radiograph, from the third on; slurm: by the job array"
-    )
-    parser.add_argument("--merge", action="store_true", help="make the outputs of all shards in --out, and predict nothing")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument(
-        "--precision",
-        choices=("auto", *PRECISIONS),
-        default="auto",
-        help="auto: that of the training, where the hardware has it, else float32",
-    )
-    parser.add_argument(
-        "--check",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="first predict the known picture of the weights, and refuse to go on where this machine computes it wrongly",
-    )
-    parser.add_argument("--export", type=Path, help="write the network as an ONNX file, and predict nothing")
-    parser.add_argument(
-        "--int8",
-        type=Path,
-        help="with --export: in whole numbers of 8 bits, scaled on the training radiographs of this prepared folder",
-    )
-    parser.add_argument(
-        "--engine", type=Path, help="such an ONNX file of the same weights, which ONNX Runtime computes on the CPU"
-    )
+    add = parser.add_argument
+    add("inputs", nargs="*", metavar="FILE_OR_FOLDER", help="radiographs, folders to walk through, @LIST.txt, @TABLE.csv or -")
+    add("--weights", type=Path, help="from export.py; none: of the newest run, else the hand's that come along")
+    add("--out", type=Path, default=Path("result/predict"), help="folder to write")
+    several = "slicer, coco, parquet or several, separated by commas; landmarks.csv is always written"
+    add("--format", type=formats, default={"csv"}, help=several)
+    add("--measure", action="store_true", help="also write measures.csv: bone lengths and joint angles")
+    add("--names", action="store_true", help="write the landmarks' names into the overlays")
+    asked = "keywords of DICOM headers that become columns, such as AccessionNumber,SeriesInstanceUID,SOPInstanceUID"
+    add("--dicom", type=keywords, default=(), help=asked)
+    keep = "keep: every picture is one upright joint that fills it, bone bright"
+    add("--orientation", choices=("auto", "keep"), default="auto", help=keep)
+    add("--resume", action="store_true", help="go on; also done without it where --out holds the same call")
+    add("--overwrite", action="store_true", help="begin anew in a folder that predict.py wrote")
+    add("--shard", type=part, default=Shard(), help="3/64: every 64th radiograph, from the third on; slurm: by the job array")
+    add("--merge", action="store_true", help="make the outputs of all shards in --out, and predict nothing")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    auto = "auto: that of the training, where the hardware has it, else float32"
+    add("--precision", choices=("auto", *PRECISIONS), default="auto", help=auto)
+    known = "first predict the known picture of the weights, and refuse to go on where this machine computes it wrongly"
+    add("--check", action=argparse.BooleanOptionalAction, default=True, help=known)
+    add("--export", type=Path, help="write the network as an ONNX file, and predict nothing")
+    int8 = "with --export: in whole numbers of 8 bits, scaled on the training radiographs of this prepared folder"
+    add("--int8", type=Path, help=int8)
+    add("--engine", type=Path, help="such an ONNX file of the same weights, which ONNX Runtime computes on the CPU")
     options = parser.parse_args(arguments)
+    if wrong := mistake(options):
+        parser.error(wrong)
+    return options
+
+
+def mistake(options: argparse.Namespace) -> str:
+    """What is wrong with flags that do not go together; "" where they do."""
     several = options.shard != Shard() or distributed.WORLD > 1
     for wrong, expected in (
         (not (options.inputs or options.export or options.merge), "expected a file or a folder"),
@@ -331,8 +181,8 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
         (several and "-" in options.inputs, "- is for one process: the others would not see the list; write it to a file"),
     ):
         if wrong:
-            parser.error(expected)
-    return options
+            return expected
+    return ""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -340,9 +190,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     def work() -> int:
         if options.merge:
-            read_call(options.out)
+            call = read_call(options.out)
             with alone_in(options.out):
-                return merge(options.out)
+                return merge(options.out, call)
         options.weights = options.weights or default_weights()
         if options.export:
             export_onnx(Predictor(options.weights, "cpu"), options.export, options.int8)
@@ -350,8 +200,9 @@ def main(arguments: list[str] | None = None) -> int:
         check_keywords(options.dicom)
         if "parquet" in options.format:
             check_pyarrow()
-        with alone_in(options.out, shared=shard_of(options).of > 1):
-            return run(options)
+        shard = shard_of(options.shard)
+        with alone_in(options.out, shared=shard.of > 1):
+            return run(options, shard)
 
     return exit_status(work, f"interrupted; the same command goes on with {options.out}")
 

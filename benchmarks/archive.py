@@ -1,6 +1,5 @@
-"""An archive in small: predict.py killed again and again, shared among processes, and its memory over very many radiographs.
+"""An archive in small: predict.py shared among processes, and its memory over very many radiographs.
 
-    python -m benchmarks.archive --kills 50 --files 500
     python -m benchmarks.archive --memory 20000
     python -m benchmarks.archive --torchrun 2 --files 500
 
@@ -9,10 +8,6 @@ predict.py does around the network. Every answer is compared with that of one un
 """
 
 import argparse
-import os
-import random
-import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -78,33 +73,6 @@ def start(files: Path, weights: Path, out: Path, *more: object) -> subprocess.Po
     return subprocess.Popen([str(word) for word in command], cwd=ROOT, **quiet)
 
 
-def kill(files: Path, weights: Path, work: Path, kills: int, seed: int = 0) -> str:
-    """Kill prediction at random moments; returns what happened."""
-    rng, whole, out = random.Random(seed), work / "whole", work / "out"
-    began = time.perf_counter()
-    assert start(files, weights, whole).wait() == 0
-    seconds = time.perf_counter() - began
-    expected, done, ends, killed = outputs(whole), [], 0, 0
-    while killed < kills:
-        process = start(files, weights, out)
-        try:
-            process.wait(rng.uniform(0, seconds))
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            killed += 1
-        process.wait()
-        now = keys(out)
-        assert now[: len(done)] == done and len(set(now)) == len(now), "a line was lost, or is there twice"
-        done = now
-        if process.returncode == 0:
-            assert outputs(out) == expected, "another result"
-            ends, done = ends + 1, []
-            shutil.rmtree(out)
-    assert start(files, weights, out).wait() == 0
-    assert outputs(out) == expected and len(set(keys(out))) == len(keys(out)) == len(keys(whole))
-    return f"{kills} kills over {len(keys(whole))} files: {ends + 1} runs ended, each with the same bytes; no line lost or twice"
-
-
 def memory(files: Path, weights: Path, out: Path) -> str:
     """Resident memory of the main process over radiographs done."""
     process, seen, began = start(files, weights, out), [], time.perf_counter()
@@ -143,9 +111,8 @@ def torchrun(files: Path, weights: Path, work: Path, processes: int) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=0, help="times that prediction is killed")
     parser.add_argument("--torchrun", type=int, default=0, help="processes that share the files")
-    parser.add_argument("--files", type=int, default=500, help="small pictures for these two")
+    parser.add_argument("--files", type=int, default=500, help="small pictures for them")
     parser.add_argument("--memory", type=int, default=0, help="small pictures over which memory is watched")
     parser.add_argument("--work", type=Path, help="folder for all of it; none: a temporary one")
     options = parser.parse_args(arguments)
@@ -154,10 +121,8 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(dir=options.work) as folder:
         work = Path(folder)
         write_weights(work / "tiny.pt")
-        write_pictures(work / "few", options.files if options.kills or options.torchrun else 0)
+        write_pictures(work / "few", options.files if options.torchrun else 0)
         write_pictures(work / "many", options.memory)
-        if options.kills:
-            print(kill(work / "few", work / "tiny.pt", work, options.kills), flush=True)
         if options.torchrun:
             print(torchrun(work / "few", work / "tiny.pt", work, options.torchrun), flush=True)
         if options.memory:

@@ -1,7 +1,6 @@
 """A bright background beside the joint, as masks and light boxes leave it, and the same picture with a dark one.
 
-Radiographs that networks learn from have mostly a dark background, which histogram matching counts with. A white one moves all
-of the joint's intensities.
+Histogram matching counts with the dark background of most training radiographs; a white one moves all of the joint's intensities.
 """
 
 import numpy as np
@@ -15,10 +14,7 @@ DARK = 0.01  # quantile of what lies beside it, that it becomes as dark as
 
 
 def bright_background(picture: np.ndarray) -> np.ndarray:
-    """Where a picture is as bright as it can be from its border on, as masks and light boxes leave it: (rows, columns) bool.
-
-    With its rim, which resizing mixes. Nothing, where little of the border is that bright.
-    """
+    """Where a picture is as bright as it can be from its border on, if much of that is: (rows, columns) bool, with a rim."""
     low, high = float(picture.min()), float(picture.max())
     bright = picture > high - BRIGHT * (high - low)
     if np.concatenate([bright[0], bright[-1], bright[:, 0], bright[:, -1]]).mean() < BORDER:

@@ -4,6 +4,7 @@ All of it is measured once by `export.py`, on training annotations and held-out 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,12 +65,7 @@ class Calibration:
         return regions | {name: np.asarray(value) for name, value in vars(self).items() if name != "regions"}
 
     def flags(
-        self,
-        points_px: np.ndarray,
-        confidence: np.ndarray,
-        extent: tuple[float, float],
-        frame_px: float,
-        late: tuple[int, ...] = (),
+        self, points_px: np.ndarray, confidence: np.ndarray, extent: tuple[int, int], frame_px: float, late: Sequence[int] = ()
     ) -> tuple[list[str], list[str]]:
         """What is wrong with a radiograph and with each of its landmarks; "" where nothing is.
 
@@ -99,20 +95,14 @@ class Calibration:
 
 
 def log_lengths(points: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Logarithms of the distances of pairs (P, 2) of points (..., L, 2), over their root mean square distance from the centre.
-
-    Missing points are NaN and make their pairs NaN.
-    """
+    """Logarithms of the distances of pairs (P, 2) of points (..., L, 2), over their root mean square distance from the centre."""
     shape = normalise(points)
     length = np.linalg.norm(shape[..., pairs[:, 0], :] - shape[..., pairs[:, 1], :], axis=-1)
     return np.log(np.maximum(length, 1e-6))
 
 
 def nearest_pairs(points: np.ndarray) -> np.ndarray:
-    """Pairs (P, 2) of each landmark and its nearest ones, by the median distance in shapes (N, L, 2).
-
-    The shapes may be of any size, anywhere, turned and mirrored. Landmarks that none of them shows together make no pair.
-    """
+    """Pairs (P, 2) of each landmark and its nearest ones, by the median distance in shapes (N, L, 2) of any size and place."""
     shapes = normalise(points)
     pairs = set()
     for i in range(shapes.shape[1]):
@@ -132,11 +122,8 @@ def calibrate(annotations: np.ndarray, residuals: np.ndarray, confidence: np.nda
 
 
 def doubtful_below(confidence: np.ndarray) -> np.ndarray:
-    """The least confidence (L) at which landmarks are not doubtful, from confidences (M, L) in validation, NaN where missing.
-
-    Infinite for a landmark that is always missing: nothing is known of it, and it stays doubtful.
-    """
-    limit = np.full(confidence.shape[1], np.inf)
+    """The least confidence (L) at which landmarks are not doubtful, from confidences (M, L) in validation, NaN where missing."""
+    limit = np.full(confidence.shape[1], np.inf)  # one that is always missing stays doubtful
     seen = np.isfinite(confidence).any(0)
     low = np.nanquantile(confidence[:, seen], LOW_QUANTILE, axis=0)
     limit[seen] = np.maximum(LOW_SHARE * low, FLOOR_SHARE * np.nanmedian(confidence))

@@ -20,6 +20,8 @@ def of_second_look(path: Path) -> Path:
 class OnnxFile:
     """Computes on the thread that calls it."""
 
+    device = torch.device("cpu")
+
     def __init__(self, path: Path, model: nn.Module):
         """Raises DataError where the file is none, or was not made of the weights of `model`."""
         try:
@@ -43,21 +45,17 @@ class OnnxFile:
 
 
 class OnnxNetwork(OnnxFile):
-    """Called as the network that it stands for, it gives heatmaps alone: (heatmaps (B, L, H, W), None, None)."""
+    """Called as the network that it stands for."""
 
-    def __init__(self, path: Path, model: nn.Module):
-        super().__init__(path, model)
-        self.spatial_factor = model.spatial_factor
+    spatial_factor = 0  # the file has the network's own in it
 
-    def __call__(self, images: Tensor, spatial_factor: int) -> tuple[Tensor, None, None]:
-        """Images (B, 1, H, W) in [-1, 1]; the file has its spatial factor in it."""
+    def __call__(self, images: Tensor, _: int) -> tuple[Tensor, None, None]:
+        """Images (B, 1, H, W) in [-1, 1] -> heatmaps (B, L, H, W), and nothing else."""
         return self.run(pictures=images), None, None
 
 
 class OnnxSecondLook(OnnxFile):
     """Called as the network that it stands for."""
-
-    device = torch.device("cpu")
 
     def __call__(self, crops: Tensor, landmarks: Tensor) -> Tensor:
         return self.run(crops=crops, landmarks=landmarks)

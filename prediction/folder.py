@@ -3,18 +3,25 @@
 journal/ in it keeps the settings of the call (CALL), the list of its radiographs (FILES), and a file of results of each process.
 """
 
+import argparse
+import hashlib
 import json
 import os
 import shutil
 from pathlib import Path
 
+import torch
+
 from joints.known import joint_called
-from prediction.journal import Shard
-from prediction.listing import Listing, write_listing
+from prediction.journal import JOURNAL
+from prediction.listing import Listing, printable, write_listing
+from prediction.outputs import COLUMNS
+from prediction.predictor import Predictor
 from prediction.results import COCO, MEASURES, PAGE, PARQUET, TABLE
+from prediction.shard import Shard
 from runtime.files import DataError, write_whole
 
-JOURNAL, CALL, FILES = "journal", "call.json", "files.jsonl"
+CALL, FILES = "call.json", "files.jsonl"
 OUTPUTS = (TABLE, MEASURES, COCO, PARQUET, PAGE)
 FOLDERS = ("overlays", "slicer", "pages")
 LISTED = ".listed"  # ends the names of files that say which list a process has
@@ -51,6 +58,34 @@ def empty_folder(out: Path) -> None:
     shutil.rmtree(out / JOURNAL)
 
 
+def describe(options: argparse.Namespace, predictor: Predictor) -> dict:
+    """The settings that outputs depend on: a folder is gone on with only by a call with the same ones."""
+    return {
+        "weights": digest_of_file(options.weights),
+        "engine": digest_of_file(options.engine) if options.engine else "",
+        "inputs": [absolute(given) for given in options.inputs],
+        "formats": sorted(options.format),
+        "measure": options.measure,
+        "with_names": options.names,
+        "dicom": list(options.dicom),
+        "orientation": options.orientation,
+        "device": predictor.device.type,
+        "precision": predictor.precision,
+        "torch": torch.__version__,
+        "joint": predictor.joint.to_file(),
+    }
+
+
+def digest_of_file(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def absolute(given: str) -> str:
+    if given == "-":
+        return given
+    return f"@{os.path.abspath(given[1:])}" if given.startswith("@") else os.path.abspath(given)
+
+
 def read_call(out: Path) -> dict:
     """The settings of the predictions in a folder. Raises DataError where there are none."""
     try:
@@ -72,19 +107,37 @@ def check_call(out: Path, call: dict) -> None:
             raise DataError(f"{out}: holds predictions of another call ({name}: {there} there, {value} now); {ANEW}")
 
 
-def list_inputs(inputs: list[str], out: Path, shard: Shard) -> Listing:
-    """The radiographs that inputs name, for this process alone until `begin` gives them to all."""
-    return write_listing(inputs, out, out / f"{LISTING}{shard}", print if shard.number == 1 else lambda _: None)
+def begin(options: argparse.Namespace, call: dict, shard: Shard) -> Listing:
+    """List the radiographs, and keep the list and the settings in the journal; other processes may do so at the same time.
+
+    `call` gets the names of the columns that tables have in addition. Raises DataError where there is nothing to predict, and
+    where the folder holds predictions of other settings.
+    """
+    out = options.out
+    if not options.overwrite:
+        check_call(out, call)
+    say = print if shard.number == 1 else lambda _: None
+    listing = write_listing(options.inputs, out, out / f"{LISTING}{shard}", say)
+    if not listing.count:
+        listing.path.unlink()
+        nothing = f"{' '.join(map(printable, options.inputs))}: expected radiographs, found none"
+        raise DataError("\n".join(listing.errors) or nothing)
+    listing.tell_errors()
+    columns = call["columns"] = [*listing.columns, *call["dicom"]]
+    if taken := [name for name in columns if name in COLUMNS or columns.count(name) > 1]:
+        raise DataError(f"{options.inputs[0]}: its column {taken[0]} is also one of landmarks.csv; give it another name")
+    if options.overwrite:
+        empty_folder(out)
+    return keep(out, call, listing, shard)
 
 
-def begin(out: Path, call: dict, listing: Listing, shard: Shard) -> Listing:
-    """Keep the settings and the list in the journal. Other processes may do the same at the same time."""
-    journal = out / JOURNAL
+def keep(out: Path, call: dict, listing: Listing, shard: Shard) -> Listing:
+    """Put the settings and the list into the journal, where they are not there yet."""
+    journal, own = out / JOURNAL, listing.digest()
     journal.mkdir(exist_ok=True)
     if not (journal / CALL).exists():
         write_whole(journal / CALL, json.dumps(call, indent=1).encode(), shared=True)
     check_call(out, call)  # of two that begin at once, one sees the other's
-    own = listing.digest()
     for old in journal.glob(f"*{LISTED}"):
         if not old.name.endswith(f"-of-{shard.of}{LISTED}"):
             old.unlink(missing_ok=True)  # of another number of processes, whose results count all the same

@@ -7,48 +7,32 @@ A line is a checksum, the radiograph's key, the state of its file when it was re
 with one key that of the highest turn counts: a radiograph whose file has changed, or could not be read, is predicted once more.
 """
 
+import errno
 import json
 import os
 import re
 import threading
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from prediction.listing import Item, digest
+from prediction.shard import Shard
 from radiographs.volumes import files_of
-from runtime.files import DataError
+from runtime.files import DataError, named
 
+JOURNAL = "journal"  # the folder, in that of the results
 FOUND, FAILED = b"+", b"-"  # kinds of lines
 HEAD = re.compile(rb"([0-9a-f]{8}) ([0-9a-f]{16}) ([0-9a-f]{16}) ([0-9a-f]{4}) ([+-]) \{")
 ENDING = ".jsonl"  # of a process's file
 LAST_TURN = 0xFFFF
 LINE = np.dtype([("key", "u8"), ("turn", "u2"), ("file", "u2"), ("start", "u8"), ("state", "u8"), ("failed", "?")])
-MOST_OPEN = 200  # files at a time
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One of several processes that share the radiographs without talking: every `of`-th is its own."""
-
-    number: int = 1  # 1 to `of`
-    of: int = 1
-
-    def __str__(self) -> str:
-        return f"{self.number}-of-{self.of}"
-
-    def has(self, place: int) -> bool:
-        return place % self.of == self.number - 1
 
 
 def state_of(path: str) -> int:
-    """64 bits that change when a file does: its size, and when it was last written. 0 where there is none.
-
-    The same of the file with the pixels, where there is another one.
-    """
+    """64 bits that change when a file does, or the one with its pixels: size, time of the last change. 0 where there is none."""
     try:
         files = files_of(Path(path))
     except (DataError, OSError):  # is told where it is read
@@ -72,13 +56,9 @@ class Journal:
         kind = FAILED if "error" in content else FOUND
         body = b"%016x %016x %04x %s %s" % (item.key(), state, min(turn, LAST_TURN), kind, json.dumps(content).encode())
         line = b"%08x %s\n" % (zlib.crc32(body), body)
-        with self.lock:
-            try:
-                if self.file.write(line) < len(line):
-                    raise OSError(28, os.strerror(28))
-            except OSError as error:  # a full disk, which has no name
-                error.filename = str(self.path)
-                raise
+        with self.lock, named(self.path):
+            if self.file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def close(self) -> None:
         self.file.close()
@@ -102,7 +82,7 @@ class Index:
     """Where the journals of a folder have each radiograph: LINE, and its key once more, held for each."""
 
     def __init__(self, folder: Path):
-        self.paths, self.open_files = journals_in(folder), {}
+        self.paths = journals_in(folder)
         lines = np.fromiter(self.all_lines(), LINE)
         lines = lines[np.lexsort([lines[name] for name in ("start", "file", "turn", "key")])]
         self.lines = lines[np.append(lines["key"][1:] != lines["key"][:-1], True)[: len(lines)]]  # the last of each key
@@ -137,19 +117,10 @@ class Index:
 
     def content(self, place: int) -> dict:
         """What was appended. Raises DataError where the journal has changed since."""
-        number = int(self.lines["file"][place])
-        if number not in self.open_files:
-            if len(self.open_files) == MOST_OPEN:
-                self.close()
-            self.open_files[number] = open(self.paths[number], "rb")
-        file = self.open_files[number]
-        file.seek(int(self.lines["start"][place]))
-        line = file.readline()
+        path = self.paths[self.lines["file"][place]]
+        with open(path, "rb") as file:
+            file.seek(int(self.lines["start"][place]))
+            line = file.readline()
         if not (head := HEAD.match(line)):
-            raise DataError(f"{self.paths[number]}: has changed while it was read; start the command again")
+            raise DataError(f"{path}: has changed while it was read; start the command again")
         return json.loads(line[head.end() - 1 :])
-
-    def close(self) -> None:
-        for file in self.open_files.values():
-            file.close()
-        self.open_files.clear()

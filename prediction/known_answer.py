@@ -1,6 +1,5 @@
 """One picture and what a network says of it in float32, kept with its weights: a machine that says otherwise computes wrongly."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,31 +16,9 @@ FARTHEST_PX = 0.3  # of the network frame, median over landmarks, from the known
 FARTHEST_OF_ENGINES_PX = 1.0  # whole numbers of 8 bits, scaled on radiographs, move those of a median picture by up to half a px
 
 
-@dataclass
-class KnownAnswer:
-    picture: np.ndarray  # (height, width) uint8, prepared
-    points: np.ndarray  # (L, 2) network-frame px
-
-    @classmethod
-    def of(cls, predictor: "Predictor", picture: np.ndarray) -> "KnownAnswer":
-        """What a predictor says now."""
-        return cls(picture, answer(predictor, picture))
-
-    @classmethod
-    def from_file(cls, stored: dict[str, torch.Tensor]) -> "KnownAnswer":
-        """From what a weights file holds under "known_answer"."""
-        return cls(stored["picture"].cpu().numpy(), stored["points"].cpu().numpy())
-
-    def to_file(self) -> dict[str, torch.Tensor]:
-        return {"picture": torch.from_numpy(self.picture), "points": torch.from_numpy(self.points)}
-
-    def off_px(self, predictor: "Predictor") -> float:
-        """How far from it a predictor's answer is: the median over landmarks, network-frame px."""
-        return float(np.median(np.linalg.norm(answer(predictor, self.picture) - self.points, axis=1)))
-
-
 @torch.inference_mode()
 def answer(predictor: "Predictor", picture: np.ndarray) -> np.ndarray:
+    """Landmarks (L, 2) network-frame px in a prepared picture (height, width) uint8."""
     image = torch.from_numpy(to_input(picture))[None, None].to(predictor.device)
     found = find_landmarks(predictor.model, image, predictor.size, predictor.precision, predictor.tree)
     points = found[1][0].cpu().double().numpy()
@@ -49,3 +26,14 @@ def answer(predictor: "Predictor", picture: np.ndarray) -> np.ndarray:
         frame = detail_frame(*picture.shape, predictor.second_look["longer"])
         points, _ = predictor.refined(resize_to(picture, frame), points)
     return points
+
+
+def known_answer(predictor: "Predictor", picture: np.ndarray) -> dict[str, torch.Tensor]:
+    """What a predictor says now, as a weights file holds it."""
+    return {"picture": torch.from_numpy(picture), "points": torch.from_numpy(answer(predictor, picture))}
+
+
+def off_px(predictor: "Predictor", known: dict[str, torch.Tensor]) -> float:
+    """How far from what is known a predictor's answer is: the median over landmarks, network-frame px."""
+    picture, points = (known[name].cpu().numpy() for name in ("picture", "points"))
+    return float(np.median(np.linalg.norm(answer(predictor, picture) - points, axis=1)))

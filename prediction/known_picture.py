@@ -17,10 +17,7 @@ FEWEST = 10  # radiographs, of which a median picture shows none
 
 
 def picture_for(data: RadiographDataset) -> np.ndarray | None:
-    """A prepared picture (height, width) uint8 that shows no patient: a synthetic hand, or the median of training radiographs.
-
-    These are laid over each other by their landmarks. None where there are too few of them.
-    """
+    """A prepared picture (height, width) uint8: a synthetic hand, or the median of training radiographs, if there are enough."""
     if shaped_as(data.points_px):
         pixels, _ = draw_hand(SEED)
         framed = resize_to(pixels.astype(np.float32), data.frame)

@@ -1,13 +1,12 @@
 """Which radiographs a call of predict.py is about: files, folders, lists of files, tables of files with IDs of their own.
 
-The list lies on disk, in the order of the outputs, and is read as a stream: a folder of millions is never held in memory. What
-is held while it is made are eight bytes for each name, by which names that occur twice are found.
+The list lies on disk, in the order of the outputs, and is read as a stream: millions are never held in memory. What is held
+while it is made are the names of one folder, and eight bytes for each name, by which names that occur twice are found.
 """
 
 import codecs
 import csv
 import hashlib
-import heapq
 import json
 import os
 import sys
@@ -23,7 +22,6 @@ from radiographs.raw_folder import is_of_labels
 from radiographs.reading import is_radiograph
 from runtime.files import DataError
 
-CHUNK = 100_000  # names of one folder that are sorted in memory at a time
 ENDINGS = 20  # of files that are left out, that are named
 PATH = "path"  # the column of a table of files that says where they lie
 
@@ -62,6 +60,10 @@ class Listing:
         with open(path, encoding="utf-8") as file:
             head = json.loads(file.readline())
         self.count, self.columns, self.errors = head["count"], head["columns"], head["errors"]
+
+    def tell_errors(self) -> None:
+        for error in self.errors:
+            print(error, file=sys.stderr)
 
     def digest(self) -> str:
         with open(self.path, "rb") as file:
@@ -119,8 +121,8 @@ class Numbering:
 
     def __init__(self, digests: array):
         """`digests` of all names to come, in lower case."""
-        self.all = np.unique(np.frombuffer(digests, np.uint64))
         self.twice = repeated(digests)
+        self.all = np.sort(np.frombuffer(digests, np.uint64))
         self.given: set[str] = set()
 
     def __call__(self, plain: str) -> str:
@@ -134,9 +136,8 @@ class Numbering:
         return chosen
 
     def is_name(self, plain: str) -> bool:
-        value = np.uint64(digest(plain.lower()))
-        place = np.searchsorted(self.all, value)
-        return bool(place < len(self.all) and self.all[place] == value)
+        first, after = (np.searchsorted(self.all, np.uint64(digest(plain.lower())), side) for side in ("left", "right"))
+        return first < after
 
 
 def find(inputs: list[str], out: Path, columns: list[str], errors: list[str], say) -> Iterator[Item]:
@@ -208,8 +209,7 @@ def of_folder(folder: Path, out: Path, errors: list[str], say) -> Iterator[Item]
 
 
 def walk(folder: Path, real: Path, out: Path, errors: list[str], say) -> Iterator[Path]:
-    """The visible files below a folder but for those in `out` and of label.py, in the order of their paths; links to folders are
-    not followed.
+    """The visible files below a folder but for those in `out` and of label.py, in order; links to folders are not followed.
 
     `real` is where the folder lies when links are resolved, as `out` is.
     """
@@ -222,7 +222,7 @@ def walk(folder: Path, real: Path, out: Path, errors: list[str], say) -> Iterato
         with os.scandir(folder) as entries:
             visible = (entry for entry in entries if not entry.name.startswith("."))
             kept = (entry for entry in visible if not (entry.is_symlink() and os.path.isdir(entry.path)))
-            inside = in_order((entry.name, entry.is_dir(follow_symlinks=False)) for entry in kept)
+            inside = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in kept)
     except OSError as error:
         errors.append(f"{folder}: cannot be looked into ({error.strerror}); what lies there is left out")
         return
@@ -231,21 +231,3 @@ def walk(folder: Path, real: Path, out: Path, errors: list[str], say) -> Iterato
             yield from walk(folder / name, real / name, out, errors, say)
         else:
             yield folder / name
-
-
-def in_order(entries: Iterable[tuple[str, bool]]) -> Iterator[tuple[str, bool]]:
-    """Entries sorted, of which at most CHUNK are held in memory at a time; the others wait in temporary files."""
-    chunks, held = [], []
-    for entry in entries:
-        held.append(entry)
-        if len(held) == CHUNK:
-            chunks.append(spill(sorted(held)))
-            held = []
-    return heapq.merge(*chunks, iter(sorted(held)))
-
-
-def spill(entries: list[tuple[str, bool]]) -> Iterator[tuple[str, bool]]:
-    file = TemporaryFile("w+", encoding="utf-8")
-    file.writelines(json.dumps(entry) + "\n" for entry in entries)
-    file.seek(0)
-    return map(tuple, map(json.loads, file))

@@ -3,8 +3,8 @@
 import io
 import logging
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from dataloader import RadiographDataset
 from evaluation import shrink
 from prediction.engine import MADE_OF, of_second_look
 from prediction.predictor import Predictor
-from radiographs.network_frame import size_in_settings
+from radiographs.network_frame import at_size, size_in_settings
 from runtime.checkpoint import digest_of
 from runtime.files import DataError, write_whole
 from second_look.training import Crops
@@ -38,7 +38,8 @@ def export_onnx(predictor: Predictor, path: Path, calibrate_on: Path | None = No
 
     `calibrate_on`: a prepared folder, by whose training radiographs convolutions get whole numbers of 8 bits. Raises DataError.
     """
-    networks = [(path, predictor.model, Heatmaps(predictor), {"pictures": torch.zeros(2, 1, *predictor.input_frame)})]
+    pictures = torch.zeros(2, 1, *at_size(predictor.frame, predictor.size))
+    networks = [(path, predictor.model, Heatmaps(predictor), {"pictures": pictures})]
     if predictor.second:
         size = predictor.second_look["size"]
         crops = {"crops": torch.zeros(2, 1, size, size), "landmarks": torch.arange(2)}
@@ -93,27 +94,13 @@ def quantised(content: bytes, examples: list[dict[str, Tensor]]) -> bytes:
     """The same network with convolutions in whole numbers, scaled by what they see of examples."""
     from onnxruntime.quantization import QuantType, quantize_static
 
+    left = iter([{name: value.numpy() for name, value in example.items()} for example in examples])
+    shown = SimpleNamespace(get_next=lambda: next(left, None))  # as ONNX Runtime asks for them
     logging.getLogger().setLevel(logging.ERROR)  # its advice to simplify the network first
     with tempfile.TemporaryDirectory() as work:
         (Path(work) / "float.onnx").write_bytes(content)
         quantize_static(
-            Path(work) / "float.onnx",
-            Path(work) / "int8.onnx",
-            Examples(examples),
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            op_types_to_quantize=["Conv"],
-        )
+            Path(work) / "float.onnx", Path(work) / "int8.onnx", shown, per_channel=True, op_types_to_quantize=["Conv"],
+            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+        )  # fmt: skip
         return (Path(work) / "int8.onnx").read_bytes()
-
-
-class Examples:
-    """As ONNX Runtime's quantisation asks for them."""
-
-    def __init__(self, examples: list[dict[str, Tensor]]):
-        self.left: Iterator[dict[str, Tensor]] = iter(examples)
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        example = next(self.left, None)
-        return None if example is None else {name: value.numpy() for name, value in example.items()}

@@ -29,10 +29,7 @@ def alien(joint: Description, prediction: Prediction) -> list[str]:
 
 
 def landmark_rows(name: str, joint: Description, radiograph: Radiograph, prediction: Prediction) -> list[list]:
-    """Rows of COLUMNS: pixels of the radiograph, and where the spacing is known millimetres from its first pixel's centre.
-
-    The region of a landmark is an ellipse; its angle is that of the long axis in the picture, from x towards y.
-    """
+    """Rows of COLUMNS: pixels of the radiograph, and where the spacing is known millimetres from its first pixel's centre."""
     spacing = np.array(radiograph.spacing_mm or (np.nan, np.nan))
     points_mm = prediction.points_px * spacing
     long, short, degrees = semi_axes(prediction.ellipse_px2)
@@ -51,7 +48,6 @@ def landmark_rows(name: str, joint: Description, radiograph: Radiograph, predict
 def measure_rows(name: str, joint: Description, radiograph: Radiograph, prediction: Prediction) -> list[list]:
     """Rows of MEASURE_COLUMNS: lengths in mm where the spacing is known, else in px; angles in degrees.
 
-    `plus_minus` is as in `lengths_and_angles`.
     `flags` are those of the landmarks involved, and that of a radiograph none of whose landmarks can be trusted.
     """
     unit, spacing = ("px", (1.0, 1.0)) if radiograph.spacing_mm is None else ("mm", radiograph.spacing_mm)
@@ -155,10 +151,7 @@ def check_pyarrow() -> None:
 
 
 def write_parquet(table: Path, columns: list[str], ids: list[str], path: Path) -> None:
-    """Write the rows of a table in CSV with these columns; `ids` of them are texts too. Blank numbers become nulls.
-
-    It has an eighth of the bytes, and columns that are read alone.
-    """
+    """Write the rows of a table in CSV with these columns; `ids` of them are texts too. Blank numbers become nulls."""
     from pyarrow import csv, float64, int64, string
     from pyarrow.parquet import ParquetWriter
 

@@ -8,7 +8,7 @@ import html
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -84,8 +84,9 @@ def write_pages(
     for part in range(parts):
         with whole_file(out / "pages" / f"entries-{part + 1}.js") as file:
             file.write(f"entries({part}, [\n".encode())
-            for line in entries(order[part * ENTRIES : (part + 1) * ENTRIES], content, numbers):
-                file.write(line)
+            for one in map(content, order[part * ENTRIES : (part + 1) * ENTRIES]):
+                known = [numbers[flag] for flag in one["flags"] if flag in numbers]
+                file.write(f"{json.dumps([one['name'], one['overlay'], known, round(one['least'], 4)])},\n".encode())
             file.write(b"]);\n")
 
 
@@ -105,11 +106,3 @@ def links(number: int, count: int) -> str:
     places = {word: "index.html" if other == 1 else f"pages/{other}.html" for word, other in others.items() if 0 < other <= count}
     anchors = " ".join(f'<a href="{place}">{word}</a>' for word, place in places.items())
     return f"<nav>page {number} of {count}: {anchors}</nav>"
-
-
-def entries(order: np.ndarray, content: Callable[[int], dict], numbers: dict[str, int]) -> Iterator[bytes]:
-    """Lines of a part: name, overlay, numbers of the flags, least confidence."""
-    for place in order:
-        one = content(place)
-        known = [numbers[flag] for flag in one["flags"] if flag in numbers]
-        yield f"{json.dumps([one['name'], one['overlay'], known, round(one['least'], 4)])},\n".encode()

@@ -16,15 +16,15 @@ from finder.placement import support
 from finder.template import Found, ranks
 from joints.known import joint_called
 from joints.tree import ShapeTree
-from prediction.background import bright_background, darken_background
 from prediction.calibration import NO_OUTLINE, UNLIKE_TRAINING, Calibration
+from prediction.candidate import Candidate, usual
 from prediction.engine import OnnxNetwork, OnnxSecondLook, of_second_look
-from prediction.known_answer import FARTHEST_OF_ENGINES_PX, FARTHEST_PX, KnownAnswer
+from prediction.known_answer import FARTHEST_OF_ENGINES_PX, FARTHEST_PX, off_px
 from prediction.regions import conjugate, semi_axes
 from radiographs.detail import detail_frame, to_detail
-from radiographs.network_frame import at_size, hand_outline, outline_is_plausible, resize_to, to_8_bit, to_input
+from radiographs.network_frame import hand_outline, outline_is_plausible, to_8_bit, to_input
 from radiographs.reading import check_pixels, grey
-from radiographs.view import View, sample
+from radiographs.view import View
 from runtime.checkpoint import read_checkpoint
 from runtime.device import choose_device, choose_precision
 from runtime.files import DataError
@@ -32,11 +32,8 @@ from second_look.network import refine_in_frame, second_look_of
 
 FITTED_HEIGHT = "fitted height"  # what a weights file calls the confidence that its calibration is for
 OFF = 0.15  # shape units, by which corners of a view may be off
-UPRIGHT = 15  # degrees, up to which a hand is called so
 MAX_RUNS = 3  # runs of the network for one hand at most, not counting `retry_inverted`
-MOST_TURNED, MOST_ENLARGED, MOST_MOVED = 12, 0.15, 0.06  # degrees, logarithm, parts of a side: what training shows, and a little
 UNSURE = 0.5  # mean confidence, below which a hand is also looked at with bright and dark exchanged
-SAME = 0.5  # shape units between the middles of two hands below which they are one, found twice
 
 
 @dataclass
@@ -60,39 +57,6 @@ class Prediction:
     def radius_px(self) -> np.ndarray:
         """(L,) of the circles around the ellipses: their long semi-axes."""
         return semi_axes(self.ellipse_px2)[0]
-
-
-@dataclass
-class Candidate:
-    """A hand in one of the pictures, and what the network says of it."""
-
-    picture: int
-    view: View
-    found: Found | None  # none: all of the picture, taken as upright
-    alone: bool = True  # in its picture
-    negative: bool | None = None  # whether dark bone is to be made bright; none: not known yet
-    darkened: bool = False  # with its bright background made dark
-    bright: bool = False  # whether there is one
-    outlined: bool = True
-    points_view_px: np.ndarray = field(default_factory=lambda: np.empty(0))  # (L, 2)
-    confidence: np.ndarray = field(default_factory=lambda: np.empty(0))  # (L,)
-    covariances_view_px2: np.ndarray = field(default_factory=lambda: np.empty(0))  # (L, 2, 2)
-    evidence: float = 0.0  # of the joint, once the network has run for the last time
-
-    @property
-    def points_px(self) -> np.ndarray:
-        return self.view.to_picture(self.points_view_px)
-
-    @property
-    def orientation(self) -> str:
-        """How the hand lies in the picture."""
-        turned = round(self.found.placement.degrees) if self.found else 0
-        parts = [f"turned by {turned} degrees"] if abs(turned) > UPRIGHT else []
-        return ", ".join(parts + ["mirrored"] * self.mirrored + ["inverted"] * bool(self.negative)) or "upright"
-
-    @property
-    def mirrored(self) -> bool:
-        return self.found is not None and self.found.placement.mirrored
 
 
 class Predictor:
@@ -125,12 +89,11 @@ class Predictor:
             )
         self.size, self.network_size = state["size"], state["network_size"]  # px of the longer sides
         self.frame = network_frame(state)
-        self.input_frame = at_size(self.frame, self.size)
         profile = state["data"]["profile"]
         self.profile = None if profile is None else np.array(profile)
         network = network_of(state, self.device)
         self.model = OnnxNetwork(engine, network) if engine else network
-        self.spatial_factor = self.model.spatial_factor * self.size // self.network_size
+        self.spatial_factor = network.spatial_factor * self.size // self.network_size
         source = "weights" if isinstance(weights, dict) else str(weights)
         self.joint = joint_called(state["names"], state["data"].get("joint"), source)
         self.names = list(self.joint.names)
@@ -144,12 +107,12 @@ class Predictor:
             self.finder = Finder.from_file(state["finder"], self.device, self.precision)
         self.fitted_heights = state.get("confidence") == FITTED_HEIGHT  # what its calibration is for; else the highest pixel
         if check and "known_answer" in state:
-            self.check(KnownAnswer.from_file(state["known_answer"]), source)
+            self.check(state["known_answer"], source)
 
-    def check(self, known: KnownAnswer, source: str) -> None:
+    def check(self, known: dict[str, torch.Tensor], source: str) -> None:
         """Compute in float32 where the precision asked for gives other landmarks than are known. Raises DataError."""
         of_engine = isinstance(self.model, OnnxNetwork)
-        while not (off := known.off_px(self)) <= (FARTHEST_OF_ENGINES_PX if of_engine else FARTHEST_PX):
+        while not (off := off_px(self, known)) <= (FARTHEST_OF_ENGINES_PX if of_engine else FARTHEST_PX):
             said = f"{source}: landmarks of its known picture are {off:.1f} px off"
             if of_engine:
                 raise DataError(f"{said} by this --engine: leave it out, or export it again")
@@ -214,18 +177,16 @@ class Predictor:
 
     def framed(self, pixels: np.ndarray, candidate: Candidate) -> np.ndarray:
         """A view, bone bright, as far as its likeness to the mean picture tells: (height, width) float32 of the network frame."""
-        framed = resize_to(pixels, self.frame) if is_whole(candidate.view, pixels) else sample(pixels, candidate.view)
+        framed = candidate.cut(pixels, self.frame)
         if candidate.found and candidate.negative is None:
             candidate.negative = bool(np.vdot(ranks(framed), self.finder.template.look) < 0)
-        return as_seen(framed, candidate)
+        return candidate.as_seen(framed)
 
     def refine_candidate(self, pixels: np.ndarray, candidate: Candidate) -> None:
         """The second look: each landmark in a crop of the view with more px, where the first one found it."""
-        view = candidate.view
-        width, height = view.sides
-        frame = detail_frame(height, width, self.second_look["longer"])
-        shown = resize_to(pixels, frame) if is_whole(view, pixels) else sample(pixels, view.resized(frame[::-1]))
-        found = self.refined(as_seen(shown, candidate), candidate.points_view_px)
+        width, height = candidate.view.sides
+        shown = candidate.cut(pixels, detail_frame(height, width, self.second_look["longer"]))
+        found = self.refined(candidate.as_seen(shown), candidate.points_view_px)
         candidate.points_view_px, candidate.covariances_view_px2 = found
 
     def refined(self, shown: np.ndarray, points_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -271,68 +232,21 @@ class Predictor:
         """The hands of one picture, from left to right. The surest stays, others that are none are dropped."""
         kept: list[Candidate] = []
         for candidate in sorted(candidates, key=lambda one: one.evidence, reverse=True):
-            if not kept or (candidate.evidence >= self.calibration.least_evidence and not same(candidate, kept)):
+            if not kept or (candidate.evidence >= self.calibration.least_evidence and not candidate.same(kept)):
                 kept.append(candidate)
         kept.sort(key=lambda one: one.points_px[:, 0].mean())
         return [self.describe(one, number, pixels.shape[::-1]) for number, one in enumerate(kept, 1)]
 
     def describe(self, candidate: Candidate, number: int, extent: tuple[int, int]) -> Prediction:
-        per_px = candidate.view.scale
-        flags, landmark_flags = self.calibration.flags(
-            candidate.points_px, candidate.confidence, extent, per_px * self.network_size, self.joint.late
-        )
+        points, confidence, matrix = candidate.points_px, candidate.confidence, candidate.view.matrix
+        frame_px = candidate.view.scale * self.network_size
+        flags, landmark_flags = self.calibration.flags(points, confidence, extent, frame_px, self.joint.late)
         if candidate.evidence < self.calibration.least_evidence:
             flags = [self.joint.absent or UNLIKE_TRAINING]
         if not candidate.outlined and self.calibration.outlined:
             flags.append(NO_OUTLINE)
+        ellipses = conjugate(matrix, self.calibration.regions.of(candidate.covariances_view_px2, confidence))
         told_apart = self.finder is not None and any(self.finder.template.reflections)
         side = self.joint.side(candidate.mirrored) if told_apart else ""
-        return Prediction(
-            candidate.points_px,
-            candidate.confidence,
-            conjugate(candidate.view.matrix, self.calibration.regions.of(candidate.covariances_view_px2, candidate.confidence)),
-            flags,
-            landmark_flags,
-            orientation=candidate.orientation,
-            mirrored=candidate.mirrored,
-            side=side,
-            hand=number,
-            evidence=candidate.evidence,
-            matrix=candidate.view.matrix,
-            covariances_view_px2=candidate.covariances_view_px2,
-        )
-
-
-def as_seen(framed: np.ndarray, candidate: Candidate) -> np.ndarray:
-    """A view with dark bone made bright, and a bright background dark, where the candidate asks for it."""
-    if candidate.negative:
-        framed = framed.max() + framed.min() - framed
-    background = bright_background(framed)
-    candidate.bright = bool(background.any())
-    return darken_background(framed, background) if candidate.darkened else framed
-
-
-def is_whole(view: View, pixels: np.ndarray) -> bool:
-    """Whether a view is that of all of a picture, as data_preprocessing.py resizes it."""
-    whole = View.whole(pixels.shape, view.extent[::-1])
-    return np.array_equal(view.matrix, whole.matrix) and np.array_equal(view.shift, whole.shift)
-
-
-def usual(view: View, whole: View) -> bool:
-    """Whether a hand's own view differs from all of its picture by no more than training turns, enlarges and moves."""
-    turn = np.degrees(np.arctan2(view.matrix[1, 0], view.matrix[0, 0]))
-    middle = (np.array(whole.extent) - 1) / 2
-    moved = np.linalg.inv(whole.matrix) @ (view.to_picture(middle) - whole.to_picture(middle)) / whole.extent
-    unmirrored = np.linalg.det(view.matrix) > 0
-    return bool(
-        unmirrored
-        and abs(turn) <= MOST_TURNED
-        and (np.abs(np.log(view.sides / whole.sides)) <= MOST_ENLARGED).all()
-        and (np.abs(moved) <= MOST_MOVED).all()
-    )
-
-
-def same(candidate: Candidate, others: list[Candidate]) -> bool:
-    """Whether a hand is one of some others."""
-    at, unit = candidate.points_px.mean(0), abs(candidate.found.placement.turn)
-    return any(np.hypot(*(at - other.points_px.mean(0))) < SAME * max(unit, abs(other.found.placement.turn)) for other in others)
+        lies = candidate.orientation, candidate.mirrored, side, number, candidate.evidence
+        return Prediction(points, confidence, ellipses, flags, landmark_flags, *lies, matrix, candidate.covariances_view_px2)

@@ -57,21 +57,13 @@ def calibrate_regions(residuals: np.ndarray, covariances: np.ndarray, confidence
     return Regions(quantiles[:, None, None] ** 2 * moments / (PRIOR + count)[:, None, None], target_px2)
 
 
-def excess(covariances: np.ndarray, target_px2: float) -> tuple[np.ndarray, np.ndarray]:
-    """What heatmaps are wider than their targets along their own axes: variances (..., 2) px², and the axes (..., 2, 2)."""
-    values, axes = np.linalg.eigh(covariances)
-    return np.maximum(values - CLEAR * target_px2, FLOOR * target_px2), axes
-
-
 def units(covariances: np.ndarray, confidence: np.ndarray, target_px2: float) -> np.ndarray:
-    """What errors are measured in, (..., 2, 2) px: the root of the excess, larger the lower the heatmap.
-
-    Weights that were exported before there were ellipses, whose `target_px2` is NaN, have circles.
-    """
-    if math.isnan(target_px2):
+    """What errors are measured in, (..., 2, 2) px: the root of the heatmap's excess variance, larger the lower the heatmap."""
+    if math.isnan(target_px2):  # weights that were exported before there were ellipses
         values, axes = np.ones(covariances.shape[:-1]), np.broadcast_to(np.eye(2), covariances.shape)
     else:
-        values, axes = excess(covariances, target_px2)
+        values, axes = np.linalg.eigh(covariances)
+        values = np.maximum(values - CLEAR * target_px2, FLOOR * target_px2)  # what they are wider than their targets
     scaled = np.sqrt(values) / np.maximum(confidence, LEAST_CONFIDENCE)[..., None]
     return axes * scaled[..., None, :] @ axes.swapaxes(-1, -2)
 

@@ -1,7 +1,9 @@
 """From radiographs to lines of the journal: reading in processes of their own, predicting and drawing in threads."""
 
+import os
+import sys
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -9,20 +11,25 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from tqdm import tqdm
 
 from finder.network import MOST
-from prediction.journal import Index, Journal, state_of
-from prediction.listing import Item, digest, printable
+from prediction.journal import JOURNAL, Index, Journal, state_of
+from prediction.listing import Item, Listing, digest, printable
 from prediction.outputs import annotation, image_of, landmark_rows, measure_rows, write_slicer
 from prediction.overlay import base_picture, draw
 from prediction.page import card
 from prediction.predictor import Prediction, Predictor
+from prediction.shard import Shard
 from radiographs.header import read_with_header
 from radiographs.reading import Radiograph
 from runtime.apart import Crew
-from runtime.files import DataError, csv_lines
+from runtime.command import cores
+from runtime.files import DataError, csv_lines, named
 
 MANY = 10_000  # radiographs, from which on pictures lie in 256 folders: file systems are slow with very many in one
+MAX_WORKERS = 8  # each holds some 100 MB of feature maps
+GPU_BATCH = 4  # radiographs a step of the network
 
 
 @dataclass
@@ -38,41 +45,64 @@ class Read:
 
 
 class Worker:
-    """Predicts radiographs and writes what is found of each: overlay and markups first, then its line in the journal.
+    """Predicts the radiographs of a shard: overlay and markups of each are written first, then its line in the journal.
 
-    `call` is what `predict.py` keeps of its settings: formats, measure, with_names, dicom and columns.
+    `call` is what `describe` keeps of the settings. Attributes: now, before (radiographs predicted now and earlier), unread.
     """
 
-    def __init__(self, out: Path, call: dict, predictor: Predictor, journal: Journal, index: Index, count: int):
-        """`count` is the number of radiographs of the whole call."""
-        self.out, self.call, self.predictor, self.journal, self.index = out, call, predictor, journal, index
-        self.many = count > MANY
+    def __init__(self, out: Path, call: dict, predictor: Predictor, listing: Listing, shard: Shard):
+        self.out, self.call, self.predictor, self.listing, self.shard = out, call, predictor, listing, shard
+        self.now = self.before = self.unread = 0
+        self.many = listing.count > MANY
+        self.journal, self.index = Journal(out / JOURNAL, shard), Index(out / JOURNAL)
+        if len(self.index):
+            print(f"{out}: going on; {len(self.index)} radiographs are in its journal")
         (out / "overlays").mkdir(parents=True, exist_ok=True)
         if "slicer" in call["formats"]:
             (out / "slicer").mkdir(exist_ok=True)
 
-    def predict_all(self, items: Iterator[Item], workers: int, batch: int, threads: int) -> Iterator[str | None]:
-        """Predict all radiographs, in any order; yields of each what is wrong with its file, or none.
+    def predict_all(self) -> None:
+        """Predict what is not done yet, in any order; what is wrong with a file is said at once.
 
-        Each worker takes whole radiographs, `batch` at a time, and computes with `threads`: no core ever waits for another.
+        Each thread takes whole radiographs, some at a time, and computes with its own cores: none ever waits for another.
         """
+        share, batch = -(-self.listing.count // self.shard.of), GPU_BATCH if self.predictor.device.type == "cuda" else 1
+        own_cores = max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+        workers = max(1, min(own_cores, MAX_WORKERS, share // batch))
+        items = self.items()
         batches = iter(lambda: list(islice(items, batch)), [])
-        reader = Crew(read_with_header, workers)
-        pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(threads,))
+        self.reader = Crew(read_with_header, workers)
+        pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(max(1, own_cores // workers),))
+        bar = tqdm(total=share, unit=" radiographs", disable=None if self.shard.number == 1 else True)
         try:
-            pending: set[Future] = {pool.submit(self.process, some, reader) for some in islice(batches, 2 * workers)}
+            pending = {pool.submit(self.process, some) for some in islice(batches, 2 * workers)}
             while pending:
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                pending |= {pool.submit(self.process, some, reader) for some in islice(batches, len(done))}
-                for future in done:
-                    yield from future.result()
+                pending |= {pool.submit(self.process, some) for some in islice(batches, len(done))}
+                for error in (error for future in done for error in future.result()):
+                    self.now += error is None
+                    self.unread += error is not None
+                    if error:
+                        tqdm.write(error, file=sys.stderr)
+                    bar.update(self.now + self.unread + self.before - bar.n)
         finally:
-            reader.close()  # first, so that no thread waits for a file any more
+            self.reader.close()  # first, so that no thread waits for a file any more
             pool.shutdown(cancel_futures=True)
+            bar.close()
+            self.journal.close()
 
-    def process(self, items: list[Item], reader: Crew) -> list[str | None]:
-        """Predict some radiographs together, and write what is found."""
-        read = [self.read(item, reader) for item in items]
+    def items(self) -> Iterator[Item]:
+        """The radiographs of the shard that are still to be predicted; the others are counted."""
+        for place, item in enumerate(self.listing):
+            if self.shard.has(place):
+                if len(self.index) and self.index.is_done(item):
+                    self.before += 1
+                else:
+                    yield item
+
+    def process(self, items: list[Item]) -> list[str | None]:
+        """Predict some radiographs together, and write what is found; returns what is wrong with the file of each, or none."""
+        read = [self.read(item) for item in items]
         good = [one for one in read if isinstance(one, Read)]
         found = self.predictor.predict([one.radiograph.pixels for one in good]) if good else []
         for one, hands in zip(good, found):
@@ -83,11 +113,11 @@ class Worker:
             self.journal.append(one.item, one.state, self.index.next_turn(one.item), content)
         return [one if isinstance(one, str) else None for one in read]
 
-    def read(self, item: Item, reader: Crew) -> Read | str:
+    def read(self, item: Item) -> Read | str:
         """A radiograph, or what is wrong with its file, which the journal is told of at once."""
         state = state_of(item.path)
         try:
-            radiograph, texts = reader(Path(item.path), tuple(self.call["dicom"]))
+            radiograph, texts = self.reader(Path(item.path), tuple(self.call["dicom"]))
         except DataError as error:
             content = {"name": item.name, "error": printable(str(error))}
             if state or not self.index.was_predicted(item):  # what was found stays where its file cannot be reached
@@ -100,26 +130,22 @@ class Worker:
     def write(self, read: Read, hands: list[Prediction]) -> dict:
         """Write the pictures of a radiograph; returns what the journal gets to know of it."""
         self.remove_pictures(read.item)
-        name, joint = read.item.name, self.predictor.joint
+        name, joint, formats = read.item.name, self.predictor.joint, self.call["formats"]
         rows = [[*row, *read.ids] for hand in hands for row in landmark_rows(name, joint, read.radiograph, hand)]
         content = {"name": name, "landmarks": csv_lines(rows).decode()}
         if self.call["measure"]:
             rows = [row for hand in hands for row in measure_rows(name, joint, read.radiograph, hand)]
             content["measures"] = csv_lines(rows).decode()
-        if "coco" in self.call["formats"]:
+        if "coco" in formats:
             content["image"] = image_of(name, read.extent, dict(zip(self.call["columns"], read.ids)))
             content["hands"] = [annotation(joint, hand) for hand in hands]
-        if "slicer" in self.call["formats"]:
-            for hand in hands:
-                ending = f"_hand_{hand.hand}" if len(hands) > 1 else ""
-                write_slicer(self.place("slicer", f"{read.item.plain}{ending}.mrk.json"), joint, read.radiograph, hand)
+        for hand in hands if "slicer" in formats else []:
+            ending = f"_hand_{hand.hand}" if len(hands) > 1 else ""
+            write_slicer(self.place("slicer", f"{read.item.plain}{ending}.mrk.json"), joint, read.radiograph, hand)
         picture = draw(read.base, hands, read.extent, joint, self.call["with_names"])
         overlay = self.place("overlays", f"{read.item.plain}.png")
-        try:
+        with named(overlay):
             picture.save(overlay, compress_level=1)
-        except OSError as error:  # a full disk, which has no name
-            error.filename = str(overlay)
-            raise
         return content | card(name, overlay.relative_to(self.out / "overlays").as_posix(), picture, hands)
 
     def remove_pictures(self, item: Item) -> None:
@@ -133,7 +159,8 @@ class Worker:
 
     def place(self, folder: str, name: str) -> Path:
         """Where a picture goes."""
-        inner = self.out / folder / (f"{digest(name) & 0xFF:02x}" if self.many else "")
+        inner = self.out / folder
         if self.many:
+            inner /= f"{digest(name) & 0xFF:02x}"
             inner.mkdir(parents=True, exist_ok=True)
         return inner / name

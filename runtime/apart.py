@@ -1,4 +1,4 @@
-"""The one door for files from outside: what reads them is called in a process of its own, with limits of memory and time.
+"""Work in processes of its own, with limits of memory and time: the one door for files from outside.
 
 A call that kills its process, or goes beyond a limit, costs only itself. pebble's pool is not used: its processes import the
 whole command, which takes seconds with PyTorch, and their answers share one pipe and one thread.
@@ -10,15 +10,17 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from importlib import import_module
 from multiprocessing import Pipe, Process, parent_process
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from queue import SimpleQueue
 from time import monotonic
+from typing import TypeVar
 
 from runtime.files import DataError
 
@@ -32,6 +34,7 @@ MEMORY = 5 << 30  # bytes that a process may ask for beyond those it has at its 
 SECONDS = 120  # for a call, which is a file
 SIZES = Path("/proc/self/statm")  # of a process on Linux, in pages
 TOO_LARGE = f"needs more memory than there is, or than {MEMORY >> 30} GB; make it smaller, or replace it if it is damaged"
+Job, Result = TypeVar("Job"), TypeVar("Result")
 
 
 class WorkerKilled(DataError):
@@ -48,7 +51,7 @@ class Apart:
     def __init__(self, function: Callable, fork: bool = False, name: Callable[[object], object] = lambda first: first):
         """`name` says of a call's first argument what file it is about."""
         self.function, self.fork, self.name = function, fork or os.name == "nt", name
-        self.process, self.closed = None, False
+        self.process, self.closed, self.lock = None, False, threading.Lock()
 
     def start(self) -> None:
         self.pipe, other = Pipe()
@@ -69,10 +72,13 @@ class Apart:
 
     def ask(self, *arguments) -> None:
         """Raises CancelledError once this is closed."""
-        if self.closed:
-            raise CancelledError
-        if self.process is None:
-            self.start()
+        if self.process and self.pipe.poll():  # it died while it had nothing to do
+            self.end()
+        with self.lock:
+            if self.closed:
+                raise CancelledError
+            if self.process is None:
+                self.start()
         self.about, self.until = arguments[0], monotonic() + SECONDS
         with suppress(ConnectionError):  # `answer` says that it died
             send(self.pipe, arguments)
@@ -84,9 +90,9 @@ class Apart:
                 raise TimeoutError
             answer, error = receive(self.pipe)
         except Exception as failed:
+            code, error = self.end(), failed
             if self.closed:
                 raise CancelledError from None
-            code, error = self.end(), failed
             if isinstance(failed, TimeoutError):
                 error = DataError(f"was not read within {SECONDS:g} s; copy it to a faster disk, or replace it if it is damaged")
             elif isinstance(failed, EOFError | ConnectionError | pickle.UnpicklingError):
@@ -103,9 +109,12 @@ class Apart:
         self.ask(*arguments)
         return self.answer()
 
-    def end(self) -> int:
-        """Kill the process and return its exit code, which is that of its death where it had died before."""
-        process, self.process = self.process, None
+    def end(self) -> int | None:
+        """Kill the process and return its exit code, which is that of its death where it had died before; none without one."""
+        with self.lock:
+            process, self.process = self.process, None
+        if process is None:
+            return None
         process.kill()
         if isinstance(process, subprocess.Popen):
             return process.wait()
@@ -115,8 +124,7 @@ class Apart:
     def close(self) -> None:
         """End at once. Any thread may call this; one that waits for an answer gets CancelledError."""
         self.closed = True
-        if self.process:
-            self.end()
+        self.end()  # also a process that another thread is starting
 
 
 class Crew:
@@ -138,8 +146,6 @@ class Crew:
         """What the function returns or raises; DataError as `Apart` has it."""
         member = self.idle.get()
         try:
-            if member.process and member.pipe.poll():  # it died while it had nothing to do
-                member.end()
             return member(*arguments)
         finally:
             self.idle.put(member)
@@ -147,6 +153,48 @@ class Crew:
     def close(self) -> None:
         for member in self.members:
             member.close()
+
+
+def run_jobs(
+    function: Callable[[Job], Result], jobs: list[Job], workers: int, name: Callable[[Job], object]
+) -> Iterator[Result | DataError]:
+    """What `function` returns for each job, or the DataError that it raises, in the order in which they end.
+
+    Any other error ends all at once. So does the end of the main process or of this iterator. A job beyond the limits of `Apart`,
+    or whose process dies, gets a DataError with its `name`. One that the system kills is done again while no other is; if it
+    ends well, it was most likely memory that lacked, and half as many go on.
+    """
+    left, again, busy = deque(jobs), deque(), {}
+    idle = [Apart(function, fork=True, name=name) for _ in range(min(workers, len(jobs)))]
+    try:
+        while left or again or busy:
+            while idle and (again or left) and len(busy) < (1 if again else workers):
+                process = idle.pop()
+                busy[process] = again[0] if again else left.popleft()
+                process.ask(busy[process])
+            wait([process.pipe for process in busy], max(0, min(process.until for process in busy) - monotonic()))
+            for process in [one for one in busy if one.pipe.poll() or monotonic() >= one.until]:
+                job = busy.pop(process)
+                idle.append(process)
+                alone = bool(again) and job is again[0]
+                try:
+                    answer = process.answer()
+                except DataError as error:
+                    answer = error
+                killed = isinstance(answer, WorkerKilled)
+                if killed and not alone:
+                    again.append(job)
+                    continue
+                if alone:
+                    again.popleft()
+                    if not killed:
+                        workers = max(1, workers // 2)
+                        said = f"a worker process died: most likely not enough memory; going on with {workers} at a time"
+                        print(said, file=sys.stderr)
+                yield answer
+    finally:
+        for process in (*idle, *busy):
+            process.close()
 
 
 def crash_error(code: int) -> DataError:
@@ -193,23 +241,15 @@ def start_worker() -> None:
         torch.set_num_threads(1)
 
 
-def limit_memory() -> None:
-    """On Linux; elsewhere systems do not keep to such a limit."""
-    if SIZES.exists():
-        used = int(SIZES.read_text().split()[5]) * resource.getpagesize()
-        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-        wanted = used + MEMORY if hard == resource.RLIM_INFINITY else min(used + MEMORY, hard)
-        resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
-
-
 def serve(pipe: Connection, function: Callable) -> None:
     """Answer calls until the pipe ends, as it does with the main process, however that ends."""
     if parent_process():
         start_worker()
-    else:
-        for ending in (signal.SIGINT, signal.SIGTERM):  # are for the main process, and reach its whole group
-            signal.signal(ending, signal.SIG_IGN)
-    limit_memory()
+    if SIZES.exists():  # on Linux; other systems do not keep to such a limit
+        used = int(SIZES.read_text().split()[5]) * resource.getpagesize()
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        wanted = used + MEMORY if hard == resource.RLIM_INFINITY else min(used + MEMORY, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
     with suppress(EOFError, ConnectionError):  # nobody waits any more
         while True:
             arguments = receive(pipe)
@@ -221,4 +261,6 @@ def serve(pipe: Connection, function: Callable) -> None:
 
 
 if __name__ == "__main__":
+    for ending in (signal.SIGINT, signal.SIGTERM):  # are for the main process, and reach its whole group
+        signal.signal(ending, signal.SIG_IGN)  # before the function's module is imported, which takes its time
     serve(Connection(int(sys.argv[3])), getattr(import_module(sys.argv[1]), sys.argv[2]))

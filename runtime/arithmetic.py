@@ -34,18 +34,6 @@ class Kind:
     width: int
 
 
-@dataclass(frozen=True)
-class Fault:
-    """Results that rounding does not explain."""
-
-    kind: Kind
-    result: str  # of RESULTS
-    error: float  # relative
-
-    def __str__(self) -> str:
-        return f"{self.result} of {self.kind.kernel} x {self.kind.kernel} kernels"
-
-
 def kinds_of(network: nn.Module, shape: Shape, *factors: int) -> list[Kind]:
     """The kinds of convolution that a network has for pictures (B, C, H, W), told by the smallest pictures of the same form."""
     kinds: dict[Kind, None] = {}
@@ -65,12 +53,12 @@ def kinds_of(network: nn.Module, shape: Shape, *factors: int) -> list[Kind]:
     return list(kinds)
 
 
-def faults(kinds: dict[Kind, int], device: torch.device, precision: str) -> Iterator[Fault]:
-    """What a machine computes wrongly of some kinds of convolution, each for batches of so many pictures."""
+def faults(kinds: dict[Kind, int], device: torch.device, precision: str) -> Iterator[tuple[Kind, str, float]]:
+    """(kind, one of RESULTS, relative error) that rounding does not explain, of batches of so many pictures of each kind."""
     for kind, batch in kinds.items():
         for result, error in zip(RESULTS, errors_of(kind, batch, device, precision)):
             if not error <= TOLERANCE[precision]:  # true of NaN
-                yield Fault(kind, result, error)
+                yield kind, result, error
 
 
 def errors_of(kind: Kind, batch: int, device: torch.device, precision: str) -> tuple[float, float, float]:
@@ -98,14 +86,14 @@ def errors_of(kind: Kind, batch: int, device: torch.device, precision: str) -> t
         return padded[:, :, i : i + kind.kernel, j : j + kind.kernel]
 
     pixels, places = spots(rows, kind.width), spots(kind.kernel, kind.kernel)
+
+    def of_weight(i: int, j: int) -> Tensor:
+        return torch.einsum("bohw,bchw->oc", upstream, around_x[:, :, i : i + rows, j : j + kind.width])
+
     return (
         relative(y, pixels, lambda i, j: torch.einsum("bchw,ochw->bo", seen(around_x, i, j), weight)),
         relative(to_x, pixels, lambda i, j: torch.einsum("bohw,ochw->bc", seen(around_upstream, i, j), mirrored)),
-        relative(
-            to_weight,
-            places,
-            lambda i, j: torch.einsum("bohw,bchw->oc", upstream, around_x[:, :, i : i + rows, j : j + kind.width]),
-        ),
+        relative(to_weight, places, of_weight),
     )
 
 
@@ -129,10 +117,11 @@ def settle(network: nn.Module, shapes: list[tuple[Shape, tuple[int, ...]]], prec
     device = next(network.parameters()).device
     kinds = {kind: shape[0] for shape, factors in shapes for kind in kinds_of(network, shape, *factors)}
     while wrong := next(faults(kinds, device, precision), None):
-        on = f"this {device.type.upper()} with torch {torch.__version__}"
-        said = f"{precision} {wrong} are wrong on {on} (off by {wrong.error:.0%}); using"
-        layer = wrong.kind.type
-        if wrong.result == WEIGHT_GRADIENTS and len(getattr(layer, "ways", ())) > 1:
+        kind, result, error = wrong
+        what = f"{precision} {result} of {kind.kernel} x {kind.kernel} kernels"
+        said = f"{what} are wrong on this {device.type.upper()} with torch {torch.__version__} (off by {error:.0%}); using"
+        layer = kind.type
+        if result == WEIGHT_GRADIENTS and len(getattr(layer, "ways", ())) > 1:
             layer.ways = layer.ways[1:]
             print(f"{said} {layer.ways[0]} for them")
         elif precision != "float32":

@@ -21,7 +21,6 @@ try:
 except ImportError:  # Windows, where two runs in one folder are not noticed
     fcntl = None
 
-NO_MEMORY = "not enough memory"
 FEWER_WORKERS = "close other programs, or ask for fewer --workers"  # of commands that have this flag
 LOCK = ".lock"  # of a folder that a run writes into
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}  # what file systems without locks answer
@@ -49,10 +48,11 @@ def exit_status(
     except OSError as error:
         print(f"{error.filename}: {error.strerror}" if error.filename else str(error), file=sys.stderr)
     except (MemoryError, RuntimeError) as error:
-        if not wants_memory(error):
+        killed = isinstance(error, BrokenExecutor)  # most likely by the system, for want of memory
+        if not killed and not lacks_memory(error):
             raise
-        died = "a worker process died: most likely " if isinstance(error, BrokenExecutor) else ""
-        print(f"{died}{NO_MEMORY}; {less_memory}", file=sys.stderr)
+        died = "a worker process died: most likely " if killed else ""
+        print(f"{died}not enough memory; {less_memory}", file=sys.stderr)
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         return 130
@@ -100,11 +100,6 @@ def text_of(path: Path) -> str:
         return path.read_text(errors="replace")
     except OSError:
         return ""
-
-
-def wants_memory(error: Exception) -> bool:
-    """Whether an error is for want of memory. A worker that is gone was most likely ended by the system for it."""
-    return isinstance(error, BrokenExecutor) or lacks_memory(error)
 
 
 @contextmanager

@@ -17,6 +17,16 @@ class DataError(Exception):
 
 
 @contextmanager
+def named(path: Path) -> Iterator[None]:
+    """For what is written to a file: an error of a full disk, which has no name, gets this one."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+@contextmanager
 def whole_file(path: Path, shared: bool = False) -> Iterator[BinaryIO]:
     """A file to write that stands under another name until it is whole: a killed run leaves no half file in its place.
 
@@ -24,15 +34,13 @@ def whole_file(path: Path, shared: bool = False) -> Iterator[BinaryIO]:
     """
     part = path.with_name(f"{path.name}.{os.urandom(6).hex()}.part" if shared else f"{path.name}.part")
     try:
-        with open(part, "wb") as file:
+        with named(path), open(part, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-    except BaseException as error:
+    except BaseException:
         part.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:  # a full disk
-            error.filename = str(path)
         raise
 
 
@@ -62,10 +70,7 @@ def cell(value) -> str:
 
 
 def read_csv(path: Path, strict: bool = False) -> list[dict[str, str | None]]:
-    """Rows of what `write_csv` wrote: a cell that a row lacks is None, and what it has too many is under None.
-
-    With `strict`, quotes within a cell raise csv.Error.
-    """
+    """Rows of what `write_csv` wrote: a cell that a row lacks is None, what it has too many is under None; `strict` as in csv."""
     with open(path, newline="", encoding="utf-8") as file:
         text = file.read()
     header, *rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=strict) if row] or [[]]

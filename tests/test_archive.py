@@ -4,27 +4,25 @@ import codecs
 import json
 import os
 import shutil
-import signal
 import sys
-from concurrent.futures import CancelledError
 from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import LANDMARKS, ROOT, made_radiograph, rows_of
-from dying_reader import read_or_die
+from conftest import LANDMARKS, made_radiograph, rows_of
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 import predict
 from benchmarks.archive import write_weights
-from prediction import listing, page, worker
+from prediction import page, worker
 from prediction.folder import empty_folder
-from prediction.journal import Index, Journal, Shard, state_of
-from prediction.listing import Item, in_order, write_listing
+from prediction.journal import Index, Journal
+from prediction.listing import Item, write_listing
 from prediction.page import worst_first, write_pages
-from runtime.apart import Apart
+from prediction.shard import Shard, shard_of
+from runtime import distributed
 from runtime.files import DataError
 
 
@@ -98,38 +96,6 @@ def test_a_journal_knows_whole_lines_alone(tmp_path):
     assert known[1] is None and [index.content(known[number]) for number in (0, 2, 3)] == [content(n) for n in (0, 2, 3)]
 
 
-def test_of_several_lines_the_last_turn_counts(tmp_path):
-    item, other = Item("a.png", "a.png"), Item("b.png", "b.png")
-    for shard, turn in ((Shard(1, 2), 1), (Shard(2, 2), 0)):
-        journal = Journal(tmp_path, shard)
-        journal.append(item, 1, turn, {"name": "a.png", "turn": turn})
-        journal.close()
-    index = Index(tmp_path)
-    assert index.content(index.place(item))["turn"] == 1 and index.next_turn(item) == 2 and index.next_turn(other) == 0
-    assert len(Index(tmp_path / "nothing")) == 0 and Index(tmp_path / "nothing").place(item) is None
-
-
-def test_what_is_done_is_done_while_the_file_stays_as_it_was(tmp_path):
-    path = tmp_path / "a.png"
-    path.write_text("one")
-    item, failed = Item(str(path), "a.png"), Item(str(path), "b.png")
-    journal = Journal(tmp_path, Shard())
-    journal.append(item, state_of(str(path)), 0, {"name": "a.png"})
-    journal.append(failed, state_of(str(path)), 0, {"name": "b.png", "error": "broken"})
-    journal.close()
-    assert Index(tmp_path).is_done(item) and not Index(tmp_path).is_done(failed)
-    path.write_text("two, and longer")
-    assert not Index(tmp_path).is_done(item)
-    path.unlink()
-    assert not Index(tmp_path).is_done(item)
-
-
-@pytest.mark.parametrize("of", [1, 3, 8])
-def test_shards_have_every_radiograph_once(of):
-    owners = [[shard for shard in range(1, of + 1) if Shard(shard, of).has(place)] for place in range(20)]
-    assert owners == [[place % of + 1] for place in range(20)]
-
-
 # ---- going on
 
 
@@ -158,16 +124,19 @@ def test_it_goes_on_where_it_was_cut(pictures, weights, whole, tmp_path, capsys)
     assert before == {path: path.stat().st_mtime_ns for path in out.rglob("*.*") if path.parent.name != "journal"}
 
 
+@pytest.mark.slow
 def test_a_changed_file_is_predicted_again_and_a_new_one_too(pictures, weights, whole, tmp_path, capsys):
+    """Also one that is a picture no more, whose overlay and markups go."""
     arguments = (pictures, "--weights", weights, "--format", "coco,slicer", "--out")
     iio.imwrite(pictures / "b" / "c.png", made_radiograph(7)[0])
     iio.imwrite(pictures / "g.png", made_radiograph(8)[0])
-    (pictures / "e.png").unlink()
+    (pictures / "e.png").write_text("no picture any more")
+    (pictures / "f.png").unlink()
     assert run(*arguments, whole) == 1
-    assert "5 radiographs predicted, 3 of them before" in capsys.readouterr().out
+    assert "4 radiographs predicted, 2 of them before" in capsys.readouterr().out
     assert run(*arguments, tmp_path / "anew") == 1
-    tables = [(folder / name).read_bytes() for name in ("landmarks.csv", "coco.json") for folder in (whole, tmp_path / "anew")]
-    assert tables[0] == tables[1] and tables[2] == tables[3]
+    gone = {"overlays/f.png.png", "slicer/f.png.mrk.json"}  # of a radiograph that is no input any more
+    assert {name: content for name, content in outputs(whole).items() if name not in gone} == outputs(tmp_path / "anew")
 
 
 def test_a_file_that_is_not_there_for_a_while_keeps_its_prediction(pictures, weights, tmp_path, capsys):
@@ -180,13 +149,6 @@ def test_a_file_that_is_not_there_for_a_while_keeps_its_prediction(pictures, wei
     assert outputs(tmp_path / "out") == before
     (tmp_path / "away.png").rename(pictures / "e.png")
     assert run(*arguments) == 0 and "all 2 radiographs were predicted before" in capsys.readouterr().out
-
-
-def test_pictures_of_earlier_contents_are_removed(pictures, weights, whole, tmp_path):
-    (pictures / "e.png").write_text("no picture any more")
-    assert run(pictures, "--weights", weights, "--format", "coco,slicer", "--out", whole) == 1
-    assert run(pictures, "--weights", weights, "--format", "coco,slicer", "--out", tmp_path / "anew") == 1
-    assert outputs(whole) == outputs(tmp_path / "anew")
 
 
 def test_a_folder_of_an_earlier_version_goes_on(pictures, weights, whole, capsys):
@@ -234,9 +196,8 @@ def test_shards_and_torchrun_make_the_bytes_of_one_process(pictures, weights, wh
     arguments = (pictures, "--weights", weights, "--format", "coco,slicer", "--out")
     assert run(*arguments, tmp_path / "three", "--shard", "2/3") == 0  # the broken file is another's
     assert run("--merge", "--out", tmp_path / "three") == 1
-    assert (
-        f"{tmp_path / 'three'}: 4 radiographs are missing (a.png, b/d.png, broken.png, f.png); start" in capsys.readouterr().err
-    )
+    missing = "4 radiographs are missing (a.png, b/d.png, broken.png, f.png); start"
+    assert f"{tmp_path / 'three'}: {missing}" in capsys.readouterr().err
     for shard in ("3/3", "1/3"):
         run(*arguments, tmp_path / "three", "--shard", shard)
     assert run("--merge", "--out", tmp_path / "three") == 1  # for the broken file
@@ -247,14 +208,13 @@ def test_shards_and_torchrun_make_the_bytes_of_one_process(pictures, weights, wh
 
     for rank in (1, 0):
         with monkeypatch.context() as patch:  # as torchrun says it
-            patch.setattr(predict.distributed, "RANK", rank)
-            patch.setattr(predict.distributed, "WORLD", 2)
+            patch.setattr(distributed, "RANK", rank)
+            patch.setattr(distributed, "WORLD", 2)
             patch.setenv("LOCAL_WORLD_SIZE", "2")
             for part in ("1/2", "2/2"):  # torchrun would end all of them if one said that a file was broken
                 assert run(*arguments, tmp_path / "two", "--shard", part) == 0
-    assert {path.name for path in (tmp_path / "two" / "journal").glob("*-of-*.jsonl")} == {
-        f"{k}-of-4.jsonl" for k in (1, 2, 3, 4)
-    }
+    journals = sorted(path.name for path in (tmp_path / "two" / "journal").glob("*-of-*.jsonl"))
+    assert journals == [f"{k}-of-4.jsonl" for k in (1, 2, 3, 4)]
     assert run("--merge", "--out", tmp_path / "two") == 1
     assert outputs(tmp_path / "two") == outputs(whole)
 
@@ -286,16 +246,15 @@ def test_a_table_older_than_the_journal_is_written_again(pictures, weights, tmp_
 
 
 def test_a_job_array_says_which_part_is_a_jobs(monkeypatch):
-    options = predict.read_options(["a.png", "--shard", "slurm"])
     with pytest.raises(DataError, match="expected a job of an array"):
-        predict.shard_of(options)
+        shard_of("slurm")
     for number, first, count, expected in ((5, 1, 64, Shard(5, 64)), (0, 0, 2, Shard(1, 2)), (9, 9, 1, Shard())):
         for name, value in (("ID", number), ("MIN", first), ("COUNT", count)):
             monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", str(value))
-        assert predict.shard_of(options) == expected
+        assert shard_of(predict.read_options(["a.png", "--shard", "slurm"]).shard) == expected
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "10")
     with pytest.raises(DataError, match="without gaps"):
-        predict.shard_of(options)
+        shard_of("slurm")
 
 
 def test_calls_that_several_processes_cannot_share(pictures, weights, tmp_path, capsys):
@@ -311,44 +270,6 @@ def test_calls_that_several_processes_cannot_share(pictures, weights, tmp_path, 
         assert expected in capsys.readouterr().err
     assert run("--merge", "--out", tmp_path / "out") == 1
     assert "expected predictions, found none" in capsys.readouterr().err and not (tmp_path / "out").exists()
-
-
-# ---- reading apart
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGSEGV to send")
-def test_a_file_that_kills_its_reader_costs_itself_alone(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
-    reader = Apart(read_or_die)
-    assert reader(Path("a")) == "a"
-    for name, expected in (("dies", "its process died (Segmentation fault)"), ("leaves", "status 3"), ("wrong", "wrong")):
-        with pytest.raises(DataError, match=f"{name}: ") as error:
-            reader(Path(name))
-        assert expected in str(error.value)
-        assert reader(Path("b")) == "b"
-    with pytest.raises(DataError, match="large: needs more memory"):
-        reader(Path("large"))
-    assert reader(Path("b")) == "b"
-    os.kill(reader.process.pid, signal.SIGTERM)  # as a cluster sends to all processes of a job
-    assert reader(Path("c")) == "c"
-    reader.close()
-    with pytest.raises(CancelledError):
-        reader(Path("d"))
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGSEGV to send")
-def test_predictions_go_on_after_a_file_that_kills_its_reader(pictures, weights, tmp_path, monkeypatch, capsys):
-    """A site's own start-up file makes Pillow die of one file."""
-    fault = "import os, signal\nfrom PIL import Image\ntrue = Image.open\n"
-    fault += "Image.open = lambda path: os.kill(os.getpid(), signal.SIGSEGV) if 'd.png' in str(path) else true(path)\n"
-    (tmp_path / "site" / "sitecustomize.py").parent.mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(fault)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
-    assert run(pictures, "--weights", weights, "--out", tmp_path / "out") == 1
-    said = capsys.readouterr()
-    assert f"{pictures / 'b' / 'd.png'}: its process died (Segmentation fault)" in said.err
-    assert "4 radiographs predicted" in said.out and "2 problems" in said.out
-    assert {row["image"] for row in rows_of(tmp_path / "out" / "landmarks.csv")} == {"a.png", "b/c.png", "e.png", "f.png"}
 
 
 # ---- input
@@ -469,12 +390,6 @@ def test_texts_of_dicom_headers_are_columns_if_asked(pictures, weights, tmp_path
         assert "--dicom: expected" in capsys.readouterr().err
 
 
-def test_large_folders_are_sorted_in_pieces(monkeypatch):
-    monkeypatch.setattr(listing, "CHUNK", 3)
-    entries = [(f"{number * 7 % 11:02d} \udcff", number % 2 == 0) for number in range(11)]
-    assert list(in_order(entries)) == sorted(entries)
-
-
 @pytest.mark.parametrize(
     ("names", "plain"),
     [
@@ -500,13 +415,8 @@ def test_pages_are_worst_first_over_all_of_them(tmp_path, monkeypatch):
 
     def content(place: int) -> dict:
         flags = ["doubtful joints"] if flagged[place] else []
-        return {
-            "card": f"<a>{place}</a>",
-            "name": f"</script>{place}",
-            "overlay": f"{place}.png",
-            "flags": flags,
-            "least": least[place],
-        }
+        about = {"card": f"<a>{place}</a>", "name": f"</script>{place}", "overlay": f"{place}.png"}
+        return about | {"flags": flags, "least": least[place]}
 
     write_pages(tmp_path, order, content, ["doubtful joints"], 2, ["<b>: broken"], 3)
     texts = [(tmp_path / name).read_text() for name in ("index.html", "pages/2.html", "pages/3.html")]

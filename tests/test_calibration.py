@@ -18,12 +18,9 @@ def calibrate(shapes: np.ndarray, errors: np.ndarray, confidence: np.ndarray) ->
 
 
 def test_log_lengths_know_no_size_and_no_place():
-    points = np.random.default_rng(1).normal(size=(4, 7, 2))
-    pairs = nearest_pairs(points)
-    assert (pairs[:, 0] < pairs[:, 1]).all() and len(np.unique(pairs, axis=0)) == len(pairs)
-    assert np.allclose(log_lengths(points, pairs), log_lengths(3 * points + (5, -2), pairs))
-    triangle = np.array([[0, 0], [2, 0], [1, 3.0]])  # from the centre (1, 1): squared distances 2, 2, 4
-    assert np.exp(log_lengths(triangle, np.array([[0, 1]]))) == pytest.approx(2 / np.sqrt(8 / 3))
+    triangle, pair = np.array([[0, 0], [2, 0], [1, 3.0]]), np.array([[0, 1]])  # from its centre: squared distances 2, 2, 4
+    for points in (triangle, 3 * triangle + (5, -2)):
+        assert np.exp(log_lengths(points, pair)) == pytest.approx(2 / np.sqrt(8 / 3))
 
 
 @pytest.fixture
@@ -86,33 +83,27 @@ def test_misplaced_from_the_limit_on_and_by_two_distances(hands, deviations, pai
 
 
 @pytest.mark.parametrize("count", [2, 5, 21])
-def test_one_failed_heatmap_leaves_the_flag_on(hands, count):
-    """What is doubtful for its neighbours stays doubtful for a landmark that failed once in validation."""
-    confidence = np.full((count, 12), 0.8)
-    confidence[0, 5] = 0.01
-    calibration = calibrate(hands, np.ones((count, 12)), confidence)
-    _, landmarks = calibration.flags(hands[0], np.where(np.arange(12) == 5, 0.15, 0.8), (420, 320), 420)
-    assert landmarks == [""] * 5 + ["doubtful"] + [""] * 6
-    assert calibration.flags(hands[0], np.full(12, 0.6), (420, 320), 420)[0] == []
+@pytest.mark.parametrize(
+    ("seen", "now", "expected"),
+    [
+        ({0: 0.01}, {5: 0.15}, {5: "doubtful"}),  # one failed heatmap in validation leaves the flag on
+        (dict.fromkeys(range(21), 0.4), {5: 0.4}, {}),  # each is compared with itself: some are never as sharp as others
+        (dict.fromkeys(range(21), 0.4), dict.fromkeys(range(12), 0.38), dict.fromkeys({*range(12)} - {5}, "doubtful")),
+        ({}, dict.fromkeys(range(12), 0.6), {}),
+    ],
+)
+def test_a_landmark_is_doubtful_by_its_own_confidence_in_validation(hands, count, seen, now, expected):
+    """`seen` is the confidence of landmark 5 in some of the radiographs, `now` that of some landmarks; all others have 0.8."""
+    confidence, found = np.full((count, 12), 0.8), np.full(12, 0.8)
+    for i, value in seen.items():
+        confidence[i : i + 1, 5] = value
+    for i, value in now.items():
+        found[i] = value
+    _, landmarks = calibrate(hands, np.ones((count, 12)), confidence).flags(hands[0], found, (420, 320), 420)
+    assert {i: word for i, word in enumerate(landmarks) if word} == expected
 
 
-def test_a_landmark_of_low_confidence_everywhere_is_not_doubtful(hands):
-    """Each landmark is compared with itself: some are never as sharp as others."""
-    usual = np.where(np.arange(12) == 5, 0.4, 0.8)
-    calibration = calibrate(hands, np.ones((21, 12)), np.tile(usual, (21, 1)))
-    assert calibration.flags(hands[0], usual, (420, 320), 420) == ([], [""] * 12)
-    _, landmarks = calibration.flags(hands[0], np.full(12, 0.38), (420, 320), 420)
-    assert landmarks == ["doubtful"] * 5 + [""] + ["doubtful"] * 6
-
-
-def test_a_landmark_never_seen_in_validation_is_always_doubtful(hands):
-    errors, confidence = np.ones((21, 12)), np.full((21, 12), 0.8)
-    errors[:, 5] = np.nan
-    _, landmarks = calibrate(hands, errors, confidence).flags(hands[0], np.ones(12), (420, 320), 420)
-    assert landmarks == [""] * 5 + ["doubtful"] + [""] * 6
-
-
-def test_landmarks_never_seen_in_validation_make_no_radiograph_an_alien(hands):
+def test_landmarks_never_seen_in_validation_are_doubtful_and_make_no_radiograph_an_alien(hands):
     """Four of twelve, one at the picture's edge: they are doubtful, and nothing more is known of them."""
     errors = np.ones((21, 12))
     errors[:, 8:] = np.nan

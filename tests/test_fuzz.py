@@ -15,8 +15,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_dicom import CODECS, made, packed, saved, table
 
-from augment import Augment
-from heatmap import decode_heatmaps, draw_heatmaps, rescale
 from prediction.predictor import Predictor
 from radiographs.network_frame import hand_outline, intensity_profile, resize_to, to_8_bit
 from radiographs.raw_folder import is_number, read_points
@@ -110,44 +108,6 @@ def test_any_picture_becomes_bytes(height, width, size, seed, power):
         assert hand_outline(square).any()
         for reference in (None, intensity_profile(square)):
             assert to_8_bit(square, reference).dtype == np.uint8
-
-
-@MANY
-@given(
-    width=st.integers(48, 120), height=st.integers(48, 120), count=st.integers(1, 9), seed=st.integers(0, 2**32 - 1),
-    strength=st.floats(0, 1),
-)  # fmt: skip
-def test_points_follow_their_picture(width, height, count, seed, strength):
-    """Dots drawn at random points, warped at random: where a dot is found, the warped point says so."""
-    rng = np.random.default_rng(seed)
-    points = torch.from_numpy(rng.random((count, 2))).float() * torch.tensor([width - 1.0, height - 1.0])
-    augment = Augment(0, 0, 0, 0.1 * strength, 30 * strength, 0.2 * strength, 0.1 * strength, 0.03 * strength, 4)
-    dots, moved = augment(draw_heatmaps(points, height, width, 2.0), points, rng)
-    found, _ = decode_heatmaps(dots)
-    inner = torch.ones(count, dtype=torch.bool)
-    for where in (points, moved):  # beyond the border its pixels are repeated, which shifts dots that touch it
-        inner &= ((where > 8) & (where < torch.tensor([width, height]) - 9)).all(-1)
-    assert ((found - moved).norm(dim=-1)[inner] < 0.4).all()
-
-
-@MANY
-@given(
-    x=st.floats(-50, 150), y=st.floats(-50, 150), sigma=st.floats(0.3, 20), height=st.integers(5, 99), width=st.integers(5, 99)
-)
-def test_heatmaps_decode_to_where_they_were_drawn(x, y, sigma, height, width):
-    found, peak = decode_heatmaps(draw_heatmaps(torch.tensor([[x, y]], dtype=torch.float64), height, width, sigma))
-    assert found.isfinite().all()
-    if 0 <= x <= width - 1 and 0 <= y <= height - 1 and 0.7 <= sigma <= 10:
-        assert torch.allclose(found, torch.tensor([[x, y]]), atol=0.02) and peak > 0.5
-
-
-@MANY
-@given(
-    points=st.lists(st.tuples(st.floats(-1e4, 1e4), st.floats(-1e4, 1e4)), min_size=1, max_size=5), factor=st.floats(0.01, 100)
-)  # fmt: skip
-def test_rescaling_goes_back(points, factor):
-    points = np.array(points)
-    assert np.allclose(rescale(rescale(points, factor), 1 / factor), points, atol=1e-6)
 
 
 @MANY

@@ -12,12 +12,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
-from conftest import (
-    LANDMARKS,
-    fewer_landmarks,
-    rows_of,
-    train_here,
-)
+from conftest import LANDMARKS, fewer_landmarks, rows_of, train_here
 
 from main import Settings, main, read_settings
 from runtime.files import write_csv
@@ -107,17 +102,14 @@ def test_mistakes_get_one_line(data, tmp_path, capsys):
         (("--mode", "test", "--checkpoint", tmp_path / "strange.pt"), "strange.pt: expected a checkpoint of this program"),
         (("--mode", "test", "--checkpoint", tmp_path / "broken.pt"), "broken.pt: cannot be read as a checkpoint"),
         (("--mode", "test", "--data", other), f"expected 5 landmarks, found 4 landmarks in {other}"),
-        (
-            ("--resume", "--stages", "32x1", "--checkpoint", "x", "--channels", "4"),
-            "channels 8 -> 4",
-        ),
+        (("--resume", "--stages", "32x1", "--checkpoint", "x", "--channels", "4"), "channels 8 -> 4"),
         (("--stages", "32x1", "--result", tmp_path / "broken.pt"), "broken.pt"),
         (("--stages", "64x1", "--levels", "8", "--result", tmp_path / "new"), "stages: expected SIZExEPOCHS"),
         (("--elastic", "0.2", "--result", tmp_path / "new"), "elastic must lie in [0, 0.0625]"),
         (("--data", tmp_path / "nowhere", "--result", tmp_path / "new"), "landmarks.csv: not found; run data_preprocessing.py"),
         (
             ("--learning_rate", "1e30", "--gradient_clip", "0", "--warmup", "0", "--result", tmp_path / "inf"),
-            "the loss is not finite (heatmaps",
+            "the loss is not finite",
         ),
     ]
     for arguments, expected in cases:

@@ -13,16 +13,7 @@ from joints.hand import HAND as JOINT
 from joints.hand import MEAN_SHAPE, NAMES
 from joints.known import joint_called
 from prediction.calibration import DOUBTFUL, MISPLACED, NO_HAND, NO_OUTLINE, OF_RADIOGRAPHS, OUTSIDE, UNLIKE_TRAINING
-from prediction.outputs import (
-    COLUMNS,
-    MEASURE_COLUMNS,
-    Coco,
-    annotation,
-    image_of,
-    landmark_rows,
-    measure_rows,
-    write_slicer,
-)
+from prediction.outputs import COLUMNS, MEASURE_COLUMNS, Coco, annotation, image_of, landmark_rows, measure_rows, write_slicer
 from prediction.overlay import COLOURS, base_picture, draw
 from prediction.page import card
 from prediction.predictor import Prediction
@@ -36,9 +27,9 @@ HAND = MEAN_SHAPE * 120 + (200, 260)
 def made(points_px: np.ndarray = HAND, flags: dict[int, str] | None = None, of_radiograph: list[str] | None = None) -> Prediction:
     """A prediction of confidence 0.5 and ellipses of 3 by 1 px that lie along y, with flags of some landmarks."""
     count = len(points_px)
-    landmark_flags = [(flags or {}).get(i, "") for i in range(count)]
+    ellipses = np.tile(np.diag([1.0, 9.0]), (count, 1, 1))
     return Prediction(
-        points_px, np.full(count, 0.5), np.tile(np.diag([1.0, 9.0]), (count, 1, 1)), of_radiograph or [], landmark_flags
+        points_px, np.full(count, 0.5), ellipses, of_radiograph or [], [(flags or {}).get(i, "") for i in range(count)]
     )
 
 
@@ -49,6 +40,12 @@ def radiograph(spacing_mm: tuple[float, float] | None = None) -> Radiograph:
 def table(columns: list[str], rows: list[list]) -> list[dict[str, str]]:
     """What a spreadsheet reads."""
     return list(csv.DictReader(io.StringIO(csv_lines([columns, *rows]).decode())))
+
+
+def measured(prediction: Prediction, spacing_mm: tuple[float, float] | None = None) -> dict[str, dict[str, str]]:
+    """Rows by measure."""
+    rows = measure_rows("a.png", JOINT, radiograph(spacing_mm), prediction)
+    return {row["measure"]: row for row in table(MEASURE_COLUMNS, rows)}
 
 
 def coco_of(prediction: Prediction) -> dict:
@@ -79,9 +76,6 @@ def test_coco_knows_no_sure_landmark_in_what_is_no_hand():
     for alien in (NO_HAND, UNLIKE_TRAINING):
         annotation = coco_of(made(flags={20: OUTSIDE}, of_radiograph=["a note of the reader", alien]))
         assert [annotation["keypoints"][2::3].count(v) for v in (0, 1, 2)] == [1, 36, 0]
-
-
-def test_coco_of_nothing_but_outside_landmarks():
     annotation = coco_of(made(flags=dict.fromkeys(range(37), OUTSIDE), of_radiograph=[NO_HAND]))
     assert annotation["keypoints"] == [0] * 111 and annotation["num_keypoints"] == 0
     assert annotation["bbox"] == [0, 0, 0, 0] and annotation["area"] == 0
@@ -100,25 +94,19 @@ def test_slicer_markups_place_no_landmark_that_is_outside(tmp_path):
 def test_measures_name_flagged_landmarks_and_what_they_may_be_off():
     prediction = made(flags=FLAGGED)
     prediction.ellipse_px2[:] = np.eye(2) * np.arange(37)[:, None, None] ** 2
-    rows = {row["measure"]: row for row in table(MEASURE_COLUMNS, measure_rows("a.png", JOINT, radiograph(), prediction))}
+    rows = measured(prediction)
     assert rows["middle metacarpal"]["flags"] == "" and rows["index DIP"]["flags"] == f"index tip: {OUTSIDE}, {MISPLACED}"
     assert rows["thumb distal phalanx"]["flags"] == f"thumb tip: {OUTSIDE}"
     assert float(rows["middle distal phalanx"]["plus_minus"]) == pytest.approx(27 + 28, rel=1e-5)
     assert rows["middle distal phalanx"]["unit"] == "px"
-    in_mm = {
-        row["measure"]: row for row in table(MEASURE_COLUMNS, measure_rows("a.png", JOINT, radiograph((0.1, 0.2)), prediction))
-    }
-    row = in_mm["middle distal phalanx"]  # it lies nearly along y, where a pixel is 0.2 mm
+    row = measured(prediction, (0.1, 0.2))["middle distal phalanx"]  # it lies nearly along y, where a pixel is 0.2 mm
     assert float(row["plus_minus"]) == pytest.approx(0.2 * (27 + 28), rel=1e-3) and row["unit"] == "mm"
     assert float(row["value"]) == pytest.approx(np.hypot(*((HAND[28] - HAND[27]) * (0.1, 0.2))), rel=1e-6)
 
     prediction.ellipse_px2[28] = np.nan  # a landmark that calibration has never seen
-    rows = {row["measure"]: row for row in table(MEASURE_COLUMNS, measure_rows("a.png", JOINT, radiograph(), prediction))}
+    rows = measured(prediction)
     assert rows["middle distal phalanx"]["plus_minus"] == rows["middle DIP"]["plus_minus"] == ""
-
-    prediction = made(of_radiograph=[NO_HAND])
-    for row in table(MEASURE_COLUMNS, measure_rows("a.png", JOINT, radiograph(), prediction)):
-        assert row["flags"] == NO_HAND
+    assert {row["flags"] for row in measured(made(of_radiograph=[NO_HAND])).values()} == {NO_HAND}
 
 
 def test_tables_pages_and_overlays_say_outside():

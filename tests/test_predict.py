@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from conftest import LANDMARKS, ROOT, SPLITS, as_process, made_radiograph, rows_of, weights_of
+from conftest import LANDMARKS, ROOT, SPLITS, made_radiograph, rows_of, weights_of
 from PIL import Image
 
 import export
@@ -42,9 +42,8 @@ def test_the_same_points_as_the_test_of_main(weights, trained, prepared, tmp_pat
     assert run(raw, "--weights", weights, "--out", tmp_path / "out", "--orientation", "keep") == 0
     tested = rows_of(trained / "test_landmarks.csv")
     found = rows_of(tmp_path / "out" / "landmarks.csv")
-    assert [(row["image"], row["landmark"]) for row in found] == [
-        (f"{id}.png", str(i)) for id in SPLITS["test"] for i in range(LANDMARKS)
-    ]
+    expected = [(f"{id}.png", str(i)) for id in SPLITS["test"] for i in range(LANDMARKS)]
+    assert [(row["image"], row["landmark"]) for row in found] == expected
     for one, other in zip(tested, found, strict=True):
         assert (float(other["x"]) + 0.5) * 64 / 90 - 0.5 == pytest.approx(float(one["x_px"]), abs=0.03)
         assert (float(other["y"]) + 0.5) * 64 / 120 - 0.5 == pytest.approx(float(one["y_px"]), abs=0.03)
@@ -67,9 +66,8 @@ def test_outputs(weights, tmp_path):
     assert 0.2 * px[0] <= mm[0] <= 0.25 * px[0] and -90 < float(rows[2]["angle"]) <= 90
     markups = json.loads((out / "slicer" / "a.mha.mrk.json").read_text())["markups"][0]
     assert markups["coordinateSystem"] == "LPS" and len(markups["controlPoints"]) == LANDMARKS
-    assert markups["controlPoints"][1]["position"] == pytest.approx(
-        [10 + points[1, 0] * 0.2, -5 + points[1, 1] * 0.25, 0], abs=1e-3
-    )
+    expected = 10 + points[1, 0] * 0.2, -5 + points[1, 1] * 0.25, 0
+    assert markups["controlPoints"][1]["position"] == pytest.approx(expected, abs=1e-3)
     coco = json.loads((out / "coco.json").read_text())
     assert coco["images"] == [{"id": 1, "file_name": "a.mha", "width": 90, "height": 120}]
     assert coco["annotations"][0]["keypoints"][:2] == pytest.approx(points[0], abs=0.01)
@@ -151,29 +149,21 @@ def test_files_are_found_whatever_lies_between_them(tmp_path, monkeypatch, capsy
 
 
 def test_finding_files_takes_time_in_proportion_to_their_number(tmp_path):
-    """Calls of functions are counted, among them those that ask the file system, since seconds depend on the machine."""
-    calls = []
+    """Calls are counted, and those that ask the file system apart, since seconds depend on the machine."""
+    asking, calls = (os.stat, os.lstat, os.readlink, os.scandir), []
     for count in (200, 400):
         folder = tmp_path / str(count)
         folder.mkdir()
         for i in range(count):
             (folder / f"{i}.png").touch()
-        (folder / "notes.txt").touch()
-        counted: Counter[str] = Counter()
-        sys.setprofile(lambda frame, event, called, counted=counted: counted.update([count_as(event, called)]))
+        counted: Counter[bool] = Counter()
+        sys.setprofile(lambda _, event, called, to=counted: to.update([event == "c_call" and called in asking]))
         listing = list_files([folder], tmp_path / "out", tmp_path / ".list")
         sys.setprofile(None)
         assert listing.count == count
         calls.append(counted)
-    assert calls[1]["call"] < 2.2 * calls[0]["call"]
-    assert calls[1]["stat"] == calls[0]["stat"] < 50
-
-
-def count_as(event: str, called) -> str:
-    """What `sys.setprofile` reports: "stat" for a question to the file system, "call" for a function of Python, else "other"."""
-    if event == "c_call" and called in (os.stat, os.lstat, os.readlink, os.scandir):
-        return "stat"
-    return "call" if event == "call" else "other"
+    assert calls[1][False] < 2.2 * calls[0][False]
+    assert calls[1][True] == calls[0][True] < 50
 
 
 def chunk(name: bytes, content: bytes) -> bytes:
@@ -258,15 +248,12 @@ REFUSED = {
     "cut.jpg": (lambda path: cut(path, save(GREY)), "cannot be read"),
     "cut.png": (lambda path: cut(path, save(GREY)), "cannot be read"),
     "cut.dcm": (lambda path: cut(path, lambda path: medical(path, GREY16[None])), "the file is cut"),
-    "cut.mha": (lambda path: cut(path, lambda path: medical(path, GREY16)), "cannot be read"),
-    "cut.nii": (lambda path: cut(path, lambda path: medical(path, GREY16)), "the file is cut"),
-    "cut.nii.gz": (lambda path: cut(path, lambda path: medical(path, GREY16)), "cannot be read"),
+    **{f"cut.{ending}": (lambda path: cut(path, lambda path: medical(path, GREY16)), expected)
+       for ending, expected in (("mha", "cannot be read"), ("nii", "the file is cut"), ("nii.gz", "cannot be read"))},
     "empty.png": (lambda path: path.write_bytes(b""), "cannot be read"),
     "empty.dcm": (lambda path: path.write_bytes(b""), "expected a DICOM file"),
-    "text.png": (lambda path: path.write_text("no picture"), "cannot be read"),
     "text.dcm": (lambda path: path.write_text("no picture"), "expected a DICOM file"),
-    "text.tif": (lambda path: path.write_text("no picture"), "cannot be read"),
-    "text.nii.gz": (lambda path: path.write_text("no picture"), "cannot be read"),
+    **{f"text.{ending}": (lambda path: path.write_text("no picture"), "cannot be read") for ending in ("png", "tif", "nii.gz")},
     "header_alone.mhd": (lambda path: path.write_text(MHD),
                          "expected its pixels in one file of its folder"),
     "no_pixels.dcm": (lambda path: path.write_bytes(bytes(128) + b"DICM"), "expected a DICOM file with a picture"),
@@ -349,9 +336,8 @@ def test_onnx_gives_the_same_heatmaps_and_is_an_engine(weights, prepared, tmp_pa
     assert found == pytest.approx(expected, abs=1e-4)
     assert run("--weights", weights, "--export", tmp_path / "scn.onnx") == 1
     assert run("--weights", weights, "--export", tmp_path / "int8.onnx", "--int8", prepared) == 0
-    assert (tmp_path / "int8.onnx").read_bytes().count(b"QuantizeLinear") > (tmp_path / "scn.onnx").read_bytes().count(
-        b"Quantize"
-    )
+    counts = [(tmp_path / name).read_bytes().count(b"QuantizeLinear") for name in ("scn.onnx", "int8.onnx")]
+    assert counts[0] == 0 < counts[1]
 
     raw = prepared.parent / "raw" / "test"
     for name, engine, within in (("torch", (), 0), ("float", ("scn.onnx",), 0.01), ("int8", ("int8.onnx",), 1.0)):
@@ -376,20 +362,14 @@ def test_onnx_gives_the_same_heatmaps_and_is_an_engine(weights, prepared, tmp_pa
         assert expected in said and said.count("\n") == 1, said
 
 
-@pytest.mark.slow
-def test_as_a_command(weights, tmp_path):
-    iio.imwrite(tmp_path / "a.png", GREY)
-    ran = as_process("predict.py", tmp_path / "a.png", "--weights", weights, "--out", tmp_path / "out")
-    assert ran.returncode == 0 and "1 radiographs predicted" in ran.stdout, ran.stderr
-    assert f"{weights}: has no finder; every radiograph is taken as upright" in ran.stdout
-
-
-def test_a_radiograph_whose_outline_is_not_found_is_flagged(weights, tmp_path):
+def test_a_radiograph_whose_outline_is_not_found_is_flagged(weights, tmp_path, capsys):
     """A grey border around the film: all of its histogram is matched, as in preparation, and the flag says so."""
     iio.imwrite(tmp_path / "plain.png", GREY)
     boxed = np.pad(GREY, 20, constant_values=int(GREY.max()) * 3 // 4)
     iio.imwrite(tmp_path / "boxed.png", boxed)
     assert run(tmp_path / "plain.png", tmp_path / "boxed.png", "--weights", weights, "--out", tmp_path / "out") == 0
+    said = capsys.readouterr().out
+    assert f"{weights}: has no finder; every radiograph is taken as upright" in said and "2 radiographs predicted" in said
     flags = {row["image"]: row["flags"] for row in rows_of(tmp_path / "out" / "landmarks.csv")}
     assert "outline not found" in flags["boxed.png"] and "outline" not in flags["plain.png"]
     state = read_checkpoint(weights)  # of a joint whose held-out radiographs have no outlines either

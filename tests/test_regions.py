@@ -11,17 +11,7 @@ from export import coverage_line
 from heatmap import draw_ellipses, fit_peaks
 from prediction.calibration import Calibration
 from prediction.held_out import HeldOut, calibration_of
-from prediction.regions import (
-    CLEAR,
-    FLOOR,
-    Regions,
-    calibrate_regions,
-    conformal_quantile,
-    conjugate,
-    excess,
-    promised,
-    semi_axes,
-)
+from prediction.regions import CLEAR, Regions, calibrate_regions, conformal_quantile, conjugate, promised, semi_axes
 
 TARGET = 4.0  # px²
 
@@ -33,14 +23,12 @@ def turn(degrees: float) -> np.ndarray:
 
 
 def test_conformal_quantile_by_hand():
-    """Of 21 scores the 95 % quantile is the ceil(22 * 0.95) = 21st, of 39 the 38th; of 5 there is none, so the largest."""
-    assert conformal_quantile(np.arange(1, 22.0), 0.95) == 21
-    assert conformal_quantile(np.arange(39, 0, -1.0), 0.95) == 38
-    assert conformal_quantile(np.arange(5.0), 0.95) == 4
+    """Of 21 scores the 95 % quantile is the ceil(22 * 0.95) = 21st, of 39 the 38th; of 5 there is none, so the largest.
 
-
-def test_promised_coverage():
-    """95 % from 19 radiographs on; before, what the largest of n errors can promise."""
+    95 % are promised from 19 radiographs on; before, what the largest of n errors can promise.
+    """
+    for count, expected in ((21, 21), (39, 38), (5, 5)):
+        assert conformal_quantile(np.arange(count, 0, -1.0), 0.95) == expected
     assert [promised(count) for count in (0, 1, 2, 18)] == [0, 1 / 2, 2 / 3, 18 / 19]
     assert promised(19) == promised(1000) == 0.95
 
@@ -54,11 +42,10 @@ def test_covariances_of_heatmaps():
     assert covariances[2].numpy() == pytest.approx(25 * np.eye(2))
 
 
-def test_excess_by_hand():
-    """A heatmap of 3 by 1 px for targets of 2 px: 9 less what is the target's own along it, the least across it."""
-    (across, along), axes = excess(conjugate(turn(20), np.diag([9.0, 1.0])), TARGET)
-    assert (along, across) == (pytest.approx(9 - CLEAR * TARGET), pytest.approx(FLOOR * TARGET))
-    assert abs(axes[:, 1] @ turn(20) @ (1, 0)) == pytest.approx(1)
+def test_a_region_by_hand():
+    """A heatmap of 3 by 1 px for targets of 2 px: 9 less 0.6 of the target's 4 along it, 0.1 of it across."""
+    ellipse = Regions(np.eye(2)[None], TARGET).of(conjugate(turn(20), np.diag([9.0, 1.0]))[None], np.array([0.5]))
+    assert ellipse[0] == pytest.approx(conjugate(turn(20), np.diag([9 - 2.4, 0.4])) / 0.5**2)
 
 
 def test_semi_axes_by_hand():

@@ -5,69 +5,60 @@ import faulthandler
 import os
 import signal
 import sys
+import threading
 import time
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from dying_reader import read_or_die
 
 import data_preprocessing
 from data_preprocessing import Job, Settings, run
 from runtime import apart
+from runtime.apart import Apart, run_jobs
 from runtime.files import DataError
-from runtime.workers import run_jobs
 
 LETTERS = list("abcdefghijklmnopqrstuvwxyz")
 READ = data_preprocessing.prepare
+TOO_LARGE = "file k: needs more memory than there is"
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps to a limit of memory")
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGSEGV and no SIGKILL to send")
 
 
-def answers(function, workers: int = 3) -> tuple[list[str], list[str]]:
-    """Of one job a letter: the results, sorted, and the errors."""
-    given = list(run_jobs(function, LETTERS, workers, name=lambda letter: f"file {letter}"))
+def answers(action, bad: str = "k", workers: int = 3) -> tuple[list[str], list[str]]:
+    """Of one job a letter, of which the bad ones do something: the results, sorted, and the errors."""
+    given = list(run_jobs(partial(job, action, bad), LETTERS, workers, name=lambda letter: f"file {letter}"))
     errors = [str(answer) for answer in given if isinstance(answer, DataError)]
     return sorted(answer for answer in given if isinstance(answer, str)), errors
 
 
-def without(*letters: str) -> list[str]:
+def job(action, bad: str, letter: str) -> str:
+    if letter in bad:
+        action()
+    return letter.upper()
+
+
+def without(letters: str) -> list[str]:
     return [letter.upper() for letter in LETTERS if letter not in letters]
 
 
-def upper(letter: str) -> str:
-    if letter == "k":
-        raise DataError("k: is no file")
-    return letter.upper()
+def fail(error: Exception) -> None:
+    raise error
 
 
-def crash() -> None:
+def die(sent: int) -> None:
     faulthandler.disable()  # pytest's, which would print where
-    os.kill(os.getpid(), signal.SIGSEGV)
+    os.kill(os.getpid(), sent)
 
 
-def segfault(bad: str, letter: str) -> str:
-    if letter in bad:
-        crash()
-    return letter.upper()
-
-
-def leave(letter: str) -> str:
-    if letter == "k":
-        os._exit(3)
-    return letter.upper()
-
-
-def killed(letter: str) -> str:
-    if letter == "k":
-        os.kill(os.getpid(), signal.SIGKILL)
-    return letter.upper()
-
-
-def killed_once(folder: Path, letter: str) -> str:
-    (folder / f"{os.getpid()} {letter}").touch()
-    if letter == "k" and not (folder / "killed").exists():
-        (folder / "killed").touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return letter.upper()
+def die_once(sent: int, path: Path) -> None:
+    if not path.exists():
+        path.touch()
+        die(sent)
 
 
 def full_disk(folder: Path, letter: str) -> str:
@@ -78,99 +69,104 @@ def full_disk(folder: Path, letter: str) -> str:
     return letter.upper()
 
 
-def no_memory(error: Exception, letter: str) -> str:
-    if letter == "k":
-        raise error
-    return letter.upper()
-
-
-def greedy(letter: str) -> str:
-    return (letter * ((128 << 20) if letter == "k" else 1))[0].upper()
-
-
-def hang(letter: str) -> str:
-    if letter == "k":
-        time.sleep(60)
-    return letter.upper()
-
-
-def wrong(letter: str) -> str:
-    return str(1 / 0)
-
-
-def test_a_mistake_is_an_answer():
-    assert answers(upper) == (without("k"), ["k: is no file"])
-
-
-linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps to a limit of memory")
-posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGSEGV and no SIGKILL to send")
-
-
-@pytest.mark.slow
 @posix
-@pytest.mark.parametrize("bad", ["k", "a", "akz", "abcdefghijk"])
-@pytest.mark.parametrize("workers", [1, 3])
-def test_a_job_that_kills_its_process_is_named_and_the_others_are_done(bad, workers):
-    done, errors = answers(partial(segfault, bad), workers)
-    assert done == without(*bad)
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [
+        (partial(fail, DataError("k: is no file")), "k: is no file"),
+        (partial(os._exit, 3), "file k: its process died (status 3)"),
+        (partial(die, 9), "file k: its process was killed, most likely for want of memory"),  # again when alone
+        (partial(fail, MemoryError()), TOO_LARGE),
+        (partial(fail, RuntimeError("DefaultCPUAllocator: can't allocate memory")), TOO_LARGE),
+    ],
+)
+def test_what_ends_a_job_is_named_and_costs_it_alone(action, expected, capfd):
+    done, (said,) = answers(action)
+    assert done == without("k") and said.startswith(expected) and "going on" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "action", "expected"),
+    [
+        pytest.param("MEMORY", 64 << 20, partial(bytearray, 128 << 20), TOO_LARGE, marks=linux),
+        ("SECONDS", 0.5, partial(time.sleep, 60), "file k: was not read within 0.5 s"),
+    ],
+)
+def test_a_job_has_a_limit(monkeypatch, name, limit, action, expected):
+    monkeypatch.setattr(apart, name, limit)
+    done, (said,) = answers(action)
+    assert done == without("k") and said.startswith(expected)
+
+
+@posix
+@pytest.mark.parametrize(("bad", "workers"), [("k", 1), ("akz", 3), pytest.param("abcdefghijk", 3, marks=pytest.mark.slow)])
+def test_jobs_that_kill_their_processes_are_named_and_the_others_are_done(bad, workers):
+    done, errors = answers(partial(die, signal.SIGSEGV), bad, workers)
+    assert done == without(bad)
     assert sorted(error.partition(":")[0] for error in errors) == [f"file {letter}" for letter in bad]
     assert all("its process died (Segmentation fault" in error and "memory" not in error for error in errors)
-
-
-def test_a_job_that_ends_its_process_is_named():
-    done, (error,) = answers(leave)
-    assert done == without("k") and error.startswith("file k: its process died (status 3)")
-
-
-@posix
-def test_a_job_that_is_killed_again_when_alone_wants_too_much_memory(capfd):
-    done, (error,) = answers(killed)
-    assert done == without("k") and error.startswith("file k: its process was killed, most likely for want of memory")
-    assert "going on" not in capfd.readouterr().err
 
 
 @posix
 @pytest.mark.parametrize(("workers", "then"), [(4, 2), (1, 1)])
 def test_where_jobs_lack_memory_only_together_fewer_go_on(tmp_path, capfd, workers, then):
-    assert answers(partial(killed_once, tmp_path), workers) == (without(), [])
+    assert answers(partial(die_once, 9, tmp_path / "killed"), workers=workers) == (without(""), [])
     said = capfd.readouterr().err
     assert said == f"a worker process died: most likely not enough memory; going on with {then} at a time\n"
 
 
-def test_a_full_disk_ends_all_at_once(tmp_path):
-    """Only what the processes have begun and what lies in their queue is still done."""
+def test_another_error_ends_all_at_once(tmp_path):
+    """As a full disk: only what the processes have begun and what lies in their queue is still done."""
     with pytest.raises(OSError, match="No space left"):
-        answers(partial(full_disk, tmp_path), workers=2)
+        list(run_jobs(partial(full_disk, tmp_path), LETTERS, 2, name=str))
     assert len(list(tmp_path.iterdir())) <= 2 * 2 + 2
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
-def test_want_of_memory_costs_the_job_alone(error):
-    done, (said,) = answers(partial(no_memory, error))
-    assert done == without("k") and said.startswith("file k: needs more memory than there is")
+@posix
+def test_a_file_that_kills_its_reader_costs_itself_alone(monkeypatch):
+    """Also where the process imports the reader anew."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    reader = Apart(read_or_die)
+    assert reader(Path("a")) == "a"
+    for name, expected in (("dies", "its process died (Segmentation fault)"), ("leaves", "status 3"), ("wrong", "wrong")):
+        with pytest.raises(DataError, match=f"{name}: ") as error:
+            reader(Path(name))
+        assert expected in str(error.value)
+        assert reader(Path("b")) == "b"
+    with pytest.raises(DataError, match="large: needs more memory"):
+        reader(Path("large"))
+    assert reader(Path("b")) == "b"
+    for ending in (signal.SIGTERM, signal.SIGINT):  # as a cluster, or Ctrl-C, sends to all processes of a job
+        os.kill(reader.process.pid, ending)
+        assert reader(Path("c")) == "c"
+    reader.close()
+    with pytest.raises(CancelledError):
+        reader(Path("d"))
 
 
-@linux
-def test_a_job_has_a_limit_of_memory(monkeypatch):
-    monkeypatch.setattr(apart, "MEMORY", 64 << 20)
-    done, (said,) = answers(greedy)
-    assert done == without("k") and said.startswith("file k: needs more memory than there is")
+@posix
+def test_a_process_is_ended_also_while_it_is_started(monkeypatch):
+    """Of all that closes and starts at once, one sees the other: nobody waits for a file that hangs."""
+    reader, starting = Apart(time.sleep, fork=True), threading.Event()
 
+    def slow_start(start=reader.start) -> None:
+        starting.set()
+        time.sleep(0.3)
+        start()
 
-def test_a_job_has_a_limit_of_time(monkeypatch):
-    monkeypatch.setattr(apart, "SECONDS", 0.5)
-    done, (said,) = answers(hang)
-    assert done == without("k") and said.startswith("file k: was not read within 0.5 s")
-
-
-def test_another_error_ends_all():
-    with pytest.raises(ZeroDivisionError):
-        answers(wrong)
+    monkeypatch.setattr(reader, "start", slow_start)
+    with ThreadPoolExecutor(1) as pool:
+        began, asked = time.monotonic(), pool.submit(reader, 60)
+        assert starting.wait(10)
+        reader.close()
+        with pytest.raises(CancelledError):
+            asked.result(10)
+    assert time.monotonic() - began < 10 and reader.process is None
 
 
 def prepare_unless_a3(job) -> dict:
     if job.id == "a3":
-        crash()
+        die(signal.SIGSEGV)
     return READ(job)
 
 
