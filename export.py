@@ -21,6 +21,7 @@ import metrics
 from dataloader import RadiographDataset
 from evaluation import find_all, fits, seen_radiographs, target_px2
 from finder.training import STEPS, train_finder
+from main import Settings
 from prediction.calibration import Calibration
 from prediction.held_out import COPIES, HeldOut, calibration_of, hold_out, together
 from prediction.known_answer import KnownAnswer
@@ -36,14 +37,14 @@ from runtime.version import add_version
 from training.folds import folder_of, hold_out_tenth, split_by
 from training.judgement import judge
 from training.runs import BEST, WEIGHTS, newest_run
-from training.testing import without_measured
+from training.sets import without_measured
+from training.settings import PLACE, marked
 
 BATCH_SIZE = 2
 FEWEST_LANDMARKS = 3  # that say how they lie
 FEWEST = 5  # validation radiographs that tell whether sides are confused
 MOST_SWAPPED, MOST_LOST = 0.05, 0.2  # of pictures that are held out
 TAKEN_AS_THEY_COME = "predict.py takes every picture as upright and filled, as the training radiographs are"
-PLACES = ("data", "also", "split", "result", "checkpoint", "init")  # of the settings, which tell of one machine's folders
 Judge = tuple[dict, RadiographDataset]  # what a checkpoint has of its own, and radiographs that it has not seen
 OWN = "weights", "size", "tree", "unfinished"
 KEPT = "network second_look tree size network_size precision data provenance epoch valid_ipe_px seen unfinished".split()
@@ -105,7 +106,7 @@ def export(
         "names": list(train.joint.names),
         "held_out_ipe_px": figures["half"],
         "held_out": {"radiographs": sum(len(data) for _, data in judges), "folds": state["settings"].get("folds", 0)},
-        "settings": {name: value for name, value in state["settings"].items() if name not in PLACES},
+        "settings": {name: value for name, value in state["settings"].items() if name not in marked(Settings, PLACE)},
     }
     if finder:
         made["finder"] = finder_of(finder, made["names"])

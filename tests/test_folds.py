@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import LANDMARKS, SMALL_RUN, SPLITS, make_raw, preprocess, rows_of
 
+import cross_validation
 import export
 from dataloader import RadiographDataset
 from labelling.proposals import read_predictions
@@ -206,14 +207,12 @@ def test_folds_need_no_validation_and_no_test_radiographs(tmp_path, capsys):
 
 def test_a_fold_without_landmarks_ends_nothing(data, tmp_path, capsys, monkeypatch):
     """The figures of a fold whose radiographs have no landmark are blank; the mean is that of the others."""
-    import main as script
-
-    pooled = script.pool
+    pooled = cross_validation.pool
 
     def pool(*of):
         figures, *more = pooled(*of)
         return figures | {"ipe_px_of_folds": [None, 2.0, 4.0]}, *more
 
-    monkeypatch.setattr(script, "pool", pool)
+    monkeypatch.setattr(cross_validation, "pool", pool)
     status, said = cross_validated(capsys, data, tmp_path / "run", "--folds", 2)
     assert status == 0 and "over folds: 3.000 ± 1.414 px" in said

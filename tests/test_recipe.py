@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from joints.hand import MEAN_SHAPE
-from main import or_auto, read_settings
+from main import read_settings
 from radiographs.network_frame import at_size, frame_of, size_in_settings, suitable_frame
 from runtime.files import DataError
 from training.forecast import Forecast, format_duration

@@ -23,11 +23,15 @@ from training.schedule import progress_after_epochs, read_stages, schedule_facto
 @pytest.fixture
 def solver(prepared, tmp_path):
     """A small one with its made radiographs, at 32 and 64 px of a frame of 64."""
-    flags = "--channels 4 --levels 3 --spatial_kernel 5 --warmup 9 --learning_rate 0.01 --precision float32"
+    flags = "--channels 4 --levels 3 --spatial_kernel 5 --spatial_factor 8 --warmup 9 --learning_rate 0.01 --precision float32"
     settings = read_settings([*flags.split(), "--stages", "32x1 64x1", "--result", str(tmp_path)])
     data = {split: RadiographDataset(Path(prepared), split) for split in ("train", "valid")}
-    network = {"num_landmarks": LANDMARKS, "channels": 4, "levels": 3, "spatial_kernel": 5}
-    return Solver(network, settings, tmp_path, data)
+    return Solver(settings, tmp_path, data)
+
+
+@pytest.fixture
+def look(solver):
+    return solver.first_look
 
 
 @pytest.mark.parametrize("size", [16, 32, 64])

@@ -10,15 +10,10 @@ import numpy as np
 from dataloader import RadiographDataset
 from runtime.files import DataError, read_csv
 from training import report
-from training.recipe import AUTO
-from training.runs import HELD_OUT, POOLED
+from training.runs import HELD_OUT, POOLED, folder_of
+from training.settings import AUTO
 
 FOLDS_SEED = 0  # the parts are the same for every recipe and seed, so that these compare
-
-
-def folder_of(result: Path, fold: int) -> Path:
-    """The folder of one fold's run; folds are counted from 1."""
-    return result / f"fold_{fold}"
 
 
 def parts(count: int, folds: int) -> list[np.ndarray]:

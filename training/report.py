@@ -21,6 +21,7 @@ WORSE = 2.0  # factor on the least training error so far at a resolution that no
 USUAL = 1.3  # training error over validation's at the end of a sound run, at most
 ABOVE_VALIDATION = 2.0  # the same ratio, from which on there is a warning
 REMEDY = "if it stays so, try a lower --learning_rate, a smaller --gradient_clip, or --precision float32"
+NOT_VALIDATED = dict.fromkeys(("valid_loss", "valid_ipe_px", "valid_or_10px", "valid_near_px"), math.nan)
 EPOCH_HEADER = """\
                        | train         px  >10 px | valid         px  >10 px |
 epoch  size      rate |     loss     IPE      Or |     loss     IPE      Or | seconds"""
@@ -109,6 +110,12 @@ def write_test(folder: Path, data: RadiographDataset, points_network_px: np.ndar
         title = f"{data.ids[n]}, {name} of {len(ranked)} radiographs of {split}: IPE {ipe[n]:.2f} px"
         figures.draw_overlay(data.picture(n), truth[n], points_network_px[n], title, folder / f"{split}_{name}.png")
     return result
+
+
+def listed(figures: dict) -> str:
+    """Figures on one line; those of several annotators on a second one."""
+    plain = ", ".join(f"{name} {value}" for name, value in figures.items() if name != "readers")
+    return f"{plain}\n{annotators.format_annotators(figures['readers'])}" if "readers" in figures else plain
 
 
 def refuse_other(folder: Path, split: str, made_of: dict) -> None:

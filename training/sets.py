@@ -1,0 +1,83 @@
+"""Which radiographs a run learns from, which choose its epoch, and which measure it: none in two of these roles."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dataloader import RadiographDataset
+from radiographs.prepared_folder import read_split, splits_of
+from runtime.checkpoint import read_checkpoint
+from runtime.files import DataError, first_few
+from training.folds import hold_out_tenth
+from training.runs import checkpoint_of
+from training.testing import refuse_seen
+
+
+def load_data(settings, splits: tuple[str, ...]) -> dict[str, RadiographDataset]:
+    """The data set of each split."""
+    listed = read_split(Path(settings.split)) if settings.split else {}
+    data = {}
+    for split in dict.fromkeys(splits):
+        data[split] = RadiographDataset(Path(settings.data), split, listed.get(split), settings.allow_missing)
+        of = f" of {len(listed[split])} listed" if listed else ""
+        print(f"{split:5s} {len(data[split])}{of} radiographs of {data[split].frame[0]} x {data[split].frame[1]} px")
+    return data
+
+
+def load_extra(settings) -> list[RadiographDataset]:
+    """The training radiographs of other folders."""
+    extra = [RadiographDataset(Path(folder.strip()), "train") for folder in settings.also.split(",") if settings.also]
+    for data in extra:
+        print(f"also  {len(data)} radiographs of {data.folder}, to train on")
+    return extra
+
+
+def load_splits(settings) -> dict[str, RadiographDataset]:
+    """The data sets of a training or a check: train, and of valid and what is measured those that are listed or there."""
+    wanted = ("train", "valid", settings.test_on)
+    there = wanted if settings.split else ("train", *splits_of(Path(settings.data)))
+    data = load_data(settings, tuple(split for split in wanted if split in there))
+    if settings.mode == "train":
+        data = without_measured(data, settings.test_on)
+        if not settings.folds and "valid" not in data:
+            data["train"], data["valid"] = hold_out_tenth(data["train"])
+            held = f"{len(data['valid'])} of train, drawn at random, are held out"
+            print(f"valid: none are given; {held} (--folds 5 learns from all)")
+    return data
+
+
+def without_measured(data: dict[str, RadiographDataset], test_on: str) -> dict[str, RadiographDataset]:
+    """Training radiographs without those that validation or test have too, validation ones without the test's: each is said.
+
+    Raises DataError where none is left.
+    """
+    order = [split for split in dict.fromkeys(("train", "valid", test_on)) if split in data]
+    for i, split in enumerate(order):
+        for other in order[i + 1 :]:
+            one = data[split]
+            if not (shared := one.known_by(data[other].marks())):
+                continue
+            rest = np.flatnonzero(~np.isin(one.ids, shared))
+            if not len(rest):
+                raise DataError(f"{one.folder}: all radiographs of {split} are in {other} too; give others")
+            print(f"{split}: {len(shared)} of {len(one)} radiographs are left out; {other} has them too ({first_few(shared)})")
+            data = data | {split: one.subset(rest, split)}
+    return data
+
+
+def refuse_shared(extra: list[RadiographDataset], measured: list[RadiographDataset]) -> None:
+    """Raises DataError where extra training radiographs are measured on too, however they were prepared."""
+    for one in extra:
+        for data in measured:
+            if ids := data.known_by(one.marks()):
+                named = f"{first_few(ids)} of {data.folder}"
+                raise DataError(
+                    f"{one.folder}: has {len(ids)} radiographs that are measured on ({named}); prepare it without them"
+                )
+
+
+def refuse_beginning(settings, init: str, data: RadiographDataset) -> None:
+    """Before anything is learnt: raises DataError where the weights to start from have seen what will be measured on."""
+    path = checkpoint_of(init)
+    if init and path.exists():
+        refuse_seen(path, read_checkpoint(path), data, settings.allow_seen)
