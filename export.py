@@ -34,10 +34,9 @@ from runtime.command import exit_status
 from runtime.device import choose_device
 from runtime.files import DataError, first_few
 from runtime.version import add_version
-from training.folds import folder_of, hold_out_tenth, split_by
 from training.judgement import judge
-from training.runs import BEST, WEIGHTS, newest_run
-from training.sets import without_measured
+from training.runs import BEST, WEIGHTS, folder_of, newest_run
+from training.sets import hold_out_tenth, split_by, without_measured
 from training.settings import PLACE, marked
 
 BATCH_SIZE = 2
@@ -99,7 +98,7 @@ def export(
     figures = {kind: float(metrics.mean_of_present(metrics.ipe(metrics.point_errors(one, truth)))) for kind, one in found.items()}
     print("held-out IPE, px: " + ", ".join(f"{value:.4f} in {kind} precision" for kind, value in figures.items()))
     unfinished = next((own["unfinished"] for own, _ in judges if own["unfinished"]), "")
-    print(judge(unseen, found["half"], train.points_network_px, unfinished).words)
+    print(judge(unseen, found["half"], train.points_network_px, unfinished))
     made = {name: state[name] for name in KEPT if name in state} | {
         "weights": halved(state["weights"]),
         "confidence": FITTED_HEIGHT,

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,8 @@ from second_look.network import refine_all
 from second_look.training import Training
 from training import figures, report
 from training.first_look import FirstLook
-from training.forecast import Forecast
 from training.judgement import judge
-from training.plan import ByValidation, Laid, mean_shape_error
+from training.plan import ByValidation, Epoch, Laid, mean_shape_error
 from training.runs import BEST, checkpoint_of
 from training.schedule import read_stages
 from training.settings import AUTO, NETWORK, marked
@@ -36,6 +36,7 @@ PATIENCE = 2  # rounds that must bring a gain, or the error has stopped falling
 PATIENCE_OF_LEARNT = 1  # the same for weights that know the landmarks already, and for the second look
 NEAR = 1 / 4  # share of a crop's side: errors count as this at most when the second look's epochs are decided
 FIRST_SHARE = 0.5  # share of --hours for the first look, where there is a second one
+Of = Callable[[Epoch], dict]
 
 
 def train(settings, result: Path, data: RadiographDataset, valid: RadiographDataset | None = None) -> "Solver":
@@ -74,7 +75,7 @@ class Solver(State):
         self.first_look = FirstLook(self.network, settings, data, self.device, precision, self.workers)
         if "valid" in sets:
             self.valid_loader = make_loader(sets["valid"], settings.batch_size, self.workers, share=True)
-        self.forecast = Forecast(len(data), len(sets.get("valid", [])))
+        self.forecast = report.Forecast(len(data), len(sets.get("valid", [])))
         parameters = sum(weight.numel() for weight in self.first_look.model.parameters())
         print(f"device {self.device}, {precision}, {parameters:,} parameters")
 
@@ -111,19 +112,8 @@ class Solver(State):
         self.result.mkdir(parents=True, exist_ok=True)
         self.first_look.settle_precision(self.plan.sizes)
         print(report.EPOCH_HEADER)
-        while not self.look_state and (plan := self.plan.next(self.rows_of(look=1))):
-            self.say(plan.says)
-            if not self.history or plan.size != self.history[-1]["size"]:
-                self.first_look.start_resolution()
-            epoch, start = len(self.history) + 1, time.perf_counter()
-            row = {"epoch": epoch, "look": 1, "size": plan.size, "fall": plan.fall}
-            row |= self.first_look.train_epoch(epoch, plan, self.after_step) | self.validate(plan.size)
-            self.end_epoch(row | {"seconds": time.perf_counter() - start})
-            if self.settings.debug and distributed.FIRST:
-                example = self.sets.get("valid", self.sets["train"])[0]["image"]
-                self.first_look.draw_heatmaps(example, plan.size, self.result / "debug" / f"epoch_{epoch:04d}.png")
-        self.say(report.warning_at_end(self.rows_of(look=1)))
-        self.unfinished = self.plan.unfinished or self.unfinished
+        if not self.look_state:
+            self.run_epochs(1, self.plan, self.train_first, lambda epoch: self.validate(epoch.size))
         self.first_look.average.load_state_dict(self.first["weights"])
         found = self.tell_neighbours_apart()
         if self.two_looks:
@@ -133,6 +123,28 @@ class Solver(State):
             self.finish()
         distributed.wait()  # until best.pt is completely written
         distributed.stop()
+
+    def run_epochs(self, look: int, plan: Laid | ByValidation, train: Of, validate: Of, spent: float = 0) -> None:
+        """Run the epochs of a look; `train` and `validate` return columns of an epoch's row."""
+        while epoch := plan.next(self.rows_of(look), spent):
+            self.say(epoch.says)
+            start = time.perf_counter()
+            row = {"epoch": len(self.history) + 1, "look": look, "size": epoch.size, "fall": epoch.fall}
+            row |= train(epoch) | validate(epoch)
+            self.end_epoch(row | {"seconds": time.perf_counter() - start})
+        self.say(report.warning_at_end(self.rows_of(look)))
+        self.unfinished = plan.unfinished or self.unfinished
+
+    def train_first(self, epoch: Epoch) -> dict:
+        """Train the first look for an epoch."""
+        number, look = len(self.history) + 1, self.first_look
+        if not self.history or epoch.size != self.history[-1]["size"]:
+            look.start_resolution()
+        row = look.train_epoch(number, epoch, self.after_step)
+        if self.settings.debug and distributed.FIRST:
+            example = self.sets.get("valid", self.sets["train"])[0]["image"]
+            look.draw_heatmaps(example, epoch.size, self.result / "debug" / f"epoch_{number:04d}.png")
+        return row
 
     @staticmethod
     def say(line: str | None) -> None:
@@ -178,17 +190,14 @@ class Solver(State):
             plan = self.by_validation([data.detail], STEPS_A_ROUND / len(self.look.loader), 1, PATIENCE_OF_LEARNT)
         else:
             plan = Laid([data.detail] * settings.second_look, settings.schedule, data.detail)
+
+        def train(epoch: Epoch) -> dict:
+            rate, loss, errors = self.look.train_epoch(len(self.rows_of(look=2)) + 1, epoch.factor)
+            error_px = float(errors.mean()) * data.size / data.detail
+            return {"learning_rate": rate, "train_loss": loss, "train_ipe_px": error_px, "train_or_10px": math.nan}
+
         spent = sum(row["seconds"] for row in self.rows_of(look=1))
-        while epoch := plan.next(rows := self.rows_of(look=2), spent):
-            self.say(epoch.says)
-            start = time.perf_counter()
-            rate, loss, errors = self.look.train_epoch(len(rows) + 1, epoch.factor)
-            row = {"epoch": len(self.history) + 1, "look": 2, "size": data.detail, "fall": epoch.fall, "learning_rate": rate}
-            row |= {"train_loss": loss, "train_ipe_px": float(errors.mean()) * data.size / data.detail}
-            row |= {"train_or_10px": math.nan} | self.validate_second(found)
-            self.end_epoch(row | {"seconds": time.perf_counter() - start})
-        self.say(report.warning_at_end(self.history))
-        self.unfinished = plan.unfinished or self.unfinished
+        self.run_epochs(2, plan, train, lambda epoch: self.validate_second(found), spent)
         if found is not None:
             ranks = [rank(row["valid_ipe_px"]) for row in self.rows_of(look=2)]
             last = min(ranks) if self.chooses else ranks[-1]
@@ -230,7 +239,7 @@ class Solver(State):
         """Say whether the best network has learnt."""
         best, valid, train = read_checkpoint(self.result / BEST), self.sets["valid"], self.sets["train"]
         found = find_all(best, valid, self.device, self.first_look.precision, self.settings.batch_size)
-        print(judge(valid, found.points_network_px, train.points_network_px, self.unfinished).words)
+        print(judge(valid, found.points_network_px, train.points_network_px, self.unfinished))
 
     def test(self, data: RadiographDataset) -> None:
         """Measure the best network on a data set; what is found goes to RESULT."""

@@ -11,12 +11,13 @@ from conftest import LANDMARKS, SMALL_RUN, SPLITS, make_raw, preprocess, rows_of
 
 import cross_validation
 import export
+from cross_validation import Outcome, settings_of_all
 from dataloader import RadiographDataset
 from labelling.proposals import read_predictions
 from main import main, read_settings
 from runtime.files import DataError
-from training.disagreements import write_disagreements
-from training.folds import Outcome, parts, settings_of_all
+from training.judgement import write_disagreements
+from training.sets import parts
 
 pytestmark = pytest.mark.slow
 

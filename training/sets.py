@@ -8,9 +8,10 @@ from dataloader import RadiographDataset
 from radiographs.prepared_folder import read_split, splits_of
 from runtime.checkpoint import read_checkpoint
 from runtime.files import DataError, first_few
-from training.folds import hold_out_tenth
-from training.runs import checkpoint_of
+from training.runs import HELD_OUT, checkpoint_of
 from training.testing import refuse_seen
+
+FOLDS_SEED = 0  # the parts are the same for every recipe and seed, so that these compare
 
 
 def load_data(settings, splits: tuple[str, ...]) -> dict[str, RadiographDataset]:
@@ -44,6 +45,29 @@ def load_splits(settings) -> dict[str, RadiographDataset]:
             held = f"{len(data['valid'])} of train, drawn at random, are held out"
             print(f"valid: none are given; {held} (--folds 5 learns from all)")
     return data
+
+
+def parts(count: int, folds: int) -> list[np.ndarray]:
+    """Indices below `count` in `folds` random parts, whose sizes differ by one at most. Raises DataError."""
+    if not 2 <= folds <= count:
+        raise DataError(f"folds: expected 2 to {count}, one radiograph of train and valid in each; found {folds}")
+    return [np.sort(part) for part in np.array_split(np.random.default_rng(FOLDS_SEED).permutation(count), folds)]
+
+
+def split_by(data: RadiographDataset, folds: int) -> list[tuple[RadiographDataset, RadiographDataset]]:
+    """For each fold the radiographs to train on and those held out."""
+    everything = np.arange(len(data))
+    return [
+        (data.subset(np.setdiff1d(everything, part), "train"), data.subset(part, HELD_OUT)) for part in parts(len(data), folds)
+    ]
+
+
+def hold_out_tenth(data: RadiographDataset) -> tuple[RadiographDataset, RadiographDataset]:
+    """Training radiographs without a tenth, always the same, and that tenth for validation. Raises DataError for a single one."""
+    if len(data) < 2:
+        raise DataError(f"{data.folder}: expected radiographs of valid, or two of train at least, found {len(data)}; add some")
+    rest, held_out = split_by(data, min(10, len(data)))[0]
+    return rest, held_out.subset(np.arange(len(held_out)), "valid")
 
 
 def without_measured(data: dict[str, RadiographDataset], test_on: str) -> dict[str, RadiographDataset]:

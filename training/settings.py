@@ -34,7 +34,7 @@ PLACE = "tells of one machine's folders: weights that are made for use do not ha
 NO_FLAG = "the command sets it"
 
 
-def setting(default: Any, *marks: Range | str, choices: tuple[str, ...] = ()) -> Any:
+def setting(default: Any, *marks: Range | str, choices: tuple[str, ...] | None = None) -> Any:
     """A field of the settings: its ranges, and other marks of the above."""
     return field(default=default, metadata={"marks": marks, "choices": choices})
 
@@ -46,16 +46,12 @@ def one_of(words: str, *marks: str) -> Any:
 
 
 def marked(settings, *marks: str) -> list[str]:
-    """Names of the settings that have one of some marks; of their class or of an instance."""
+    """Names of the settings, of a class or of an instance, that have one of some marks."""
     return [one.name for one in fields(settings) if set(marks) & {*marks_of(one)}]
 
 
 def marks_of(one: Field) -> tuple[Range | str, ...]:
     return one.metadata.get("marks", ())
-
-
-def ranges_of(one: Field) -> list[Range]:
-    return [mark for mark in marks_of(one) if isinstance(mark, Range)] or [FROM_ZERO]
 
 
 def read(kind: type, description: str | None, arguments: list[str] | None = None) -> Any:
@@ -70,13 +66,13 @@ def read(kind: type, description: str | None, arguments: list[str] | None = None
         how: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
         if one.type is not bool:
             read_as = or_auto(get_args(one.type)[0]) if get_args(one.type) else one.type
-            how = {"type": read_as, "choices": one.metadata.get("choices") or None}
+            how = {"type": read_as, "choices": one.metadata.get("choices")}
         help_text = f"{comments.get(one.name, '')} (default: {one.default!r})".replace("%", "%%")
         parser.add_argument(f"--{one.name}", default=one.default, help=help_text, **how)
     settings = kind(**vars(parser.parse_args(arguments)))
     for one in flags:
         value = getattr(settings, one.name)
-        for words, holds in ranges_of(one):
+        for words, holds in [mark for mark in marks_of(one) if isinstance(mark, Range)] or [FROM_ZERO]:
             if not isinstance(value, str) and not holds(value):
                 parser.error(f"--{one.name}: expected {words}, found {value}")
     return settings
