@@ -144,14 +144,8 @@ def test_a_cross_validation_goes_on(data, tmp_path, capsys):
     cut = tmp_path / "cut"
     (tmp_path / "whole").rename(cut)
     before = (cut / "out_of_fold_landmarks.csv").read_text(), torch.load(cut / "best.pt", weights_only=True)["weights"]
-    for name in (
-        "best.pt",
-        "last.pt",
-        "previous.pt",
-        "out_of_fold_landmarks.csv",
-        "fold_2/last.pt",
-        "fold_2/held_out_landmarks.csv",
-    ):
+    tables = ["out_of_fold_landmarks.csv", "fold_2/held_out_landmarks.csv"]
+    for name in ("best.pt", "last.pt", "previous.pt", "fold_2/last.pt", *tables):
         (cut / name).unlink()
     (cut / "fold_2" / "previous.pt").rename(cut / "fold_2" / "last.pt")
     status, said = cross_validated(capsys, data, cut, *flags, "--learning_rate", "1e-5", "--resume")

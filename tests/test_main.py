@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import sys
 
 import imageio.v3 as iio
 import numpy as np
@@ -11,7 +10,6 @@ import pytest
 import torch
 from conftest import (
     LANDMARKS,
-    ROOT,
     SMALL_RUN,
     SPLITS,
     as_process,
@@ -35,12 +33,8 @@ def test_train_validate_and_test(data, tmp_path):
     assert ran.returncode == 0, ran.stderr
     epochs = rows_of(result / "metrics.csv")
     assert [(row["epoch"], row["size"]) for row in epochs] == [("1", "32"), ("2", "32"), ("3", "64"), ("4", "64")]
-    assert all(
-        float(row[f"{split}_{key}"]) >= 0
-        for row in epochs
-        for split in ("train", "valid")
-        for key in ("loss", "ipe_px", "or_10px")
-    )
+    columns = [f"{split}_{key}" for split in ("train", "valid") for key in ("loss", "ipe_px", "or_10px")]
+    assert all(float(row[column]) >= 0 for row in epochs for column in columns)
     for name in ("curves", "test_worst", "test_median", "test_errors", "debug/epoch_0004"):
         assert (result / f"{name}.png").read_bytes().startswith(b"\x89PNG"), name
 
@@ -148,10 +142,13 @@ def test_landmarks_missing_in_every_split_are_lived_with(raw, tmp_path, capsys):
 def test_two_processes_are_as_one(data, tmp_path):
     """With two processes (by torchrun) the same numbers as with one, and they go on where one stopped."""
     settings = [*SMALL_RUN, "--stages", "32x4", "--dropout", "0", "--batch_size", "3"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "main.py"]
     arguments = ["--data", data, *settings, "--result"]
+
+    def by_torchrun(*more: object) -> subprocess.CompletedProcess:
+        return as_process("-m", "torch.distributed.run", "--nproc-per-node=2", "main.py", *arguments, *more)
+
     assert command("main.py", *arguments, tmp_path / "one").returncode == 0
-    ran = subprocess.run([*torchrun, *map(str, [*arguments, tmp_path / "two"])], cwd=ROOT, capture_output=True, text=True)
+    ran = by_torchrun(tmp_path / "two")
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.count("test of") == 1  # only one process speaks
     for one, two in zip(rows_of(tmp_path / "one" / "metrics.csv"), rows_of(tmp_path / "two" / "metrics.csv"), strict=True):
@@ -161,9 +158,7 @@ def test_two_processes_are_as_one(data, tmp_path):
     shutil.copytree(tmp_path / "one", tmp_path / "on")
     for name in ("previous.pt", "test.json"):
         (tmp_path / "on" / name).rename(tmp_path / "on" / ("last.pt" if name == "previous.pt" else "old.json"))
-    ran = subprocess.run(
-        [*torchrun, *map(str, [*arguments, tmp_path / "on", "--resume"])], cwd=ROOT, capture_output=True, text=True
-    )
+    ran = by_torchrun(tmp_path / "on", "--resume")
     assert ran.returncode == 0 and "going on after epoch 3 of 4" in ran.stdout, ran.stderr
     one, on = (json.loads((tmp_path / name / "test.json").read_text())["ipe_px"] for name in ("one", "on"))
     assert on == pytest.approx(one, rel=1e-3)
