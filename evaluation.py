@@ -89,7 +89,8 @@ def evaluate(model: SCN, loader: DataLoader, size: int, precision: str, tree: Sh
     for batch in batches_of(loader):
         images, truth = (batch[name].to(device, non_blocking=True) for name in ("image", "points"))
         heatmaps, predicted, heights, widths = find_landmarks(model, images, size, precision, tree)
-        targets = draw_heatmaps(rescale(truth, size / data.size), *heatmaps.shape[-2:], data.sigma * size / data.size)
+        height, width = heatmaps.shape[-2:]
+        targets = draw_heatmaps(rescale(truth, size / data.size), height, width, data.sigma * size / data.size)
         loss, _ = ridge_loss(heatmaps, targets, truth, [], 0, area)
         losses.append(loss.item() * len(heatmaps))
         found.extend(zip(*(part.cpu().numpy() for part in (predicted.double(), heights, widths.double()))))

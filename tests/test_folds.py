@@ -164,6 +164,10 @@ def test_folds_start_from_those_of_another_cross_validation(data, tmp_path, caps
     first = ("--folds", 2, "--test_on", "valid", "--init", tmp_path / "plain" / "best.pt")
     status, said = cross_validated(capsys, data, tmp_path / "leaky", *first)
     assert status == 1 and "was trained on" in said  # the first run has seen what the folds hold out
+    state = torch.load(tmp_path / "plain" / "best.pt", weights_only=True)
+    torch.save(state | {"seen": {"train": RadiographDataset(data, "test").marks()}}, tmp_path / "of_test.pt")
+    status, said = cross_validated(capsys, data, tmp_path / "late", "--folds", 2, "--init", tmp_path / "of_test.pt")
+    assert status == 1 and "was trained on 2 of the 2 radiographs of test" in said and not (tmp_path / "late").exists()
     still = ("--folds", 2, "--test_on", "valid", "--learning_rate", "1e-12", "--ridge", 0)
     assert cross_validated(capsys, data, tmp_path / "one", *still[:4])[0] == 0
     assert cross_validated(capsys, data, tmp_path / "two", *still, "--init", tmp_path / "one")[0] == 0

@@ -144,23 +144,19 @@ class FirstLook:
             decay = min(self.settings.averaging, (1 + self.steps_at_size) / (10 + self.steps_at_size))
             torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
 
-    def start_from(self, weights: dict[str, Tensor]) -> list[str]:
-        """Take the weights that fit; returns the names of those that stay random. Raises ValueError where most do not fit."""
+    def start_from(self, path: Path, weights: dict[str, Tensor]) -> list[str]:
+        """Take the weights of a checkpoint that fit; returns the names of those that stay random. Raises DataError."""
         own = self.model.state_dict()
         fitting = {name: weight for name, weight in weights.items() if name in own and weight.shape == own[name].shape}
         if len(fitting) <= len(own) / 2:
-            raise ValueError("another network")
+            raise DataError(f"{path}: is another network than the model settings ask for; use its settings, or a blank --init")
         for network in (self.model, self.average):
             network.load_state_dict(own | fitting)
         return sorted(own.keys() - fitting.keys())
 
     def state(self) -> dict:
         """What a run needs to go on, beside the averaged weights."""
-        state = {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "steps_at_size": self.steps_at_size,
-        }
+        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "steps_at_size": self.steps_at_size}
         return state | ({"widths": self.widths.state_dict()} if self.widths else {})
 
     def load(self, state: dict) -> None:

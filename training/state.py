@@ -114,11 +114,7 @@ class State:
     def start_from(self, path: Path) -> None:
         """Begin with the weights of a checkpoint; those made for another number of landmarks stay random. Raises DataError."""
         state = read_checkpoint(path)
-        try:
-            anew = self.first_look.start_from(state["weights"])
-        except ValueError:
-            wanted = "use its settings, or a blank --init"
-            raise DataError(f"{path}: is another network than the model settings ask for; {wanted}") from None
+        anew = self.first_look.start_from(path, state["weights"])
         for role, digests in state.get("seen", {}).items():
             self.seen[role] = self.seen.get(role, []) + digests
         self.look_init = own_weights(state)
@@ -138,9 +134,7 @@ class State:
         self.history, self.unfinished, self.seen = state["history"], state["unfinished"], state["seen"]
         self.look_state, self.look_init = state.get("look", {}), state.get("look_init", {})
         best = self.result / BEST
-        of_best = state if self.look_state or not best.exists() else read_checkpoint(best)
-        if not self.look_state and self.best_now():
-            of_best = state
+        of_best = state if self.look_state or self.best_now() or not best.exists() else read_checkpoint(best)
         self.first = {"weights": {name: of_best["weights"][name] for name in weights}, "size": of_best["size"]}
         if distributed.FIRST:
             if path.name == PREVIOUS and (last := self.result / LAST).exists():
