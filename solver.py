@@ -43,7 +43,10 @@ def train(settings, result: Path, data: RadiographDataset, valid: RadiographData
     """Train in a folder, from its own last state, from the weights of another run, or from random ones. Raises DataError."""
     solver = Solver(settings, result, {"train": data} | ({"valid": valid} if valid else {}))
     if settings.resume:
-        solver.resume(solver.epochs_in_words())
+        solver.resume()
+        given = isinstance(solver.plan, Laid) and settings.second_look != AUTO
+        of = f" of {len(solver.plan.sizes) + solver.two_looks * settings.second_look}" if given else ""
+        print(f"going on after epoch {len(solver.history)}{of}")
     elif settings.init:
         solver.start_from(checkpoint_of(settings.init))
     solver.train()
@@ -93,11 +96,6 @@ class Solver(State):
             return Laid(sizes, settings.schedule, data.size)
         patience = PATIENCE if len(sizes) > 1 else PATIENCE_OF_LEARNT  # learnt weights begin with the last size
         return self.by_validation(sizes, SHOWN_A_ROUND / len(data), FIRST_SHARE if self.two_looks else 1, patience)
-
-    def epochs_in_words(self) -> str:
-        """How many epochs there are of both looks; blank where validation decides that."""
-        given = isinstance(self.plan, Laid) and self.settings.second_look != AUTO
-        return f" of {len(self.plan.sizes) + self.two_looks * self.settings.second_look}" if given else ""
 
     def by_validation(self, sizes: list[int], round_epochs: float, share: float, patience: int) -> ByValidation:
         """A plan that goes by the validation radiographs, in a share of --hours. Raises DataError without any."""

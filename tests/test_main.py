@@ -58,9 +58,13 @@ def test_train_validate_and_test(data, tmp_path):
     again = as_process("main.py", "--mode", "test", "--data", data, "--result", result, "--checkpoint", result / "best.pt")
     assert again.returncode == 0, again.stderr
     assert (result / "test.json").read_text() == (tmp_path / "first.json").read_text()
-    assert torch.load(result / "best.pt", weights_only=True)["valid_ipe_px"] == pytest.approx(
-        min(float(row["valid_ipe_px"]) for row in epochs)
-    )
+    least = min(float(row["valid_ipe_px"]) for row in epochs)
+    assert torch.load(result / "best.pt", weights_only=True)["valid_ipe_px"] == pytest.approx(least)
+
+    assert train(data, result, "--mode", "test", "--test_on", "valid").returncode == 0  # any split is measured; the test's stays
+    assert json.loads((result / "test.json").read_text())["split"] == "test"
+    figures = json.loads((result / "valid.json").read_text())
+    assert figures["split"] == "valid" and figures["ipe_px"] == pytest.approx(least, abs=1e-5)
 
     refused = train(data, result)
     assert refused.returncode == 1 and "an earlier run is there; go on with --resume" in refused.stderr
@@ -113,15 +117,6 @@ def test_a_list_of_ids_replaces_the_folders_splits(data, tmp_path, capsys):
     ):
         status, said = train_here(capsys, data, tmp_path / "other", "--split", tmp_path / split)
         assert status == 1 and expected in said
-
-
-def test_any_split_is_measured(data, tmp_path, capsys):
-    assert train_here(capsys, data, tmp_path / "run", "--stages", "32x1")[0] == 0
-    assert train_here(capsys, data, tmp_path / "run", "--mode", "test", "--test_on", "valid")[0] == 0
-    assert json.loads((tmp_path / "run" / "test.json").read_text())["split"] == "test"  # it stays
-    figures = json.loads((tmp_path / "run" / "valid.json").read_text())
-    assert figures["split"] == "valid"
-    assert figures["ipe_px"] == pytest.approx(float(rows_of(tmp_path / "run" / "metrics.csv")[0]["valid_ipe_px"]), abs=1e-5)
 
 
 def test_landmarks_missing_in_every_split_are_lived_with(raw, tmp_path, capsys):

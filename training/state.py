@@ -120,10 +120,10 @@ class State:
         self.look_init = own_weights(state)
         print(f"starting from {path}" + (f"; random, because their shapes differ: {', '.join(anew)}" if anew else ""))
 
-    def resume(self, of_all: str) -> None:
+    def resume(self) -> None:
         """Go on from RESULT/last.pt, or where that is damaged from the state before it, as if the run had never stopped.
 
-        The same numbers come out on the same machine. `of_all`: words for the number of epochs. Raises DataError.
+        The same numbers come out on the same machine. Raises DataError.
         """
         path, state = read_state(self.result)
         refuse_other(path, state, self.settings, self.sets["train"], self.digests)
@@ -142,7 +142,6 @@ class State:
             write_csv(self.result / METRICS, self.history)
             if not self.look_state:
                 self.write_best_if_missed()
-        print(f"going on after epoch {len(self.history)}{of_all}")
 
     def write_best_if_missed(self) -> None:
         """Write the best state of a run that may have been killed before it did so."""
