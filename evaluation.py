@@ -84,9 +84,7 @@ def evaluate(model: SCN, loader: DataLoader, size: int, precision: str, tree: Sh
     data = cast(RadiographDataset, loader.dataset)
     area = (data.size / size) ** 2
     losses: list[float] = []
-    points: list[np.ndarray] = []
-    peaks: list[np.ndarray] = []
-    covariances: list[np.ndarray] = []
+    found: list[tuple] = []  # of each radiograph, points, peaks and covariances
     model.eval()
     for batch in batches_of(loader):
         images, truth = (batch[name].to(device, non_blocking=True) for name in ("image", "points"))
@@ -95,11 +93,9 @@ def evaluate(model: SCN, loader: DataLoader, size: int, precision: str, tree: Sh
         targets = draw_heatmaps(rescale(truth, size / data.size), height, width, data.sigma * size / data.size)
         loss, _ = ridge_loss(heatmaps, targets, truth, [], 0, area)
         losses.append(loss.item() * len(heatmaps))
-        points.extend(predicted.cpu().double().numpy())
-        peaks.extend(heights.cpu().numpy())
-        covariances.extend(widths.cpu().double().numpy())
-    losses, *found = (distributed.gather(items) for items in (losses, points, peaks, covariances))
-    return Evaluation(sum(losses) / len(found[0]), *map(np.array, found))
+        found.extend(zip(*(part.cpu().numpy() for part in (predicted.double(), heights, widths.double()))))
+    losses, found = distributed.gather(losses), distributed.gather(found)
+    return Evaluation(sum(losses) / len(found), *map(np.array, zip(*found)))
 
 
 def target_px2(state: dict) -> float:

@@ -21,6 +21,7 @@ import metrics
 from dataloader import RadiographDataset
 from evaluation import find_all, fits, seen_radiographs, target_px2
 from finder.training import STEPS, train_finder
+from main import Settings
 from prediction.calibration import Calibration
 from prediction.held_out import COPIES, HeldOut, calibration_of, hold_out, together
 from prediction.known_answer import known_answer
@@ -33,17 +34,16 @@ from runtime.command import exit_status
 from runtime.device import choose_device
 from runtime.files import DataError, first_few
 from runtime.version import add_version
-from training.folds import folder_of, hold_out_tenth, split_by
 from training.judgement import judge
-from training.runs import BEST, WEIGHTS, newest_run
-from training.testing import without_measured, without_mistaken
+from training.runs import BEST, WEIGHTS, folder_of, newest_run
+from training.sets import hold_out_tenth, split_by, without_measured, without_mistaken
+from training.settings import PLACE, marked
 
 BATCH_SIZE = 2
 FEWEST_LANDMARKS = 3  # that say how they lie
 FEWEST = 5  # validation radiographs that tell whether sides are confused
 MOST_SWAPPED, MOST_LOST = 0.05, 0.2  # of pictures that are held out
 TAKEN_AS_THEY_COME = "predict.py takes every picture as upright and filled, as the training radiographs are"
-PLACES = ("data", "also", "split", "result", "checkpoint", "init")  # of the settings, which tell of one machine's folders
 Judge = tuple[dict, RadiographDataset]  # what a checkpoint has of its own, and radiographs that it has not seen
 OWN = "weights", "size", "tree", "unfinished"
 KEPT = "network second_look tree size network_size precision data provenance epoch valid_ipe_px seen unfinished".split()
@@ -84,7 +84,7 @@ def export(
         "names": list(train.joint.names),
         "held_out_ipe_px": held_out_error(state, judges, train),
         "held_out": {"radiographs": sum(len(data) for _, data in judges), "folds": state["settings"].get("folds", 0)},
-        "settings": {name: value for name, value in state["settings"].items() if name not in PLACES},
+        "settings": {name: value for name, value in state["settings"].items() if name not in marked(Settings, PLACE)},
     }
     if finder:
         made["finder"] = finder_of(finder, made["names"])
@@ -172,7 +172,7 @@ def held_out_error(state: dict, judges: list[Judge], train: RadiographDataset) -
         errors[kind] = float(metrics.mean_of_present(metrics.ipe(of_points)))
     print("held-out IPE, px: " + ", ".join(f"{value:.4f} in {kind} precision" for kind, value in errors.items()))
     unfinished = next((own["unfinished"] for own, _ in judges if own["unfinished"]), "")
-    print(judge(unseen, points["half"], train.points_network_px, unfinished).words)
+    print(judge(unseen, points["half"], train.points_network_px, unfinished))
     return errors["half"]
 
 

@@ -6,8 +6,9 @@ Pixels are those of the network frame, in which the reference reports; millimetr
 frame, since the network frame stretches it.
 """
 
+import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -42,11 +43,8 @@ def millimetres_per_pixel(
         spacing = np.where(known[:, None], spacing, by_scale[:, None])
     from_scale = np.isfinite(spacing).all(1) & ~known
     by_file = (source for source, is_known in zip(sources or ["spacing of the file"] * len(known), known) if is_known)
-    counts = {
-        **Counter(by_file),
-        str(scale): from_scale.sum(),
-        "unknown": len(known) - known.sum() - from_scale.sum(),
-    }
+    unknown = len(known) - known.sum() - from_scale.sum()
+    counts = {**Counter(by_file), str(scale): from_scale.sum(), "unknown": unknown}
     source = ", ".join(f"{name} for {count} of {len(known)}" for name, count in counts.items() if count)
     return (spacing * sizes_px / np.array(frame[::-1]))[:, None, :], source
 
@@ -66,23 +64,16 @@ def sdr(errors: np.ndarray, radius: float, axis: int | None = None) -> np.ndarra
     return 100 * mean_of_present(np.where(np.isnan(errors), np.nan, errors <= radius), axis)
 
 
+def of_present(function: Callable, values: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """What one of NumPy's functions that leave NaN out says; NaN where there is nothing else."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return function(values, axis)
+
+
 def mean_of_present(values: np.ndarray, axis: int | None = None) -> np.ndarray:
     """The mean over what is not NaN, NaN where nothing is."""
-    present = ~np.isnan(values)
-    count = present.sum(axis)
-    return np.where(count > 0, np.where(present, values, 0).sum(axis) / np.maximum(count, 1), np.nan)
-
-
-def spread_of_present(values: np.ndarray, axis: int | None = None) -> np.ndarray:
-    """The standard deviation (of the values at hand, divisor n) over what is not NaN, NaN where nothing is."""
-    mean = mean_of_present(values, axis)
-    centred = values - (mean if axis is None else np.expand_dims(mean, axis))
-    return np.sqrt(mean_of_present(centred**2, axis))
-
-
-def median_of_present(values: np.ndarray) -> float:
-    present = values[~np.isnan(values)]
-    return float(np.median(present)) if present.size else float("nan")
+    return of_present(np.nanmean, values, axis)
 
 
 def summary(errors_px: np.ndarray, errors_mm: np.ndarray) -> dict:
@@ -90,13 +81,13 @@ def summary(errors_px: np.ndarray, errors_mm: np.ndarray) -> dict:
     per_radiograph = ipe(errors_px)
     figures = {
         "ipe_px": mean_of_present(per_radiograph),
-        "ipe_px_sd": spread_of_present(per_radiograph),
-        "median_px": median_of_present(errors_px),
+        "ipe_px_sd": of_present(np.nanstd, per_radiograph),
+        "median_px": of_present(np.nanmedian, errors_px),
         "or_px": {str(radius): outliers(errors_px, radius).mean() for radius in (4, 10)},
         "or_percent": {str(radius): 100 - sdr(errors_px, radius) for radius in (4, 10)},
         "pe_mm": mean_of_present(errors_mm),
-        "pe_mm_sd": spread_of_present(errors_mm),
-        "median_mm": median_of_present(errors_mm),
+        "pe_mm_sd": of_present(np.nanstd, errors_mm),
+        "median_mm": of_present(np.nanmedian, errors_mm),
         "sdr_mm": {str(radius): sdr(errors_mm, radius) for radius in (2, 4, 10)},
         "images": len(errors_px),
         "landmarks": int(np.isfinite(errors_px).sum()),
@@ -118,8 +109,8 @@ def landmark_table(errors_px: np.ndarray, errors_mm: np.ndarray, names: Sequence
     columns = {
         "radiographs": np.isfinite(errors_px).sum(0),
         "mean_px": mean_of_present(errors_px, 0),
-        "sd_px": spread_of_present(errors_px, 0),
-        "max_px": np.where(np.isfinite(errors_px).any(0), np.nanmax(errors_px, 0, initial=0), np.nan),
+        "sd_px": of_present(np.nanstd, errors_px, 0),
+        "max_px": of_present(np.nanmax, errors_px, 0),
         "mean_mm": mean_of_present(errors_mm, 0),
         "sdr_2mm_percent": sdr(errors_mm, 2, 0),
     }

@@ -68,8 +68,8 @@ def main(arguments: list[str] | None = None) -> None:
     header = ["radiographs", "PE, mm", "median, mm"]
     row = [
         len(mm),
-        f"{metrics.mean_of_present(mm):.2f} ± {metrics.spread_of_present(mm):.2f}",
-        f"{metrics.median_of_present(mm):.2f}",
+        f"{metrics.mean_of_present(mm):.2f} ± {metrics.of_present(np.nanstd, mm):.2f}",
+        f"{metrics.of_present(np.nanmedian, mm):.2f}",
     ]
     for radius in RADII_MM:
         header += [f"SDR({radius} mm), %", f"beyond {radius} mm"]

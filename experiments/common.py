@@ -11,9 +11,12 @@ import numpy as np
 
 import data_preprocessing
 import main
+from cross_validation import cross_validate
 from runtime.command import cores
 from runtime.files import read_csv
+from training.recipe import choose
 from training.runs import LAST, POOLED
+from training.sets import load_data, load_extra
 
 
 def prepare(raw: Path, out: Path, sigma: float = 3.0, reference: str = "auto", size: int = 256) -> None:
@@ -34,8 +37,9 @@ def train(data: Path, result: Path, *flags: object) -> dict:
 def out_of_fold(data: Path, result: Path, folds: int, *flags: object) -> dict:
     """Cross-validate into RESULT, going on with what is there; the figures of all radiographs of train and valid, out of fold."""
     settings = settings_of(data, result, "--folds", folds, *flags)
-    sets = main.load_data(settings, ("train", "valid"))
-    main.cross_validate(settings, result, sets["train"].concat([sets["valid"]]), main.load_extra(settings))
+    sets, extra = load_data(settings, ("train", "valid")), load_extra(settings)
+    data = sets["train"].concat([sets["valid"]])
+    cross_validate(choose(settings, data.concat(extra))[0], result, data, extra)
     return read_figures(result, POOLED)
 
 

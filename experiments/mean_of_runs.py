@@ -11,14 +11,15 @@ import argparse
 import sys
 from pathlib import Path
 
+from cross_validation import pool
 from dataloader import RadiographDataset
 from radiographs.prepared_folder import splits_of
 from runtime.checkpoint import read_checkpoint, write_checkpoint
 from runtime.command import exit_status
 from runtime.device import choose_device
 from runtime.files import DataError
-from training.folds import folder_of, pool, split_by
-from training.runs import BEST
+from training.runs import BEST, folder_of
+from training.sets import split_by
 from training.testing import test
 
 

@@ -28,7 +28,7 @@ def figures_of(px: np.ndarray, mm: np.ndarray) -> dict[str, float]:
     """The figures of errors (N, L)."""
     return {
         "IPE, px": float(metrics.mean_of_present(metrics.ipe(px))),
-        "median, px": metrics.median_of_present(px),
+        "median, px": metrics.of_present(np.nanmedian, px),
         "Or(4 px)": float(metrics.outliers(px, 4).mean()),
         "Or(10 px)": float(metrics.outliers(px, 10).mean()),
         "PE, mm": float(metrics.mean_of_present(mm)),

@@ -35,8 +35,7 @@ from runtime.checkpoint import read_checkpoint
 from runtime.command import exit_status
 from runtime.files import read_csv
 from training.figures import save
-from training.folds import folder_of
-from training.runs import BEST, HELD_OUT
+from training.runs import BEST, HELD_OUT, folder_of
 
 FRAME = 256  # px, in which errors are given
 FAR = 10  # px there, from which on a landmark is an outlier

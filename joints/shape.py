@@ -7,9 +7,7 @@ from scipy.optimize import linear_sum_assignment
 
 OTHER_SIDE = 0.5  # of its distance from the others, below which a shape's mirror image must get to be of the other side
 ROUNDS = 3  # of comparing each with the mean of all
-SYMMETRIC = (
-    1.5  # times what landmarks usually lie off their means: so near to its mirror image is a symmetric mean shape
-)
+SYMMETRIC = 1.5  # times what landmarks usually lie off their means: so near to its mirror image is a symmetric mean shape
 
 
 def normalise(points: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from evaluation import seen_radiographs
 from main import main
 from runtime.checkpoint import digest_of
 from runtime.files import DataError
-from training.testing import without_measured
+from training.sets import without_measured
 
 
 @pytest.fixture(scope="module")

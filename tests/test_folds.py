@@ -9,13 +9,15 @@ import pytest
 import torch
 from conftest import LANDMARKS, SMALL_RUN, SPLITS, make_raw, preprocess, rows_of
 
+import cross_validation
 import export
+from cross_validation import Outcome, settings_of_all
 from dataloader import RadiographDataset
 from labelling.proposals import read_predictions
 from main import main, read_settings
 from runtime.files import DataError
-from training.disagreements import write_disagreements
-from training.folds import Outcome, parts, settings_of_all
+from training.judgement import write_disagreements
+from training.sets import parts
 
 pytestmark = pytest.mark.slow
 
@@ -142,14 +144,8 @@ def test_a_cross_validation_goes_on(data, tmp_path, capsys):
     cut = tmp_path / "cut"
     (tmp_path / "whole").rename(cut)
     before = (cut / "out_of_fold_landmarks.csv").read_text(), torch.load(cut / "best.pt", weights_only=True)["weights"]
-    for name in (
-        "best.pt",
-        "last.pt",
-        "previous.pt",
-        "out_of_fold_landmarks.csv",
-        "fold_2/last.pt",
-        "fold_2/held_out_landmarks.csv",
-    ):
+    tables = ["out_of_fold_landmarks.csv", "fold_2/held_out_landmarks.csv"]
+    for name in ("best.pt", "last.pt", "previous.pt", "fold_2/last.pt", *tables):
         (cut / name).unlink()
     (cut / "fold_2" / "previous.pt").rename(cut / "fold_2" / "last.pt")
     status, said = cross_validated(capsys, data, cut, *flags, "--learning_rate", "1e-5", "--resume")
@@ -168,6 +164,10 @@ def test_folds_start_from_those_of_another_cross_validation(data, tmp_path, caps
     first = ("--folds", 2, "--test_on", "valid", "--init", tmp_path / "plain" / "best.pt")
     status, said = cross_validated(capsys, data, tmp_path / "leaky", *first)
     assert status == 1 and "was trained on" in said  # the first run has seen what the folds hold out
+    state = torch.load(tmp_path / "plain" / "best.pt", weights_only=True)
+    torch.save(state | {"seen": {"train": RadiographDataset(data, "test").marks()}}, tmp_path / "of_test.pt")
+    status, said = cross_validated(capsys, data, tmp_path / "late", "--folds", 2, "--init", tmp_path / "of_test.pt")
+    assert status == 1 and "was trained on 2 of the 2 radiographs of test" in said and not (tmp_path / "late").exists()
     still = ("--folds", 2, "--test_on", "valid", "--learning_rate", "1e-12", "--ridge", 0)
     assert cross_validated(capsys, data, tmp_path / "one", *still[:4])[0] == 0
     assert cross_validated(capsys, data, tmp_path / "two", *still, "--init", tmp_path / "one")[0] == 0
@@ -206,14 +206,12 @@ def test_folds_need_no_validation_and_no_test_radiographs(tmp_path, capsys):
 
 def test_a_fold_without_landmarks_ends_nothing(data, tmp_path, capsys, monkeypatch):
     """The figures of a fold whose radiographs have no landmark are blank; the mean is that of the others."""
-    import main as script
-
-    pooled = script.pool
+    pooled = cross_validation.pool
 
     def pool(*of):
         figures, *more = pooled(*of)
         return figures | {"ipe_px_of_folds": [None, 2.0, 4.0]}, *more
 
-    monkeypatch.setattr(script, "pool", pool)
+    monkeypatch.setattr(cross_validation, "pool", pool)
     status, said = cross_validated(capsys, data, tmp_path / "run", "--folds", 2)
     assert status == 0 and "over folds: 3.000 ± 1.414 px" in said

@@ -15,17 +15,11 @@ def test_values_by_hand():
     assert heatmap[3, 7] == pytest.approx(math.exp(-0.5))
     assert heatmap[5, 7] == pytest.approx(math.exp(-1))
     assert heatmap[7, 5] == pytest.approx(math.exp(-2))
-
-
-def test_centre_between_pixels():
-    heatmap = draw_heatmaps(torch.tensor([5.5, 3.25]), 8, 12, 2.0)
-    assert heatmap[3, 5] == heatmap[3, 6] == pytest.approx(math.exp(-0.5 * (0.25 + 0.0625) / 4))
-
-
-def test_missing_landmark_draws_nothing():
-    points = torch.tensor([[math.nan, 4.0], [3.0, math.nan], [4.0, 4.0]])
-    sums = draw_heatmaps(points, 8, 8, 1.0).sum((1, 2))
-    assert sums[0] == sums[1] == 0 and sums[2] > 6
+    between = draw_heatmaps(torch.tensor([5.5, 3.25]), 8, 12, 2.0)
+    assert between[3, 5] == between[3, 6] == pytest.approx(math.exp(-0.5 * (0.25 + 0.0625) / 4))
+    missing = torch.tensor([[math.nan, 4.0], [3.0, math.nan], [4.0, 4.0]])
+    first, second, third = draw_heatmaps(missing, 8, 8, 1.0).sum((1, 2))
+    assert first == second == 0 and third > 6
 
 
 @pytest.mark.parametrize("sigma", [0.75, 1.5, 3.0, 6.0])

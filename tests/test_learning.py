@@ -7,11 +7,11 @@ from test_arithmetic import amx_swapped
 
 import data_preprocessing
 import model
-import solver
 from main import main
 from phantom.data_set import write_data_set
 from runtime.checkpoint import read_checkpoint, write_checkpoint
 from runtime.device import native_precision
+from training import first_look
 from training.report import warning, warning_at_end
 
 pytestmark = pytest.mark.slow
@@ -60,7 +60,7 @@ def test_wrong_gradients_would_be_seen_by_it(hands, beginning, tmp_path, monkeyp
     """The wrong weight gradients of one processor, made here on purpose and not looked for."""
     monkeypatch.setattr(model, "by_products", amx_swapped)
     monkeypatch.setattr(model, "by_convolution", amx_swapped)
-    monkeypatch.setattr(solver, "settle", lambda network, shapes, precision: precision)
+    monkeypatch.setattr(first_look, "settle", lambda network, shapes, precision: precision)
     assert validation_ipe(hands, beginning, tmp_path / "run", PRECISIONS[0], "128x1") > LOST_PX
 
 

@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import sys
 
 import imageio.v3 as iio
 import numpy as np
@@ -11,7 +10,6 @@ import pytest
 import torch
 from conftest import (
     LANDMARKS,
-    ROOT,
     SMALL_RUN,
     SPLITS,
     as_process,
@@ -35,12 +33,8 @@ def test_train_validate_and_test(data, tmp_path):
     assert ran.returncode == 0, ran.stderr
     epochs = rows_of(result / "metrics.csv")
     assert [(row["epoch"], row["size"]) for row in epochs] == [("1", "32"), ("2", "32"), ("3", "64"), ("4", "64")]
-    assert all(
-        float(row[f"{split}_{key}"]) >= 0
-        for row in epochs
-        for split in ("train", "valid")
-        for key in ("loss", "ipe_px", "or_10px")
-    )
+    columns = [f"{split}_{key}" for split in ("train", "valid") for key in ("loss", "ipe_px", "or_10px")]
+    assert all(float(row[column]) >= 0 for row in epochs for column in columns)
     for name in ("curves", "test_worst", "test_median", "test_errors", "debug/epoch_0004"):
         assert (result / f"{name}.png").read_bytes().startswith(b"\x89PNG"), name
 
@@ -64,9 +58,13 @@ def test_train_validate_and_test(data, tmp_path):
     again = as_process("main.py", "--mode", "test", "--data", data, "--result", result, "--checkpoint", result / "best.pt")
     assert again.returncode == 0, again.stderr
     assert (result / "test.json").read_text() == (tmp_path / "first.json").read_text()
-    assert torch.load(result / "best.pt", weights_only=True)["valid_ipe_px"] == pytest.approx(
-        min(float(row["valid_ipe_px"]) for row in epochs)
-    )
+    least = min(float(row["valid_ipe_px"]) for row in epochs)
+    assert torch.load(result / "best.pt", weights_only=True)["valid_ipe_px"] == pytest.approx(least)
+
+    assert train(data, result, "--mode", "test", "--test_on", "valid").returncode == 0  # any split is measured; the test's stays
+    assert json.loads((result / "test.json").read_text())["split"] == "test"
+    figures = json.loads((result / "valid.json").read_text())
+    assert figures["split"] == "valid" and figures["ipe_px"] == pytest.approx(least, abs=1e-5)
 
     refused = train(data, result)
     assert refused.returncode == 1 and "an earlier run is there; go on with --resume" in refused.stderr
@@ -121,15 +119,6 @@ def test_a_list_of_ids_replaces_the_folders_splits(data, tmp_path, capsys):
         assert status == 1 and expected in said
 
 
-def test_any_split_is_measured(data, tmp_path, capsys):
-    assert train_here(capsys, data, tmp_path / "run", "--stages", "32x1")[0] == 0
-    assert train_here(capsys, data, tmp_path / "run", "--mode", "test", "--test_on", "valid")[0] == 0
-    assert json.loads((tmp_path / "run" / "test.json").read_text())["split"] == "test"  # it stays
-    figures = json.loads((tmp_path / "run" / "valid.json").read_text())
-    assert figures["split"] == "valid"
-    assert figures["ipe_px"] == pytest.approx(float(rows_of(tmp_path / "run" / "metrics.csv")[0]["valid_ipe_px"]), abs=1e-5)
-
-
 def test_landmarks_missing_in_every_split_are_lived_with(raw, tmp_path, capsys):
     table = raw / "all_coordinates.csv"
     lines = [line.split(",") for line in table.read_text().splitlines()]
@@ -148,10 +137,13 @@ def test_landmarks_missing_in_every_split_are_lived_with(raw, tmp_path, capsys):
 def test_two_processes_are_as_one(data, tmp_path):
     """With two processes (by torchrun) the same numbers as with one, and they go on where one stopped."""
     settings = [*SMALL_RUN, "--stages", "32x4", "--dropout", "0", "--batch_size", "3"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "main.py"]
     arguments = ["--data", data, *settings, "--result"]
+
+    def by_torchrun(*more: object) -> subprocess.CompletedProcess:
+        return as_process("-m", "torch.distributed.run", "--nproc-per-node=2", "main.py", *arguments, *more)
+
     assert command("main.py", *arguments, tmp_path / "one").returncode == 0
-    ran = subprocess.run([*torchrun, *map(str, [*arguments, tmp_path / "two"])], cwd=ROOT, capture_output=True, text=True)
+    ran = by_torchrun(tmp_path / "two")
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.count("test of") == 1  # only one process speaks
     for one, two in zip(rows_of(tmp_path / "one" / "metrics.csv"), rows_of(tmp_path / "two" / "metrics.csv"), strict=True):
@@ -161,9 +153,7 @@ def test_two_processes_are_as_one(data, tmp_path):
     shutil.copytree(tmp_path / "one", tmp_path / "on")
     for name in ("previous.pt", "test.json"):
         (tmp_path / "on" / name).rename(tmp_path / "on" / ("last.pt" if name == "previous.pt" else "old.json"))
-    ran = subprocess.run(
-        [*torchrun, *map(str, [*arguments, tmp_path / "on", "--resume"])], cwd=ROOT, capture_output=True, text=True
-    )
+    ran = by_torchrun(tmp_path / "on", "--resume")
     assert ran.returncode == 0 and "going on after epoch 3 of 4" in ran.stdout, ran.stderr
     one, on = (json.loads((tmp_path / name / "test.json").read_text())["ipe_px"] for name in ("one", "on"))
     assert on == pytest.approx(one, rel=1e-3)

@@ -19,7 +19,7 @@ from evaluation import shrink
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
 from joints.description import Description
 from runtime.files import DataError
-from training.annotators import MEAN, compare
+from training.judgement import MEAN, compare
 
 pytestmark = pytest.mark.slow
 

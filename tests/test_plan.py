@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pytest
 
 from training.plan import MOST, ByValidation, Laid, mean_shape_error
 
@@ -29,6 +30,7 @@ def test_epochs_that_are_given_keep_their_schedule():
 
 
 ERRORS = {64: [8.0, 6.0, 5.0, 4.95, 4.9], 128: [4.0, 3.0, 2.95, 2.92, 2.8, 2.7]}
+FLAT = [8, 6, 5, 4.98, 4.96, 4.955, 4.97, 4, 4, 4, 4, 4]
 
 
 def test_a_stage_ends_when_two_rounds_bring_little():
@@ -42,23 +44,25 @@ def test_a_stage_ends_when_two_rounds_bring_little():
     assert [row["factors"] for row in rows[8:]] == [(1, 1), (1, 0.75), (0.5, 0.25)] and not plan.unfinished
 
 
-def test_less_patience_where_the_landmarks_are_known():
-    rows = run(ByValidation([64], 256, 1, unlearnt_px=40, patience=1), lambda size, n: ERRORS[64][n] if n < 4 else 4.0)
-    assert [row["fall"] for row in rows] == [0] * 4 + [0.5, 1]
-
-
-def test_rounds_are_compared_by_their_means():
-    """Rounds of two epochs, of 7, 6, 5.95 and 5.9 px: the third and fourth bring little. Single epochs had ended it before."""
-    errors = [6.0, 8.0, 6.1, 5.9, 6.0, 5.9, 5.9, 5.9, 5, 5, 5, 5]
-    rows = run(ByValidation([64], 256, 2, unlearnt_px=40), lambda size, n: errors[n])
-    assert [row["fall"] for row in rows] == [0] * 8 + [0.25, 0.5, 0.75, 1]
-
-
-def test_nothing_has_stopped_before_it_has_begun():
-    """The mean shape has 10 px; at nine a flat error is no end."""
-    errors = [9.1, 9.1, 9.1, 9.1, 4, 3.99, 3.98, 3.8, 3.7, 3.6, 3.5]
-    rows = run(ByValidation([64], 256, 1, unlearnt_px=10), lambda size, n: errors[n])
-    assert [row["fall"] for row in rows] == [0] * 7 + [0.25, 0.5, 0.75, 1]
+@pytest.mark.parametrize(
+    ("round_epochs", "more", "errors", "falls"),
+    [
+        # less patience where the landmarks are known
+        (1, {"patience": 1}, [8, 6, 5, 4.95, 4, 4], [0] * 4 + [0.5, 1]),
+        # rounds of two epochs, of 7, 6, 5.95 and 5.9 px: the third and fourth bring little; single epochs had ended it before
+        (2, {}, [6, 8, 6.1, 5.9, 6, 5.9, 5.9, 5.9, 5, 5, 5, 5], [0] * 8 + [0.25, 0.5, 0.75, 1]),
+        # the mean shape has 10 px: at nine nothing has begun, so a flat error is no end
+        (1, {"unlearnt_px": 10}, [9.1, 9.1, 9.1, 9.1, 4, 3.99, 3.98, 3.8, 3.7, 3.6, 3.5], [0] * 7 + [0.25, 0.5, 0.75, 1]),
+        # least of the last two rounds and before: 4.96 and 5 px; with hours of the last four, 4.94 and 5 px
+        (1, {}, FLAT, [0] * 5 + [1 / 3, 2 / 3, 1]),
+        (1, {"seconds": 36000}, FLAT, [0] * 7 + [0.25, 0.5, 0.75, 1]),
+        # without a landmark in validation it ends
+        (1, {"unlearnt_px": math.nan}, [math.nan] * 9, [0] * 3 + [0.5, 1]),
+    ],
+)
+def test_the_epochs_of_one_size_by_hand(round_epochs, more, errors, falls):
+    rows = run(ByValidation([64], 256, round_epochs, **({"unlearnt_px": 40} | more)), lambda size, n: errors[n])
+    assert [row["fall"] for row in rows] == pytest.approx(falls)
 
 
 def test_a_network_that_never_learns_is_given_up_and_said_so():
@@ -92,14 +96,6 @@ def test_hours_end_a_training_that_would_go_on():
     assert plan.unfinished == "4 minutes are left"
 
 
-def test_more_patience_with_hours():
-    """Least of the last two rounds and before: 4.96 and 5 px; with hours of the last four, 4.94 and 5 px."""
-    errors = [8, 6, 5, 4.98, 4.96, 4.955, 4.97, 4, 4, 4, 4, 4]
-    plain, evening = (ByValidation([64], 256, 1, 40, seconds) for seconds in (math.inf, 36000))
-    steady = [sum(not row["fall"] for row in run(plan, lambda size, n: errors[n])) for plan in (plain, evening)]
-    assert steady == [5, 7]
-
-
 def test_it_decides_the_same_from_the_epochs_done_alone():
     for seconds, errors in ((math.inf, lambda size, n: ERRORS[size][n]), (600, lambda size, n: 30 * 0.9**n)):
 
@@ -114,11 +110,6 @@ def test_it_decides_the_same_from_the_epochs_done_alone():
             assert (epoch.size, epoch.fall, epoch.says) == (whole[n]["size"], whole[n]["fall"], whole[n]["says"])
         assert plan().next(whole) is None and again.unfinished == first.unfinished
     assert first.unfinished
-
-
-def test_without_a_landmark_in_validation_it_ends():
-    rows = run(ByValidation([64], 256, 1, unlearnt_px=math.nan), lambda size, n: math.nan)
-    assert len(rows) == 5
 
 
 def test_mean_shape_by_hand():

@@ -6,25 +6,19 @@ import numpy as np
 import pytest
 
 from joints.hand import MEAN_SHAPE
-from main import or_auto, read_settings
+from main import read_settings
 from radiographs.network_frame import at_size, frame_of, size_in_settings, suitable_frame
 from runtime.files import DataError
-from training.forecast import Forecast, format_duration
 from training.recipe import choose
+from training.report import Forecast, format_duration
 from training.schedule import fitting_sizes
 
 HANDS = np.tile(MEAN_SHAPE * 100, (3, 1, 1))
 
 
-class Data(SimpleNamespace):
-    def __len__(self) -> int:
-        return self.count
-
-
-def data(
-    count: int, points_px: np.ndarray = HANDS, frame: tuple[int, int] = (256, 256), sigma: float = 2.0, detail: int = 0
-) -> Data:
-    return Data(count=count, points_px=points_px, frame=frame, size=max(frame), sigma=sigma, detail=detail)
+def data(points_px=HANDS, frame: tuple[int, int] = (256, 256), sigma: float = 2.0, detail: int = 0):
+    """What `choose` looks at of a data set."""
+    return SimpleNamespace(points_px=points_px, frame=frame, size=max(frame), sigma=sigma, detail=detail)
 
 
 OTHERS = np.random.default_rng(0).normal(size=(3, 19, 2))
@@ -34,17 +28,17 @@ AS_MANY = np.random.default_rng(0).normal(size=(3, 37, 2))  # as a hand has
 @pytest.mark.parametrize(
     ("flags", "of", "init", "stages", "rate"),
     [
-        ("", data(91), "weights/scn_synthetic.pt", "128", 6e-4),  # the defaults of the hand
-        ("--channels 8", data(91), "", "128 256", 8e-4),  # at 64 px heatmaps of 2 px would be too narrow
-        ("", data(90, OTHERS, sigma=3.0), "weights/scn_synthetic.pt", "64 128 256", 8e-4),
-        ("", data(90, OTHERS, (384, 128), 3.0), "weights/scn_synthetic.pt", "96 192 384", 8e-4),
-        ("", data(90, OTHERS, (128, 512), 3.0), "weights/scn_synthetic.pt", "128 256 512", 8e-4),
-        ("--channels 8", data(90, OTHERS, sigma=3.0), "", "64 128 256", 8e-4),
-        ("", data(90, AS_MANY, sigma=3.0), "", "64 128 256", 8e-4),  # the heatmaps would be taken over too
-        ("--init=", data(90, OTHERS, sigma=3.0), "", "64 128 256", 8e-4),
-        ("--init weights/scn_hand.pt", data(90, OTHERS, sigma=3.0), "weights/scn_hand.pt", "64 128 256", 8e-4),
-        ("--init own.pt", data(90, OTHERS, sigma=3.0), "own.pt", "128", 6e-4),
-        ("--stages 256x3 --learning_rate 0.1", data(90, OTHERS, sigma=3.0), "weights/scn_synthetic.pt", "256x3", 0.1),
+        ("", data(), "weights/scn_synthetic.pt", "128", 6e-4),  # the defaults of the hand
+        ("--channels 8", data(), "", "128 256", 8e-4),  # at 64 px heatmaps of 2 px would be too narrow
+        ("", data(OTHERS, sigma=3.0), "weights/scn_synthetic.pt", "64 128 256", 8e-4),
+        ("", data(OTHERS, (384, 128), 3.0), "weights/scn_synthetic.pt", "96 192 384", 8e-4),
+        ("", data(OTHERS, (128, 512), 3.0), "weights/scn_synthetic.pt", "128 256 512", 8e-4),
+        ("--channels 8", data(OTHERS, sigma=3.0), "", "64 128 256", 8e-4),
+        ("", data(AS_MANY, sigma=3.0), "", "64 128 256", 8e-4),  # the heatmaps would be taken over too
+        ("--init=", data(OTHERS, sigma=3.0), "", "64 128 256", 8e-4),
+        ("--init weights/scn_hand.pt", data(OTHERS, sigma=3.0), "weights/scn_hand.pt", "64 128 256", 8e-4),
+        ("--init own.pt", data(OTHERS, sigma=3.0), "own.pt", "128", 6e-4),
+        ("--stages 256x3 --learning_rate 0.1", data(OTHERS, sigma=3.0), "weights/scn_synthetic.pt", "256x3", 0.1),
     ],
 )  # fmt: skip
 def test_recipes(flags, of, init, stages, rate):
@@ -56,44 +50,29 @@ def test_recipes(flags, of, init, stages, rate):
 
 
 @pytest.mark.parametrize(
-    ("frame", "factor"),
-    [
-        ((256, 256), 8),
-        ((64, 64), 8),
-        ((352, 128), 8),
-        ((512, 128), 16),
-        ((1024, 1024), 32),
-        ((2048, 32), 32),
-        ((520, 256), 8),
-        ((600, 400), 8),
-    ],
+    ("frames", "factor"), [("256x256 64x64 352x128 520x256 600x400", 8), ("512x128", 16), ("1024x1024 2048x32", 32)]
 )
-def test_the_spatial_grid_keeps_its_size(frame, factor):
-    settings, lines = choose(read_settings([]), data(90, OTHERS, frame, 3.0))
-    assert max(frame) in fitting_sizes(frame, factor, 8)
-    assert settings.spatial_factor == factor and f"{frame[0] // factor} x {frame[1] // factor} px" in lines[0]
+def test_the_spatial_grid_keeps_its_size(frames, factor):
+    for frame in map(frame_of, frames.split()):
+        settings, lines = choose(read_settings([]), data(OTHERS, frame, 3.0))
+        assert max(frame) in fitting_sizes(frame, factor, 8)
+        assert settings.spatial_factor == factor and f"{frame[0] // factor} x {frame[1] // factor} px" in lines[0]
 
 
-def test_no_second_look_without_pictures_for_it():
-    settings, lines = choose(read_settings([]), data(91))
+def test_the_whole_frame_is_left_to_a_second_look_where_there_are_pictures_for_it():
+    settings, lines = choose(read_settings([]), data())
     assert settings.second_look == 0 and lines[3].endswith("since the data were prepared without --detail")
-    settings, _ = choose(read_settings([]), data(91, detail=512))
-    assert settings.second_look == "auto"  # as long as validation says
-
-
-def test_the_whole_frame_is_left_to_the_second_look():
-    settings, _ = choose(read_settings([]), data(90, OTHERS, sigma=3.0, detail=512))
-    assert settings.stages == "64 128"
-    settings, _ = choose(read_settings(["--second_look", "0"]), data(90, OTHERS, sigma=3.0, detail=512))
-    assert settings.stages == "64 128 256"
+    for flags, second_look, stages in (([], "auto", "64 128"), (["--second_look", "0"], 0, "64 128 256")):
+        settings, _ = choose(read_settings(flags), data(OTHERS, sigma=3.0, detail=512))
+        assert (settings.second_look, settings.stages) == (second_look, stages)
 
 
 def test_without_weights_other_joints_start_from_random_ones(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    settings, lines = choose(read_settings([]), data(90, OTHERS, sigma=3.0))
+    settings, lines = choose(read_settings([]), data(OTHERS, sigma=3.0))
     assert settings.init == "" and "weights/scn_synthetic.pt is not there" in lines[1]
     with pytest.raises(DataError, match=r"weights/scn_synthetic\.pt"):
-        choose(read_settings([]), data(91))
+        choose(read_settings([]), data())
 
 
 def test_frames_by_form():
@@ -119,8 +98,9 @@ def test_sizes_as_text():
             frame_of(wrong)
 
 
-def test_auto_is_a_rate():
-    assert or_auto(float)("auto") == "auto" and or_auto(float)("0.1") == 0.1 and or_auto(int)("2") == 2
+def test_auto_is_a_number_too():
+    settings = read_settings("--learning_rate auto --second_look auto --workers 2".split())
+    assert (settings.learning_rate, settings.second_look, settings.workers) == ("auto", "auto", 2)
 
 
 def test_the_end_is_said_once():

@@ -9,9 +9,10 @@ from conftest import LANDMARKS, SMALL_RUN, made_radiograph, rows_of
 
 import export
 import predict
-from main import main, read_settings, show_settings
+from main import main, read_settings
 from runtime.files import DataError
 from training.runs import new_run, newest_run, numbered
+from training.settings import show
 
 SHORT = (*SMALL_RUN, "--stages", "32x1")
 
@@ -87,6 +88,6 @@ def test_runs_that_start_together_get_two_folders(tmp_path):
 
 
 def test_settings_other_than_the_default_are_marked(capsys):
-    show_settings(read_settings(["--learning_rate", "0.5"]))
+    show(read_settings(["--learning_rate", "0.5"]))
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith("*")] == ["* learning_rate      0.5"]

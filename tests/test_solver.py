@@ -1,3 +1,5 @@
+"""The training: one batch for several processes, rates, the mean of the weights, what is the best, what is refused."""
+
 import math
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +17,8 @@ from heatmap import decode_heatmaps, draw_heatmaps, rescale
 from main import read_settings
 from runtime import distributed
 from runtime.files import DataError
-from solver import Solver, rank
+from solver import Solver
+from training import first_look
 from training.plan import Epoch
 from training.schedule import progress_after_epochs, read_stages, schedule_factor
 
@@ -23,11 +26,9 @@ from training.schedule import progress_after_epochs, read_stages, schedule_facto
 @pytest.fixture
 def solver(prepared, tmp_path):
     """A small one with its made radiographs, at 32 and 64 px of a frame of 64."""
-    flags = "--channels 4 --levels 3 --spatial_kernel 5 --warmup 9 --learning_rate 0.01 --precision float32"
-    settings = read_settings([*flags.split(), "--stages", "32x1 64x1", "--result", str(tmp_path)])
-    data = {split: RadiographDataset(Path(prepared), split) for split in ("train", "valid")}
-    network = {"num_landmarks": LANDMARKS, "channels": 4, "levels": 3, "spatial_kernel": 5}
-    return Solver(network, settings, tmp_path, data)
+    flags = "--channels 4 --levels 3 --spatial_kernel 5 --spatial_factor 8 --warmup 9 --learning_rate 0.01 --precision float32"
+    settings = read_settings([*flags.split(), "--stages", "32x1 64x1"])
+    return Solver(settings, tmp_path, {split: RadiographDataset(Path(prepared), split) for split in ("train", "valid")})
 
 
 @pytest.mark.parametrize("size", [16, 32, 64])
@@ -37,105 +38,78 @@ def test_a_network_that_knows_is_measured_without_error_at_every_resolution(solv
     drawn = draw_heatmaps(rescale(torch.from_numpy(truth), size / 64), size, size, 1.5).float()
     batches = iter(drawn.split(2))
     monkeypatch.setattr(evaluation, "forward", lambda *_: (next(batches), None, None))
-    result = evaluation.evaluate(solver.average, solver.loaders["valid"], size, "float32")
+    result = evaluation.evaluate(solver.first_look.average, solver.valid_loader, size, "float32")
     assert metrics.point_errors(result.points_network_px, truth).max() < 0.01
     assert result.peaks == pytest.approx(1, abs=0.02 if size < 64 else 1e-3)
-
-
-@pytest.mark.parametrize("size", [16, 32])
-def test_pictures_shrink_as_points_do(size):
-    points = torch.tensor([[[20.3, 30.8], [41.5, 12.0], [33.0, 50.2]]])
+    points = torch.tensor([[[20.3, 30.8], [41.5, 12.0], [33.0, 50.2]]])  # and pictures shrink as points do
     shrunk, _ = decode_heatmaps(evaluation.shrink(draw_heatmaps(points, 64, 64, 5.0), size))
     assert (shrunk - rescale(points, size / 64)).abs().max() < 0.02
 
 
-def test_rate_rises_at_the_start_of_a_resolution(solver):
+@pytest.mark.slow
+def test_a_resolution_begins_with_small_steps_and_without_moments(solver):
+    solver.train()
+    look = solver.first_look
+    assert look.optimizer.state and look.steps_at_size == 2  # two batches of two, one epoch
+    look.start_resolution()
+    assert not look.optimizer.state and look.steps_at_size == 0
     rates = []
     for step in range(12):
-        solver.steps_at_size = step
-        rates.append(solver.set_learning_rate(0.5))
+        look.steps_at_size = step
+        rates.append(look.set_learning_rate(0.5))
     assert rates == pytest.approx([0.005 * min(1, (1 + step) / 10) for step in range(12)])
-    assert solver.optimizer.param_groups[0]["lr"] == rates[-1]
-
-
-@pytest.mark.slow
-def test_new_resolution_forgets_the_moments(solver):
-    solver.train()
-    assert solver.optimizer.state and solver.steps_at_size == 2  # two batches of two, one epoch
-    solver.start_resolution()
-    assert not solver.optimizer.state and solver.steps_at_size == 0
+    assert look.optimizer.param_groups[0]["lr"] == rates[-1]
 
 
 def test_average_by_hand(solver):
     """After n steps of a resolution the average keeps (1 + n) / (10 + n) of itself, at most the setting."""
-    before = [parameter.clone() for parameter in solver.average.parameters()]
+    look = solver.first_look
+    before = [parameter.clone() for parameter in look.average.parameters()]
     with torch.no_grad():
-        for parameter in solver.model.parameters():
+        for parameter in look.model.parameters():
             parameter += 1
-    solver.steps_at_size = 8
-    solver.update_average()
-    for old, new in zip(before, solver.average.parameters(), strict=True):
+    look.steps_at_size = 8
+    look.update_average()
+    for old, new in zip(before, look.average.parameters(), strict=True):
         assert torch.allclose(new, old + 0.5, atol=1e-6)
 
 
 def test_best_is_the_least_validation_ipe(solver, tmp_path):
     row = {f"{split}_{key}": 1.0 for split in ("train", "valid") for key in ("loss", "ipe_px", "or_10px")}
     kept = []
-    for epoch, (size, ipe) in enumerate([(32, math.nan), (32, 3.0), (64, 5.0), (64, 2.0), (64, 2.5)], 1):
+    for epoch, (size, ipe) in enumerate([(32, math.nan), (32, 3.0), (64, 5.0), (64, 2.0), (64, 2.5), (64, math.nan)], 1):
         solver.history.append(row | {"epoch": epoch, "look": 1, "size": size, "valid_ipe_px": ipe})
         solver.keep()
         kept.append(torch.load(tmp_path / "best.pt", weights_only=True)["epoch"])
-    assert kept == [1, 2, 2, 4, 4]
-    assert torch.load(tmp_path / "last.pt", weights_only=True)["epoch"] == 5
-    assert rank({"valid_ipe_px": math.nan}) == math.inf
+    assert kept == [1, 2, 2, 4, 4, 4]
+    assert torch.load(tmp_path / "last.pt", weights_only=True)["epoch"] == 6
 
 
 def test_schedules_by_hand():
+    """With a frame of 16 px an epoch at 16 costs 256 + 32, one at 8 costs 64 + 32."""
     assert [schedule_factor("linear", p) for p in (0, 0.25, 1)] == [1, 0.75, 0]
     assert [schedule_factor("cosine", p) for p in (0, 0.5, 1)] == pytest.approx([1, 0.5, 0])
     assert schedule_factor("constant", 0.7) == 1
+    assert np.allclose(progress_after_epochs([8, 8, 16], 16), [0, 0.2, 0.4, 1])
 
 
 def test_stages_by_hand():
+    """Heatmaps of 3 px of a frame of 256 are 0.75 px at 64 px; those of 2 px are 0.5 px, too narrow to be learnt."""
     assert read_stages("64x2 256x1", (256, 256), 8, 8, 3.0) == ([64, 64, 256], True)
     assert read_stages("64 256", (256, 256), 8, 8, 3.0) == ([64, 256], False)
-    for wrong in (
-        "",
-        "64x",
-        "60x2",
-        "96x2",
-        "512x1",
-        "0x3",
-        "16x3",
-        "64x2,128x1",
-        "x3",
-        "64x0",
-        "64x²",
-        "64 128x2",
-        "64 64",
-        "60",
-    ):
+    for wrong in ("", *"64x 60x2 96x2 512x1 0x3 16x3 64x2,128x1 x3 64x0 64x² 60".split(), "64 128x2", "64 64"):
         with pytest.raises(DataError, match="stages"):
             read_stages(wrong, (256, 256), 8, 8, 8.0)
     with pytest.raises(DataError, match="a size of 64, 128, 256; found '32x1'"):
         read_stages("32x1", (256, 256), 8, 64, 8.0)
-
-
-def test_heatmaps_too_narrow_for_a_stage_are_refused():
-    """3 px of a frame of 256 are 0.75 px at 64 px; 2 px are 0.5 px."""
-    assert read_stages("64x1", (256, 256), 8, 8, 3.0) == ([64], True)
     with pytest.raises(DataError, match=r"heatmaps of at least 0\.7 px, found 0\.5 px at 64 px; .* --sigma 2\.8 or more"):
         read_stages("128x1 64x1", (256, 256), 8, 8, 2.0)
 
 
-def test_progress_by_hand():
-    """With a frame of 16 px an epoch at 16 costs 256 + 32, one at 8 costs 64 + 32."""
-    assert np.allclose(progress_after_epochs([8, 8, 16], 16), [0, 0.2, 0.4, 1])
-
-
 def test_processes_share_the_batches_of_one_and_draw_their_own_dropout(solver, monkeypatch):
     """Four radiographs, batches of three: of the second batch a process has nothing, and its loss no weight."""
-    solver.loaders["train"] = make_training_loader(solver.loaders["train"].dataset, 3)
+    look = solver.first_look
+    look.loader = make_training_loader(look.loader.dataset, 3)
     seen, weights, drawn = {}, {}, {}
     for number, world in ((0, 1), (0, 2), (1, 2)):
         monkeypatch.setattr(distributed, "RANK", number)
@@ -148,8 +122,8 @@ def test_processes_share_the_batches_of_one_and_draw_their_own_dropout(solver, m
             drawn[key].append(torch.rand(1).item())
             return torch.tensor(0.0), torch.zeros(len(batch["points"]), LANDMARKS)
 
-        monkeypatch.setattr(solver, "step", step)
-        solver.train_epoch(1, Epoch(32, lambda i, n: 1.0))
+        monkeypatch.setattr(look, "step", step)
+        look.train_epoch(1, Epoch(32, lambda i, n: 1.0), lambda share: None)
     (first, second), (a, b), (c, d) = seen[0, 1], seen[0, 2], seen[1, 2]
     assert torch.equal(first[0::2], a) and torch.equal(first[1::2], c) and torch.equal(second, b) and torch.equal(second, d)
     assert weights == {(0, 1): [1, 1], (0, 2): [4 / 3, 2], (1, 2): [2 / 3, 0]}
@@ -158,9 +132,9 @@ def test_processes_share_the_batches_of_one_and_draw_their_own_dropout(solver, m
 
 def test_a_loss_that_is_not_finite_stops_before_anything_is_kept(solver, monkeypatch, tmp_path):
     """Looked for every ten steps and at the end of an epoch, which here has two."""
-    monkeypatch.setattr(solver_module, "CHECK_EVERY", 1000)
+    monkeypatch.setattr(first_look, "CHECK_EVERY", 1000)
     with torch.no_grad():
-        next(solver.model.parameters()).fill_(torch.nan)
+        next(solver.first_look.model.parameters()).fill_(torch.nan)
     with pytest.raises(DataError, match=r"epoch 1: the loss is not finite \(heatmaps nan"):
         solver.train()
     assert not (tmp_path / "last.pt").exists()

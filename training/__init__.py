@@ -1,4 +1,4 @@
-"""What surrounds a training: the check of its data, the schedule, the folders of runs, its report and figures.
+"""The parts of a training: settings, sets of radiographs, plan, first look, state, folders of runs, report and figures.
 
-The training itself is solver.py.
+solver.py puts them together.
 """

@@ -1,12 +1,14 @@
-"""Whether a network has learnt its landmarks: its held-out errors beside what no learning would give, and beside annotators'."""
+"""Whether a network has learnt: its held-out errors beside what no learning would give, and beside what annotators differ by."""
 
-from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 
 from dataloader import RadiographDataset
-from metrics import ipe, point_errors
-from training.annotators import compare
+from heatmap import rescale
+from metrics import ipe, mean_of_present, plain, point_errors
+from runtime.files import write_csv
 from training.plan import mean_shape_error
 
 LOST = 0.03  # share of the frame's longer side: mean error from which on a radiograph is lost
@@ -16,25 +18,21 @@ REMEDY = (
     "train longer (--hours 2, or more epochs), look at the worst radiographs (the pictures of the run; python main.py --mode "
     "check), or annotate more"
 )
-
-
-@dataclass
-class Judgement:
-    learnt: bool
-    words: str  # a line
+MEAN = "their mean"  # of the annotators
+DISAGREEMENTS = "disagreements"  # subfolder of the run; label.py --review takes it as an output of predict.py
 
 
 def judge(
     data: RadiographDataset, points_network_px: np.ndarray, train_points_network_px: np.ndarray, unfinished: str = ""
-) -> Judgement:
-    """Judge what a network says (N, L, 2) of radiographs that it has not learnt from.
+) -> str:
+    """Whether a network has learnt, in a line, by what it says (N, L, 2) of radiographs that it has not learnt from.
 
     `train_points_network_px` (M, L, 2) are the annotations that it has; `unfinished`: why its training ended too early.
     """
     errors = ipe(point_errors(points_network_px, data.points_network_px))
     errors = errors[np.isfinite(errors)]
     if not errors.size:
-        return Judgement(False, "held-out radiographs show no landmark, so nothing says whether the network has learnt")
+        return "held-out radiographs show no landmark, so nothing says whether the network has learnt"
     mean_shape = mean_shape_error(train_points_network_px, data.points_network_px)
     lost, size = int((errors > LOST * data.size).sum()), LOST * data.size
     facts = [
@@ -52,4 +50,79 @@ def judge(
         f"training ended too early: {unfinished}": bool(unfinished),
     }
     found, words = "; ".join(reason for reason, holds in reasons.items() if holds), "; ".join(facts)
-    return Judgement(not found, f"NOT LEARNT ({found}): {words}; {REMEDY}" if found else f"learnt: {words}")
+    return f"NOT LEARNT ({found}): {words}; {REMEDY}" if found else f"learnt: {words}"
+
+
+def distances_px(data: RadiographDataset, points_network_px: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
+    """Distances (N, L), px of the radiographs: of ("network", annotator or MEAN) and of each pair of annotators.
+
+    points_network_px (N, L, 2). Only landmarks that every annotator placed count, so that all are of the same ones; others are
+    NaN.
+    """
+    found = rescale(points_network_px, (data.sizes_px / data.frame[::-1])[:, None])
+    by_all = np.isfinite(data.readings_px).all((1, 3))
+    given = {annotator: data.readings_px[:, k] for k, annotator in enumerate(data.annotators)}
+    pairs = {("network", MEAN): (found, data.readings_px.mean(1))}
+    pairs |= {("network", annotator): (found, points) for annotator, points in given.items()}
+    pairs |= {(a, b): (given[a], given[b]) for a, b in combinations(given, 2)}
+    return {names: np.where(by_all, point_errors(*points), np.nan) for names, points in pairs.items()}
+
+
+def compare(data: RadiographDataset, points_network_px: np.ndarray, unit_mm: np.ndarray) -> tuple[dict, list[dict]]:
+    """Mean distances and a row a landmark, from points (N, L, 2) network-frame px; unit_mm (N, 1, 2) mm per px of that frame.
+
+    Millimetres are those of radiographs whose pixels have a known size, taken for squares of the same area; None without any.
+    """
+    px = distances_px(data, points_network_px)
+    unit = np.sqrt((unit_mm * np.array(data.frame[::-1]) / data.sizes_px[:, None]).prod(-1))
+    mm = {names: values * unit for names, values in px.items()}
+    figures = {"landmarks": int(np.isfinite(px["network", MEAN]).sum())}
+    for name, values in (("px", px), ("mm", mm)):
+        means = {names: float(mean_of_present(one)) for names, one in values.items()}
+        between = [mean for (first, _), mean in means.items() if first != "network"]
+        figures[name] = plain({" to ".join(names): mean for names, mean in means.items()})
+        if name == "px" and between:
+            figures["share_of_readers_distance"] = plain(means["network", MEAN] / np.mean(between))
+    rows = []
+    for i, landmark in enumerate(data.joint.names):
+        row = {"landmark": i, "name": landmark, "radiographs": int(np.isfinite(px["network", MEAN][:, i]).sum())}
+        for unit_name, values in (("px", px), ("mm", mm)):
+            row |= {
+                f"{'_to_'.join(names).replace(' ', '_')}_{unit_name}": float(mean_of_present(one[:, i]))
+                for names, one in values.items()
+            }
+        rows.append(row)
+    return figures, rows
+
+
+def format_annotators(figures: dict) -> str:
+    """A line of the figures."""
+    distances = ", ".join(f"{names} {value:.2f}" for names, value in figures["px"].items() if value is not None)
+    share = figures.get("share_of_readers_distance")
+    of = f"; to their mean {share:.2f} of what lies between readers" if share is not None else ""
+    return f"readers, px of the radiographs, {figures['landmarks']} landmarks that all placed: {distances}{of}"
+
+
+def write_disagreements(result: Path, data: RadiographDataset, points_network_px: np.ndarray, peaks: np.ndarray) -> list[str]:
+    """Write RESULT/disagreements/landmarks.csv with what was found in these radiographs, as predict.py does; return their IDs.
+
+    A landmark's disagreement is its error times the height of its peak, (N, L) at most 1: the radiograph's is that of its worst
+    landmark, and counts from LOST of the frame's longer side on. The worst come first.
+    """
+    apart = np.nan_to_num(point_errors(points_network_px, data.points_network_px) * peaks.clip(0, 1)).max(1)
+    worst = [i for i in np.argsort(-apart) if apart[i] > LOST * data.size]
+    found = rescale(points_network_px, (data.sizes_px / data.frame[::-1])[:, None])
+    unsaid = dict.fromkeys(("semi_major", "semi_minor", "angle", "landmark_flags"), "")
+    rows = [
+        {"image": data.ids[i], "hand": 1, "name": name, "x": found[i, k, 0], "y": found[i, k, 1], "confidence": peaks[i, k]}
+        | unsaid
+        | {"doubt": apart[i] / data.size}
+        for i in worst
+        for k, name in enumerate(data.joint.names)
+    ]
+    table = result / DISAGREEMENTS / "landmarks.csv"
+    table.unlink(missing_ok=True)
+    if rows:
+        table.parent.mkdir(exist_ok=True)
+        write_csv(table, rows)
+    return [data.ids[i] for i in worst]

@@ -9,9 +9,9 @@ from joints.known import shaped_as
 from runtime.checkpoint import read_checkpoint
 from training.runs import BEST
 from training.schedule import fitting_sizes
+from training.settings import AUTO
 
-AUTO = "auto"
-CHOSEN = ("spatial_factor", "init", "learning_rate", "mirror", "second_look", "stages")
+CHOSEN = "spatial_factor", "init", "learning_rate", "mirror", "second_look", "stages"  # settings that may be "auto" here
 PRETRAINED = {"hand": Path("weights/scn_synthetic.pt")}  # weights to start from, by the joint that they are of
 OF_ANY = PRETRAINED["hand"]  # weights that other joints start from, but for the landmarks' heatmaps
 USUAL_SIZE, USUAL_FACTOR = 256, 8  # px: the frame that the architecture was published for, and one px of its grid

@@ -4,6 +4,9 @@ import json
 import math
 import platform
 import subprocess
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 
@@ -14,13 +17,16 @@ import metrics
 from dataloader import RadiographDataset
 from runtime.files import DataError, write_csv, write_whole
 from runtime.version import VERSION
-from training import annotators, figures
+from training import figures, judgement
 
 OUTLIER_RADIUS_PX = 10  # radius of the Or of each epoch, px of the network frame
 WORSE = 2.0  # factor on the least training error so far at a resolution that no epoch of a sound run reaches
 USUAL = 1.3  # training error over validation's at the end of a sound run, at most
 ABOVE_VALIDATION = 2.0  # the same ratio, from which on there is a warning
 REMEDY = "if it stays so, try a lower --learning_rate, a smaller --gradient_clip, or --precision float32"
+UNTIMED, TIMED = 3, 10  # steps at the start, which are slower, and steps that are timed after them
+FORWARD = 1 / 3  # time of a radiograph in validation, over that in training
+NOT_VALIDATED = dict.fromkeys(("valid_loss", "valid_ipe_px", "valid_or_10px", "valid_near_px"), math.nan)
 EPOCH_HEADER = """\
                        | train         px  >10 px | valid         px  >10 px |
 epoch  size      rate |     loss     IPE      Or |     loss     IPE      Or | seconds"""
@@ -66,6 +72,36 @@ def named(row: dict) -> str:
     return f"epoch {row['epoch']}: the training error, {row['train_ipe_px']:.2f} px, is "
 
 
+class Forecast:
+    """Told of every step, it says once how long the rest will take and when that ends."""
+
+    def __init__(self, trained: int, validated: int, clock: Callable[[], float] = time.monotonic):
+        """`trained` and `validated`: radiographs an epoch."""
+        self.clock, self.steps = clock, 0
+        self.longer = 1 + FORWARD * validated / trained  # time of an epoch, over that of its steps alone
+
+    def after_step(self, progress: float) -> str | None:
+        """`progress`, in [0, 1], of the run after this step."""
+        self.steps += 1
+        if self.steps == UNTIMED:
+            self.since, self.at = self.clock(), progress
+        if self.steps != UNTIMED + TIMED or progress <= self.at:
+            return None
+        seconds = (self.clock() - self.since) / (progress - self.at) * (1 - progress) * self.longer
+        return format_eta(seconds)
+
+
+def format_eta(seconds: float) -> str:
+    return f"about {format_duration(seconds)} to go, until about {datetime.now() + timedelta(seconds=seconds):%H:%M}"
+
+
+def format_duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return "a minute"
+    return f"{minutes} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
+
+
 def write_test(folder: Path, data: RadiographDataset, points_network_px: np.ndarray, peaks: np.ndarray, more: dict) -> dict:
     """Compare predictions with a data set; write SPLIT.json, two or three tables, three pictures; return the figures.
 
@@ -82,23 +118,15 @@ def write_test(folder: Path, data: RadiographDataset, points_network_px: np.ndar
     split = data.split
     folder.mkdir(parents=True, exist_ok=True)
     if len(data.annotators) > 1:
-        result["readers"], rows = annotators.compare(data, points_network_px, unit_mm)
+        result["readers"], rows = judgement.compare(data, points_network_px, unit_mm)
         write_csv(folder / f"{split}_readers.csv", rows)
     write_whole(folder / f"{split}.json", (json.dumps(result, indent=2) + "\n").encode())
+    columns = "true_x_px", "true_y_px", "x_px", "y_px", "error_px", "error_mm", "peak"
+    values = np.dstack([truth, points_network_px, errors_px, errors_mm, peaks])
     rows = [
-        {
-            "image": id,
-            "landmark": i,
-            "true_x_px": truth[n, i, 0],
-            "true_y_px": truth[n, i, 1],
-            "x_px": points_network_px[n, i, 0],
-            "y_px": points_network_px[n, i, 1],
-            "error_px": errors_px[n, i],
-            "error_mm": errors_mm[n, i],
-            "peak": peaks[n, i],
-        }
-        for n, id in enumerate(data.ids)
-        for i in range(truth.shape[1])
+        {"image": id, "landmark": i} | dict(zip(columns, cells))
+        for id, landmarks in zip(data.ids, values)
+        for i, cells in enumerate(landmarks)
     ]
     write_csv(folder / f"{split}_landmarks.csv", rows)
     write_csv(folder / f"{split}_by_landmark.csv", metrics.landmark_table(errors_px, errors_mm, data.joint.names))
@@ -111,13 +139,19 @@ def write_test(folder: Path, data: RadiographDataset, points_network_px: np.ndar
     return result
 
 
+def listed(figures: dict) -> str:
+    """Figures on one line; those of several annotators on a second one."""
+    plain = ", ".join(f"{name} {value}" for name, value in figures.items() if name != "readers")
+    return f"{plain}\n{judgement.format_annotators(figures['readers'])}" if "readers" in figures else plain
+
+
 def refuse_other(folder: Path, split: str, made_of: dict) -> None:
     """Raises DataError where the folder holds the figures of another network or other data."""
     path = folder / f"{split}.json"
-    if not path.exists():
-        return
     try:
         there = json.loads(path.read_text())
+    except FileNotFoundError:
+        return
     except ValueError:
         there = {}
     differs = [name for name in made_of if there.get(name) != made_of[name]]

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from runtime import distributed
 from runtime.checkpoint import read_checkpoint
 from runtime.command import alone_in
 from runtime.files import DataError
+from training.settings import ASIDE, marked
 
 RESULTS = Path("result")  # where runs are numbered, if no other folder is given
 LAST, BEST = "last.pt", "best.pt"  # the state to resume from; that of the least validation IPE
@@ -15,9 +17,7 @@ PREVIOUS = "previous.pt"  # the last state but one, should last.pt be damaged
 METRICS = "metrics.csv"
 HELD_OUT, POOLED = "held_out", "out_of_fold"  # names of the tables of one fold, and of all together
 WEIGHTS = "weights.pt"  # what export.py makes of the best
-# settings that make no other network
-NOT_TRIED = {"auto", "mode", "result", "checkpoint", "resume", "test_on", "debug", "device", "workers"}
-NOT_TRIED |= {"allow_seen", "allow_missing"}
+STATES = (LAST, PREVIOUS)
 
 
 def numbered(results: Path = RESULTS) -> list[Path]:
@@ -61,9 +61,34 @@ def newest_run(*names: str | Path, results: Path = RESULTS) -> Path:
     raise DataError(f"{results}: expected a run with {' or '.join(map(str, names))}, found none; train first, or name a folder")
 
 
-def list_runs(results: Path, defaults: dict) -> list[str]:
-    """A line for every run below a folder: settings that differ from the defaults, best validation IPE, test IPE."""
+def folder_of(result: Path, fold: int) -> Path:
+    """The folder of one fold's run; folds are counted from 1."""
+    return result / f"fold_{fold}"
+
+
+def checkpoint_of(run: str) -> Path:
+    """The best network of a run's folder, or the file itself."""
+    return Path(run, BEST) if Path(run).is_dir() else Path(run)
+
+
+def folder_to_train_in(settings) -> Path:
+    """The folder of a training: as told, or the next number, or to resume the newest one. Raises DataError."""
+    to_resume = (*STATES, *(folder_of(Path(), 1) / name for name in STATES))
+    if settings.resume:
+        return Path(settings.result or newest_run(*to_resume))
+    if not settings.result:
+        return new_run() if distributed.FIRST else RESULTS  # the other processes write nothing
+    result = Path(settings.result)
+    for left in (result / name for name in (BEST, *to_resume)):
+        if left.exists():
+            raise DataError(f"{left}: an earlier run is there; go on with --resume, or choose another --result")
+    return result
+
+
+def list_runs(results: Path, defaults) -> list[str]:
+    """A line for every run below a folder: settings other than the default ones, best validation IPE, test IPE."""
     folders = [path for path in sorted(results.glob("*")) if (path / BEST).exists() or (path / LAST).exists()]
+    usual = {name: value for name, value in vars(defaults).items() if name not in marked(defaults, ASIDE)}
     lines = []
     for folder in sorted(folders, key=lambda path: (path.name.isdecimal() and int(path.name), path.name)):
         try:
@@ -71,14 +96,14 @@ def list_runs(results: Path, defaults: dict) -> list[str]:
         except DataError as error:
             lines.append(f"{folder.name:12s} {error}")
             continue
-        not_tried = NOT_TRIED | set(state["settings"].get("auto", "").split(","))
-        settings = {key: value for key, value in state["settings"].items() if key in defaults and key not in not_tried}
-        differ = " ".join(f"--{key} {json.dumps(value)}" for key, value in settings.items() if value != defaults[key])
+        tried, chosen = state["settings"], state["settings"].get("auto", "").split(",")
+        differ = [key for key in tried if key in usual and key not in chosen and tried[key] != usual[key]]
         pooled = folder / f"{POOLED}.json"  # a cross-validation has no other validation
         valid = json.loads(pooled.read_text())["ipe_px"] if pooled.exists() else state["valid_ipe_px"]
         tested = folder / "test.json"
         test = json.loads(tested.read_text())["ipe_px"] if tested.exists() else None
         valid, test = ("-" if value is None else f"{value:.3f}" for value in (valid, test))
         best = f"{folder.name:12s} {state['epoch']:5d} {valid:>10s}"
-        lines.append(f"{best} {test:>8s}   {differ or 'the defaults'}")
+        given = " ".join(f"--{key} {json.dumps(tried[key])}" for key in differ)
+        lines.append(f"{best} {test:>8s}   {given or 'the defaults'}")
     return lines

@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
 
 import metrics
 from dataloader import RadiographDataset
 from evaluation import find_all, fits, seen_radiographs
-from joints.tree import mistaken
 from runtime.checkpoint import digest_of, read_checkpoint
 from runtime.device import choose_precision
 from runtime.files import DataError, first_few
@@ -25,7 +23,7 @@ def test(
     allow_seen: bool = False,
     replace: bool = False,
 ) -> dict:
-    """Measure a checkpoint's network on a data set and write what it found to a folder; returns the figures.
+    """Measure a checkpoint's network on a data set, write what it found to a folder and say it; returns the figures.
 
     `precision` "auto" is the one that it was trained in, where the hardware has it. Radiographs that it was trained on or chosen
     by are refused unless `allow_seen`, or unless they are of the split of that name. What another network or other data left in
@@ -50,7 +48,9 @@ def test(
         more["seen"] = {role: len(ids) for role, ids in seen.items()}
     if "seen" not in state:
         print(f"{checkpoint}: does not say which radiographs it was trained on")
-    return report.write_test(folder, data, evaluation.points_network_px, evaluation.peaks, more)
+    figures = report.write_test(folder, data, evaluation.points_network_px, evaluation.peaks, more)
+    print(f"{data.split} of {checkpoint}: {report.listed(figures)}")
+    return figures
 
 
 def refuse_seen(checkpoint: Path, state: dict, data: RadiographDataset, allow_seen: bool) -> dict[str, list[str]]:
@@ -64,35 +64,3 @@ def refuse_seen(checkpoint: Path, state: dict, data: RadiographDataset, allow_se
             "its errors there would be too small; take others, or give --allow_seen"
         )
     return seen
-
-
-def without_measured(data: dict[str, RadiographDataset], test_on: str) -> dict[str, RadiographDataset]:
-    """Training radiographs without those that validation or test have too, validation ones without the test's: each is said.
-
-    Raises DataError where none is left.
-    """
-    order = [split for split in dict.fromkeys(("train", "valid", test_on)) if split in data]
-    for i, split in enumerate(order):
-        for other in order[i + 1 :]:
-            one = data[split]
-            if not (shared := one.known_by(data[other].marks())):
-                continue
-            rest = np.flatnonzero(~np.isin(one.ids, shared))
-            if not len(rest):
-                raise DataError(f"{one.folder}: all radiographs of {split} are in {other} too; give others")
-            print(f"{split}: {len(shared)} of {len(one)} radiographs are left out; {other} has them too ({first_few(shared)})")
-            data = data | {split: one.subset(rest, split)}
-    return data
-
-
-def without_mistaken(train: RadiographDataset) -> RadiographDataset:
-    """Training radiographs without those whose annotations contradict all others', which are told."""
-    mistakes = mistaken(train.points_network_px)
-    if not mistakes:
-        return train
-    named = [f"{train.ids[i]}: landmark {train.joint.names[landmark]}" for i, landmark in mistakes.items()]
-    print(
-        f"train: {len(named)} left out, whose landmarks lie as in no other, maybe in another order ({first_few(named)}); "
-        "correct their annotations"
-    )
-    return train.subset(np.array([i for i in range(len(train)) if i not in mistakes]), train.split)
