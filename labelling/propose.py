@@ -70,7 +70,7 @@ def run(raw: Path, weights: Path, out: Path, ids: list[str] | None, landmarks: i
                 problems += 1
                 print(error, flush=True)
                 continue
-            file.write(json.dumps(to_json(id, proposal)) + "\n")
+            file.write(json.dumps({"id": id} | to_json(proposal)) + "\n")
             file.flush()
             print(f"proposed {number}/{len(wanted)}", flush=True)
     print(f"proposed {len(wanted) - problems} radiographs, {problems} problems", flush=True)

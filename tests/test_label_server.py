@@ -47,7 +47,7 @@ class Running:
 
     def __init__(self, raw: Path, names: list[str] | None = None, reviewed=None, **options):
         self.session = Session(open_collection(raw, names), Options(**options), reviewed)
-        self.server = Server(("127.0.0.1", 0), self.session, [])
+        self.server = Server(("127.0.0.1", 0), self.session)
         self.session.begin()
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
@@ -80,9 +80,6 @@ class Running:
         self.server.end()
         self.thread.join()
         self.session.close()
-        self.session.journal.close()
-        for lock in self.session.locks:
-            lock.close()
 
 
 def keys_of(server: Server) -> dict[str, str]:

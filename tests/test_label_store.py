@@ -2,7 +2,6 @@
 
 import errno
 import json
-import math
 import os
 import stat
 import threading
@@ -24,7 +23,7 @@ from labelling.api import Api
 from labelling.collection import open_collection, radiographs_of
 from labelling.jobs import Step
 from labelling.journal import Journal, entries_of
-from labelling.marks import ABSENT, CONFIRMED, DONE, NONE, PARTLY, PROPOSED, REMOVED, Mark, mark_from, state_of
+from labelling.marks import ABSENT, CONFIRMED, DONE, NONE, PARTLY, PROPOSED, REMOVED, Mark, as_json, mark_from, state_of
 from labelling.order import Order, representatives
 from labelling.pictures import Pictures, make_picture
 from labelling.proposals import Proposal, read_predictions
@@ -53,11 +52,10 @@ def place(store: Store, id: str, k: int, x: float, y: float, reading: int = FIRS
 
 def test_states():
     done, absent, moved, removed = Mark(CONFIRMED, 1.0, 2.0), Mark(ABSENT), Mark(PROPOSED, 1.0, 2.0), Mark(REMOVED)
-    assert state_of([None, None], False) == NONE and state_of([None, None], True) == PROPOSED
-    assert state_of([moved, None], False) == PROPOSED and state_of([done, moved], True) == PARTLY
-    assert state_of([removed, None], True) == PARTLY and state_of([done, absent], False) == DONE
+    assert state_of([None, None]) == NONE and state_of([moved, None]) == PROPOSED
+    assert state_of([done, moved]) == state_of([removed, None]) == PARTLY and state_of([done, absent]) == DONE
     for mark in (done, absent, moved, removed, Mark(CONFIRMED, 1.5, 2.0, True, "w", (3.0, 4.0), True)):
-        assert str(mark_from(json.loads(json.dumps(mark.to_json())))) == str(mark)
+        assert str(mark_from(json.loads(json.dumps(as_json(mark))))) == str(mark)
 
 
 def test_a_cut_line_is_left_out_and_the_next_one_is_whole(tmp_path):
@@ -528,7 +526,7 @@ def test_a_described_joint_is_labelled_and_trained_as_described(tmp_path):
     described["scale"] = {"name": "ball", "landmarks": ["a", "b"], "mm": 25}
     (raw / "joint.json").write_text(json.dumps(described))
     collection = open_collection(raw, None)
-    about = Api(Session(collection, Options())).about({})
+    about = Api(Session(collection, Options())).get_session({})
     assert about["names"] == list("abcde") and json.loads(json.dumps(about["skeleton"])) == [[0, 1], [2, 4]]
     one = new_round(collection, "main", read_points(raw / "all_coordinates.csv"))
     assert read_description(one.folder / "raw" / "joint.json") == collection.joint and not collection.is_hand
@@ -633,8 +631,8 @@ def test_ten_thousand_radiographs(tmp_path, monkeypatch):
     monkeypatch.setattr("labelling.collection.radiographs_of", lambda raw: (paths, dict.fromkeys(paths, "")))
     session = Session(open_collection(tmp_path, list(NAMES)), Options())
     api = Api(session)
-    answer = api.radiographs({"filter": "none", "offset": "9900"})
+    answer = api.get_list({"filter": "none", "offset": "9900"})
     assert len(answer["rows"]) == 100 and answer["found"] == 10_000 and not session.store.items
-    assert api.radiographs({"search": "ID0012"})["found"] == 10
-    assert api.next({})["id"] == "id00000" and math.isfinite(api.progress({})["total"])
+    assert api.get_list({"search": "ID0012"})["found"] == 10
+    assert api.get_next({})["id"] == "id00000" and api.get_progress({})["total"] == 10_000
     session.close()
