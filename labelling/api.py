@@ -2,13 +2,12 @@
 
 import statistics
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 
 from joints.hand import MEAN_SHAPE
 from labelling.marks import DECIDED, DONE, PLACED, STATES, as_json, mark_from
-from labelling.proposals import Proposal, rounded, to_json
+from labelling.proposals import as_lists, rounded
 from labelling.rounds import ROUNDS, rounds_of
 from labelling.session import SETTLED, Session
 from labelling.store import AGAIN, FIRST, Change, Conflict, Item, Key, Store
@@ -117,29 +116,16 @@ class Api:
         store = session.store_of(settle)
         with store.lock:
             item = store.item(key)
-            answer = {
-                "id": key[0],
-                "reading": key[1],
-                "picture": picture.about(),
-                "version": item.version,
-                "marks": [as_json(mark) for mark in item.marks],
-                "second_look": item.second_look,
-                "proposal": None,
-                "others": [],
-            }
-        if settle:
-            answer["others"] = self.others(query, key[0])
-        elif proposal := session.shown_proposal(key):
-            answer["proposal"] = self.inside(proposal, (picture.width, picture.height))
+            answer = {"id": key[0], "reading": key[1], "picture": picture.about(), "version": item.version}
+            answer |= {"marks": [as_json(mark) for mark in item.marks], "second_look": item.second_look}
+        answer |= {"proposal": None, "others": self.others(query, key[0]) if settle else []}
+        if not settle and (proposal := session.shown_proposal(key)):
+            points = np.column_stack([proposal.points_px, proposal.regions])
+            outside = (points[:, :2] < -0.5) | (points[:, :2] > (picture.width - 0.5, picture.height - 0.5))
+            points[outside.any(1)] = np.nan  # no position: the network lost it at the edge
+            answer["proposal"] = {"by": proposal.by, "points": as_lists(points)}
         session.prepare_after(key[0])
         return answer
-
-    def inside(self, proposal: Proposal, size: tuple[int, int]) -> dict:
-        """A proposal without points beyond the radiograph, whose numbers are no position: the network lost them at the edge."""
-        points = proposal.points_px
-        lost = ((points < -0.5) | (points > np.array(size) - 0.5)).any(1)[:, None]
-        kept = replace(proposal, points_px=np.where(lost, np.nan, points), regions=np.where(lost, np.nan, proposal.regions))
-        return {"by": proposal.by, "points": to_json(kept)["points"]}
 
     def others(self, query: dict, id: str) -> list[dict]:
         """The marks of the two readers that a third look settles between; both must have done the radiograph."""

@@ -82,13 +82,6 @@ class Job:
                 self.process.terminate()
 
     def about(self) -> dict:
-        return {
-            "name": self.name,
-            "state": self.state,
-            "step": self.step + 1,
-            "steps": len(self.steps),
-            "title": self.steps[self.step].title,
-            "fraction": self.fraction,
-            "seconds": round(time.time() - self.begun),
-            "lines": list(self.lines),
-        }
+        step = {"step": self.step + 1, "steps": len(self.steps), "title": self.steps[self.step].title, "fraction": self.fraction}
+        lasted = {"seconds": round(time.time() - self.begun), "lines": list(self.lines)}
+        return {"name": self.name, "state": self.state} | step | lasted

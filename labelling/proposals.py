@@ -35,9 +35,13 @@ def rounded(value: float, digits: int = 3) -> float | None:
     return None if math.isnan(value) else round(value, digits)
 
 
-def to_json(proposal: Proposal) -> dict:
-    points = [[rounded(value) for value in row] for row in np.column_stack([proposal.points_px, proposal.regions]).tolist()]
-    return {"by": proposal.by, "doubt": rounded(proposal.doubt, 4), "points": points}
+def as_lists(points: np.ndarray) -> list[list[float | None]]:
+    return [[rounded(value) for value in row] for row in points.tolist()]
+
+
+def to_json(id: str, proposal: Proposal) -> dict:
+    points = as_lists(np.column_stack([proposal.points_px, proposal.regions]))
+    return {"id": id, "by": proposal.by, "doubt": rounded(proposal.doubt, 4), "points": points}
 
 
 def from_json(line: dict, landmarks: int) -> tuple[str, Proposal]:

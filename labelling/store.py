@@ -117,15 +117,9 @@ class Store:
     def entry(self, key: Key, what: str, changes: list[Change], action: str | None = None, **more) -> dict:
         """What the journal gets to know of an action; None says nothing."""
         marks = self.item(key).marks
-        said = {
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "reader": self.reader,
-            "id": key[0],
-            "reading": key[1],
-            "what": what,
-            "action": action,
-            "changes": [{"landmark": k, "from": as_json(marks[k]), "to": as_json(mark)} for k, mark in changes],
-        }
+        said = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "reader": self.reader, "id": key[0]}
+        said |= {"reading": key[1], "what": what, "action": action}
+        said["changes"] = [{"landmark": k, "from": as_json(marks[k]), "to": as_json(mark)} for k, mark in changes]
         return {name: value for name, value in (said | more).items() if value is not None}
 
     def apply(self, entry: dict) -> None:

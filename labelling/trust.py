@@ -1,6 +1,7 @@
 """What can be said of the labels: a reader's repeatability, whether proposals pull, and how two readers differ."""
 
 import math
+from statistics import fmean, median
 
 import numpy as np
 
@@ -27,10 +28,8 @@ def spacing_mm(item: Item, points: np.ndarray, scale: Scale | None) -> np.ndarra
 
 def summary(distances: list[float]) -> dict | None:
     """Number, mean and median; None where there are none."""
-    values = np.array([value for value in distances if value == value])
-    if not values.size:
-        return None
-    return {"n": int(values.size), "mean": round(float(values.mean()), 4), "median": round(float(np.median(values)), 4)}
+    known = [value for value in distances if value == value]
+    return {"n": len(known), "mean": round(fmean(known), 4), "median": round(median(known), 4)} if known else None
 
 
 def repeatability(store: Store, scale: Scale | None) -> dict:
@@ -47,10 +46,7 @@ def repeatability(store: Store, scale: Scale | None) -> dict:
 
 
 def anchoring_bias(store: Store) -> dict:
-    """How far confirmed points lie from what was proposed, where the reader saw it and where not: px of the 256 frame.
-
-    If proposals do not pull, both are alike.
-    """
+    """Distances of confirmed points from proposals that were shown and hidden, px of the 256 frame: alike without a bias."""
     seen, unseen = [], []
     with store.lock:
         for (id, reading), item in store.items.items():
@@ -63,7 +59,7 @@ def anchoring_bias(store: Store) -> dict:
 
 
 def distances_from_proposals(item: Item) -> tuple[list[float], list[float]]:
-    """Of the confirmed points whose proposals the reader saw, and of the others: px of the 256 frame."""
+    """Of the confirmed points whose proposals were shown, and of the others: px of the 256 frame."""
     seen, unseen = [], []
     across, down = scale_px(item.size)
     for mark in item.marks:
