@@ -99,7 +99,7 @@ def stored_names(path: Path) -> list[str] | None:
     if not path.exists():
         return None
     try:
-        names = json.loads(path.read_text())["names"]
+        names = json.loads(path.read_bytes())["names"]  # UTF-8, whatever the locale
         if not isinstance(names, list) or not names:
             raise ValueError("no list of names")
     except (ValueError, KeyError, TypeError) as error:

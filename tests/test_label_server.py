@@ -408,11 +408,8 @@ def test_a_second_action_on_an_old_state_is_refused_and_kept_in_the_journal(runn
     kept = [json.loads(line) for line in running.session.journal.path.read_text().splitlines()]
     assert [entry["changes"][0]["to"]["x"] for entry in kept if "refused" in entry] == [50.0]
     assert running.session.read_store("main").item(("p1", 0)).marks[0].x == 5  # by the next server, too
-
-
-def test_the_same_action_twice_counts_once(running):
     body = action_of("p2", 0, 7, 8, 0, "once")
-    assert running.post("/api/act", body) == running.post("/api/act", body)
+    assert running.post("/api/act", body) == running.post("/api/act", body)  # the same action twice counts once
     assert running.session.store.item(("p2", 0)).version == 1
 
 

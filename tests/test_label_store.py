@@ -4,7 +4,10 @@ import errno
 import json
 import os
 import stat
+import subprocess
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from unittest.mock import Mock, patch
@@ -12,7 +15,7 @@ from unittest.mock import Mock, patch
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import made_radiograph, make_raw
+from conftest import ROOT, made_radiograph, make_raw
 from test_command import no_locks
 from test_label_server import make_pictures
 from test_label_server import serve as serve
@@ -77,21 +80,15 @@ def test_states():
         assert str(mark_from(json.loads(json.dumps(as_json(mark))))) == str(mark)
 
 
-def test_a_cut_line_is_left_out_and_the_next_one_is_whole(store, tmp_path):
-    with open(store.journal.path, "ab") as file:
-        file.write(b'{"reader":"main","id":"a","what":"pl')  # a server was killed here
+@pytest.mark.parametrize("cut", [20, 1])
+def test_a_line_that_was_cut_is_left_out_and_counts_once_when_it_is_sent_again(store, tmp_path, cut):
+    """A server was killed within it; at the end, only its line break is missing."""
     place(store, "a", 1, 3, 4)
+    store.journal.path.write_bytes(store.journal.path.read_bytes()[:-cut])
     again = open_store(tmp_path)
-    assert again.item(("a", FIRST)) == store.item(("a", FIRST)) and again.item(("a", FIRST)).version == 2
-
-
-def test_a_line_cut_at_its_end_and_sent_again_counts_once(store, tmp_path):
-    path = store.journal.path
-    path.write_bytes(path.read_bytes()[:-1])
-    store = open_store(tmp_path)
-    assert store.item(("a", FIRST)).version == 0
-    place(store, "a", 0, 1, 2)  # by the window, under the same name
-    assert open_store(tmp_path).item(("a", FIRST)).version == 1
+    assert again.item(("a", FIRST)).version == 1
+    place(again, "a", 1, 3, 4)  # by the window, under the same name
+    assert open_store(tmp_path).item(("a", FIRST)) == again.item(("a", FIRST)) and again.item(("a", FIRST)).version == 2
 
 
 def test_threads_and_servers_share_a_journal(tmp_path):
@@ -102,11 +99,8 @@ def test_threads_and_servers_share_a_journal(tmp_path):
         for i in range(50):
             journals[number % 2].sync(journals[number % 2].write({"thread": number, "i": i}))
 
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(write, range(4)))
     entries = [(entry["thread"], entry["i"]) for entry in entries_of(tmp_path / "journal.jsonl")]
     assert len(set(entries)) == len(entries) == 200
 
@@ -161,14 +155,18 @@ def test_two_readers_may_begin_a_set_at_once(tmp_path, monkeypatch):
     """Both find no names of landmarks, and write them: each file is whole before it stands in its place."""
     raw, both = make_pictures(tmp_path / "raw", 2), threading.Barrier(2, timeout=20)
     monkeypatch.setattr("runtime.files.os.fsync", lambda handle: both.wait())
-    found = []
-    threads = [threading.Thread(target=lambda: found.append(open_collection(raw, ["a", "b"]))) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [one.names for one in found] == [["a", "b"]] * 2
+    with ThreadPoolExecutor(2) as threads:
+        assert [one.names for one in threads.map(open_collection, [raw] * 2, [["a", "b"]] * 2)] == [["a", "b"]] * 2
     assert [path.name for path in (raw / "labels").iterdir()] == ["set.json"]
+
+
+def test_names_of_landmarks_are_read_in_any_locale(tmp_path):
+    raw = make_pictures(tmp_path / "raw", 1)
+    open_collection(raw, ["Fußwurzel"])
+    words = [sys.executable, "label.py", "--raw", str(raw), "--export", str(tmp_path / "out.csv")]
+    ascii_only = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    ran = subprocess.run(words, cwd=ROOT, env=ascii_only, capture_output=True, text=True)
+    assert "has done no radiograph yet" in ran.stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
@@ -181,15 +179,6 @@ def test_who_may_read_labels_goes_by_the_umask(tmp_path):
         os.umask(before)
     for name in ("journal.jsonl", "set.json", "readers/main.csv"):
         assert stat.S_IMODE((raw / "labels" / name).stat().st_mode) == 0o640
-
-
-def test_a_table_of_more_digits_than_are_written_is_taken_over_once(tmp_path):
-    raw = make_pictures(tmp_path / "raw", 1)
-    (raw / "all_coordinates.csv").write_text("id,x0,y0\np0,12.3456789012,7.0000000001\n")
-    for _ in range(2):
-        with closing(session_of(raw)) as session:
-            assert session.store.items["p0", FIRST].version == 1
-    assert (raw / "labels" / "readers" / "main.csv").read_text() == "id,x0,y0\np0,12.345679,7\n"
 
 
 def test_the_table_of_the_set_is_where_the_nameless_reader_starts_and_is_never_written(serve, tmp_path):
@@ -419,20 +408,8 @@ def test_radiographs_that_are_links_to_files_of_one_name_stay_apart(tmp_path, mo
         monkeypatch.setattr("labelling.rounds.os.symlink", Mock(side_effect=OSError))
 
 
-def test_a_table_that_was_made_elsewhere_is_neither_removed_nor_overwritten(tmp_path):
-    raw = make_pictures(tmp_path / "raw", 2)
-    table = raw / "labels" / "readers" / "anna.csv"
-    table.parent.mkdir(parents=True)
-    table.write_text("id,x0,y0\np0,1,2\n")
-    with pytest.raises(DataError, match=r"anna.csv: expected .* found others in 1 rows \(p0\); .* move it away"):
-        session_of(raw, ["a"], "anna")
-    assert table.read_text() == "id,x0,y0\np0,1,2\n"
-    session_of(raw, ["a"], "anna", to_read=True).close()  # as for --export, which writes no table
-    assert table.read_text() == "id,x0,y0\np0,1,2\n"
-
-
-def test_a_table_of_an_earlier_moment_is_one_of_the_journal(tmp_path):
-    """As a killed server leaves it: written anew. One with a point that nobody placed is not."""
+def test_a_table_that_the_journal_did_not_make_is_neither_removed_nor_overwritten(tmp_path):
+    """One of an earlier moment, as a killed server leaves it, is written anew; for a third look, too, no lock is kept."""
     raw = make_pictures(tmp_path / "raw", 2)
     with closing(session_of(raw, ["a"])) as session:
         for x in (1.5, 2.25):
@@ -442,17 +419,17 @@ def test_a_table_of_an_earlier_moment_is_one_of_the_journal(tmp_path):
     table.write_text(now.replace("2.25", "1.5"))
     session_of(raw).close()
     assert table.read_text() == now and "2.25" in now
-    table.write_text(now.replace("2.25", "1.75"))
-    with pytest.raises(DataError, match=r"main.csv: expected .* found others in 1 rows \(p0\)"):
-        session_of(raw)
-
-
-def test_a_table_that_was_made_elsewhere_spoils_no_third_look(tmp_path):
-    """It is refused each time, and no lock is kept."""
-    raw = make_pictures(tmp_path / "raw", 1)
-    with closing(session_of(raw, ["a"])) as session:
+    strange = now.replace("2.25", "1.75")
+    for reader in ("main", "anna"):  # anna has placed nothing
+        table = raw / "labels" / "readers" / f"{reader}.csv"
+        table.write_text(strange)
+        with pytest.raises(DataError, match=rf"{reader}.csv: expected .* found others in 1 rows \(p0\); .* move it away"):
+            session_of(raw, None, reader)
+        session_of(raw, None, reader, to_read=True).close()  # as for --export, which writes no table
+        assert table.read_text() == strange
+    with closing(session_of(raw, None, "ben")) as session:
         table = raw / "labels" / "readers" / "settled.csv"
-        table.write_text("id,x0,y0\np0,1,2\n")
+        table.write_text(strange)
         for _ in range(2):
             with pytest.raises(DataError, match=r"settled\.csv: expected"):
                 session.store_of(settle=True)
@@ -461,10 +438,10 @@ def test_a_table_that_was_made_elsewhere_spoils_no_third_look(tmp_path):
 
 
 def test_a_row_of_blank_cells_is_still_to_be_done(tmp_path):
-    """In a row with some points a blank cell is a landmark that cannot be seen."""
+    """In a row with some points a blank cell is a landmark that cannot be seen; one with more digits is taken over once."""
     raw = make_pictures(tmp_path / "raw", 3)
     table = raw / "all_coordinates.csv"
-    table.write_text("id,x0,y0,x1,y1\np0,1,2,3,4\np1,,,,\np2,5,6,,\n")
+    table.write_text("id,x0,y0,x1,y1\np0,12.3456789012,7.0000000001,3,4\np1,,,,\np2,5,6,,\n")
     with closing(session_of(raw)) as session:
         assert [session.state(f"p{n}") for n in range(3)] == [DONE, NONE, DONE]
         assert session.next(None) == ("p1", FIRST) and session.guide_source()[0] == "p0"
@@ -472,6 +449,8 @@ def test_a_row_of_blank_cells_is_still_to_be_done(tmp_path):
         table.write_text(table.read_text().replace("p1,,,,", "p1,7,8,,"))
     with closing(session_of(raw)) as session:  # nobody has placed a point there: it follows the table
         assert session.state("p1") == DONE and session.store.items["p1", FIRST].second_look
+        assert session.store.items["p0", FIRST].version == 1
+    assert "p0,12.345679,7,3,4\n" in (raw / "labels" / "readers" / "main.csv").read_text()
 
 
 def test_a_described_joint_is_labelled_and_trained_as_described(tmp_path):
