@@ -1,5 +1,6 @@
 """Commands in the background, one after the other, with their progress: training and proposing are the project's own commands."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -41,7 +42,8 @@ class Job:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self):
-        threading.Thread(target=self.run, daemon=True, name="job").start()
+        self.thread = threading.Thread(target=self.run, daemon=True, name="job")
+        self.thread.start()
 
     def run(self) -> None:
         try:
@@ -62,7 +64,8 @@ class Job:
             if self.state != "running":
                 return 130
             streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-            self.process = subprocess.Popen(command, cwd=ROOT, text=True, errors="replace", **streams)
+            utf8 = os.environ | {"PYTHONIOENCODING": "utf-8"}  # IDs reach the command in any locale
+            self.process = subprocess.Popen(command, cwd=ROOT, env=utf8, encoding="utf-8", errors="replace", **streams)
         with suppress(BrokenPipeError), self.process.stdin as stream:  # ended before it read: what it printed says why
             stream.write(step.input)
         for line in self.process.stdout:
