@@ -17,15 +17,14 @@ import argparse
 import os
 import re
 import shlex
-import signal
 import sys
 import tempfile
 import threading
 import webbrowser
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
-from labelling.collection import Collection, names_from, open_collection, radiographs_of
+from labelling.collection import names_from, open_collection, radiographs_of
 from labelling.proposals import Proposal, read_predictions
 from labelling.rounds import FEWEST, Flags
 from labelling.server import Server
@@ -53,16 +52,16 @@ def review(folder: Path, raw: Path) -> tuple[dict[str, Proposal], list[str]]:
     return found, names
 
 
-def export(collection: Collection, session: Session, out: Path) -> None:
+def export(session: Session, out: Path) -> None:
     """Write the reader's radiographs that are done as a new table. Raises DataError."""
     if out.exists():
         raise DataError(f"{out}: is there already, and labels are not overwritten; choose another --export")
     done = set(session.store.done())
     rows = [row for row in session.store.table_rows() if row["id"] in done]
     if not rows:
-        raise DataError(f"{collection.labels}: {session.options.reader} has done no radiograph yet; nothing to export")
+        raise DataError(f"{session.labels}: {session.options.reader} has done no radiograph yet; nothing to export")
     write_csv(out, rows)
-    print(f"written to {out}: {len(rows)} radiographs of {len(collection.paths)}")
+    print(f"written to {out}: {len(rows)} radiographs of {len(session.collection.paths)}")
 
 
 def has_screen() -> bool:
@@ -74,19 +73,17 @@ def page_that_leads_to(link: str, folder: Path) -> Path:
     """A file that only this user can read, in the place of a command line, which all users of a machine can."""
     handle, name = tempfile.mkstemp(".html", "open-", folder)
     with open(handle, "w") as file:
-        file.write(
-            f'<!doctype html><meta name="referrer" content="no-referrer"><meta http-equiv="refresh" content="0; url={link}">'
-        )
+        file.write('<!doctype html><meta name="referrer" content="no-referrer">\n')
+        file.write(f'<meta http-equiv="refresh" content="0; url={link}">\n')
     return Path(name)
 
 
 def serve(session: Session, options: argparse.Namespace) -> None:
     """Answer until Ctrl-C or SIGTERM. Raises DataError where the port is taken."""
-    pages: list[Path] = []
+    page = ExitStack()  # removes what leads the browser to the link
 
     def entered() -> None:
-        while pages:
-            pages.pop().unlink(missing_ok=True)
+        page.close()
         with suppress(OSError):  # the terminal is gone; the window opens all the same
             print(f"for another window: {server.link}", flush=True)
 
@@ -98,18 +95,12 @@ def serve(session: Session, options: argparse.Namespace) -> None:
         print(WARNING.format(host=options.host, port=options.port), file=sys.stderr)
     print(f"{server.link}\n{len(session.collection.paths)} radiographs, reader {session.options.reader}; Ctrl-C ends", flush=True)
     session.begin()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+    with page, suppress(KeyboardInterrupt):
         if options.browser and has_screen():
-            pages.append(page_that_leads_to(server.link, session.labels))
-            threading.Thread(target=webbrowser.open, args=(pages[0].resolve().as_uri(),), daemon=True).start()
+            path = page_that_leads_to(server.link, session.labels)
+            page.callback(path.unlink, missing_ok=True)
+            threading.Thread(target=webbrowser.open, args=(path.resolve().as_uri(),), daemon=True).start()
         server.run()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        while pages:
-            pages.pop().unlink(missing_ok=True)
-        session.close()
 
 
 def run(options: argparse.Namespace) -> None:
@@ -125,14 +116,11 @@ def run(options: argparse.Namespace) -> None:
     collection = open_collection(options.raw, names, options.labels)
     flags = Flags(options.prepare_flags, options.train_flags, options.export_flags)
     chosen = Options(options.reader, options.propose, flags, options.folds, options.again, not options.all_proposals)
-    session = Session(collection, chosen, reviewed, to_read=bool(options.export))
-    if options.export:
-        try:
-            export(collection, session, options.export)
-        finally:
-            session.close()
-        return
-    serve(session, options)
+    with closing(Session(collection, chosen, reviewed, to_read=bool(options.export))) as session:
+        if options.export:
+            export(session, options.export)
+        else:
+            serve(session, options)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -158,33 +146,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--all-proposals", action="store_true", help="show them on every radiograph, also where their pull is measured"
     )
-    parser.add_argument("--train-flags", type=shlex.split, default=[], help="of main.py, for training from the page")
-    parser.add_argument(
-        "--prepare-flags", type=shlex.split, default=[], help="of data_preprocessing.py, for training from the page"
-    )
-    parser.add_argument("--export-flags", type=shlex.split, default=[], help="of export.py, for training from the page")
+    for what, script in (("train", "main.py"), ("prepare", "data_preprocessing.py"), ("export", "export.py")):
+        flag, words = f"--{what}-flags", f"of {script}, for training from the page"
+        parser.add_argument(flag, type=shlex.split, default=[], help=words)
     parser.add_argument("--folds", type=int, default=3, help="of a round's cross-validation, each a training; 0: none")
     options = parser.parse_args(arguments)
     if not 0 <= options.port <= 65535:
         parser.error("expected --port from 0 to 65535")
     if options.folds != 0 and not 2 <= options.folds < FEWEST:
         parser.error(f"expected --folds from 2 to {FEWEST - 1}, or 0 for no cross-validation")
-    try:
-        run(options)
-    except (DataError, OSError, MemoryError) as error:
-        return report(error)
-    except KeyboardInterrupt:
-        return 130
-    return 0
-
-
-def report(error: Exception) -> int:
-    """The exit status after a mistake, told as the other commands tell it."""
-
-    def raise_again() -> None:
-        raise error
-
-    return exit_status(raise_again)
+    return exit_status(lambda: run(options))
 
 
 if __name__ == "__main__":

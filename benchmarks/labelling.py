@@ -125,23 +125,18 @@ async def measure_all() -> str:
             figures = await measure(browser, Path(folder))
         version = browser.version
         await browser.close()
-    return f"{name()}, Chromium {version}\n{report(figures)}"
-
-
-def report(figures: dict) -> str:
     frames = figures["frames_ms"]
-    return "\n".join(
-        [
-            f"first picture {figures['first_s']:.1f} s after the command",
-            f"next radiograph {figures['next_ms']:.0f} ms; one that was not prepared {figures['jump_ms']:.0f} ms",
-            f"drag: {1000 / frames.mean():.1f} frames a second; between frames median {np.median(frames):.1f} ms, "
-            f"95th percentile {np.percentile(frames, 95):.1f} ms, longest {frames.max():.1f} ms",
-        ]
+    return (
+        f"{name()}, Chromium {version}\n"
+        f"first picture {figures['first_s']:.1f} s after the command\n"
+        f"next radiograph {figures['next_ms']:.0f} ms; one that was not prepared {figures['jump_ms']:.0f} ms\n"
+        f"drag: {1000 / frames.mean():.1f} frames a second; between frames median {np.median(frames):.1f} ms, "
+        f"95th percentile {np.percentile(frames, 95):.1f} ms, longest {frames.max():.1f} ms"
     )
 
 
-def main(arguments: list[str] | None = None) -> None:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(arguments)
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     print(asyncio.run(measure_all()))
 
 

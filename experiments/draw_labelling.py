@@ -40,8 +40,6 @@ def made_reader(raw: Path, name: str, seed: int, ids: list[str]) -> None:
         changes = [(k, Mark(CONFIRMED, *map(float, point))) for k, point in enumerate(points.round(3))]
         session.store.act((id, FIRST), 0, f"{name} {id}", "made", changes, size=[picture.width, picture.height])
     session.close()
-    for lock in session.locks:
-        lock.close()
 
 
 def draw(raw: Path, weights: Path, out: Path) -> None:
@@ -56,7 +54,7 @@ def draw(raw: Path, weights: Path, out: Path) -> None:
     predictor = Predictor(weights)
     for id in others:
         session.proposals[id] = propose(predictor, session.pictures.get(id).pixels.astype(np.float32), name_of(weights))
-    server = Server(("127.0.0.1", 0), session, [])
+    server = Server(("127.0.0.1", 0), session)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     with chromium() as browser:

@@ -1,22 +1,20 @@
 """What the page asks and does: every address of the server's /api, from checked values to checked values."""
 
-import math
 import statistics
 from collections import Counter
-from collections.abc import Callable
 
 import numpy as np
 
 from joints.hand import MEAN_SHAPE
-from labelling.marks import DECIDED, DONE, PARTLY, PLACED, PROPOSED, Mark, mark_from
+from labelling.marks import DECIDED, DONE, PLACED, STATES, as_json, mark_from
+from labelling.proposals import as_lists, rounded
 from labelling.rounds import ROUNDS, rounds_of
 from labelling.session import SETTLED, Session
-from labelling.store import AGAIN, FIRST, Conflict, Item, Store, as_json
+from labelling.store import AGAIN, FIRST, Change, Conflict, Item, Key, Store
 from labelling.trust import anchoring_bias, differences, repeatability
 from runtime.files import DataError
 
 PAGE = 200  # most rows of a list in one answer
-STATES = ("none", PROPOSED, PARTLY, DONE)
 FILTERS = ("all", *STATES, "second look", "unsure")
 
 
@@ -45,26 +43,14 @@ def number_in(body: dict, name: str, low: int, high: int, default: int | None = 
 
 
 class Api:
+    """Methods get_NAME(query) and post_NAME(body) are what the address /api/NAME answers; they raise Refused and DataError."""
+
     def __init__(self, session: Session):
         self.session = session
-        self.gets: dict[str, Callable[[dict], object]] = {
-            "session": self.about,
-            "list": self.radiographs,
-            "item": self.item,
-            "next": self.next,
-            "progress": self.progress,
-            "compare": self.compare,
-        }
-        self.posts: dict[str, Callable[[dict], object]] = {
-            "act": self.act,
-            "open": self.open,
-            "leave": self.leave,
-            "train": lambda body: self.job("train"),
-            "propose": lambda body: self.job("propose"),
-            "stop": self.stop,
-        }
+        self.gets = {name[4:]: getattr(self, name) for name in dir(self) if name.startswith("get_")}
+        self.posts = {name[5:]: getattr(self, name) for name in dir(self) if name.startswith("post_")}
 
-    def key(self, body: dict) -> tuple[str, int]:
+    def key(self, body: dict) -> Key:
         id = text_in(body, "id")
         if id not in self.session.collection.paths:
             raise Refused(404, "no such radiograph")
@@ -72,7 +58,7 @@ class Api:
 
     # Asking
 
-    def about(self, _: dict) -> dict:
+    def get_session(self, _: dict) -> dict:
         session, collection = self.session, self.session.collection
         return {
             "reader": session.options.reader,
@@ -92,9 +78,9 @@ class Api:
         source = self.session.guide_source()
         return None if source is None or not np.isfinite(source[1]).all() else source[1].tolist()
 
-    def radiographs(self, query: dict) -> dict:
+    def get_list(self, query: dict) -> dict:
         """A part of the list, filtered; counts are those of the whole set."""
-        session, items = self.session, self.session.store.items
+        session = self.session
         shown, search = query.get("filter", "all"), query.get("search", "").lower()
         if shown not in FILTERS:
             raise Refused(400, f"expected a filter of {', '.join(FILTERS)}")
@@ -102,10 +88,10 @@ class Api:
         rows, counts = [], Counter()
         with session.store.lock:
             for id, split in session.collection.splits.items():
-                item = items.get((id, FIRST))
+                item = session.store.items.get((id, FIRST))
                 row = {"id": id, "state": session.state(id), "unsure": item.unsure if item else 0, "split": split}
                 row["second_look"] = bool(item and item.second_look)
-                kinds = {"all", row["state"], *(kind for kind in ("second look", "unsure") if row[kind.replace(" ", "_")])}
+                kinds = {"all", row["state"], *(kind for kind in FILTERS[-2:] if row[kind.replace(" ", "_")])}
                 counts.update(kinds)
                 if shown in kinds and search in id.lower():
                     rows.append(row)
@@ -120,9 +106,9 @@ class Api:
         proposal = self.session.shown_proposal((id, FIRST))
         if proposal is None:
             return {"doubt": None, "reviewed": False}
-        return {"doubt": rounded([proposal.doubt])[0], "reviewed": proposal.reviewed}
+        return {"doubt": rounded(proposal.doubt), "reviewed": proposal.reviewed}
 
-    def item(self, query: dict) -> dict:
+    def get_item(self, query: dict) -> dict:
         """One reading of a radiograph: its picture's size and kind, marks and proposals."""
         session, key = self.session, self.key(query)
         settle = query.get("settle") == "1"
@@ -130,25 +116,15 @@ class Api:
         store = session.store_of(settle)
         with store.lock:
             item = store.item(key)
-            answer = {
-                "id": key[0],
-                "reading": key[1],
-                "picture": picture.about(),
-                "version": item.version,
-                "marks": [as_json(mark) for mark in item.marks],
-                "second_look": item.second_look,
-                "proposal": None,
-                "others": [],
-            }
-        if settle:
-            answer["others"] = self.others(query, key[0])
-        elif proposal := session.shown_proposal(key):
-            outside = ((proposal.points_px < -0.5) | (proposal.points_px > (picture.width - 0.5, picture.height - 0.5))).any(1)
+            answer = {"id": key[0], "reading": key[1], "picture": picture.about(), "version": item.version}
+            answer |= {"marks": [as_json(mark) for mark in item.marks], "second_look": item.second_look}
+        answer |= {"proposal": None, "others": self.others(query, key[0]) if settle else []}
+        if not settle and (proposal := session.shown_proposal(key)):
             points = np.column_stack([proposal.points_px, proposal.regions])
-            points[outside] = np.nan  # no position: the network lost it at the edge
-            points = [rounded(row) for row in points.tolist()]
-            answer["proposal"] = {"by": proposal.by, "points": points}
-        session.pictures.ahead(session.upcoming(key[0]))
+            outside = (points[:, :2] < -0.5) | (points[:, :2] > (picture.width - 0.5, picture.height - 0.5))
+            points[outside.any(1)] = np.nan  # no position: the network lost it at the edge
+            answer["proposal"] = {"by": proposal.by, "points": as_lists(points)}
+        session.prepare_after(key[0])
         return answer
 
     def others(self, query: dict, id: str) -> list[dict]:
@@ -162,37 +138,36 @@ class Api:
             found.append({"reader": reader, "marks": [as_json(mark) for mark in item.marks]})
         return found
 
-    def next(self, query: dict) -> dict:
-        after = query.get("after") or None
-        key = self.session.next(after, query.get("peek") == "1")
+    def get_next(self, query: dict) -> dict:
+        key = self.session.next(query.get("after"), query.get("peek") == "1")
         return {"id": None} if key is None else {"id": key[0], "reading": key[1]}
 
-    def progress(self, _: dict) -> dict:
+    def get_progress(self, _: dict) -> dict:
         session, store = self.session, self.session.store
         with store.lock:
             counts = Counter(map(session.state, session.collection.paths))
             pace = statistics.median(store.pace) if store.pace else None
             second = sum(item.second_look for (_, reading), item in store.items.items() if reading == FIRST)
-        left = len(session.collection.paths) - counts[DONE]
+        total = len(session.collection.paths)
         return {
             "counts": {state: counts[state] for state in STATES},
-            "total": len(session.collection.paths),
+            "total": total,
             "second_look": second,
             "pace_s": pace,
-            "left_s": None if pace is None else pace * left,
-            "again": repeatability(store, self.session.collection.joint.scale),
+            "left_s": None if pace is None else pace * (total - counts[DONE]),
+            "again": repeatability(store, session.collection.joint.scale),
             "pull": anchoring_bias(store),
             "rounds": rounds_of(session.labels / ROUNDS / session.options.reader),
             "job": session.job.about() if session.job else None,
         }
 
-    def compare(self, query: dict) -> dict:
+    def get_compare(self, query: dict) -> dict:
         """Where two readers differ, worst first, and what the third look said of it."""
         session = self.session
         one, two = (session.other_store(text_in(query, name)) for name in ("one", "two"))
-        if one is two or query["one"] == query["two"]:
+        if query["one"] == query["two"]:
             raise Refused(400, "expected two readers")
-        rows = differences(one, two, self.session.collection.joint.scale)
+        rows = differences(one, two, session.collection.joint.scale)
         offset = number_in(query, "offset", 0, 10**9, 0)
         settled = session.settled or session.read_store(SETTLED)
         page = rows[offset : offset + PAGE]
@@ -206,7 +181,7 @@ class Api:
 
     # Doing
 
-    def place(self, body: dict) -> tuple[tuple[str, int], Store, tuple]:
+    def place(self, body: dict) -> tuple[Key, Store, tuple]:
         """Key, marks and name of what a window works on.
 
         A window that was opened by another server at this address, of another set or reader, keeps its actions to itself.
@@ -216,17 +191,17 @@ class Api:
         key, settle = self.key(body), body.get("settle") is True
         return key, self.session.store_of(settle), (*key, settle)
 
-    def open(self, body: dict) -> dict:
+    def post_open(self, body: dict) -> dict:
         """Say that a window shows a radiograph; it may write where no other one does."""
         key, store, what = self.place(body)
         mine = self.session.windows.claim(what, text_in(body, "window", 80), body.get("take") is True)
         return {"mine": mine, "version": store.item(key).version}
 
-    def leave(self, body: dict) -> dict:
+    def post_leave(self, body: dict) -> dict:
         self.session.windows.leave(text_in(body, "window", 80))
         return {}
 
-    def act(self, body: dict) -> dict:
+    def post_act(self, body: dict) -> dict:
         """Do a reader's action: one or several marks of one radiograph at once, or its second look."""
         key, store, what = self.place(body)
         session, window = self.session, text_in(body, "window", 80)
@@ -250,9 +225,7 @@ class Api:
             raise Refused(409 if may else 423, str(conflict)) from None
         return {"version": version, "state": store.item(key).state}
 
-    def changes(
-        self, body: dict, key: tuple[str, int], item: Item, size: tuple[int, int], proposals: bool
-    ) -> list[tuple[int, Mark | None]]:
+    def changes(self, body: dict, key: Key, item: Item, size: tuple[int, int], proposals: bool) -> list[Change]:
         """The marks of an action. Raises Refused where one is no landmark's, or lies outside the radiograph."""
         given = body.get("changes", [])
         if not isinstance(given, list) or len(given) > self.session.landmarks:
@@ -266,9 +239,9 @@ class Api:
                 mark = mark_from(change.get("to"))
             except DataError as error:
                 raise Refused(400, str(error)) from None
-            if mark is not None and mark.state in PLACED:
-                if not (-0.5 <= mark.x <= size[0] - 0.5 and -0.5 <= mark.y <= size[1] - 0.5):
-                    raise Refused(400, "expected points inside the radiograph")
+            placed = mark is not None and mark.state in PLACED
+            if placed and not (-0.5 <= mark.x <= size[0] - 0.5 and -0.5 <= mark.y <= size[1] - 0.5):
+                raise Refused(400, "expected points inside the radiograph")
             if proposals:
                 mark = self.session.with_proposal(key, k, mark, item.marks[k], body.get("seen"))
             changes.append((k, mark))
@@ -276,18 +249,20 @@ class Api:
             raise Refused(400, "expected at most one change a landmark")
         return changes
 
-    def job(self, what: str) -> dict:
+    def post_train(self, _: dict) -> dict:
+        return self.start("train")
+
+    def post_propose(self, _: dict) -> dict:
+        return self.start("propose")
+
+    def start(self, what: str) -> dict:
         try:
             self.session.start_job(what)
         except DataError as error:
             raise Refused(409, str(error)) from None
         return {}
 
-    def stop(self, _: dict) -> dict:
+    def post_stop(self, _: dict) -> dict:
         if self.session.job:
             self.session.job.stop()
         return {}
-
-
-def rounded(values: list[float]) -> list[float | None]:
-    return [None if math.isnan(value) else round(value, 3) for value in values]

@@ -11,7 +11,7 @@ import hmac
 import json
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,7 @@ ENTER = '<!doctype html><title>Landmarks</title><meta name="key" content="{}"><s
 class Doors:
     """The names that lead to this server; the launch token, which counts once; the cookie and the key that it opens."""
 
-    def __init__(self, names: set[str], port: int, served_as: list[str]):
+    def __init__(self, names: set[str], port: int, served_as: Sequence[str]):
         self.hosts = {name.lower() for name in served_as} | {f"{name}:{port}".lower() for name in names}
         if port == 80:  # which browsers leave out
             self.hosts |= {name.lower() for name in names}
@@ -88,7 +88,7 @@ class Application:
     async def start(self, request: Request) -> Response:
         """The page; for the launch token a cookie that scripts cannot read, and a page that keeps the key and moves on."""
         if not self.doors.is_launch(request):
-            return self.send_file("index.html")
+            return send_file(self.files["index.html"])
         self.doors.launch = secrets.token_urlsafe(24)
         self.entered()
         response = Response(ENTER.format(self.doors.key), media_type=KINDS[".html"])
@@ -96,10 +96,7 @@ class Application:
         return response
 
     async def file(self, request: Request) -> Response:
-        return self.send_file(found(request, self.files).name)
-
-    def send_file(self, name: str) -> Response:
-        return Response(self.files[name].read_bytes(), media_type=KINDS[self.files[name].suffix])
+        return send_file(found(request, self.files))
 
     def ask(self, request: Request) -> Response:
         return as_json(found(request, self.api.gets)(dict(request.query_params)))
@@ -130,6 +127,10 @@ class Application:
     def guide(self, request: Request) -> Response:
         crop = self.session.guide(found(request, self.guides))
         return Response(status_code=204) if crop is None else Response(crop, media_type="image/png")
+
+
+def send_file(path: Path) -> Response:
+    return Response(path.read_bytes(), media_type=KINDS[path.suffix])
 
 
 def same(given: str | None, secret: str) -> bool:

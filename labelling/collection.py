@@ -9,7 +9,7 @@ import numpy as np
 from joints.description import DESCRIPTION, Description, read_description
 from joints.hand import HAND
 from joints.known import described, joint_called, joint_of
-from radiographs.raw_folder import COORDINATES, LABEL_SET, SPLITS, by_id, find_radiographs, read_names, read_points, visible_files
+from radiographs.raw_folder import COORDINATES, LABEL_SET, SPLITS, by_id, read_names, read_points, visible_files
 from radiographs.reading import is_radiograph
 from runtime.files import DataError, write_whole
 
@@ -77,13 +77,14 @@ def radiographs_of(raw: Path) -> tuple[dict[str, Path], dict[str, str]]:
     """Path and split by ID: of RAW/{train,valid,test}, or where none of them is there, of RAW itself. Raises DataError."""
     if not raw.is_dir():
         raise DataError(f"{raw}: expected a folder with radiographs, found none; name it with --raw")
+    errors: list[str] = []
     if any((raw / split).is_dir() for split in SPLITS):
-        found, errors = find_radiographs(raw)
-        errors = [error for error in errors if "found none" not in error]
+        files = [(split, path) for split in SPLITS for path in visible_files(raw / split)]
     else:
-        errors = []
-        found = by_id((("", path) for path in visible_files(raw) if is_radiograph(path)), errors)
-    errors += [f"{raw}: expected names in UTF-8, found {id!a}; rename it" for id in found if not is_text(id)]
+        files = [("", path) for path in visible_files(raw) if is_radiograph(path)]
+    found = by_id(files, errors)
+    texts = {id: id.encode(errors="ignore").decode() for id in found}
+    errors += [f"{raw}: expected names in UTF-8, found {id!a}; rename it" for id, text in texts.items() if id != text]
     if errors:
         raise DataError("\n".join(errors))
     if not found:
@@ -94,19 +95,15 @@ def radiographs_of(raw: Path) -> tuple[dict[str, Path], dict[str, str]]:
     return {id: path for id, (_, path) in found.items()}, {id: split for id, (split, _) in found.items()}
 
 
-def is_text(name: str) -> bool:
-    return name.encode(errors="ignore").decode() == name
-
-
 def stored_names(path: Path) -> list[str] | None:
-    try:
-        names = json.loads(path.read_text())["names"]
-    except FileNotFoundError:
+    if not path.exists():
         return None
+    try:
+        names = json.loads(path.read_bytes())["names"]  # UTF-8, whatever the locale
+        if not isinstance(names, list) or not names:
+            raise ValueError("no list of names")
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: expected the names of the landmarks, found something else ({error}); remove it") from None
-    if not isinstance(names, list) or not names:
-        raise DataError(f"{path}: expected a list of names; remove it")
     return [str(name) for name in names]
 
 

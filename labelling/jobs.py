@@ -1,5 +1,6 @@
 """Commands in the background, one after the other, with their progress: training and proposing are the project's own commands."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -32,7 +33,7 @@ class Job:
 
     name: str
     steps: list[Step]
-    at: int = 0
+    step: int = 0  # the number of the one that runs
     lines: deque = field(default_factory=lambda: deque(maxlen=TAIL))
     state: str = "running"  # then done, failed or stopped
     begun: float = field(default_factory=time.time)
@@ -40,24 +41,22 @@ class Job:
     process: subprocess.Popen | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def start(self) -> "Job":
-        threading.Thread(target=self.run, daemon=True, name="job").start()
-        return self
+    def __post_init__(self):
+        self.thread = threading.Thread(target=self.run, daemon=True, name="job")
+        self.thread.start()
 
     def run(self) -> None:
         try:
             for number, step in enumerate(self.steps):
-                self.at, self.fraction = number, None
+                self.step, self.fraction = number, None
                 if status := self.run_step(step):
-                    if self.state == "running":
-                        self.lines.append(f"{step.title}: ended with status {status}")
-                        self.state = "failed"
-                    return
+                    raise RuntimeError(f"{step.title}: ended with status {status}")
                 step.after()
             self.state = "done"
         except Exception as error:  # the page says why, and labelling goes on
-            self.lines.append(str(error))
-            self.state = "failed"
+            if self.state == "running":
+                self.lines.append(str(error))
+                self.state = "failed"
 
     def run_step(self, step: Step) -> int:
         command = [*GENTLY, sys.executable, *map(str, step.arguments)]
@@ -65,12 +64,12 @@ class Job:
             if self.state != "running":
                 return 130
             streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-            self.process = subprocess.Popen(command, cwd=ROOT, text=True, errors="replace", **streams)
+            utf8 = os.environ | {"PYTHONIOENCODING": "utf-8"}  # IDs reach the command in any locale
+            self.process = subprocess.Popen(command, cwd=ROOT, env=utf8, encoding="utf-8", errors="replace", **streams)
         with suppress(BrokenPipeError), self.process.stdin as stream:  # ended before it read: what it printed says why
             stream.write(step.input)
         for line in self.process.stdout:
-            line = line.rstrip().rsplit("\r", 1)[-1]
-            if line:
+            if line := line.rstrip().rsplit("\r", 1)[-1]:
                 self.lines.append(line[:300])
                 if counted := re.search(r"(\d+)/(\d+)", line):
                     done, total = map(int, counted.groups())
@@ -82,17 +81,10 @@ class Job:
         with self.lock:
             if self.state == "running":
                 self.state = "stopped"
-            if self.process is not None and self.process.poll() is None:
+            if self.process:
                 self.process.terminate()
 
     def about(self) -> dict:
-        return {
-            "name": self.name,
-            "state": self.state,
-            "step": self.at + 1,
-            "steps": len(self.steps),
-            "title": self.steps[self.at].title,
-            "fraction": self.fraction,
-            "seconds": round(time.time() - self.begun),
-            "lines": list(self.lines),
-        }
+        step = {"step": self.step + 1, "steps": len(self.steps), "title": self.steps[self.step].title, "fraction": self.fraction}
+        lasted = {"seconds": round(time.time() - self.begun), "lines": list(self.lines)}
+        return {"name": self.name, "state": self.state} | step | lasted

@@ -66,17 +66,12 @@ class Journal:
                 self.synced, self.failed = upto, False
                 del self.waiting[:count]
 
-    def close(self) -> None:
-        self.file.close()
-
 
 def entries_of(path: Path) -> Iterator[dict]:
     """The whole entries of a journal, in their order; a line cut by a crash is none."""
-    try:
-        file = open(path, "rb")
-    except FileNotFoundError:
+    if not path.exists():
         return
-    with file:
+    with open(path, "rb") as file:
         for line in file:
             try:
                 entry = json.loads(line)

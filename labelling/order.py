@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from heapq import nsmallest
 
 import numpy as np
 
@@ -68,58 +67,52 @@ class Order:
     passed_again: set[str] = field(default_factory=set)  # second readings left undone
     given: Key | None = None  # what came last
 
-    def __post_init__(self):
-        self.rank_of = {id: number for number, id in enumerate(self.ids)}
-
     def next(self, proposals: dict[str, Proposal], after: str | None = None, peek: bool = False) -> Key | None:
         """The radiograph that helps most, `after` left aside; None where all are done. `peek`: only asked in advance."""
         with self.store.lock:
-            if after in self.rank_of and not peek:
+            if after in self.ids and not peek:
                 if self.given == (after, AGAIN):
                     self.passed_again.add(after)
-                self.passed.pop(after, None)
                 self.passed[after] = max(self.passed.values(), default=0) + 1
             if again := self.due_again(after):
                 key = again, AGAIN
             else:
-                queue = [id for id in self.queue(proposals, 2) if id != after]
-                key = (queue[0], FIRST) if queue else None
+                key = next(((id, FIRST) for id in self.queue(proposals) if id != after), None)
             if not peek:
                 self.given = key
         return key
 
-    def queue(self, proposals: dict[str, Proposal], most: int | None = None) -> list[str]:
+    def queue(self, proposals: dict[str, Proposal]) -> list[str]:
         """What is not done: while little is, by how well they represent the set; then least sure first, then the others.
 
         Where a network disagrees, also what was done before and is not looked at yet.
         """
-        items = self.store.items
         rank = {id: number for number, id in enumerate(self.ranked)}
         to_review = {id for id, proposal in proposals.items() if proposal.disagrees and id not in self.passed}
-        left = [id for id in self.ids if id in to_review or (item := items.get((id, FIRST))) is None or item.state != DONE]
-
+        done = set(self.store.done()) - to_review
+        left = [id for id in self.ids if id not in done]
         early = self.ranked and len(self.ids) - len(left) < EARLY
 
         def worth(id: str) -> tuple:
             proposal = None if early else proposals.get(id)
             known = proposal is not None and proposal.doubt == proposal.doubt
             doubt = (not proposal.reviewed, -proposal.doubt) if known else ()
-            return (self.passed.get(id, 0), not known, doubt, rank.get(id, len(rank)), self.rank_of[id])
+            return self.passed.get(id, 0), not known, doubt, rank.get(id, len(rank))
 
-        return sorted(left, key=worth) if most is None else nsmallest(most, left, key=worth)
+        return sorted(left, key=worth)
 
     def due_again(self, after: str | None) -> str | None:
         """A radiograph to read a second time, now and then, long enough after the first time."""
         if not self.reading_again:
             return None
-        done = {id: self.store.items[id, FIRST].finished for id in self.store.done() if self.store.items[id, FIRST].by_person}
+        done = {id: item.finished for id in self.store.done() if (item := self.store.item((id, FIRST))).by_person}
         begun = [id for (id, reading) in self.store.items if reading == AGAIN]
         for id in begun:
-            if self.store.items[id, AGAIN].state != DONE and id != after and id not in self.passed_again:
+            if self.store.item((id, AGAIN)).state != DONE and id != after and id not in self.passed_again:
                 return id
-        if len({*begun, *self.passed_again}) >= AGAIN_SHARE * len(done) or len(done) <= AGAIN_AFTER:
+        tried = {*begun, *self.passed_again}
+        if len(tried) >= AGAIN_SHARE * len(done):
             return None
         old = sorted(done, key=done.__getitem__)[:-AGAIN_AFTER]
-        unfit = {after, self.store.first_done(), *begun, *self.passed_again}  # the first one is what the guide shows
-        fresh = [id for id in old if id not in unfit]
+        fresh = set(old) - tried - {after, self.store.first_done()}  # the first one is what the guide shows
         return min(fresh, key=lambda id: chance("again", self.store.reader, id), default=None)

@@ -3,7 +3,6 @@
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,8 +41,7 @@ class Picture:
         return np.frombuffer(self.stored, "<u2" if self.bits == 16 else np.uint8).reshape(self.height, self.width)
 
     def about(self) -> dict:
-        names = ("width", "height", "bits", "low", "step", "spacing_mm", "notes", "window")
-        return {name: getattr(self, name) for name in names}
+        return {name: value for name, value in vars(self).items() if name != "stored"}
 
 
 def make_picture(path: Path) -> Picture:
@@ -61,7 +59,7 @@ def make_picture(path: Path) -> Picture:
         np.clip(scaled, 0, LEVELS, out=scaled)
     stored = scaled.astype("<u2" if bits == 16 else np.uint8)
     sample = stored[:: max(1, stored.shape[0] // 256), :: max(1, stored.shape[1] // 256)]
-    dark, bright = (float(value) for value in np.percentile(sample, (0.5, 99.8)))
+    dark, bright = map(float, np.percentile(sample, (0.5, 99.8)))
     window = (dark, bright) if bright > dark else (0.0, (high - low) / step)
     height, width = stored.shape
     spacing = None if radiograph.spacing_mm is None else tuple(map(float, radiograph.spacing_mm))
@@ -81,8 +79,7 @@ def crop(picture: Picture, point_px: np.ndarray) -> bytes:
     cut = picture.pixels[np.ix_(rows.clip(0, picture.height - 1), columns.clip(0, picture.width - 1))].astype(np.float32)
     grey = np.where(inside, ((cut - dark) / (bright - dark)).clip(0, 1) * 255, 0).astype(np.uint8)
     drawn = Image.fromarray(grey).convert("RGB")
-    ring = [SIDE / 2 - RING, SIDE / 2 - RING, SIDE / 2 + RING, SIDE / 2 + RING]
-    ImageDraw.Draw(drawn).ellipse(ring, outline=COLOUR, width=2)
+    ImageDraw.Draw(drawn).ellipse([(SIDE / 2 - RING,) * 2, (SIDE / 2 + RING,) * 2], outline=COLOUR, width=2)
     file = io.BytesIO()
     drawn.save(file, "PNG")
     return file.getvalue()
@@ -103,12 +100,8 @@ class Pictures:
         """Raises DataError where the file is no radiograph, KeyError for an unknown ID."""
         return self.order(id).result()
 
-    def ahead(self, ids: Iterable[str]) -> None:
-        """Prepare some that will be asked for next."""
-        for id in ids:
-            self.order(id)
-
     def order(self, id: str) -> Future:
+        """Also for what will be asked for next."""
         path = self.paths[id]
         with self.lock:
             if id in self.held:

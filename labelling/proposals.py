@@ -25,22 +25,27 @@ class Proposal:
     points_px: np.ndarray  # (L, 2) float32 as (x, y), NaN where nothing is proposed
     regions: np.ndarray  # (L, 3) calibrated ellipses: semi-axes px, angle of the longer one in degrees; NaN where unknown
     by: str  # which weights
-    doubt: (
-        float  # how unsure the network is: 256-frame px, larger is less sure; of a folder as it says, or 1 - the least confidence
-    )
+    doubt: float  # how unsure the network is: px of the 256 frame; of a folder as it says, or 1 - the least confidence
     reviewed: bool = False  # from a prediction folder
     disagrees: bool = False  # with annotations that there are: it is looked at though the radiograph is done
 
 
+def rounded(value: float, digits: int = 3) -> float | None:
+    """A number as JSON has it, which knows no NaN."""
+    return None if math.isnan(value) else round(value, digits)
+
+
+def as_lists(points: np.ndarray) -> list[list[float | None]]:
+    return [[rounded(value) for value in row] for row in points.tolist()]
+
+
 def to_json(id: str, proposal: Proposal) -> dict:
-    rounded = np.round(np.column_stack([proposal.points_px, proposal.regions]).astype(float), 3).tolist()
-    points = [[None if math.isnan(value) else value for value in row] for row in rounded]
-    doubt = None if math.isnan(proposal.doubt) else round(proposal.doubt, 4)
-    return {"id": id, "by": proposal.by, "doubt": doubt, "points": points}
+    points = as_lists(np.column_stack([proposal.points_px, proposal.regions]))
+    return {"id": id, "by": proposal.by, "doubt": rounded(proposal.doubt, 4), "points": points}
 
 
 def from_json(line: dict, landmarks: int) -> tuple[str, Proposal]:
-    values = np.array([[math.nan if v is None else v for v in row] for row in line["points"]], np.float32)
+    values = np.array(line["points"], np.float32)  # None becomes NaN
     if values.shape != (landmarks, 5):
         raise ValueError(f"expected {landmarks} points, found {values.shape[0]}")
     doubt = math.nan if line.get("doubt") is None else float(line["doubt"])

@@ -52,7 +52,7 @@ def name_of(weights: Path) -> str:
     return f"{weights.name} {hashlib.sha256(weights.read_bytes()).hexdigest()[:8]}"
 
 
-def run(raw: Path, weights: Path, out: Path, ids: list[str] | None, landmarks: int | None) -> int:
+def run(raw: Path, weights: Path, out: Path, ids: list[str] | None, landmarks: int | None) -> None:
     """Append a line to `out` for every radiograph that can be read, of some IDs or of all. Raises DataError."""
     predictor = Predictor(weights)
     by = name_of(weights)
@@ -74,7 +74,6 @@ def run(raw: Path, weights: Path, out: Path, ids: list[str] | None, landmarks: i
             file.flush()
             print(f"proposed {number}/{len(wanted)}", flush=True)
     print(f"proposed {len(wanted) - problems} radiographs, {problems} problems", flush=True)
-    return 0
 
 
 def main() -> int:

@@ -44,10 +44,6 @@ class Round:
     collection: Collection
     points: dict[str, np.ndarray]  # (L, 2) px of the radiographs done, NaN where absent
 
-    @property
-    def weights(self) -> Path:
-        return self.folder / "weights.pt"
-
 
 def new_round(collection: Collection, reader: str, points: dict[str, np.ndarray]) -> Round:
     """Write the data set of a new round on what a reader has done: links to radiographs, and their table.
@@ -57,9 +53,9 @@ def new_round(collection: Collection, reader: str, points: dict[str, np.ndarray]
     usable = {id: values for id, values in points.items() if np.isfinite(values).any()}
     places = {id: "test" for id in usable if collection.splits[id] == "test"}  # of the set: they stay out of training
     pool = sorted(usable.keys() - places, key=lambda id: chance("round", id))  # shuffled always alike
-    for count, which in ((len(usable), "done"), (len(pool), "done and not in test")):
-        if count < FEWEST:
-            raise DataError(f"training needs {FEWEST} radiographs that are {which}, found {count}")
+    if len(pool) < FEWEST:
+        which, count = ("done", len(usable)) if len(usable) < FEWEST else ("done and not in test", len(pool))
+        raise DataError(f"training needs {FEWEST} radiographs that are {which}, found {count}")
     places |= {id: "train" if number % VALID_SHARE else "valid" for number, id in enumerate(pool)}
     rounds = collection.labels / ROUNDS / reader  # readers are blind to each other: their networks, too
     rounds.mkdir(parents=True, exist_ok=True)
@@ -107,14 +103,14 @@ def steps_of(one: Round, flags: Flags, propose: Callable[[Path], Step], folds: i
     prepare, train = recipe(len(one.points), learnt)
     crossed = ["--folds", folds] if folds else []
     folder = one.folder.resolve()  # the commands run elsewhere
-    raw, data, network = (folder / name for name in ("raw", "data", NETWORK))
+    raw, data, network, weights = (folder / name for name in ("raw", "data", NETWORK, "weights.pt"))
     training = ["main.py", "--data", data, "--result", network, "--test_on", "valid", *crossed, *train, *flags.train]
-    export = ["export.py", "--checkpoint", network / "best.pt", "--data", data, "--out", folder / one.weights.name, *flags.export]
+    export = ["export.py", "--checkpoint", network / "best.pt", "--data", data, "--out", weights, *flags.export]
     return [
         Step("preparing", ["data_preprocessing.py", "--raw", raw, "--out", data, *prepare, *flags.prepare]),
         Step("training", training),
         Step("calibrating", export, after=lambda: write_figures(one)),
-        propose(one.weights),
+        propose(weights),
     ]
 
 
@@ -131,16 +127,4 @@ def write_figures(one: Round) -> None:
 
 def rounds_of(folder: Path) -> list[dict]:
     """What a reader's earlier rounds came to, in their order."""
-    found = []
-    for path in sorted(folder.glob(f"*/{FIGURES}")):
-        try:
-            found.append(json.loads(path.read_text()))
-        except ValueError:
-            continue
-    return found
-
-
-def proposals_file(folder: Path) -> Path:
-    """The file of the next run of proposals."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{next_number(path.stem for path in folder.glob('*.jsonl')):04d}.jsonl"
+    return [json.loads(path.read_text()) for path in sorted(folder.glob(f"*/{FIGURES}"))]

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import h11
 import uvicorn
@@ -25,7 +25,6 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "X-Frame-Options": "DENY",
 }
-ANYWHERE = ("", "0.0.0.0")  # at all addresses of this machine
 
 
 class Connection(H11Protocol):
@@ -64,27 +63,23 @@ class Connection(H11Protocol):
         """What is answered to a request that is none: in the form of all other answers."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             headers = [*self.server_state.default_headers, (b"content-type", b"application/json"), (b"connection", b"close")]
-            body = b'{"error": "Bad request"}'
-            answer = (
-                h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
-                h11.Data(data=body),
-                h11.EndOfMessage(),
-            )
+            said = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
+            answer = (said, h11.Data(data=b'{"error": "Bad request"}'), h11.EndOfMessage())
             self.transport.write(b"".join(map(self.conn.send, answer)))
         self.transport.close()
 
 
 class Server:
     def __init__(
-        self, address: tuple[str, int], session: Session, served_as: list[str], entered: Callable[[], None] = lambda: None
+        self, address: tuple[str, int], session: Session, served_as: Sequence[str] = (), entered: Callable = lambda: None
     ):
         """`served_as`: further values of Host that lead here, through a proxy. `entered`: called when a link has been used.
 
         Port 0 takes a free one. Raises OSError.
         """
         self.socket = socket.create_server(address, backlog=CONNECTIONS)
-        host, self.port = address[0], self.socket.getsockname()[1]
-        self.host = "127.0.0.1" if host in ANYWHERE else host
+        self.port = self.socket.getsockname()[1]
+        self.host = "127.0.0.1" if address[0] in ("", "0.0.0.0") else address[0]  # those are all addresses of this machine
         self.doors = Doors({"127.0.0.1", "localhost", self.host}, self.port, served_as)
         config = uvicorn.Config(
             Application(session, self.doors, entered),

@@ -4,10 +4,9 @@ import hashlib
 import json
 import threading
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -18,15 +17,15 @@ from labelling.marks import DONE, NONE, PROPOSED, Mark
 from labelling.order import MOST, Order, chance, is_blind, representatives, small_picture
 from labelling.pictures import Pictures, crop, make_picture
 from labelling.proposals import FOLDER, Proposal, from_json, read_proposals
-from labelling.rounds import Flags, new_round, proposals_file, steps_of
+from labelling.rounds import Flags, new_round, next_number, steps_of
 from labelling.store import FIRST, Key, Store, TableWriter
-from radiographs.raw_folder import COORDINATES
+from radiographs.raw_folder import COORDINATES, READERS
 from runtime.apart import Apart
 from runtime.command import hold
 from runtime.files import DataError, write_whole
 
 MAIN, SETTLED = "main", "settled"  # the reader without a name, who goes on from the table; the third look at two readers
-JOURNAL, READERS = "journal.jsonl", "readers"
+JOURNAL = "journal.jsonl"
 WINDOW_S = 12.0  # s after which a window that says nothing has left its radiograph
 AHEAD = 2  # radiographs that are prepared ahead
 
@@ -76,19 +75,17 @@ class Session:
         `to_read`: only to look; another label.py may then work as the same reader. Raises DataError.
         """
         self.collection, self.options = collection, options
+        self.closing = ExitStack()  # what ends with the session: first the tables, then the locks
         self.pictures = Pictures(collection.paths)  # first: its processes are copies of this one, and shall hold no lock
+        self.closing.callback(self.pictures.close)
         self.labels, self.landmarks = collection.labels, len(collection.names)
         (self.labels / READERS).mkdir(parents=True, exist_ok=True)
-        self.locks = self.hold_reader(options.reader, to_read)
         self.journal = Journal(self.labels / JOURNAL)
-        self.store = self.read_store(options.reader)
-        if options.reader == MAIN and collection.table and self.locks:
-            self.store.take_over(collection.table, COORDINATES)
-        self.tables = [] if to_read else [TableWriter(self.store, self.table_of(options.reader))]
+        self.closing.enter_context(self.journal.file)
+        self.store = self.open_store(options.reader, to_read)
         self.settled: Store | None = None
-        self.proposals = read_proposals(self.labels / FOLDER / options.reader, self.landmarks)
         self.reviewing = bool(reviewed)
-        self.proposals |= reviewed or {}
+        self.proposals = read_proposals(self.labels / FOLDER / options.reader, self.landmarks) | (reviewed or {})
         self.earlier: dict[str, Proposal] = {}  # what windows may still show
         self.order = Order(self.store, list(collection.paths), reading_again=options.reading_again)
         self.windows = Windows()
@@ -98,16 +95,6 @@ class Session:
         self.ending = threading.Event()
         place = f"{self.labels.resolve()}\0{options.reader}"  # what windows send their actions to, and to nothing else
         self.name = hashlib.sha256(place.encode()).hexdigest()[:16]
-
-    def hold_reader(self, reader: str, to_read: bool = False) -> list[BinaryIO]:
-        """The lock, or where another label.py has it and this one is only `to_read`, none. Raises DataError."""
-        lock = hold(self.labels / READERS / f".{reader}.lock")
-        if lock is None and not to_read:
-            raise DataError(f"{self.labels}: another label.py works there as {reader}; use its window, or give another --reader")
-        return [lock] if lock else []
-
-    def table_of(self, reader: str) -> Path:
-        return self.labels / READERS / f"{reader}.csv"
 
     def begin(self) -> None:
         """What goes on in the background."""
@@ -119,30 +106,41 @@ class Session:
         self.ending.set()
         if self.job:
             self.job.stop()
-        for table in self.tables:
-            table.close()
-        self.pictures.close()
-        for lock in self.locks:
-            lock.close()
+        self.closing.close()
 
     # Stores
+
+    def open_store(self, reader: str, to_read: bool = False) -> Store:
+        """A reader's marks and their table, locked for this server. Raises DataError where another one has the lock.
+
+        `to_read`: the lock may be another one's, and no table is written.
+        """
+        with ExitStack() as opened:
+            lock = hold(self.labels / READERS / f".{reader}.lock")
+            if lock:
+                opened.enter_context(lock)
+            elif not to_read:
+                raise DataError(
+                    f"{self.labels}: another label.py works there as {reader}; use its window, or give another --reader"
+                )
+            store = self.read_store(reader)
+            if reader == MAIN and lock:
+                store.take_over(self.collection.table, COORDINATES)
+            if not to_read:
+                opened.callback(TableWriter(store, self.table_of(reader)).close)
+            self.closing.push(opened.pop_all())
+        return store
 
     def store_of(self, settle: bool) -> Store:
         """The reader's marks, or those of the third look, which are anyone's, one server at a time."""
         if not settle:
             return self.store
         with self.job_lock:
-            if self.settled is None:
-                locks = self.hold_reader(SETTLED)
-                try:
-                    store = self.read_store(SETTLED)
-                    self.tables.append(TableWriter(store, self.table_of(SETTLED)))
-                except DataError:
-                    locks[0].close()
-                    raise
-                self.locks += locks
-                self.settled = store
+            self.settled = self.settled or self.open_store(SETTLED)
         return self.settled
+
+    def table_of(self, reader: str) -> Path:
+        return self.labels / READERS / f"{reader}.csv"
 
     def readers(self) -> list[str]:
         """Everyone with a table, but for the third look."""
@@ -166,17 +164,13 @@ class Session:
 
     def shown_proposal(self, key: Key) -> Proposal | None:
         """The proposal that the reader sees on a radiograph: none on a second reading, nor on the share without."""
-        id, reading = key
-        proposal = self.proposals.get(id)
-        if proposal is None or reading != FIRST:
+        proposal = self.proposals.get(key[0])
+        if proposal is None or key[1] != FIRST:
             return None
-        item = self.store.items.get(key)
-        hidden = self.options.without_proposals and not self.reviewing and is_blind(self.store.reader, id)
-        if hidden and (item is None or item.state != DONE):
-            return None
-        return proposal
+        hidden = self.options.without_proposals and not self.reviewing and is_blind(self.store.reader, key[0])
+        return None if hidden and self.store.item(key).state != DONE else proposal
 
-    def with_proposal(self, key: Key, k: int, mark: Mark | None, before: Mark | None, seen: object = None) -> Mark | None:
+    def with_proposal(self, key: Key, k: int, mark: Mark | None, before: Mark | None, seen: object) -> Mark | None:
         """A person's mark, and beside it what was proposed there when it was first made, which the window has no say in.
 
         `seen`: whose proposal the window shows, which may be the one before the newest.
@@ -198,19 +192,20 @@ class Session:
         item = self.store.items.get((id, FIRST))
         if item is not None and item.state != NONE:
             return item.state
-        return NONE if self.shown_proposal((id, FIRST)) is None else PROPOSED
+        return PROPOSED if self.shown_proposal((id, FIRST)) else NONE
 
     # Order
 
     def next(self, after: str | None, peek: bool = False) -> Key | None:
         key = self.order.next(self.proposals, after, peek)
         if key:
-            self.pictures.ahead([key[0]])
+            self.pictures.order(key[0])
         return key
 
-    def upcoming(self, id: str) -> list[str]:
-        """What is prepared while the reader works on `id`."""
-        return [other for other in self.order.queue(self.proposals, AHEAD + 1) if other != id][:AHEAD]
+    def prepare_after(self, id: str) -> None:
+        """Read what comes next while the reader works on `id`."""
+        for other in [other for other in self.order.queue(self.proposals) if other != id][:AHEAD]:
+            self.pictures.order(other)
 
     def compare_radiographs(self) -> None:
         """Find out which radiographs represent the set; of many, a share drawn once. In a review the least certain come first."""
@@ -218,29 +213,22 @@ class Session:
             return
         ids = sorted(self.collection.paths, key=lambda id: chance("share", id))[:MOST]
         stored = self.labels / "representatives.json"
-        try:
-            known = json.loads(stored.read_text())
-            if set(known) == set(ids):
-                self.order.ranked = known
-                return
-        except (FileNotFoundError, ValueError, TypeError):
-            pass
+        known = json.loads(stored.read_text()) if stored.exists() else []
+        if set(known) == set(ids):
+            self.order.ranked = known
+            return
         if len(ids) < 3 or self.ending.wait(3.0):  # the first picture comes first
             return
-        features, kept = [], []
+        features = {}
         with closing(Apart(make_picture)) as make:
             for id in ids:
-                if self.ending.is_set():
+                if self.ending.wait(0.02):  # leaves room for the reader
                     return
-                try:
-                    picture = make(self.collection.paths[id])
-                except (DataError, OSError):
-                    continue
-                features.append(small_picture(picture.pixels))
-                kept.append(id)
-                time.sleep(0.02)  # leaves room for the reader
-        if len(kept) > 2:
-            self.order.ranked = [kept[number] for number in representatives(np.stack(features))]
+                with suppress(DataError, OSError):
+                    features[id] = small_picture(make(self.collection.paths[id]).pixels)
+        if len(features) > 2:
+            kept = list(features)
+            self.order.ranked = [kept[number] for number in representatives(np.stack(list(features.values())))]
             write_whole(stored, json.dumps(self.order.ranked).encode(), shared=True)
 
     # Guide
@@ -252,6 +240,7 @@ class Session:
             return (id, self.store.points_of((id, FIRST))) if id in self.collection.paths else None
 
     def guide(self, k: int) -> bytes | None:
+        """A PNG file of the first annotated radiograph around landmark `k`; None where that has no point."""
         source = self.guide_source()
         if source is None or not np.isfinite(source[1][k]).all():
             return None
@@ -268,20 +257,19 @@ class Session:
         with self.job_lock:
             if self.job and self.job.state == "running":
                 raise DataError("a job is running; stop it first")
-            if what == "propose":
-                weights = self.options.propose
-                if weights is None:
-                    raise DataError("there are no weights to propose with; train, or start with --propose WEIGHTS")
-                steps = [self.propose_step(weights)]
-            else:
+            if what == "train":
                 points = {id: self.store.points_of((id, FIRST)) for id in self.store.done() if id in self.collection.paths}
                 one = new_round(self.collection, self.options.reader, points)
-                steps = steps_of(one, self.options.flags, self.propose_step, self.options.folds)
-            self.job = Job("train and propose" if what == "train" else "propose", steps).start()
+                self.job = Job("train and propose", steps_of(one, self.options.flags, self.propose_step, self.options.folds))
+            elif self.options.propose:
+                self.job = Job("propose", [self.propose_step(self.options.propose)])
+            else:
+                raise DataError("there are no weights to propose with; train, or start with --propose WEIGHTS")
 
     def propose_step(self, weights: Path) -> Step:
-        out = proposals_file(self.labels / FOLDER / self.options.reader)
-        left = self.order.queue(self.proposals)
+        folder = self.labels / FOLDER / self.options.reader
+        folder.mkdir(parents=True, exist_ok=True)
+        out = folder / f"{next_number(path.stem for path in folder.glob('*.jsonl')):04d}.jsonl"
         read = 0
 
         def take(line: str) -> None:
@@ -300,4 +288,5 @@ class Session:
 
         arguments = ["-m", "labelling.propose", "--raw", self.collection.raw.resolve(), "--weights", weights.resolve()]
         arguments += ["--out", out.resolve(), "--landmarks", self.landmarks]
-        return Step("proposing", arguments, input="".join(f"{id}\n" for id in left), on_line=take)
+        ids = "".join(f"{id}\n" for id in self.order.queue(self.proposals))
+        return Step("proposing", arguments, input=ids, on_line=take)

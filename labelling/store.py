@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from labelling.journal import Journal, entries_of
-from labelling.marks import ABSENT, CONFIRMED, DONE, NONE, Mark, mark_from, state_of
+from labelling.marks import ABSENT, CONFIRMED, DONE, NONE, Mark, as_json, mark_from, state_of
 from radiographs.raw_folder import numbered, plain_id, read_points
 from runtime.files import DataError, cell, write_csv
 
@@ -23,6 +23,7 @@ RECENT = 20  # radiographs that the pace is measured over
 IMPORT = "import"  # what an entry is called that takes over the table; a person's has the name of the action
 
 Key = tuple[str, int]  # (ID, reading)
+Change = tuple[int, Mark | None]  # the number of a landmark, and its new mark
 
 
 class Conflict(Exception):
@@ -43,7 +44,7 @@ class Item:
     seconds: float = 0.0  # that the reader worked on it
     finished: int = 0  # number of the entry by which it was done
     unsure: int = 0  # marks that the reader doubts
-    measured: tuple = ()  # version, and what `trust.anchoring_bias` measured of it then
+    measured: tuple = ()  # what `trust.anchoring_bias` measured of it since its last action
 
 
 @dataclass
@@ -72,9 +73,7 @@ class Store:
     def item(self, key: Key) -> Item:
         return self.items.get(key) or Item([None] * self.landmarks)
 
-    def act(
-        self, key: Key, base: int, action: str, what: str, changes: list[tuple[int, Mark | None]], may: bool = True, **more
-    ) -> int:
+    def act(self, key: Key, base: int, action: str, what: str, changes: list[Change], may: bool = True, **more) -> int:
         """Do an action of a person; returns the new version.
 
         Raises Conflict where `base` is not the item's version, or the window `may` not write; the journal keeps that action
@@ -84,22 +83,21 @@ class Store:
             if action in self.actions:
                 self.journal.sync(self.journal.written)  # its first time may have failed on the way to the disk
                 return self.actions[action]
-            item = self.item(key)
-            entry = self.entry(key, what, changes, action, **more)
-            if base != item.version or not may:
+            version = self.item(key).version
+            entry = self.entry(key, what, changes, action=action, **more)
+            if base != version or not may:
                 why = f"{key[0]} was changed elsewhere" if may else "another window works on this radiograph"
-                self.journal.sync(self.journal.write(entry | {"refused": f"{why}: version {base} of {item.version}"}))
+                self.journal.sync(self.journal.write(entry | {"refused": f"{why}: version {base} of {version}"}))
                 raise Conflict(why)
             ticket = self.journal.write(entry)
             self.apply(entry)
-            version = self.items[key].version
         self.journal.sync(ticket)
         self.changed.set()
-        return version
+        return version + 1
 
-    def take_over(self, points: dict[str, np.ndarray], source: str) -> int:
-        """Take the points of a table for confirmed ones, where no person changed the radiograph here; returns how many rows."""
-        ticket = taken = 0
+    def take_over(self, points: dict[str, np.ndarray], source: str) -> None:
+        """Take the points of a table for confirmed ones, where no person changed the radiograph here."""
+        ticket = 0
         with self.lock:
             for id, values in points.items():
                 item = self.item((id, FIRST))
@@ -113,24 +111,15 @@ class Store:
                 entry = self.entry((id, FIRST), IMPORT, list(enumerate(marks)))
                 ticket = self.journal.write(entry)
                 self.apply(entry)
-                taken += 1
-        if ticket:
-            self.journal.sync(ticket)
-            self.changed.set()
-        return taken
+        self.journal.sync(ticket)
+        self.changed.set()
 
-    def entry(self, key: Key, what: str, changes: list[tuple[int, Mark | None]], action: str | None = None, **more) -> dict:
+    def entry(self, key: Key, what: str, changes: list[Change], action: str | None = None, **more) -> dict:
         """What the journal gets to know of an action; None says nothing."""
         marks = self.item(key).marks
-        said = {
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "reader": self.reader,
-            "id": key[0],
-            "reading": key[1],
-            "what": what,
-            "action": action,
-            "changes": [{"landmark": k, "from": as_json(marks[k]), "to": as_json(mark)} for k, mark in changes],
-        }
+        said = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "reader": self.reader, "id": key[0]}
+        said |= {"reading": key[1], "what": what, "action": action}
+        said["changes"] = [{"landmark": k, "from": as_json(marks[k]), "to": as_json(mark)} for k, mark in changes]
         return {name: value for name, value in (said | more).items() if value is not None}
 
     def apply(self, entry: dict) -> None:
@@ -145,12 +134,11 @@ class Store:
         self.entries += 1
         item.version += 1
         item.second_look = bool(entry.get("second_look", item.second_look))
-        if entry.get("size"):
-            item.size = tuple(entry["size"])
-        if entry.get("spacing"):
-            item.spacing = tuple(entry["spacing"])
-        before, item.state = item.state, state_of(item.marks, proposed=False)
+        item.size = tuple(entry.get("size") or ()) or item.size
+        item.spacing = tuple(entry.get("spacing") or ()) or item.spacing
+        before, item.state = item.state, state_of(item.marks)
         item.unsure = sum(mark is not None and mark.unsure for mark in item.marks)
+        item.measured = ()
         if entry["what"] == IMPORT:
             return
         item.by_person = item.by_person or bool(changes)
@@ -168,7 +156,8 @@ class Store:
 
     def points_of(self, key: Key) -> np.ndarray:
         """Confirmed points (L, 2) px, NaN elsewhere."""
-        return points_of(self.item(key).marks)
+        marks = self.item(key).marks
+        return np.array([(m.x, m.y) if m and m.state == CONFIRMED else (math.nan, math.nan) for m in marks])
 
     def done(self, reading: int = FIRST) -> list[str]:
         """IDs whose landmarks are all decided."""
@@ -185,10 +174,12 @@ class Store:
 
         Of an earlier moment it may be: the server may have been killed before the table was written anew.
         """
-        given = read_points(table) if table.exists() else {}
+        if not table.exists():
+            return []
+        given = read_points(table)
         unknown = {point for id, points in given.items() for point in as_written(id, points)}
-        for (id, _), item in self.items.items() if given else ():
-            unknown.difference_update(as_written(id, points_of(item.marks)))
+        for id, reading in self.items:
+            unknown.difference_update(as_written(id, self.points_of((id, reading))))
         for entry in entries_of(self.journal.path) if unknown else ():
             if entry.get("reader") == self.reader:
                 for change in entry.get("changes", ()):
@@ -210,20 +201,12 @@ def as_written(id: str, points: np.ndarray) -> Iterator[tuple[str, int, str, str
     return ((plain, k, cell(x), cell(y)) for k, (x, y) in enumerate(points.tolist()) if x == x)
 
 
-def as_json(mark: Mark | None) -> dict | None:
-    return None if mark is None else mark.to_json()
-
-
-def points_of(marks: Iterable[Mark | None]) -> np.ndarray:
-    return np.array([(m.x, m.y) if m is not None and m.state == CONFIRMED else (math.nan, math.nan) for m in marks])
-
-
 class TableWriter:
     """Keeps readers/NAME.csv up to date from a thread of its own, so that no click waits for it; the journal is the truth."""
 
-    def __init__(self, store: Store, path: Path, every: float = 1.0):
+    def __init__(self, store: Store, path: Path):
         """Raises DataError where the table is not one that the journal could have made."""
-        self.store, self.path, self.every = store, path, every
+        self.store, self.path = store, path
         if strange := store.not_of_the_journal(path):
             raise DataError(
                 f"{path}: expected points that {store.reader} placed by {store.journal.path.name}, found others in "
@@ -237,11 +220,11 @@ class TableWriter:
     def run(self) -> None:
         while not self.ending.is_set():
             self.store.changed.wait()
-            took = self.write()
-            self.ending.wait(max(self.every, 20 * took))  # a table of 10,000 rows takes a second
+            begun = time.monotonic()
+            self.write()
+            self.ending.wait(max(1.0, 20 * (time.monotonic() - begun)))  # a table of 10,000 rows takes a second
 
-    def write(self) -> float:
-        start = time.monotonic()
+    def write(self) -> None:
         self.store.changed.clear()
         if rows := self.store.table_rows():
             try:
@@ -250,7 +233,6 @@ class TableWriter:
                 print(f"{self.path}: {error.strerror}", flush=True)
         else:
             self.path.unlink(missing_ok=True)
-        return time.monotonic() - start
 
     def close(self) -> None:
         self.ending.set()

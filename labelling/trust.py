@@ -1,77 +1,72 @@
 """What can be said of the labels: a reader's repeatability, whether proposals pull, and how two readers differ."""
 
 import math
+from statistics import fmean, median
 
 import numpy as np
 
 from joints.description import Scale
 from labelling.marks import CONFIRMED, DONE
 from labelling.order import is_blind
-from labelling.proposals import FRAME
+from labelling.proposals import FRAME, rounded
 from labelling.store import AGAIN, FIRST, Item, Store
 
 
 def scale_px(size: tuple[int, int] | None) -> np.ndarray:
     """Pixels of the 256 frame per pixel of the radiograph, (x, y); NaN where its size is not known."""
-    return np.array([math.nan] * 2) if size is None else FRAME / np.array(size, float)
+    return FRAME / np.array(size or (math.nan, math.nan), float)
 
 
 def spacing_mm(item: Item, points: np.ndarray, scale: Scale | None) -> np.ndarray:
     """Millimetres per pixel (x, y): of the file, else of the joint's scale, else NaN."""
-    if item.spacing is not None:
-        return np.array(item.spacing)
-    if scale and (length := np.linalg.norm(np.subtract(*points[list(scale.landmarks)]))) > 0:
-        return np.array([scale.mm / length] * 2)
-    return np.array([math.nan] * 2)
+    spacing = item.spacing or (math.nan, math.nan)
+    if item.spacing is None and scale:
+        length = np.linalg.norm(np.subtract(*points[list(scale.landmarks)]))
+        spacing = (scale.mm / length,) * 2 if length > 0 else spacing
+    return np.array(spacing)
 
 
 def summary(distances: list[float]) -> dict | None:
     """Number, mean and median; None where there are none."""
-    values = np.array([value for value in distances if value == value])
-    if not values.size:
-        return None
-    return {"n": int(values.size), "mean": round(float(values.mean()), 4), "median": round(float(np.median(values)), 4)}
+    known = [value for value in distances if value == value]
+    return {"n": len(known), "mean": round(fmean(known), 4), "median": round(median(known), 4)} if known else None
 
 
 def repeatability(store: Store, scale: Scale | None) -> dict:
     """Distances between the two readings of radiographs that came again: px of the 256 frame, and mm."""
-    px, mm, radiographs = [], [], 0
+    px, mm = [], []
     with store.lock:
-        for id in store.done(AGAIN):
+        done = store.done(AGAIN)
+        for id in done:
             first, again = store.item((id, FIRST)), store.item((id, AGAIN))
             one, two = store.points_of((id, FIRST)), store.points_of((id, AGAIN))
-            radiographs += 1
             px += np.linalg.norm((one - two) * scale_px(again.size or first.size), axis=1).tolist()
             mm += np.linalg.norm((one - two) * spacing_mm(again, one, scale), axis=1).tolist()
-    return {"radiographs": radiographs, "px": summary(px), "mm": summary(mm)}
+    return {"radiographs": len(done), "px": summary(px), "mm": summary(mm)}
 
 
 def anchoring_bias(store: Store) -> dict:
-    """How far confirmed points lie from what was proposed, where the reader saw it and where not: px of the 256 frame.
-
-    If proposals do not pull, both are alike.
-    """
+    """Distances of confirmed points from proposals that were shown and hidden, px of the 256 frame: alike without a bias."""
     seen, unseen = [], []
     with store.lock:
         for (id, reading), item in store.items.items():
             if reading != FIRST or item.state != DONE or item.size is None:
                 continue
-            if not item.measured or item.measured[0] != item.version:
-                item.measured = (item.version, *distances_from_proposals(item))
-            seen += item.measured[1]
-            unseen += item.measured[2] if is_blind(store.reader, id) else []
+            item.measured = item.measured or distances_from_proposals(item)
+            seen += item.measured[0]
+            unseen += item.measured[1] if is_blind(store.reader, id) else []
     return {"shown": summary(seen), "hidden": summary(unseen)}
 
 
 def distances_from_proposals(item: Item) -> tuple[list[float], list[float]]:
-    """Of the confirmed points whose proposals the reader saw, and of the others: px of the 256 frame."""
-    distances: dict[bool, list[float]] = {True: [], False: []}
+    """Of the confirmed points whose proposals were shown, and of the others: px of the 256 frame."""
+    seen, unseen = [], []
     across, down = scale_px(item.size)
     for mark in item.marks:
-        if mark is not None and mark.state == CONFIRMED and mark.proposal is not None:
+        if mark and mark.state == CONFIRMED and mark.proposal:
             x, y = mark.proposal
-            distances[mark.shown].append(math.hypot((x - mark.x) * across, (y - mark.y) * down))
-    return distances[True], distances[False]
+            (seen if mark.shown else unseen).append(math.hypot((x - mark.x) * across, (y - mark.y) * down))
+    return seen, unseen
 
 
 def differences(one: Store, two: Store, scale: Scale | None) -> list[dict]:
@@ -79,18 +74,16 @@ def differences(one: Store, two: Store, scale: Scale | None) -> list[dict]:
 
     A landmark that only one of them calls absent comes before all others.
     """
-    both = sorted(set(one.done()) & set(two.done()))
     rows = []
-    for id in both:
+    for id in set(one.done()) & set(two.done()):
         first, second = one.item((id, FIRST)), two.item((id, FIRST))
-        a, b = one.points_of((id, FIRST)), two.points_of((id, FIRST))
-        unit = spacing_mm(first if first.spacing else second, a, scale)
-        to_frame = scale_px(first.size or second.size)
-        for k in range(len(a)):
-            if first.marks[k].state != second.marks[k].state:
-                rows.append({"id": id, "landmark": k, "px": None, "frame_px": None, "mm": None, "absent": True})
-            elif first.marks[k].state == CONFIRMED:
-                lengths = [float(np.linalg.norm((a[k] - b[k]) * by)) for by in (1.0, to_frame, unit)]
-                px, frame, mm = (round(value, 3) if math.isfinite(value) else None for value in lengths)
-                rows.append({"id": id, "landmark": k, "px": px, "frame_px": frame, "mm": mm, "absent": False})
+        points = one.points_of((id, FIRST))
+        units = (1.0, scale_px(first.size or second.size), spacing_mm(first if first.spacing else second, points, scale))
+        apart = points - two.points_of((id, FIRST))
+        lengths = [np.linalg.norm(apart * unit, axis=1).tolist() for unit in units]
+        for k, (px, frame, mm) in enumerate(zip(*lengths)):
+            absent = first.marks[k].state != second.marks[k].state
+            if absent or first.marks[k].state == CONFIRMED:
+                row = {"px": rounded(px), "frame_px": rounded(frame), "mm": rounded(mm)}  # None where one has no point
+                rows.append({"id": id, "landmark": k} | row | {"absent": absent})
     return sorted(rows, key=lambda row: (not row["absent"], -(row["px"] or 0.0), row["id"], row["landmark"]))

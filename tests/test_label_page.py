@@ -4,18 +4,16 @@ import io
 import json
 import re
 import shlex
-import time
-from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
 from conftest import as_process, made_radiograph
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
-from test_label_server import Running
+from scipy.ndimage import center_of_mass
+from test_dicom import made, saved
+from test_label_server import Running, make_pictures, started
+from test_label_server import serve as serve
 
-from benchmarks.labelling import start
 from experiments.browser import CHROMIUM, MISSING, chromium
 from label import page_that_leads_to
 from labelling.proposals import Proposal
@@ -33,27 +31,13 @@ EXACT = 0.05  # px
 WAIT = 10_000  # ms
 
 
-def dots(depth: int = 60_000) -> np.ndarray:
+def dots() -> np.ndarray:
     """A 16-bit picture of three dots that are sharp enough to be found and smooth enough to have a middle."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     picture = np.full((HEIGHT, WIDTH), 500.0)
     for px, py in DOTS:
-        picture += (depth - 500) * np.exp(-((x - px) ** 2 + (y - py) ** 2) / (2 * SD**2))
+        picture += 59_500 * np.exp(-((x - px) ** 2 + (y - py) ** 2) / (2 * SD**2))
     return np.rint(picture).astype(np.uint16)
-
-
-def write_dicom(path: Path, pixels: np.ndarray, photometric: str = "MONOCHROME1") -> None:
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
-    meta.MediaStorageSOPInstanceUID, meta.TransferSyntaxUID = generate_uid(), ExplicitVRLittleEndian
-    data = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    data.SOPClassUID, data.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    data.Rows, data.Columns = pixels.shape
-    data.PhotometricInterpretation, data.SamplesPerPixel, data.PixelRepresentation = photometric, 1, 0
-    data.BitsAllocated = data.BitsStored = 16
-    data.HighBit, data.PixelSpacing = 15, [0.15, 0.15]
-    data.PixelData = (65535 - pixels if photometric == "MONOCHROME1" else pixels).astype("<u2").tobytes()
-    data.save_as(path)
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +51,11 @@ def running(tmp_path_factory):
     raw = tmp_path_factory.mktemp("page") / "raw"
     raw.mkdir()
     iio.imwrite(raw / "dots.png", dots())
-    write_dicom(raw / "dots_dicom.dcm", dots())
-    for number in range(3):
-        iio.imwrite(raw / f"made{number}.png", made_radiograph(seed=number)[0])
-    iio.imwrite(raw / f"{ODD}.png", made_radiograph(seed=9)[0])
-    points = np.array([[20, 20], [40, 60], [60, 100]], np.float32)
-    proposed = {
-        f"made{n}": Proposal(points + n, np.tile(np.float32([8, 4, 30]), (3, 1)), "own.pt 1234", 3.0 - n) for n in range(3)
-    }
+    saved(made(65535 - dots(), 16, PhotometricInterpretation="MONOCHROME1", PixelSpacing=[0.15, 0.15]), raw / "dots_dicom.dcm")
+    for seed, name in enumerate(("made0", "made1", "made2", ODD)):
+        iio.imwrite(raw / f"{name}.png", made_radiograph(seed)[0])
+    points, regions = np.array([[20, 20], [40, 60], [60, 100]], np.float32), np.tile(np.float32([8, 4, 30]), (3, 1))
+    proposed = {f"made{n}": Proposal(points + n, regions, "own.pt 1234", 3.0 - n) for n in range(3)}
     server = Running(raw, NAMES, proposed, reading_again=False)
     yield server
     server.close()
@@ -83,8 +64,8 @@ def running(tmp_path_factory):
 class Page:
     """A window of the page."""
 
-    def __init__(self, browser, link: str, width: int = 1280, height: int = 800, context=None):
-        self.context = context or browser.new_context(viewport={"width": width, "height": height})
+    def __init__(self, browser, link: str, context=None):
+        self.shared, self.context = context, context or browser.new_context(viewport={"width": 1280, "height": 800})
         self.page = self.context.new_page()
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -94,7 +75,7 @@ class Page:
 
     def show(self, id: str) -> None:
         self.page.locator(f'#rows button[data-id="{id}"]').click()
-        self.page.wait_for_function("id => landmarks.key.id === id", arg=id, timeout=WAIT)
+        self.wait("id => landmarks.key.id === id", id)
 
     def press(self, *keys: str) -> None:
         for key in keys:
@@ -108,8 +89,7 @@ class Page:
         self.page.mouse.up()
 
     def saved(self) -> None:
-        all_there = "() => !landmarks.outbox.waiting && document.getElementById('saved').className === 'saved'"
-        self.page.wait_for_function(all_there, timeout=WAIT)
+        self.wait("() => !landmarks.outbox.waiting && document.getElementById('saved').className === 'saved'")
 
     def settle(self) -> None:
         """Until what was changed is drawn, as well as it can be."""
@@ -124,12 +104,8 @@ class Page:
         u, v = (round(value) for value in expected)
         area = {"x": u - reach, "y": v - reach, "width": 2 * reach + 1, "height": 2 * reach + 1}
         grey = iio.imread(io.BytesIO(self.page.screenshot(clip=area)))[..., :3].mean(-1)
-        weight = (grey - np.median(grey)).clip(0)
-        rows, columns = np.indices(weight.shape)
-        return (
-            area["x"] + (weight * columns).sum() / weight.sum() + 0.5,
-            area["y"] + (weight * rows).sum() / weight.sum() + 0.5,
-        )
+        row, column = center_of_mass((grey - np.median(grey)).clip(0))
+        return area["x"] + column + 0.5, area["y"] + row + 0.5
 
     def place_of(self, x: float, y: float) -> tuple[float, float]:
         """About where the page shows a pixel of the radiograph."""
@@ -137,17 +113,29 @@ class Page:
         box = self.stage()
         return box["x"] + u, box["y"] + v
 
-    def close(self) -> None:
+    def wait(self, condition: str, arg: object = None) -> None:
+        self.page.wait_for_function(condition, arg=arg, timeout=WAIT)
+
+    def undo(self, running: Running, id: str, times: int) -> None:
+        """All that a test has done to a radiograph."""
+        self.press(*["Control+z"] * times)
+        self.saved()
+        assert not any(marks_of(running, id))
+
+    def __enter__(self) -> "Page":
+        return self
+
+    def __exit__(self, *failed) -> None:
         self.page.close()
-        assert not self.errors, self.errors
+        if not self.shared:
+            self.context.close()
+        assert failed[0] or not self.errors, self.errors
 
 
 @pytest.fixture
 def page(browser, running):
-    opened = Page(browser, running.link)
-    yield opened
-    opened.close()
-    opened.context.close()
+    with Page(browser, running.link) as opened:
+        yield opened
     running.session.windows.held.clear()
 
 
@@ -185,8 +173,7 @@ def test_what_is_saved_is_where_the_pixel_is(page, running, id, mirrored):
         page.saved()
         mark = marks_of(running, id)[0]
         assert np.abs(np.array([mark.x, mark.y]) - DOTS[0]).max() <= EXACT, (zoom, mark)
-        page.press("Control+z", "Control+z")
-        page.saved()
+        page.undo(running, id, 2)
     page.press("0")
     page.settle()
     page.page.mouse.click(*page.seen_at(page.place_of(*DOTS[0]), 12))
@@ -195,9 +182,7 @@ def test_what_is_saved_is_where_the_pixel_is(page, running, id, mirrored):
     page.saved()
     mark = marks_of(running, id)[0]
     assert np.abs(np.array([mark.x, mark.y]) - DOTS[1]).max() <= EXACT
-    page.press("Control+z", "Control+z")
-    page.saved()
-    assert not any(marks_of(running, id))
+    page.undo(running, id, 2)
 
 
 def test_the_radiograph_stays_when_the_list_opens_and_the_window_changes(page):
@@ -242,26 +227,26 @@ def test_points_in_order_absent_unsure_undo_and_redo_over_radiographs(page, runn
     page.show("dots")
     page.page.mouse.click(*middle)
     page.saved()
-    page.press("Control+z")
-    page.saved()
-    assert page.page.evaluate("landmarks.key.id") == "dots" and not any(marks_of(running, "dots"))
+    page.undo(running, "dots", 1)
+    assert page.page.evaluate("landmarks.key.id") == "dots"
     page.press("Control+z")  # goes back to the radiograph before
-    page.page.wait_for_function("id => landmarks.key.id === id", arg=ODD, timeout=WAIT)
-    page.page.wait_for_function("() => landmarks.marks.undone.length === 2", timeout=WAIT)
+    page.wait("id => landmarks.key.id === id", ODD)
+    page.wait("() => landmarks.marks.undone.length === 2")
     page.press(*["Control+z"] * 3)
-    page.page.wait_for_function("() => landmarks.marks.undone.length === 5", timeout=WAIT)
+    page.wait("() => landmarks.marks.undone.length === 5")
     page.saved()
     assert not any(marks_of(running, ODD))
     page.press(*["Control+y"] * 4)
-    page.page.wait_for_function("() => landmarks.marks.undone.length === 1", timeout=WAIT)
+    page.wait("() => landmarks.marks.undone.length === 1")
     page.saved()
     assert [mark.state for mark in marks_of(running, ODD)] == ["confirmed", "confirmed", "absent"]
-    path, expected = running.session.table_of("main"), [True, True, False]
-    for _ in range(100):  # it follows within a second
-        if path.exists() and np.isfinite(read_points(path).get(ODD, np.zeros((3, 2)))).all(1).tolist() == expected:
+    path = running.session.table_of("main")
+    for _ in range(200):  # it follows within a second
+        if path.exists() and np.isfinite(read_points(path).get(ODD, DOTS)).all(1).tolist() == [True, True, False]:
             break
-        time.sleep(0.05)
-    assert np.isfinite(read_points(path)[ODD]).all(1).tolist() == expected
+        page.page.wait_for_timeout(50)
+    else:
+        pytest.fail(path.read_text())
 
 
 def test_proposals_differ_until_they_are_accepted(page, running):
@@ -294,24 +279,17 @@ def test_proposals_differ_until_they_are_accepted(page, running):
     assert sorted(mark.state for mark in marks) == ["confirmed", "confirmed", "removed"]
     taken = next(mark for mark in marks[1:] if mark.state == "confirmed")
     assert taken.by == "own.pt 1234" and taken.proposal == (taken.x, taken.y) and taken.shown
-    page.press("Control+z", "Control+z", "Control+z")
-    page.saved()
-    assert not any(marks_of(running, "made0"))
+    page.undo(running, "made0", 3)
 
 
 def test_the_whole_skeleton_or_a_group_moves_and_stays_proposed(page, running):
     page.show("made2")
-    page.press("Control+a", "Shift+ArrowRight", "ArrowDown")
-    page.saved()
-    marks = marks_of(running, "made2")
-    assert [(mark.state, mark.x, mark.y) for mark in marks] == [("proposed", x, y) for x, y in ((32, 23), (52, 63), (72, 103))]
-    page.press("Escape", "s", "]", "]", "s", "ArrowLeft")
-    page.saved()
-    marks = marks_of(running, "made2")
-    assert [(mark.state, mark.x, mark.y) for mark in marks] == [("proposed", x, y) for x, y in ((31, 23), (52, 63), (71, 103))]
-    page.press("Control+z", "Control+z", "Control+z")
-    page.saved()
-    assert not any(marks_of(running, "made2"))
+    all_of_it, two_of_it = ("Control+a", "Shift+ArrowRight", "ArrowDown"), ("Escape", "s", "]", "]", "s", "ArrowLeft")
+    for keys, places in ((all_of_it, [(32, 23), (52, 63), (72, 103)]), (two_of_it, [(31, 23), (52, 63), (71, 103)])):
+        page.press(*keys)
+        page.saved()
+        assert [(mark.state, mark.x, mark.y) for mark in marks_of(running, "made2")] == [("proposed", *at) for at in places]
+    page.undo(running, "made2", 3)
 
 
 def test_everything_without_a_mouse(page, running):
@@ -337,10 +315,10 @@ def test_everything_without_a_mouse(page, running):
     page.press("Escape", "v")
     assert page.page.evaluate("() => !!document.activeElement.closest('#list-panel')")
     page.press("ArrowDown", "Enter", "PageDown")
-    page.page.wait_for_function("() => landmarks.key.id !== 'made1'", timeout=WAIT)
+    page.wait("() => landmarks.key.id !== 'made1'")
     page.saved()
     page.press(*["Control+z"] * 5)
-    page.page.wait_for_function("() => !landmarks.marks.history.length", timeout=WAIT)
+    page.wait("() => !landmarks.marks.history.length")
     page.saved()
 
 
@@ -356,7 +334,7 @@ def test_an_undo_pressed_before_the_next_radiograph_is_there_is_not_lost(page, r
     }"""
     page.page.evaluate(slowly)
     page.press("PageDown", "Control+z")
-    page.page.wait_for_function("() => !landmarks.marks.history.length && landmarks.key.id === 'made0'", timeout=WAIT)
+    page.wait("() => !landmarks.marks.history.length && landmarks.key.id === 'made0'")
     page.saved()
     assert not any(marks_of(running, "made0"))
 
@@ -407,15 +385,14 @@ def test_a_radiograph_opens_with_what_waits(page):
 def test_a_drag_that_the_system_takes_away_moves_nothing(page, running):
     page.show("made0")
     before = page.page.evaluate("() => landmarks.marks.at(0)")
-    box = page.stage()
-    u, v = page.page.evaluate("() => landmarks.view.toStage(landmarks.marks.at(0).x, landmarks.marks.at(0).y)")
-    page.page.mouse.move(box["x"] + u, box["y"] + v)
+    u, v = page.place_of(before["x"], before["y"])
+    page.page.mouse.move(u, v)
     page.page.mouse.down()
-    page.page.mouse.move(box["x"] + u + 30, box["y"] + v + 20, steps=3)
+    page.page.mouse.move(u + 30, v + 20, steps=3)
     page.press("a")  # nothing else is done meanwhile
     page.page.evaluate("() => document.getElementById('stage').dispatchEvent(new PointerEvent('pointercancel'))")
     page.page.mouse.up()
-    page.page.mouse.move(box["x"] + u + 60, box["y"] + v + 40)
+    page.page.mouse.move(u + 60, v + 40)
     page.settle()
     assert page.page.evaluate("() => landmarks.marks.at(0)") == before and not any(marks_of(running, "made0"))
 
@@ -433,9 +410,7 @@ def test_a_click_after_a_correction_places_the_next_landmark(page, running):
     page.page.mouse.click(at[2][0] + 60, at[2][1])
     page.settle()
     assert "all landmarks are decided" in page.page.inner_text("#hint")
-    page.press(*["Control+z"] * 4)
-    page.saved()
-    assert not any(marks_of(running, "dots"))
+    page.undo(running, "dots", 4)
 
 
 def test_the_crosshair_goes_on_from_the_last_point_and_a_button_gives_the_keys_back(page, running):
@@ -452,7 +427,7 @@ def test_the_crosshair_goes_on_from_the_last_point_and_a_button_gives_the_keys_b
     assert page.page.evaluate("() => landmarks.view.mirrored")  # Enter did not press the button again
     page.page.click("#mirror")
     page.press("p", "u", "Delete", "Control+z", "Control+z", "Control+z", "Control+z", "Control+z", "Control+z")
-    page.page.wait_for_function("() => !landmarks.marks.history.length", timeout=WAIT)
+    page.wait("() => !landmarks.marks.history.length")
     page.saved()
 
 
@@ -491,7 +466,7 @@ def test_a_server_that_is_away_is_said_before_anything_waits(page):
     page.page.wait_for_selector("#banner:has-text('The server does not answer')", timeout=WAIT)
     page.page.unroute("**/api/*")
     page.page.click("#banner button")
-    page.page.wait_for_function("() => landmarks.key.id !== 'made0'", timeout=WAIT)
+    page.wait("() => landmarks.key.id !== 'made0'")
     assert "does not answer" not in page.page.inner_text("#banner")
     page.errors.clear()  # the browser's own, of requests that failed
 
@@ -510,162 +485,129 @@ def test_names_are_shown_as_they_are_and_every_control_has_a_name(page):
 
 def test_a_second_window_is_told_and_cannot_write(browser, running, page):
     page.show("made1")
-    second = Page(browser, running.link, context=page.context)
-    second.show("made1")
-    assert "Another window" in second.page.inner_text("#banner")
-    second.press("a", "x", "Delete")
-    second.settle()
-    assert not any(marks_of(running, "made1")) and second.page.locator("#accept-all").is_disabled()
-    second.press("o")
-    second.page.wait_for_function("() => !landmarks.marks.readonly", timeout=WAIT)
-    second.press("x")
-    second.saved()
-    page.page.wait_for_function("() => landmarks.marks.readonly", timeout=WAIT)
-    second.press("Control+z")
-    second.saved()
-    second.close()
+    with Page(browser, running.link, page.context) as second:
+        second.show("made1")
+        assert "Another window" in second.page.inner_text("#banner")
+        second.press("a", "x", "Delete")
+        second.settle()
+        assert not any(marks_of(running, "made1")) and second.page.locator("#accept-all").is_disabled()
+        second.press("o")
+        second.wait("() => !landmarks.marks.readonly")
+        second.press("x")
+        second.saved()
+        page.wait("() => landmarks.marks.readonly")
+        second.undo(running, "made1", 1)
 
 
 def test_the_key_outlives_reloads_and_reaches_other_windows(browser, running, tmp_path):
     """Opened as label.py opens it, from a file, which is another site; then with addresses that have no token."""
-    opened = Page(browser, page_that_leads_to(running.link, tmp_path).as_uri())
     address = f"http://{running.host}/"
-    assert opened.page.url == address
-    opened.page.reload()
-    opened.page.wait_for_selector("body[data-ready]", timeout=WAIT)
-    second = Page(browser, address, context=opened.context)
-    second.close()
-    opened.close()
-    third = opened.context.new_page()  # nobody is left to ask
-    third.goto(address)
-    third.get_by_text("open the address that label.py printed last").wait_for(timeout=WAIT)
-    opened.context.close()
+    with Page(browser, page_that_leads_to(running.link, tmp_path).as_uri()) as opened:
+        assert opened.page.url == address
+        opened.page.reload()
+        opened.page.wait_for_selector("body[data-ready]", timeout=WAIT)
+        with Page(browser, address, opened.context):
+            opened.page.close()
+        third = opened.context.new_page()  # nobody is left to ask
+        third.goto(address)
+        third.get_by_text("open the address that label.py printed last").wait_for(timeout=WAIT)
 
 
-def test_the_guide_picture_is_shown(browser, tmp_path):
+def test_the_guide_picture_is_shown(browser, serve):
     """It has to be fetched with the key, which an address in <img> does not carry."""
-    (tmp_path / "raw").mkdir()
-    for number in range(2):
-        iio.imwrite(tmp_path / "raw" / f"g{number}.png", made_radiograph(seed=number)[0])
-    server = Running(tmp_path / "raw", ["a"], reading_again=False)
-    opened = Page(browser, server.link)
-    assert not opened.page.is_visible("#guide-figure")
-    server.session.windows.held.clear()
-    server.place("g0", 0, 20, 30)
-    opened.page.reload()
-    opened.page.wait_for_function("() => document.getElementById('guide').naturalWidth > 0", timeout=WAIT)
-    assert opened.page.is_visible("#guide-figure")
-    opened.close()
-    opened.context.close()
-    server.close()
+    server = serve(["a"], 2)
+    with Page(browser, server.link) as opened:
+        assert not opened.page.is_visible("#guide-figure")
+        server.session.windows.held.clear()
+        server.place("p0", 0, 20, 30)
+        opened.page.reload()
+        opened.wait("() => document.getElementById('guide').naturalWidth > 0")
+        assert opened.page.is_visible("#guide-figure")
 
 
-def test_two_readers_are_blind_to_each_other_and_a_third_look_settles(browser, running):
+def test_two_readers_are_blind_to_each_other_and_a_third_look_settles(browser, running, serve):
     """The same radiograph by two readers; the comparison has their difference, and one of them is taken."""
     for reader, across in (("anna", 0.0), ("ben", 3.0)):
-        server = Running(running.session.collection.raw, None, reader=reader, reading_again=False)
+        server = serve(raw=running.session.collection.raw, reader=reader)
         assert not any(server.get("/api/item?id=made2")["marks"])
         for k in range(3):
             server.place("made2", k, 20 + 10 * k + (across if k == 1 else 0), 30.0)
-        server.session.tables[0].write()
         if reader == "anna":
-            server.close()
-    opened = Page(browser, server.link)
-    opened.press("r")
-    opened.page.select_option("#one", "anna")
-    opened.page.select_option("#two", "ben")
-    row = opened.page.locator("#compare-body tbody tr").first
-    row.wait_for(timeout=WAIT)
-    assert NAMES[1] in row.inner_text() and "3.0" in row.inner_text()
-    row.locator("button").click()
-    opened.page.wait_for_function("() => landmarks.key.settle === true", timeout=WAIT)
-    assert "Third look" in opened.page.inner_text("#banner")
-    opened.press("1")
-    opened.saved()
-    mark = server.session.settled.item(("made2", 0)).marks[1]
-    assert (mark.x, mark.y) == (30, 30) and server.session.store.item(("made2", 0)).marks[1].x == 33
-    looked = [1]
-    for _ in range(3):  # on to the next differences, and from the last of them to the first again, but for what is settled
-        opened.press("PageDown")
-        opened.page.wait_for_function("k => landmarks.key.settle && landmarks.key.landmark !== k", arg=looked[-1], timeout=WAIT)
-        looked.append(opened.page.evaluate("() => landmarks.active"))
-    assert looked[1] == looked[3] and sorted(looked[1:3]) == [0, 2]
-    opened.press("Escape")
-    opened.page.get_by_text("settled").first.wait_for(timeout=WAIT)
-    opened.close()
-    opened.context.close()
-    server.close()
+            server.close()  # and has a table then
+    with Page(browser, server.link) as opened:
+        opened.press("r")
+        opened.page.select_option("#one", "anna")
+        opened.page.select_option("#two", "ben")
+        row = opened.page.locator("#compare-body tbody tr").first
+        row.wait_for(timeout=WAIT)
+        assert NAMES[1] in row.inner_text() and "3.0" in row.inner_text()
+        row.locator("button").click()
+        opened.wait("() => landmarks.key.settle === true")
+        assert "Third look" in opened.page.inner_text("#banner")
+        opened.press("1")
+        opened.saved()
+        mark = server.session.settled.item(("made2", 0)).marks[1]
+        assert (mark.x, mark.y) == (30, 30) and marks_of(server, "made2")[1].x == 33
+        looked = [1]
+        for _ in range(3):  # on to the next differences, and from the last of them to the first again, but for what is settled
+            opened.press("PageDown")
+            opened.wait("k => landmarks.key.settle && landmarks.key.landmark !== k", looked[-1])
+            looked.append(opened.page.evaluate("() => landmarks.active"))
+        assert looked[1] == looked[3] and sorted(looked[1:3]) == [0, 2]
+        opened.press("Escape")
+        opened.page.get_by_text("settled").first.wait_for(timeout=WAIT)
 
 
 def test_clicks_outlive_a_server_that_is_killed(browser, tmp_path):
     """kill -9 between two clicks: the page waits, a new server takes what was clicked meanwhile, nothing twice."""
-    raw = tmp_path / "raw"
-    raw.mkdir()
-    iio.imwrite(raw / "a.png", made_radiograph(seed=1)[0])
-    process, port, token = start(raw, "--landmarks", 4)
-    opened = Page(browser, f"http://127.0.0.1:{port}/?token={token}")
-    box = opened.stage()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    opened.page.mouse.click(x - 50, y)
-    opened.saved()
-    process.kill()
-    process.wait()
-    opened.page.mouse.click(x, y)
-    opened.page.mouse.click(x + 50, y)
-    opened.page.wait_for_function("() => document.getElementById('saved').textContent.startsWith('2 not saved')", timeout=WAIT)
-    again, _, token = start(raw, port=port)
-    opened.errors.clear()  # the browser says of each attempt that nothing answered
-    other = opened.context.new_page()
-    other.goto(f"http://127.0.0.1:{port}/?token={token}")  # the new link, in whatever window
-    opened.saved()
-    entries = [json.loads(line) for line in (raw / "labels" / "journal.jsonl").read_text().splitlines()]
-    assert [entry["changes"][0]["landmark"] for entry in entries] == [0, 1, 2]
-    opened.errors.clear()
-    opened.close()
-    opened.context.close()
-    for one in (process, again):
-        one.kill()
-        one.wait()
-        one.stdout.close()
-        one.stderr.close()
+    raw, link = make_pictures(tmp_path / "raw", 1), "http://127.0.0.1:{}/?token={}"
+    with started(raw, "--landmarks", 4) as (process, port, token), Page(browser, link.format(port, token)) as opened:
+        box = opened.stage()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        opened.page.mouse.click(x - 50, y)
+        opened.saved()
+        process.kill()
+        process.wait()
+        opened.page.mouse.click(x, y)
+        opened.page.mouse.click(x + 50, y)
+        opened.wait("() => document.getElementById('saved').textContent.startsWith('2 not saved')")
+        with started(raw, port=port) as (_, port, token):
+            opened.context.new_page().goto(link.format(port, token))  # the new link, in whatever window
+            opened.saved()
+        entries = [json.loads(line) for line in (raw / "labels" / "journal.jsonl").read_text().splitlines()]
+        assert [entry["changes"][0]["landmark"] for entry in entries] == [0, 1, 2]
+        opened.errors.clear()  # the browser says of each attempt that nothing answered
 
 
-def test_train_and_propose_from_the_page(browser, tmp_path, monkeypatch):
+def test_train_and_propose_from_the_page(browser, serve, monkeypatch):
     """The whole loop on a tiny set: the button, the commands as processes, proposals on the page."""
-    raw = tmp_path / "raw"
-    raw.mkdir()
-    truth = {}
-    for number in range(7):
-        picture, truth[f"m{number}"] = made_radiograph(seed=number)
-        iio.imwrite(raw / f"m{number}.png", picture)
     flags = "--init '' --channels 8 --levels 3 --spatial_kernel 5 --stages 32x1 --precision float32 --batch_size 4"
     prepare = ("--size", "64", "--workers", "1", "--reference", "none")
     flags = Flags(prepare, shlex.split(flags), ("--finder_steps", "0"))
-    server = Running(raw, list("abcde"), flags=flags, folds=2, reading_again=False)
-    for id in list(truth)[:6]:
-        for k, (x, y) in enumerate(truth[id]):
-            server.place(id, k, round(x, 3), round(y, 3))
+    server = serve(list("abcde"), 7, flags=flags, folds=2)
+    truth = {f"p{n}": made_radiograph(seed=n)[1].round(3) for n in range(6)}
+    for id, points in truth.items():
+        for k, (x, y) in enumerate(points.tolist()):
+            server.place(id, k, x, y)
     monkeypatch.setattr("labelling.order.BLIND_SHARE", 0.0)
     monkeypatch.setattr("labelling.jobs.GENTLY", ())  # other tests run beside
-    opened = Page(browser, server.link)
-    assert opened.page.evaluate("landmarks.key.id") == "m6"
-    opened.press("t")
-    opened.page.get_by_role("button", name="Train and propose").click()
-    opened.page.get_by_text("step 1 of 4").wait_for(timeout=WAIT)
-    opened.page.get_by_text(re.compile("train and propose: (done|failed)")).wait_for(timeout=240_000)
-    said = opened.page.inner_text("#progress-body")
-    assert "train and propose: done" in said, said
-    row = opened.page.locator("#progress-body tbody tr").inner_text()
-    measured = json.loads((raw / "labels" / "rounds" / "main" / "001" / "network" / "out_of_fold.json").read_text())
-    assert f"{measured['ipe_px']:.2f} px" in row and measured["images"] == 6
-    opened.press("Escape")
-    opened.page.wait_for_function("() => landmarks.marks.proposal?.points.length === 5", timeout=WAIT)
-    assert not any(marks_of(server, "m6")) and server.session.proposals["m6"].by.startswith("weights.pt ")
-    table = read_points(raw / "labels" / "rounds" / "main" / "001" / "raw" / "all_coordinates.csv")
-    assert set(table) == set(list(truth)[:6]) and np.abs(table["m0"] - truth["m0"]).max() < 1e-3
-    opened.close()
-    opened.context.close()
-    server.close()
+    with Page(browser, server.link) as opened:
+        assert opened.page.evaluate("landmarks.key.id") == "p6"
+        opened.press("t")
+        opened.page.get_by_role("button", name="Train and propose").click()
+        opened.page.get_by_text("step 1 of 4").wait_for(timeout=WAIT)
+        opened.page.get_by_text(re.compile("train and propose: (done|failed)")).wait_for(timeout=240_000)
+        said = opened.page.inner_text("#progress-body")
+        assert "train and propose: done" in said, said
+        row = opened.page.locator("#progress-body tbody tr").inner_text()
+        folder = server.session.labels / "rounds" / "main" / "001"
+        measured = json.loads((folder / "network" / "out_of_fold.json").read_text())
+        assert f"{measured['ipe_px']:.2f} px" in row and measured["images"] == 6
+        opened.press("Escape")
+        opened.wait("() => landmarks.marks.proposal?.points.length === 5")
+        assert not any(marks_of(server, "p6")) and server.session.proposals["p6"].by.startswith("weights.pt ")
+        table = read_points(folder / "raw" / "all_coordinates.csv")
+        assert set(table) == set(truth) and all(np.allclose(table[id], truth[id]) for id in truth)
 
 
 def test_the_page_is_quick():
