@@ -51,7 +51,8 @@ def complex_of(points: np.ndarray, mirrored: bool = False) -> np.ndarray:
 def fit(shape: np.ndarray, points: np.ndarray, weights: np.ndarray, mirrored: bool) -> Placement:
     """The weighted least squares similarity from a shape (L, 2) to points (L, 2)."""
     z, w = complex_of(shape, mirrored), complex_of(points)
-    z0, w0 = np.average(z, weights=weights), np.average(w, weights=weights)
+    total = weights.sum()
+    z0, w0 = (weights * z).sum() / total, (weights * w).sum() / total
     turn = (weights * (z - z0).conj() * (w - w0)).sum() / (weights * np.abs(z - z0) ** 2).sum()
     return Placement(complex(turn), complex(w0 - turn * z0), mirrored)
 
