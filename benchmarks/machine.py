@@ -1,5 +1,6 @@
 """What the benchmarks share: seconds as medians, peak memory of commands, and this machine's rate to compare them with."""
 
+import re
 import statistics
 import subprocess
 import sys
@@ -20,10 +21,8 @@ LOOK_EVERY_S = 0.1  # seconds between two looks at the memory of a command
 def name() -> str:
     if DEVICE.type == "cuda":
         return torch.cuda.get_device_name()
-    models = [
-        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
-    ]
-    return f"{models[0] if models else 'CPU'}, {torch.get_num_threads()} threads"
+    model = re.search(r"^model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return f"{model[1] if model else 'CPU'}, {torch.get_num_threads()} threads"
 
 
 def seconds(*work: Callable[[], object], repeats: int = 5) -> list[float]:

@@ -8,6 +8,7 @@ The peak is the rate of this machine's 5 x 5 convolution, which takes its turns 
 import argparse
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -45,29 +46,21 @@ class UntunedSCN(SCN):
 
 
 def make_step(
-    size: int,
-    frame: int = FRAME,
-    *,
-    tuned: bool = True,
-    bfloat16: bool = False,
-    backward: bool = True,
-    batch: int = 4,
-    channels: int = 64,
-    landmarks: int = len(NAMES),
+    size: int, backward: bool, batch: int, channels: int, tuned: bool = True, bfloat16: bool = False
 ) -> Callable[[], None]:
-    """A step on random pictures of `size` px in a network frame of `frame` px; untuned: in PyTorch's default layout too."""
-    network = (SCN if tuned else UntunedSCN)(num_landmarks=landmarks, channels=channels).to(DEVICE)
+    """A step on random pictures of `size` px in a network frame of FRAME px; untuned: in PyTorch's default layout too."""
+    network = (SCN if tuned else UntunedSCN)(num_landmarks=len(NAMES), channels=channels).to(DEVICE)
     images = torch.randn(batch, 1, size, size, device=DEVICE)
     if tuned:
         network = network.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), fused=tuned)
-    points = torch.rand(batch, landmarks, 2, device=DEVICE) * size
+    points = torch.rand(batch, len(NAMES), 2, device=DEVICE) * size
     kernels = [weight for weight in network.parameters() if weight.ndim == 4]
 
     def step() -> None:
         with torch.autocast(DEVICE.type, torch.bfloat16, enabled=bfloat16), torch.set_grad_enabled(backward):
-            heatmaps, _, _ = network(images, network.spatial_factor * size // frame)
+            heatmaps, _, _ = network(images, network.spatial_factor * size // FRAME)
         if backward:
             loss, _ = ridge_loss(heatmaps, draw_heatmaps(points, size, size, SIGMA), points, kernels, RIDGE)
             optimizer.zero_grad()
@@ -92,11 +85,10 @@ def main(arguments: list[str] | None = None) -> None:
     print("\nsize     pass  GFLOP  untuned s  float32 s bfloat16 s speed-up % of peak")
     for size in options.sizes:
         for backward in (False, True):
-            shape = {"backward": backward, "batch": options.batch, "channels": options.channels}
-            untuned = make_step(size, tuned=False, **shape)
+            step = partial(make_step, size, backward, options.batch, options.channels)
+            work = [step(tuned=False), step(), step(bfloat16=True)]
             with (counter := FlopCounterMode(display=False)):
-                untuned()
-            work = [untuned, *(make_step(size, bfloat16=bfloat16, **shape) for bfloat16 in (False, True))]
+                work[0]()
             *taken, convolution = seconds(*work, convolve, repeats=options.repeats)
             times = [whole / options.batch for whole in taken]
             peak = convolve_flops / convolution / 1e9

@@ -37,7 +37,7 @@ def pretrained(fold: int, options: argparse.Namespace) -> Path:
     if not (raw / COORDINATES).exists():
         build_table(options.annotations, shapes, [options.lists / f"set{fold}_test.txt"])
         counts = {"train": options.synthetic, "valid": COUNTS["valid"], "test": COUNTS["test"]}
-        write_data_set(raw, counts, fold, cores(), replace(STEPS, shape_model=partial(shape_model, shapes)))
+        write_data_set(raw, counts, fold, cores(), [replace(STEPS, shape_model=partial(shape_model, shapes))])
     if not (data / TABLE).exists():
         prepare(raw, data, size=options.size)
     train(data, folder / "run", *PRETRAINING, *options.flags)

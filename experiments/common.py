@@ -12,6 +12,7 @@ import numpy as np
 import data_preprocessing
 import main
 from cross_validation import cross_validate
+from prediction.predictor import Prediction, Predictor
 from runtime.command import cores
 from runtime.files import read_csv
 from training.recipe import choose
@@ -36,16 +37,12 @@ def train(data: Path, result: Path, *flags: object) -> dict:
 
 def out_of_fold(data: Path, result: Path, folds: int, *flags: object) -> dict:
     """Cross-validate into RESULT, going on with what is there; the figures of all radiographs of train and valid, out of fold."""
-    settings = settings_of(data, result, "--folds", folds, *flags)
+    given = ("--data", data, "--result", result, "--resume", "--folds", folds, *flags)
+    settings = main.read_settings([str(flag) for flag in given])
     sets, extra = load_data(settings, ("train", "valid")), load_extra(settings)
     data = sets["train"].concat([sets["valid"]])
     cross_validate(choose(settings, data.concat(extra))[0], result, data, extra)
     return read_figures(result, POOLED)
-
-
-def settings_of(data: Path, result: Path, *flags: object) -> main.Settings:
-    """What main.py would run with, going on with what RESULT holds."""
-    return main.read_settings([str(flag) for flag in ("--data", data, "--result", result, "--resume", *flags)])
 
 
 def run_main(*arguments: object) -> None:
@@ -64,6 +61,12 @@ def read_errors(result: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     ids = list(dict.fromkeys(row["image"] for row in rows))
     px, mm = (np.array([float(row[name] or "nan") for row in rows]).reshape(len(ids), -1) for name in ("error_px", "error_mm"))
     return ids, px, mm
+
+
+def surest(predictor: Predictor, picture: np.ndarray) -> tuple[Prediction, int]:
+    """The surest hand in a picture (rows, columns), and how many were found."""
+    (hands,) = predictor.predict([picture])
+    return max(hands, key=lambda hand: hand.evidence), len(hands)
 
 
 def table(header: list[str], rows: list[list[object]]) -> str:

@@ -1,9 +1,9 @@
 """A joint to try docs/your_joint.md with: knees drawn as DICOM files, eight landmarks, two readers, a description.
 
-    python -m experiments.knee --out FOLDER       makes the folder that data_preprocessing.py reads
-    python -m experiments.knee --picture docs/knee.png
+    python -m experiments.knee --out FOLDER
 
-The knees are simple shapes. They show how the commands go, and nothing of how accurate a network is on real ones.
+makes the folder that data_preprocessing.py reads. The knees are simple shapes: they show how the commands go, and nothing of how
+accurate a network is on real ones.
 """
 
 import argparse
@@ -14,14 +14,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.patches import Polygon
 from PIL import Image, ImageDraw
 from pydicom import Dataset, uid
 from pydicom.dataset import FileMetaDataset
 from scipy.ndimage import gaussian_filter
 
-from joints.description import Description
 from runtime.command import exit_status
 from runtime.files import DataError, write_whole
 
@@ -59,18 +56,9 @@ def knee(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     points = {name: np.array(at) + rng.normal(0, 0.012, 2) for name, at in SHAPE.items()}
     lateral, notch, medial = (points[f"femur {name}"] for name in ("lateral", "notch", "medial"))
     tibia = [points[f"tibia {name}"] for name in ("lateral", "spine", "medial")]
-    tip, (shaft, _) = points["fibula tip"], points["femur shaft"]
-    top = points["femur shaft"][1]
-    femur = [
-        (shaft - 0.1, -1),
-        (shaft - 0.1, top),
-        lateral,
-        lateral + np.array((0.1, 0.09)),
-        notch,
-        medial + np.array((-0.1, 0.09)),
-        medial,
-    ]
-    femur += [(shaft, top), (shaft + 0.1, -1)]
+    tip, (shaft, top) = points["fibula tip"], points["femur shaft"]
+    femur = [(shaft - 0.1, -1), (shaft - 0.1, top), lateral, lateral + np.array((0.1, 0.09)), notch]
+    femur += [medial + np.array((-0.1, 0.09)), medial, (shaft, top), (shaft + 0.1, -1)]
     bones = [femur, [*tibia, (0.12, 0.3), (0.1, 1), (-0.12, 1), (-0.12, 0.3)]]
     bones += [[tip, *(tip + np.array(step) for step in ((0.05, 0.05), (0.03, 1), (-0.03, 1), (-0.04, 0.05)))]]
     picture = np.full((HEIGHT, WIDTH), 25.0)
@@ -91,14 +79,10 @@ def dicom(picture: np.ndarray) -> Dataset:
     """A digital X-ray image of 8 bits."""
     made = Dataset()
     made.file_meta = FileMetaDataset()
-    made.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
     made.SOPClassUID, made.SOPInstanceUID, made.Modality = uid.DigitalXRayImageStorageForPresentation, uid.generate_uid(), "DX"
-    made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
-    made.Rows, made.Columns = picture.shape
-    made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 8, 8, 7, 0
     made.PixelSpacing = [SPACING_MM, SPACING_MM]
-    made.PixelData = picture.tobytes()
-    made["PixelData"].VR = "OW"
+    made.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    made.set_pixel_data(picture, "MONOCHROME2", 8, generate_instance_uid=False)
     return made
 
 
@@ -125,47 +109,12 @@ def make(folder: Path, seed: int) -> None:
     print(f"written to {folder}: {sum(COUNTS.values())} synthetic knees")
 
 
-def draw(path: Path, seed: int) -> None:
-    """A knee; the same with its landmarks, bones and names; and what a frame of its form shows against a square."""
-    picture, points = knee(np.random.default_rng(seed))
-    joint = Description.of_file(DESCRIPTION, "knee")
-    figure = Figure(figsize=(11, 5), layout="constrained")
-    plain, named, tall = figure.subplots(1, 3)
-    for axes, title in (
-        (plain, "a synthetic knee"),
-        (named, "landmarks and skeleton of joint.json"),
-        (tall, "a square frame stretches a tall film"),
-    ):
-        axes.set_title(title, fontsize=10)
-        axes.axis("off")
-    for axes in (plain, named):
-        axes.imshow(picture, cmap="gray", vmin=0, vmax=255)
-    for a, b in joint.skeleton:
-        named.plot(*points[[a, b]].T, color="#50a0ff", linewidth=1)
-    named.plot(*points.T, ".", color="#5adc5a")
-    for name, (x, y) in zip(joint.names, points):
-        named.annotate(name, (x, y), textcoords="offset points", xytext=(4, 4), color="#ffe678", fontsize=8)
-    leg = np.concatenate([picture, picture[::-1], picture[:200]])  # three films of a leg
-    for image, left, width in ((leg, 0.0, 0.27), (leg, 0.35, 0.6)):
-        tall.imshow(image, cmap="gray", vmin=0, vmax=255, extent=(left, left + width, 0, 1), aspect="auto")
-        tall.add_patch(Polygon([(left, 0), (left + width, 0), (left + width, 1), (left, 1)], fill=False, color="#ffe678"))
-    tall.set_xlim(-0.02, 1)
-    tall.set_ylim(-0.02, 1.02)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=80, pil_kwargs={"optimize": True})
-    write_whole(path, content.getbuffer())
-
-
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="folder to make")
-    parser.add_argument("--picture", type=Path, help="picture to draw")
+    parser.add_argument("--out", type=Path, required=True, help="folder to make")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
-    if options.out:
-        make(options.out, options.seed)
-    if options.picture:
-        draw(options.picture, options.seed)
+    make(options.out, options.seed)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Pictures that are no hand radiographs: noise, patterns, photographs, synthetic chests and feet, and parts of hands."""
 
 from collections.abc import Iterator
-from functools import cache
 
 import numpy as np
 import skimage
@@ -9,21 +8,7 @@ from scipy.ndimage import gaussian_filter, rotate
 
 from phantom.drawing import draw_hand
 
-PHOTOGRAPHS = (
-    "camera",
-    "coins",
-    "moon",
-    "page",
-    "text",
-    "clock",
-    "brick",
-    "grass",
-    "gravel",
-    "astronaut",
-    "cat",
-    "coffee",
-    "rocket",
-)
+PHOTOGRAPHS = "camera coins moon page text clock brick grass gravel astronaut cat coffee rocket".split()
 SHAPE = 640, 480  # rows, columns
 SEED = 77  # of the hands that parts are taken of
 
@@ -48,22 +33,10 @@ def ellipses(rng: np.random.Generator) -> np.ndarray:
     return gaussian_filter(picture, 2)
 
 
-@cache
-def photographs() -> list[np.ndarray]:
-    """Those that lie in scikit-image itself, grey."""
-    pictures = []
-    for name in PHOTOGRAPHS:
-        try:
-            picture = getattr(skimage.data, name)()
-        except (AttributeError, ModuleNotFoundError, OSError, ConnectionError):  # not in this release, or to be downloaded
-            continue
-        pictures.append(picture.astype(float).mean(-1) if picture.ndim == 3 else picture.astype(float))
-    return pictures
-
-
 def photograph(rng: np.random.Generator) -> np.ndarray:
-    """A part of a photograph."""
-    picture = photographs()[rng.integers(len(photographs()))]
+    """A part of a photograph that lies in scikit-image itself, grey."""
+    picture = getattr(skimage.data, rng.choice(PHOTOGRAPHS))()
+    picture = picture.mean(-1) if picture.ndim == 3 else picture
     rows, columns = (rng.integers(side // 2, side + 1) for side in picture.shape)
     y, x = rng.integers(picture.shape[0] - rows + 1), rng.integers(picture.shape[1] - columns + 1)
     return picture[y : y + rows, x : x + columns]
@@ -109,9 +82,8 @@ def part_of_a_hand(rng: np.random.Generator) -> np.ndarray:
     if kind == 1:
         return picture[int(points[[13, 14, 15, 16], 1].min()) :]
     rows, columns = picture.shape[0] // 3, picture.shape[1] // 3
-    blocks = [picture[r * rows : (r + 1) * rows, c * columns : (c + 1) * columns] for r in range(3) for c in range(3)]
-    order = rng.permutation(9)
-    return np.block([[blocks[order[3 * r + c]] for c in range(3)] for r in range(3)])
+    blocks = picture[: 3 * rows, : 3 * columns].reshape(3, rows, 3, columns).swapaxes(1, 2).reshape(9, rows, columns)
+    return np.block([list(row) for row in rng.permutation(blocks).reshape(3, 3, rows, columns)])
 
 
 KINDS = (noise, pattern, ellipses, photograph, chest, foot, part_of_a_hand)

@@ -1,6 +1,10 @@
 """The figures of docs/prediction.md: error, coverage of the regions, orientations recognised, flags, and the speed of inference.
 
-python -m experiments.prediction --raw dataset --data dataset/processed --weights weights/scn_hand.pt --split test
+    python -m experiments.prediction --raw dataset --data dataset/processed --weights weights/scn_hand.pt --split test
+    python -m experiments.prediction --run result/001 --weights weights/scn_hand.pt
+
+With --run, error and regions out of fold: RUN is a cross-validation, WEIGHTS what export.py made of it, whose finder is taken (it
+has learnt from training radiographs of all folds). Regions are calibrated on all folds but one and measured on that one, in turn.
 """
 
 import argparse
@@ -8,99 +12,93 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from functools import partial
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 
-import metrics
 import predict
 from dataloader import RadiographDataset
-from experiments.common import mahalanobis, table
-from experiments.non_hands import non_hands
-from heatmap import rescale
+from evaluation import target_px2
+from experiments.common import mahalanobis, surest, table
+from experiments.conditions import inverted, mirrored, one_by_one, placed
+from export import all_held_out, judges_of
+from prediction.held_out import HeldOut
 from prediction.predictor import Prediction, Predictor
-from prediction.regions import semi_axes
+from prediction.regions import calibrate_regions, semi_axes
 from radiographs.raw_folder import find_radiographs
 from radiographs.reading import read_radiograph
+from runtime.checkpoint import read_checkpoint
 from runtime.command import exit_status
+from training.runs import BEST
 
-BATCH = 4
-ORIENTATIONS = list(product(range(4), (False, True), (False, True)))  # quarter turns, mirrored, inverted
-REPEATS = 3  # of the inference that is timed alone
-
-
-def predict_pictures(predictor: Predictor, pictures: list[np.ndarray]) -> list[Prediction]:
-    """The surest hand of each picture."""
-    predictions = []
-    for start in range(0, len(pictures), BATCH):
-        batch = [picture.astype(np.float32) for picture in pictures[start : start + BATCH]]
-        predictions += [max(hands, key=lambda hand: hand.evidence) for hands in predictor.predict(batch)]
-    return predictions
+ORIENTATIONS = list(product((0, 90, 180, 270), (False, True), (False, True)))  # degrees to the right, mirrored, inverted
+BATCH = 4  # radiographs of the inference that is timed alone
+REPEATS = 3  # of that
 
 
-def brought_into(picture: np.ndarray, turns: int, mirrored: bool, negative: bool) -> np.ndarray:
-    """A picture turned right by quarter turns, then mirrored, then inverted."""
-    turned = np.rot90(picture, -turns)
-    turned = turned[:, ::-1] if mirrored else turned
-    return turned.max() + turned.min() - turned if negative else turned
+def report(residuals: np.ndarray, ellipses: np.ndarray, fold_of: np.ndarray) -> None:
+    """Errors, landmarks within their regions, and how large these are, of residuals (M, L, 2) and ellipses (M, L, 2, 2)."""
+    errors = np.linalg.norm(residuals, axis=-1)
+    ipe = np.nanmean(errors, 1)
+    print(
+        f"{len(ipe)} radiographs: IPE {ipe.mean():.4f} ± {ipe.std(ddof=1):.3f} px, median of all landmarks "
+        f"{np.nanmedian(errors):.3f} px; {(errors > 4).sum()} beyond 4 px, {(errors > 10).sum()} beyond 10 px"
+    )
+    distance = mahalanobis(residuals, ellipses)
+    within = 100 * np.where(np.isfinite(distance), distance <= 1, np.nan)
+    of_folds = [np.nanmean(within[fold_of == k]) for k in np.unique(fold_of)]
+    long, short, _ = semi_axes(ellipses)
+    areas = np.pi * long * short
+    low, median, high = np.nanpercentile(areas, (10, 50, 90))
+    row = [f"{np.nanmean(within):.1f}", f"{np.nanmean(within, 0).min():.1f}"]
+    row += [f"{np.std(of_folds, ddof=1):.1f}" if len(of_folds) > 1 else "", f"{median:.2f}", f"{np.nanmean(areas):.2f}"]
+    header = ["within region, %", "of the worst landmark, %", "SD over folds, %", "median area, px²", "mean area, px²"]
+    print(table([*header, "tenth to ninetieth percentile, px²"], [[*row, f"{low:.2f} to {high:.2f}"]]))
 
 
-def turned_back(points: np.ndarray, turns: int, mirrored: bool, shape: tuple[int, int]) -> np.ndarray:
-    """Points of `brought_into(picture)`, of that shape, -> of the picture."""
-    x, y = points[..., 0], points[..., 1]
-    rows, columns = shape
-    x = columns - 1 - x if mirrored else x
-    for _ in range(turns):
-        x, y, rows, columns = y, columns - 1 - x, columns, rows
-    return np.stack([x, y], -1)
+def report_folds(run: Path, weights: Path, folder: Path | None) -> None:
+    """The same out of fold, by the way that predict.py goes: each radiograph through finder, network and second look."""
+    state, made = read_checkpoint(run / BEST), read_checkpoint(weights)
+    folder = folder or Path(state["settings"]["data"])
+    judges = judges_of(run / BEST, state, *(RadiographDataset(folder, split) for split in ("train", "valid")))
+    fold_of = np.concatenate([np.full(len(data), k) for k, (_, data) in enumerate(judges, 1)])
+    found = all_held_out(made, judges, seed=0, copies=0)
+    report(found.residuals_px, out_of_fold_regions(found, fold_of, target_px2(state)), fold_of)
+
+
+def out_of_fold_regions(found: HeldOut, fold_of: np.ndarray, target: float) -> np.ndarray:
+    """Ellipses (M, L, 2, 2) px², those of each fold calibrated on the others; `target`: variance of the heatmaps learnt, px²."""
+    ellipses = np.empty(found.covariances_px2.shape)
+    for k in np.unique(fold_of):
+        known, new = fold_of != k, fold_of == k
+        regions = calibrate_regions(found.residuals_px[known], found.covariances_px2[known], found.confidence[known], target)
+        ellipses[new] = regions.of(found.covariances_px2[new], found.confidence[new])
+    return ellipses
 
 
 def report_accuracy(upright: list[Prediction], data: RadiographDataset) -> None:
-    """The IPE, how many landmarks lie within their regions, over all and of each landmark, and how large the regions are."""
-    scale = np.array(data.frame[::-1]) / data.sizes_px[:, None]  # (N, 1, 2) network-frame px per px
-    points = np.array([one.points_px for one in upright])
-    ellipses = np.array([one.ellipse_px2 for one in upright])
-    errors = metrics.point_errors(rescale(points, scale), data.points_network_px)
-    print(f"{len(upright)} radiographs of {data.split}: IPE {metrics.mean_of_present(metrics.ipe(errors)):.4f} px")
-    distance = mahalanobis(data.points_px - points, ellipses)
-    inside = metrics.sdr(distance, 1, 0)
-    worst = int(np.nanargmin(inside))
-    count = np.isfinite(distance).sum()
-    print(f"coverage: {metrics.sdr(distance, 1):.1f} % of {count} landmarks lie within their region, ", end="")
-    print(f"{inside[worst]:.0f} % of those of landmark {worst}, the fewest; ", end="")
-    long, short, _ = semi_axes(ellipses)
-    low, median, high = np.nanpercentile(np.pi * long * short * scale.prod(-1), (10, 50, 90))
-    print(f"median area {median:.2f} px² of the network frame, tenth to ninetieth percentile {low:.2f} to {high:.2f}")
+    """Errors and regions of a split, in px of the network's frame."""
+    scale = np.array(data.frame[::-1]) / data.sizes_px  # (N, 2) network-frame px per px
+    residuals = (data.points_px - [one.points_px for one in upright]) * scale[:, None]
+    ellipses = np.array([one.ellipse_px2 for one in upright]) * (scale[:, :, None] * scale[:, None])[:, None]
+    report(residuals, ellipses, np.zeros(len(upright)))
 
 
 def report_orientations(predictor: Predictor, pictures: list[np.ndarray], upright: list[Prediction]) -> None:
     """How many sides are recognised in all orientations of all pictures, and how far positions move with them."""
     right, moved_px = 0, []
-    for turns, mirrored, negative in ORIENTATIONS:
-        turned = [brought_into(picture, turns, mirrored, negative) for picture in pictures]
-        for picture, one, first in zip(turned, predict_pictures(predictor, turned), upright):
-            right += one.mirrored == (first.mirrored != mirrored)
-            back = turned_back(one.points_px, turns, mirrored, picture.shape)
+    for degrees, reflected, negative in ORIENTATIONS:
+        changes = partial(placed, degrees=degrees), *([mirrored] * reflected), *([inverted] * negative)
+        for picture, first in zip(pictures, upright):
+            turned = one_by_one(*changes)(picture, np.random.default_rng(0))
+            one, _ = surest(predictor, turned.picture)
+            right += one.mirrored == (first.mirrored != reflected)
             scale = predictor.network_size / np.sqrt(picture.size)
-            moved_px.append(np.linalg.norm(back - first.points_px, axis=1) * scale)
-    count = len(ORIENTATIONS) * len(pictures)
-    print(f"orientations: {right} of {count} sides recognised ({100 * right / count:.1f} %); ", end="")
+            moved_px.append(np.linalg.norm(turned.moved_back(one.points_px) - first.points_px, axis=1) * scale)
+    print(f"orientations: {right} of {len(moved_px)} sides recognised ({100 * right / len(moved_px):.1f} %); ", end="")
     print(f"positions after turning back differ by {np.median(moved_px):.4f} px in the median, {np.max(moved_px):.2f} at most")
-
-
-def report_flags(predictor: Predictor, upright: list[Prediction], count: int) -> None:
-    """The flags on hands, and on `count` pictures that are none."""
-    flags = Counter(flag for one in upright for flag in one.flags)
-    print(f"flags on {len(upright)} hands: {dict(flags)}")
-    kinds, pictures = zip(*non_hands(count))
-    made, flagged, denied = Counter(kinds), Counter(), Counter()
-    for kind, one in zip(kinds, predict_pictures(predictor, list(pictures))):
-        flagged[kind] += bool(one.flags)
-        denied[kind] += "not a hand" in one.flags
-    rows = [[kind, made[kind], flagged[kind], denied[kind]] for kind in made]
-    rows.append(["all", made.total(), flagged.total(), denied.total()])
-    print(table(["no hands", "made", "flagged", "as not a hand"], rows))
 
 
 def report_speed(predictor: Predictor, weights: Path, files: list[Path], pictures: list[np.ndarray]) -> None:
@@ -121,20 +119,22 @@ def report_speed(predictor: Predictor, weights: Path, files: list[Path], picture
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--raw", type=Path, default=Path("dataset"), help="raw folder of real radiographs")
-    parser.add_argument("--data", type=Path, default=Path("dataset/processed"), help="the same, prepared")
+    parser.add_argument("--data", type=Path, help="the same, prepared; none: RAW/processed, with --run what the run had")
     parser.add_argument("--weights", type=Path, default=Path("weights/scn_hand.pt"), help="a file of export.py")
     parser.add_argument("--split", default="test", help="to measure on")
-    parser.add_argument("--non_hands", type=int, default=200, help="pictures without a hand")
     parser.add_argument("--files", type=int, default=100, help="of the run for speed")
+    parser.add_argument("--run", type=Path, help="the folder of a cross-validation, to measure out of fold instead")
     options = parser.parse_args(arguments)
+    if options.run:
+        return report_folds(options.run, options.weights, options.data)
     predictor = Predictor(options.weights)
-    data = RadiographDataset(options.data, options.split)
+    data = RadiographDataset(options.data or options.raw / "processed", options.split)
     raw, _ = find_radiographs(options.raw)
     pictures = [read_radiograph(raw[id][1]).pixels for id in data.ids]
-    upright = predict_pictures(predictor, pictures)
+    upright = [surest(predictor, picture)[0] for picture in pictures]
     report_accuracy(upright, data)
     report_orientations(predictor, pictures, upright)
-    report_flags(predictor, upright, options.non_hands)
+    print(f"flags on {len(upright)} hands: {dict(Counter(flag for one in upright for flag in one.flags))}")
     report_speed(predictor, options.weights, [path for _, path in raw.values()][: options.files], pictures)
 
 

@@ -57,15 +57,6 @@ def compare(runs: dict[str, tuple[np.ndarray, np.ndarray]]) -> list[list]:
     return rows
 
 
-def by_landmark(px: np.ndarray, mm: np.ndarray, names: list[str]) -> list[list]:
-    """One row a landmark, the largest mean error first."""
-    ordered = sorted(metrics.landmark_table(px, mm, names), key=lambda one: -one["mean_px"])
-    return [
-        [one["landmark"], one["name"], f"{one['mean_px']:.2f}", f"{one['max_px']:.1f}", f"{one['mean_mm']:.2f}"]
-        for one in ordered
-    ]
-
-
 def draw_curves(runs: dict[str, np.ndarray], path: Path) -> None:
     """The cumulative errors of each run, and for hands the point that is known of the reference."""
     thresholds = np.linspace(0, 10, 401)
@@ -96,7 +87,11 @@ def main(arguments: list[str] | None = None) -> None:
     print(table(["", "value", "95 % interval"], intervals(px, mm, options.resamples)), "\n")
     if len(runs) > 1:
         print(table(["", *runs, "mean ± SD"], compare(runs)), "\n")
-    print(table(["", "landmark", "mean, px", "largest, px", "mean, mm"], by_landmark(px, mm, names)), "\n")
+    ordered = sorted(metrics.landmark_table(px, mm, names), key=lambda one: -one["mean_px"])
+    cells = [
+        [one["landmark"], one["name"], *(f"{one[name]:.2f}" for name in ("mean_px", "max_px", "mean_mm"))] for one in ordered
+    ]
+    print(table(["", "landmark", "mean, px", "largest, px", "mean, mm"], cells), "\n")
     ipe = metrics.ipe(px)
     worst = np.argsort(-ipe)[:WORST]  # those without landmarks, NaN, come last
     print("worst radiographs: " + ", ".join(f"{ids[n]} (IPE {ipe[n]:.2f})" for n in worst))

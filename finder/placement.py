@@ -29,14 +29,8 @@ class Placement:
 
     def apply(self, points: np.ndarray) -> np.ndarray:
         """Points (..., 2) in shape units -> px of the picture."""
-        z = points[..., 0] + 1j * points[..., 1]
-        z = self.turn * (z.conj() if self.mirrored else z) + self.shift
+        z = self.turn * complex_of(points, self.mirrored) + self.shift
         return np.stack([z.real, z.imag], -1)
-
-    def after(self, first: "Placement") -> "Placement":
-        """The similarity that does `first`, and then this one."""
-        turn, shift = (part.conjugate() if self.mirrored else part for part in (first.turn, first.shift))
-        return Placement(self.turn * turn, self.turn * shift + self.shift, self.mirrored != first.mirrored, first.support)
 
     def undo(self, points: np.ndarray) -> np.ndarray:
         """Points (..., 2) px of the picture -> shape units."""
@@ -49,14 +43,14 @@ class Placement:
         return float(np.degrees(np.angle(-self.turn if self.mirrored else self.turn)))
 
 
-def complex_of(points: np.ndarray) -> np.ndarray:
-    return points[..., 0] + 1j * points[..., 1]
+def complex_of(points: np.ndarray, mirrored: bool = False) -> np.ndarray:
+    """Points (..., 2), or their mirror image, as complex numbers (...)."""
+    return points[..., 0] + 1j * (-points[..., 1] if mirrored else points[..., 1])
 
 
 def fit(shape: np.ndarray, points: np.ndarray, weights: np.ndarray, mirrored: bool) -> Placement:
     """The weighted least squares similarity from a shape (L, 2) to points (L, 2)."""
-    z, w = complex_of(shape), complex_of(points)
-    z = z.conj() if mirrored else z
+    z, w = complex_of(shape, mirrored), complex_of(points)
     total = weights.sum()
     z0, w0 = (weights * z).sum() / total, (weights * w).sum() / total
     turn = (weights * (z - z0).conj() * (w - w0)).sum() / (weights * np.abs(z - z0) ** 2).sum()
@@ -72,9 +66,8 @@ def agreement(shape: np.ndarray, turn: np.ndarray, shift: np.ndarray, points: np
 
 def agreement_with(placement: Placement, shape: np.ndarray, points: np.ndarray, heights: np.ndarray, within=TOLERANCE):
     """How much each peak (L, K, 2) px of height (L, K) agrees with a placement of a shape (L, 2): (L, K) in [0, 1]."""
-    source = complex_of(shape).conj() if placement.mirrored else complex_of(shape)
     turn, shift = np.array([placement.turn]), np.array([placement.shift])
-    return agreement(source, turn, shift, complex_of(points), heights, within)[0]
+    return agreement(complex_of(shape, placement.mirrored), turn, shift, complex_of(points), heights, within)[0]
 
 
 def support(placement: Placement, shape: np.ndarray, points: np.ndarray, heights: np.ndarray) -> float:
@@ -105,22 +98,22 @@ def place(shape: np.ndarray, points: np.ndarray, heights: np.ndarray, reflection
         apart = np.abs(z[order] - z[order[0]]) > LEAST_SPAN
         surest = np.concatenate([surest, order[apart][:TRIED]])
     first, second = (surest[index] for index in np.triu_indices(len(surest), 1))
-    best = None
+    found = []
     for mirrored in reflections:
-        source = z.conj() if mirrored else z
+        source = complex_of(shape, mirrored)
         span = source[second] - source[first]
         usable = np.abs(span) > LEAST_SPAN
         i, j, span = first[usable], second[usable], span[usable, None, None]
         turn = (w[j][:, :, None] - w[i][:, None, :]) / span
         shift = w[i][:, None, :] - turn * source[i][:, None, None]
-        possible = np.abs(turn) > 0
-        turn, shift = turn[possible], shift[possible]
+        turn, shift = turn[turn != 0], shift[turn != 0]
         if len(turn):
             agreed = agreement(source, turn, shift, w, heights).max(-1).mean(1)
             top = int(agreed.argmax())
-            if best is None or agreed[top] > best.support:
-                best = Placement(complex(turn[top]), complex(shift[top]), mirrored, float(agreed[top]))
-    return best and refined(best, shape, points, heights)
+            found.append(Placement(complex(turn[top]), complex(shift[top]), mirrored, float(agreed[top])))
+    if not found:
+        return None
+    return refined(max(found, key=lambda one: one.support), shape, points, heights)
 
 
 def refined(placement: Placement, shape: np.ndarray, points: np.ndarray, heights: np.ndarray) -> Placement:

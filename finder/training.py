@@ -45,8 +45,8 @@ def make_pool(data: list[RadiographDataset], seed: int) -> Pool:
     rng = np.random.default_rng(seed)
     pictures, points, extents = [], [], []
     for one in data:
-        reference = one.settings["profile"]
-        reference = None if reference is None else np.array(reference)
+        profile = one.settings["profile"]
+        reference = None if profile is None else np.array(profile)
         for i in np.flatnonzero(np.isfinite(one.points_network_px).any((1, 2))):
             picture, at, (width, height) = one.picture(i), one.points_network_px[i], one.sizes_px[i]
             small = F.interpolate(torch.from_numpy(picture)[None, None].float(), (POOL_SIDE, POOL_SIDE), mode="area")
@@ -55,11 +55,9 @@ def make_pool(data: list[RadiographDataset], seed: int) -> Pool:
             extent = np.array([width, height]) / max(width, height)
             points += [((at + 0.5) / one.frame[::-1] - 0.5) * extent] * (1 + PROCESSED)
             extents += [extent] * (1 + PROCESSED)
-    stacked = torch.from_numpy(np.stack(pictures))[:, None].float() / 255
     return Pool(
-        stacked,
-        torch.from_numpy(np.stack(points)).float(),
-        torch.from_numpy(np.stack(extents)).float(),
+        torch.from_numpy(np.stack(pictures))[:, None].float() / 255,
+        *(torch.from_numpy(np.stack(each)).float() for each in (points, extents)),
         data[0].joint.laterality != "none",
     )
 
@@ -79,10 +77,6 @@ class Draw:
     def sign(self) -> Tensor:
         return 1 - 2 * self.chance(0.5).float()
 
-    def of(self, pool: Pool) -> tuple[Tensor, Tensor, Tensor]:
-        chosen = torch.randint(len(pool.pictures), (self.count,), generator=self.generator)
-        return pool.pictures[chosen], pool.points[chosen], pool.extents[chosen]
-
 
 def spread(mask: Tensor) -> Tensor:
     """(B,) -> (B, 1, 1, 1)."""
@@ -96,15 +90,20 @@ def similarity(draw: Draw, size: Tensor, reflected: bool) -> Tensor:
     return torch.stack([cos * mirrored, -sin, sin * mirrored, cos], -1).reshape(-1, 2, 2) * (size * SIDE)[:, None, None]
 
 
-def warp(pictures: Tensor, extents: Tensor, matrix: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:
-    """Frames laid into squares of SIDE px, their middle at `middle` (B, 2) -> the squares, and how much of each px is covered."""
+def lay(draw: Draw, pool: Pool, size: Tensor, middle: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Frames of a pool laid into squares of SIDE px, of sizes (B,), with their middle at (B, 2) px.
+
+    The squares and how much of each px is covered, both (B, 1, SIDE, SIDE), and the points (B, L, 2) px.
+    """
+    chosen = torch.randint(len(pool.pictures), (draw.count,), generator=draw.generator)
+    matrix = similarity(draw, size, pool.reflected)
     at = (torch.arange(SIDE * FINER) + 0.5) / FINER - 0.5
     new = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1).reshape(1, -1, 2)
-    old = (new - middle[:, None]) @ torch.linalg.inv(matrix).mT / extents[:, None] * 2
+    old = (new - middle[:, None]) @ torch.linalg.inv(matrix).mT / pool.extents[chosen][:, None] * 2
     grid = old.reshape(-1, SIDE * FINER, SIDE * FINER, 2)
-    squares = F.grid_sample(pictures, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    squares = F.grid_sample(pool.pictures[chosen], grid, mode="bilinear", padding_mode="border", align_corners=False)
     covered = (grid.abs() <= 1).all(-1)[:, None].float()
-    return F.avg_pool2d(squares, FINER), F.avg_pool2d(covered, FINER)
+    return F.avg_pool2d(squares, FINER), F.avg_pool2d(covered, FINER), pool.points[chosen] @ matrix.mT + middle[:, None]
 
 
 def place_two(draw: Draw) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -120,8 +119,7 @@ def surround(draw: Draw, squares: Tensor) -> Tensor:
     """The grey beside a frame: mostly black or the frame's own dark, else anything."""
     dark = squares.flatten(1).quantile(0.05, dim=1)
     kind = draw.uniform(0, 1)
-    grey = torch.where(kind < 0.3, dark, torch.where(kind < 0.6, 0.0, torch.where(kind < 0.67, 1.0, draw.uniform(0, 1))))
-    return spread(grey)
+    return spread(torch.where(kind < 0.3, dark, torch.where(kind < 0.6, 0.0, torch.where(kind < 0.67, 1.0, draw.uniform(0, 1)))))
 
 
 def exposed(draw: Draw, squares: Tensor) -> Tensor:
@@ -141,19 +139,14 @@ def make_batch(pool: Pool, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     size = torch.where(two, size_of_first, size)
     room = (0.5 * (1 - size).abs() + 0.1)[:, None]  # a small hand lies anywhere in the frame, a large one partly beside it
     middle = torch.where(two[:, None], middle_of_first, (0.5 + draw.uniform(-1, 1, 2) * room) * SIDE - 0.5)
-    pictures, points, extents = draw.of(pool)
-    matrix = similarity(draw, size, pool.reflected)
-    squares, covered = warp(pictures, extents, matrix, middle)
+    squares, covered, points = lay(draw, pool, size, middle)
     on = spread(draw.chance(0.3) & ~two)  # the frame's border goes on beside it
     squares = torch.where(on, squares, squares * covered + surround(draw, squares) * (1 - covered))
-    points = points @ matrix.mT + middle[:, None]
 
-    pictures, others, extents = draw.of(pool)
-    matrix = similarity(draw, size_of_second, pool.reflected)
-    second, over = warp(pictures, extents, matrix, middle_of_second)
+    second, over, others = lay(draw, pool, size_of_second, middle_of_second)
     over = over * spread(two)
     squares = squares * (1 - over) + second * over
-    others = (others @ matrix.mT + middle_of_second[:, None]).masked_fill(~two[:, None, None], torch.nan)
+    others = others.masked_fill(~two[:, None, None], torch.nan)
     grid = ((2 * points + 1) / SIDE - 1)[:, None]
     hidden = F.grid_sample(over, grid, align_corners=False)[:, 0, 0] > 0.5  # by the frame of the second
     points = points.masked_fill(hidden[..., None], torch.nan)

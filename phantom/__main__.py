@@ -20,14 +20,6 @@ from radiographs.raw_folder import SPLITS
 from runtime.command import FEWER_WORKERS, alone_in, cores, exit_status
 
 
-def shares_of_kinds(text: str) -> dict[str, int]:
-    """As `parse_kinds`, with its error as argparse tells it."""
-    try:
-        return parse_kinds(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description="Make synthetic radiographs of left hands with exact landmarks.")
     parser.add_argument("--out", type=Path, default=Path("dataset"), help="folder to write")
@@ -36,7 +28,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="the same seed makes the same radiographs")
     parser.add_argument(
         "--kinds",
-        type=shares_of_kinds,
+        type=parse_kinds,
         default={"atlas": 1},
         help=f"some of {', '.join(KINDS)}; a share may follow each: atlas:4,infant:1 (default: atlas)",
     )

@@ -24,10 +24,9 @@ MADE = re.compile(r"synthetic_\d{5,}(\.jpg(\.part)?)?")  # the ID or the file of
 COUNTS = {"train": 91, "valid": 21, "test": 21}  # as many as the reference has of each
 
 
-def draw_file(job: tuple[Path, int, int, Steps]) -> tuple[str, np.ndarray]:
-    """Draw and write one radiograph: (path, seed, number, steps) -> (ID, points)."""
-    path, seed, number, steps = job
-    picture, points = draw_hand([seed, number], steps=steps)
+def draw_file(path: Path, seed: list[int], steps: Steps) -> tuple[str, np.ndarray]:
+    """Draw and write one radiograph: its ID and its points."""
+    picture, points = draw_hand(seed, steps=steps)
     write_whole(path, iio.imwrite("<bytes>", picture, extension=".jpg", quality=JPEG_QUALITY))
     return path.stem, points
 
@@ -59,14 +58,11 @@ def is_prepared(folder: Path) -> bool:
     return isinstance(settings, dict) and {"format", "size", "sigma", "reference"} <= set(settings)
 
 
-def write_data_set(
-    out: Path, counts: dict[str, int], seed: int, workers: int, steps: Steps = STEPS, turns: Sequence[Steps] = ()
-) -> None:
+def write_data_set(out: Path, counts: dict[str, int], seed: int, workers: int, turns: Sequence[Steps] = (STEPS,)) -> None:
     """Write counts[split] radiographs into OUT/split and their table, refusing a folder that has some. Raises DataError.
 
-    They are made by `steps`, or by those of `turns`, one after another and over again.
+    They are made by `turns`, one after another and over again.
     """
-    turns = turns or (steps,)
     if taken := next(files_of_others(out), None):
         raise DataError(f"{taken}: is there already, and synthetic radiographs are not mixed with others; choose another --out")
     for split in SPLITS:
@@ -75,14 +71,13 @@ def write_data_set(
     jobs = []
     for split in SPLITS:
         (out / split).mkdir(parents=True, exist_ok=True)
-        for _ in range(counts[split]):
-            number = len(jobs) + 1
-            jobs.append((out / split / f"synthetic_{number:05d}.jpg", seed, number, turns[(number - 1) % len(turns)]))
+        for number in range(len(jobs) + 1, len(jobs) + 1 + counts[split]):
+            jobs.append((out / split / f"synthetic_{number:05d}.jpg", [seed, number], turns[(number - 1) % len(turns)]))
     lines = io.StringIO()
     with tqdm(total=len(jobs), unit=" radiographs", disable=None) as bar:
         for start in range(0, len(jobs), BLOCK):
             with ProcessPoolExecutor(workers, initializer=start_worker) as pool:  # anew, so that their memory does not grow
-                for id, points in pool.map(draw_file, jobs[start : start + BLOCK], chunksize=4):
+                for id, points in pool.map(draw_file, *zip(*jobs[start : start + BLOCK]), chunksize=4):
                     lines.write(",".join([id, *(f"{value:.3f}" for value in points.ravel())]) + "\n")
                     bar.update()
     write_whole(out / COORDINATES, lines.getvalue().encode())

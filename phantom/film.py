@@ -1,27 +1,23 @@
 """From path lengths to an 8 bit radiograph: absorption, scatter, blur, noise, film curve, markers, frame edges."""
 
-from collections.abc import Callable
-
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
-from phantom.anatomy import hand_scale
 from phantom.bones import Maps, enlarge
+from phantom.shape import rotate
 
 PER_PX = 50 / 190 / 10  # cm per px at hand scale 1, where the wrist's 50 mm are 190 px
 SOFT, CORTEX, MARROW = 0.20, 1.15, 0.24  # absorption per cm at about 55 kV: soft tissue; what bone adds to it
 LETTERS = "ABCDEFGHJKLMNOPRSTVW"
 
 
-def absorption(maps: Maps, soft: np.ndarray, points: np.ndarray, rng: np.random.Generator, worn: Callable) -> np.ndarray:
-    """Minus the logarithm of the light that arrives, with scatter, blur and photon noise: (rows, columns), 0 beside the hand."""
-    scale = hand_scale(points)
-    per_px = PER_PX / scale
-    bone = rng.uniform(0.95, 1.35)
-    soft = soft + worn(points[:, :2], soft, scale, rng)
-    line = soft * (SOFT * per_px) + (maps.cortex * CORTEX + maps.marrow * MARROW) * (per_px * bone)
-    light = np.exp(-line)
+def absorption(maps: Maps, soft: np.ndarray, bone: float, scale: float, rng: np.random.Generator) -> np.ndarray:
+    """Minus the logarithm of the light that arrives, with scatter, blur and photon noise: (rows, columns), 0 beside the hand.
+
+    `bone` is a factor on what bone absorbs.
+    """
+    light = np.exp(-(PER_PX / scale) * (soft * SOFT + (maps.cortex * CORTEX + maps.marrow * MARROW) * bone))
     share = rng.uniform(0.04, 0.16)
     spread = enlarge(gaussian_filter(light[::8, ::8], rng.uniform(3, 6), mode="nearest"), 8, light.shape)
     light = gaussian_filter(light, rng.uniform(0.8, 1.9), truncate=3) * (1 - share) + share * spread
@@ -32,24 +28,15 @@ def absorption(maps: Maps, soft: np.ndarray, points: np.ndarray, rng: np.random.
     return -np.log(np.maximum(light, 0.02))
 
 
-def wear(points: np.ndarray, soft: np.ndarray, scale: float, rng: np.random.Generator) -> np.ndarray | float:
-    """What a hand now and then has on, as further path through soft tissue: a ring, or the hem of a sleeve."""
-    kind = rng.random()
-    rows, columns = soft.shape
-    if kind < 0.02:
-        finger = rng.choice([25, 29])
-        base, end = points[finger : finger + 2]
-        middle, along = base + rng.uniform(0.4, 0.65) * (end - base), (end - base) / np.hypot(*(end - base))
-        y, x = np.ogrid[:rows, :columns]
-        u, v = (x - middle[0]) * along[0] + (y - middle[1]) * along[1], (y - middle[1]) * along[0] - (x - middle[0]) * along[1]
-        band = (np.abs(u - 0.002 * v * v / scale) < rng.uniform(5, 9) * scale) & (np.abs(v) < 44 * scale)
-        return band * np.float32(2000)
-    if kind < 0.05:
-        hem = max(points[[0, 2, 3, 4], 1].max() + rng.uniform(4, 30), rows - 90.0)
-        waves = gaussian_filter1d(rng.standard_normal(columns), 40, mode="nearest") * 20
-        cloth = (np.arange(rows)[:, None] > hem + waves).astype(np.float32)
-        return cloth * np.float32(rng.uniform(10, 45)) * (1 + 0.15 * gaussian_filter(rng.standard_normal(soft.shape), 3))
-    return 0.0
+def painted(shape: tuple[int, int], points: np.ndarray, width: float = 0.0) -> np.ndarray:
+    """A line so wide through points (n, 2) px, or the area that they enclose: 0 to 1, (rows, columns)."""
+    picture = Image.new("L", shape[::-1])
+    pen, corners = ImageDraw.Draw(picture), [tuple(point) for point in points]
+    if width:
+        pen.line(corners, fill=255, width=max(round(width), 1), joint="curve")
+    else:
+        pen.polygon(corners, fill=255)
+    return np.asarray(picture, np.float32) / 255
 
 
 def expose(absorbed: np.ndarray, depth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -76,23 +63,19 @@ def expose(absorbed: np.ndarray, depth: np.ndarray, rng: np.random.Generator) ->
     return grey.astype(np.float32)
 
 
-def block(shape: tuple[int, int], rng: np.random.Generator, depth: np.ndarray, size: tuple[float, float], corner: bool, tries=12):
+def block(depth: np.ndarray, rng: np.random.Generator, size: np.ndarray, corner: bool) -> tuple[np.ndarray, np.ndarray] | None:
     """A turned rectangle clear of the hand -> (its mask, its corners (4, 2) px), or None if no place was found."""
-    rows, columns = shape
-    for _ in range(tries):
+    extent = np.array(depth.shape[::-1])
+    for _ in range(12 if corner else 40):
         if corner:  # across an edge or a corner of the picture
-            at = rng.uniform(0, 1, 2) * (columns, rows)
-            at[rng.integers(2)] *= 0
+            at = rng.uniform(0, 1, 2) * extent
+            at[rng.integers(2)] = 0
             if rng.random() < 0.6:
-                at = np.array([columns, rows]) - at
+                at = extent - at
         else:
-            at = rng.uniform(0.05, 0.95, 2) * (columns, rows)
-        angle = rng.normal(0, 0.1)
-        axes = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-        polygon = at + np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * np.array(size) / 2 @ axes
-        mask = Image.new("L", (columns, rows))
-        ImageDraw.Draw(mask).polygon([tuple(p) for p in polygon], fill=255)
-        covered = np.asarray(mask) > 0
+            at = rng.uniform(0.05, 0.95, 2) * extent
+        polygon = at + rotate(np.array([[[-1, -1], [1, -1], [1, 1], [-1, 1]]]) * size / 2, rng.normal(0, 0.1, 1))[0]
+        covered = painted(depth.shape, polygon) > 0
         if covered.any() and not (covered & (depth > 0)).any():
             return covered, polygon
     return None
@@ -102,9 +85,9 @@ def add_markers(grey: np.ndarray, depth: np.ndarray, rng: np.random.Generator) -
     """Blacked-out labels, lead letters and bright frame edges, in place, all of them beside the hand."""
     rows, columns = grey.shape
     for _ in range(rng.choice(4, p=(0.22, 0.33, 0.3, 0.15))):
-        size = rng.uniform(60, 130), rng.uniform(90, 220)
+        size = rng.uniform((60, 90), (130, 220))
         size = size if rng.random() < 0.6 else size[::-1]
-        placed = block(grey.shape, rng, depth, size, corner=rng.random() < 0.85)
+        placed = block(depth, rng, size, corner=rng.random() < 0.85)
         if placed is None:
             continue
         covered, _ = placed
@@ -125,33 +108,27 @@ def add_markers(grey: np.ndarray, depth: np.ndarray, rng: np.random.Generator) -
 def letters(grey: np.ndarray, depth: np.ndarray, rng: np.random.Generator) -> None:
     """The side's L and the initials of the radiographer, in lead."""
     width = rng.uniform(60, 105)
-    placed = block(grey.shape, rng, depth, (width, width * rng.uniform(1.4, 1.9)), corner=False, tries=40)
+    placed = block(depth, rng, np.array([width, width * rng.uniform(1.4, 1.9)]), corner=False)
     if placed is None:
         return
     covered, polygon = placed
     if rng.random() < 0.7:
         grey[covered] = np.minimum(grey[covered], rng.uniform(15, 90))
-    rows, columns = grey.shape
-    drawing = Image.new("L", (columns, rows))
-    pen = ImageDraw.Draw(drawing)
-    right, down = polygon[1] - polygon[0], polygon[3] - polygon[0]
-    line = int(width * rng.uniform(0.11, 0.17))
-    stem = [tuple(polygon[0] + a * right + b * down) for a, b in ((0.3, 0.12), (0.3, 0.55), (0.72, 0.55))]
-    pen.line(stem, fill=255, width=line, joint="curve")
-    font = ImageFont.load_default(width * 0.36)
+    corner, right, down = polygon[0], polygon[1] - polygon[0], polygon[3] - polygon[0]
+    stem = corner + np.outer([0.3, 0.3, 0.72], right) + np.outer([0.12, 0.55, 0.55], down)
+    ink = painted(depth.shape, stem, int(width * rng.uniform(0.11, 0.17)))
+    initials = Image.new("L", depth.shape[::-1])
     text = "".join(rng.choice(list(LETTERS), rng.integers(2, 4)))
-    pen.text(tuple(polygon[0] + 0.18 * right + 0.62 * down), text, fill=255, font=font)
-    ink = gaussian_filter(np.asarray(drawing, np.float32), 0.8) / 255
-    ink[depth > -1] = 0
+    at = tuple(corner + 0.18 * right + 0.62 * down)
+    ImageDraw.Draw(initials).text(at, text, fill=255, font=ImageFont.load_default(width * 0.36))
+    ink = gaussian_filter(np.maximum(ink, np.asarray(initials, np.float32) / 255), 0.8) * (depth <= -1)
     grey += ink * (rng.uniform(225, 255) - grey)
 
 
 def edge(grey: np.ndarray, rng: np.random.Generator) -> None:
     """A bright strip where the film ends, along one side of the picture."""
-    side = rng.integers(3)
-    strip = grey if side == 0 else (grey.T if side == 1 else grey.T[::-1])  # top, left, right
+    strip = (grey, grey.T, grey.T[::-1])[rng.integers(3)][:60]  # at the top, on the left, on the right
     width, soft = rng.uniform(2, 22), rng.uniform(1, 6)
     slant = rng.normal(0, 0.006) * np.arange(strip.shape[1])
-    depth = 60
-    amount = 1 / (1 + np.exp(np.clip((np.arange(depth)[:, None] - width - slant) / soft, -30, 30)))
-    strip[:depth] += amount * (rng.uniform(190, 255) - strip[:depth]).clip(0)
+    amount = 1 / (1 + np.exp(np.clip((np.arange(len(strip))[:, None] - width - slant) / soft, -30, 30)))
+    strip += amount * (rng.uniform(190, 255) - strip).clip(0)

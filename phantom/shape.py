@@ -28,6 +28,7 @@ FEWEST = 50  # hands that tell how hands vary
 EXPLAINED = 0.99  # of the variance, by the modes that are kept
 ROBUST_LIMIT = 6.0  # robust standard deviations from the median, beyond which an annotation is an outlier
 MODE_LIMIT = 2.4  # standard deviations, beyond which a sampled mode is drawn again
+ATTEMPTS = 200  # of drawing a plausible hand
 BOUNDS = (0.5, 99.5)  # percentiles of the atlas's lengths and bends that a sampled hand keeps to
 CHAINS = [RAYS[name] for name in ("little", "ring", "middle", "index", "thumb")]  # in the order of the table's bounds
 WRIST_PAIRS = [  # neighbours whose distance a sampled hand keeps within the atlas's
@@ -56,23 +57,16 @@ def lengths_and_bends(shapes: np.ndarray) -> np.ndarray:
     return np.concatenate([lengths, *bends], axis=1)
 
 
-def in_centroid_sizes(points: np.ndarray) -> np.ndarray:
-    """Points (n, 37, 2) -> the same, around their centroid, in units of the centroid size."""
-    return normalise(points) / np.sqrt(points.shape[1])
-
-
-def align(points: np.ndarray, iterations: int = 20) -> tuple[np.ndarray, np.ndarray]:
-    """Generalised Procrustes alignment of (n, 37, 2) without mirroring -> (aligned shapes, upright mean shape)."""
-    shapes = in_centroid_sizes(points)
+def align(points: np.ndarray, iterations: int = 20) -> np.ndarray:
+    """Generalised Procrustes alignment without mirroring: hands (n, 37, 2) -> shapes, their mean upright."""
+    shapes = normalise(points) / np.sqrt(LANDMARKS)
     mean = shapes[0]
     for _ in range(iterations):
         cross = np.einsum("nik,il->nkl", shapes, mean)
-        angle = np.arctan2(cross[:, 0, 1] - cross[:, 1, 0], cross[:, 0, 0] + cross[:, 1, 1])
-        shapes = rotate(shapes, angle)
-        mean = in_centroid_sizes(np.median(shapes, 0)[None])[0]  # the median, so that a slipped point does not pull the others
+        shapes = rotate(shapes, np.arctan2(cross[:, 0, 1] - cross[:, 1, 0], cross[:, 0, 0] + cross[:, 1, 1]))
+        mean = normalise(np.median(shapes, 0)) / np.sqrt(LANDMARKS)  # the median, so that a slip does not pull the others
     upright = np.arctan2(*(mean[25] - mean[15])) + np.pi
-    turn = np.full(len(shapes), upright)
-    return rotate(shapes, turn), rotate(mean[None], turn[:1])[0]
+    return rotate(shapes, np.full(len(shapes), upright))
 
 
 def rotate(shapes: np.ndarray, angle: np.ndarray) -> np.ndarray:
@@ -82,18 +76,17 @@ def rotate(shapes: np.ndarray, angle: np.ndarray) -> np.ndarray:
     return np.stack([cos * x - sin * y, sin * x + cos * y], -1)
 
 
-def robust_distance(values: np.ndarray) -> np.ndarray:
-    """(n, k) -> (n,): the largest distance of a row's values from the column's median, in robust standard deviations."""
-    middle = np.median(values, 0)
-    deviation = 1.4826 * np.median(np.abs(values - middle), 0)
-    return (np.abs(values - middle) / deviation).max(1)
+def turn(points: np.ndarray, first: int, last: int, degrees: float) -> None:
+    """Turn the landmarks from `first` to `last` of (37, 2 or more) about `first`, in place, as `rotate` does."""
+    moved = points[None, first : last + 1, :2]
+    points[first : last + 1, :2] = rotate(moved - moved[:, :1], np.radians([degrees])) + moved[:, :1]
 
 
 def build(points: np.ndarray) -> tuple[ShapeModel, int]:
     """Annotations (n, 37, 2), px -> (the model, the number of hands kept)."""
-    shapes, _ = align(points)
-    points = points[robust_distance(lengths_and_bends(shapes)) < ROBUST_LIMIT]
-    shapes, _ = align(points)
+    measured = lengths_and_bends(align(points))
+    off = np.abs(measured - np.median(measured, 0))
+    shapes = align(points[(off / (1.4826 * np.median(off, 0))).max(1) < ROBUST_LIMIT])
     mean = shapes.mean(0)
     _, singular, modes = np.linalg.svd((shapes - mean).reshape(len(shapes), -1), full_matrices=False)
     kept = 1 + int(np.searchsorted(np.cumsum(singular**2) / (singular**2).sum(), EXPLAINED))
@@ -110,10 +103,10 @@ def load(path: Path) -> ShapeModel:
         raise DataError(f"{path}: expected a table that python -m phantom.shape writes ({error})") from error
 
 
-def sample(model: ShapeModel, rng: np.random.Generator, attempts: int = 200) -> np.ndarray:
+def sample(model: ShapeModel, rng: np.random.Generator) -> np.ndarray:
     """One plausible hand (37, 2): modes drawn within MODE_LIMIT, lengths and bends within the atlas's bounds."""
     low, high = model.bounds.T
-    for _ in range(attempts):
+    for _ in range(ATTEMPTS):
         weights = rng.standard_normal(len(model.spread))
         while (far := np.abs(weights) > MODE_LIMIT).any():
             weights[far] = rng.standard_normal(far.sum())
@@ -121,7 +114,7 @@ def sample(model: ShapeModel, rng: np.random.Generator, attempts: int = 200) -> 
         measured = lengths_and_bends(shape[None])[0]
         if ((measured >= low) & (measured <= high)).all():
             return shape
-    raise AssertionError(f"no plausible hand in {attempts} draws: the shape model does not fit its own bounds")
+    raise AssertionError(f"no plausible hand in {ATTEMPTS} draws: the shape model does not fit its own bounds")
 
 
 def read_annotations(path: Path) -> tuple[list[str], np.ndarray]:

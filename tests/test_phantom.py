@@ -1,32 +1,44 @@
-"""Synthetic radiographs: plausible shapes, landmarks on their bones, the same bytes for the same seed, a readable data set."""
+"""Synthetic radiographs of all kinds: plausible shapes, landmarks on their bones, the same bytes for a seed, a data set."""
 
-import csv
 import json
 import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, preprocess, rows_of
 
-from joints.hand import FINGERS
-from phantom import drawing, shape
+import phantom.__main__ as command
+from joints.hand import FINGERS, RAYS
+from phantom import shape
 from phantom.data_set import write_data_set
+from phantom.drawing import SHAPE, draw_hand
+from phantom.kinds import KINDS, in_turn, parse_kinds
 from runtime.files import DataError
 
-SEEDS = range(4)
+MODEL = shape.load(SHAPE)
+
+
+Drawn = tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]  # picture, points, masks of the bones
+
+
+def drawn(kind: str, seed: int) -> Drawn:
+    masks: dict[str, np.ndarray] = {}
+    return (*draw_hand(seed, masks, KINDS[kind]), masks)
 
 
 @pytest.fixture(scope="module")
-def hands() -> list[tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]]:
-    drawn = []
-    for seed in SEEDS:
-        masks: dict[str, np.ndarray] = {}
-        drawn.append((*drawing.draw_hand(seed, masks), masks))
-    return drawn
+def hands() -> list[Drawn]:
+    return [drawn("atlas", seed) for seed in range(4)]
+
+
+@pytest.fixture(scope="module")
+def of_kinds(hands) -> dict[str, Drawn]:
+    return {kind: hands[2] if kind == "atlas" else drawn(kind, 4) for kind in KINDS}
 
 
 def distance(mask: np.ndarray, point: np.ndarray) -> float:
@@ -36,7 +48,7 @@ def distance(mask: np.ndarray, point: np.ndarray) -> float:
 
 
 def test_sampled_shapes_stay_within_the_atlas():
-    model = shape.load(drawing.SHAPE)
+    model = MODEL
     assert np.allclose(model.modes @ model.modes.T, np.eye(len(model.modes)), atol=1e-5)
     rng = np.random.default_rng(1)
     shapes = np.array([shape.sample(model, rng) for _ in range(300)])
@@ -49,7 +61,7 @@ def test_sampled_shapes_stay_within_the_atlas():
 
 def test_the_model_of_turned_copies_has_no_modes_but_those_put_in():
     rng = np.random.default_rng(2)
-    base = shape.load(drawing.SHAPE).mean
+    base = MODEL.mean
     bend = np.zeros_like(base)
     bend[20] = 0.02, 0.01
     shapes = base + rng.uniform(-2, 2, (60, 1, 1)) * bend + rng.normal(0, 2e-4, (60, 37, 2))
@@ -60,24 +72,37 @@ def test_the_model_of_turned_copies_has_no_modes_but_those_put_in():
     assert model.mean[25, 0] == pytest.approx(model.mean[15, 0], abs=1e-3) and model.mean[25, 1] < model.mean[15, 1]
 
 
-def test_a_picture_has_its_size_and_its_points_inside(hands):
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_a_left_hand_with_all_landmarks_in_the_picture(of_kinds, kind):
+    picture, points, _ = of_kinds[kind]
+    rows, columns = picture.shape
+    assert picture.dtype == np.uint8 and rows == 1024 and 500 <= columns <= 950 and picture.std() > 8
+    assert points.shape == (37, 2) and (points > 0).all() and (points < (columns - 1, rows - 1)).all()
+    assert points[16, 0] > points[13, 0] and points[25, 1] < points[15, 1]  # thumb on the right, fingers up
+
+
+def test_bone_is_bright(hands):
     for picture, points, _ in hands:
-        rows, columns = picture.shape
-        assert picture.dtype == np.uint8 and rows == drawing.ROWS and 500 <= columns <= 950
-        assert points.shape == (37, 2) and (points > 0).all() and (points < (columns - 1, rows - 1)).all()
-        assert points[17, 0] > points[13, 0] and points[28, 1] < points[15, 1]  # thumb on the right, fingers up
-        bone = np.median([picture[int(y), int(x)] for x, y in points[[3, 4, 7, 10]]])
-        assert bone > np.percentile(picture, 50)
+        assert np.median([picture[int(y), int(x)] for x, y in points[[3, 4, 7, 10]]]) > np.percentile(picture, 50)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_finger_landmarks_lie_on_the_bones_that_are_drawn(of_kinds, kind):
+    _, points, masks = of_kinds[kind]
+    near = 12 if kind == "bent" else 4  # a bent phalanx is seen from its end, its landmark lies in it
+    for finger, (carpal, mcp, pip, dip, tip) in FINGERS.items():
+        sites = {carpal: "metacarpal", mcp: "proximal", pip: "proximal", dip: "middle", tip: "distal"}
+        for site, bone in sites.items():
+            mask = masks[f"{finger} {bone}"]
+            assert distance(mask, points[site]) < 4 and distance(~mask, points[site]) < near, (finger, bone)
 
 
 def test_finger_joints_lie_between_the_ends_of_their_bones(hands):
     for _, points, masks in hands:
-        for finger, (carpal, mcp, pip, dip, tip) in FINGERS.items():
+        for finger, (_, *joints, _) in FINGERS.items():
             bones = [masks[f"{finger} {kind}"] for kind in ("metacarpal", "proximal", "middle", "distal")]
-            for joint, near, far in ((mcp, 0, 1), (pip, 1, 2), (dip, 2, 3)):
-                assert distance(bones[near], points[joint]) < 24 and distance(bones[far], points[joint]) < 14
-            for site, bone in ((carpal, 0), (mcp, 1), (pip, 1), (dip, 2), (tip, 3)):
-                assert distance(bones[bone], points[site]) < 2 and distance(~bones[bone], points[site]) < 3  # on its very edge
+            for joint, near, far in zip(joints, bones, bones[1:]):
+                assert distance(near, points[joint]) < 24 and distance(far, points[joint]) < 14
 
 
 def test_the_tip_is_the_far_end_of_the_distal_phalanx(hands):
@@ -101,27 +126,80 @@ def test_wrist_and_thumb_landmarks_lie_on_the_edge_of_their_bones(hands):
             assert distance(~masks[bone], points[site]) < 3, bone
 
 
-def test_the_same_seed_draws_the_same_bytes(hands):
-    picture, points = drawing.draw_hand(SEEDS[0])  # without masks: asking for them changes nothing
-    assert (picture == hands[0][0]).all() and (points == hands[0][1]).all()
-    assert hands[0][0].shape != hands[1][0].shape or (hands[0][0] != hands[1][0]).any()
+@pytest.mark.parametrize("kind", ["atlas", "infant", "digital"])
+def test_the_same_seed_draws_the_same_bytes(of_kinds, kind):
+    picture, points = draw_hand(2 if kind == "atlas" else 4, steps=KINDS[kind])  # asking for masks changes nothing
+    assert (picture == of_kinds[kind][0]).all() and (points == of_kinds[kind][1]).all()
+
+
+def test_seeds_and_kinds_differ(hands, of_kinds):
+    assert len({picture.tobytes() for picture, *_ in [*hands, *of_kinds.values()]}) == len(hands) + len(KINDS) - 1
+
+
+def test_an_infant_has_gaps_and_few_carpal_bones():
+    counts = []
+    for age in (0.0, 1.0, 3.0):
+        masks: dict[str, np.ndarray] = {}
+        steps = replace(KINDS["infant"], maturity_of=lambda *_, age=age: -1 + age / 6)
+        _, points = draw_hand(4, masks, steps)
+        counts.append(len({"capitate", "hamate", "triquetrum", "lunate"} & masks.keys()))
+        assert not {"scaphoid", "trapezium", "pisiform", "sesamoid"} & masks.keys()
+        shafts = [masks["middle proximal"], masks["middle metacarpal"]]
+        assert not (shafts[0] & shafts[1]).any() and distance(shafts[1], points[25]) > 8
+    assert counts[0] == 0 and counts[1] == 2 and counts[2] in (3, 4)
+
+
+def test_bent_phalanges_are_shorter_than_straight_ones():
+    straight, bent = ([], [])
+    for number in range(20):
+        for lengths, kind in ((straight, "atlas"), (bent, "bent")):
+            rng = np.random.default_rng(number)
+            points = np.column_stack([shape.sample(MODEL, rng), np.zeros(37)])
+            KINDS[kind].pose(points, rng)
+            points = points[:, :2]
+            whole = np.hypot(*(points[15] - points[14])) + np.hypot(*(points[25] - points[15]))
+            lengths += [np.hypot(*(points[ray[-1]] - points[ray[-2]])) / whole for ray in RAYS.values()]
+    assert np.mean(bent) < 0.9 * np.mean(straight)
+
+
+def test_kinds_are_read_and_take_turns():
+    assert parse_kinds("atlas:4, infant:1") == {"atlas": 4, "infant": 1}
+    assert parse_kinds("bent,infant") == {"bent": 1, "infant": 1}
+    assert in_turn({"bent": 1, "infant": 1}) == ["bent", "infant"]
+    assert in_turn({"atlas": 4, "infant": 1}) == ["atlas", "atlas", "infant", "atlas", "atlas"]
+    assert sorted(in_turn({"atlas": 3, "bent": 2, "grown": 1})) == ["atlas"] * 3 + ["bent"] * 2 + ["grown"]
+
+
+@pytest.mark.parametrize("kinds", ["adult", "", "infant:0", "infant:", "infant:x", "infant:-1", "infant,infant", "infant:1.5"])
+def test_bad_kinds_are_told_in_one_line(monkeypatch, capsys, kinds):
+    monkeypatch.setattr(sys, "argv", ["phantom", "--kinds", kinds])
+    with pytest.raises(SystemExit) as error:
+        command.main()
+    said = capsys.readouterr().err.strip().splitlines()
+    assert error.value.code == 2 and "--kinds" in said[-1]
+    assert ("atlas, infant" in said[-1]) or ("share" in said[-1]) or ("twice" in said[-1])
+
+
+def test_the_page_names_every_kind():
+    page = (ROOT / "docs" / "training.md").read_text()
+    assert all(f"`{kind}`" in page for kind in KINDS)
 
 
 @pytest.mark.slow
-def test_the_command_writes_what_preprocessing_reads_whatever_the_workers(tmp_path):
-    raw, again = tmp_path / "raw", tmp_path / "again"
-    for out, workers in ((raw, "2"), (again, "1")):
-        command = [sys.executable, "-m", "phantom", "--out", out, "--workers", workers, "--seed", "3"]
-        subprocess.run([*command, "--train", "2", "--valid", "1", "--test", "1"], check=True, capture_output=True, cwd=ROOT)
+def test_the_command_writes_what_preprocessing_reads_whatever_the_workers_and_other_kinds(tmp_path, monkeypatch):
+    raw, again, alone = tmp_path / "raw", tmp_path / "again", tmp_path / "alone"
+    for out, workers in ((raw, 2), (again, 1)):
+        flags = f"--workers {workers} --seed 3 --kinds atlas:2,infant,hardware --train 2 --valid 1 --test 1"
+        monkeypatch.setattr(sys, "argv", ["phantom", "--out", str(out), *flags.split()])
+        assert command.main() == 0
     files = sorted(path.relative_to(raw) for path in raw.rglob("*") if path.is_file())
     assert [path.name for path in files] == ["all_coordinates.csv", *(f"synthetic_0000{n}.jpg" for n in (4, 1, 2, 3))]
     assert all((raw / path).read_bytes() == (again / path).read_bytes() for path in files)
-
-    prepared = tmp_path / "prepared"
-    command = [sys.executable, ROOT / "data_preprocessing.py", "--raw", raw, "--out", prepared, "--size", "32"]
-    subprocess.run([*command, "--workers", "1"], check=True, capture_output=True)
-    with open(prepared / "landmarks.csv") as file:
-        assert [row["split"] for row in csv.DictReader(file)] == ["train", "train", "valid", "test"]
+    write_data_set(alone, NONE, seed=3, workers=1)
+    first = "train/synthetic_00001.jpg"
+    assert (raw / first).read_bytes() == (alone / first).read_bytes()
+    assert preprocess(raw, tmp_path / "prepared", "--reference", "none").returncode == 0
+    assert [row["split"] for row in rows_of(tmp_path / "prepared" / "landmarks.csv")] == ["train", "train", "valid", "test"]
 
 
 NONE = {"train": 1, "valid": 0, "test": 0}
@@ -187,7 +265,7 @@ def test_radiographs_in_the_wrong_place_are_told_and_none_are_made(tmp_path, tab
 
 def test_a_shape_model_knows_nothing_of_excluded_radiographs(tmp_path):
     """Hands of one shape, and a second half of another: with that excluded the model is the first half's."""
-    mean = shape.load(drawing.SHAPE).mean
+    mean = MODEL.mean
     rng = np.random.default_rng(1)
     narrow = 900 * (mean + rng.normal(0, 2e-3, (60, 37, 2)))
     wide = 900 * (mean * (1.2, 1) + rng.normal(0, 2e-3, (60, 37, 2)))
