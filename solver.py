@@ -31,6 +31,7 @@ from training.testing import test
 
 SHOWN_A_ROUND = 360  # radiographs, in epochs whose validation errors are taken together
 STEPS_A_ROUND = 270  # the same for the second look, in steps
+TREE_COST = 0.01  # share by which a shape tree may raise the validation error, since it mends gross mistakes elsewhere
 LEAST_ROUND = 2  # epochs: of many radiographs the errors still fall when a few epochs bring little
 PATIENCE = 2  # rounds that must bring a gain, or the error has stopped falling
 PATIENCE_OF_LEARNT = 1  # the same for weights that know the landmarks already, and for the second look
@@ -171,7 +172,7 @@ class Solver(State):
                 found[name] = points, metrics.point_errors(points, truth)
         if wanted == AUTO:
             alone, together = (metrics.mean_of_present(errors) for _, errors in found.values())
-            wanted = "on" if together <= alone else "off"
+            wanted = "on" if together <= (1 + TREE_COST) * alone else "off"
             self.say(f"shape tree: {wanted}; validation error of first peaks {alone:.3f} px, chosen together {together:.3f} px")
         self.tree, (points, errors) = tree if wanted == "on" else None, found[wanted]
         self.first_ipe_px = float(metrics.mean_of_present(metrics.ipe(errors)))

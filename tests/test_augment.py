@@ -1,10 +1,12 @@
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 
 from augment import Augment, bspline_weights, process
+from dataloader import Augmented
 from heatmap import decode_heatmaps, draw_heatmaps
 from runtime.files import DataError
 
@@ -109,3 +111,21 @@ def test_processing_takes_its_share():
     assert rng.bit_generator.state == before
     all_of_them, half = ([torch.equal(process(image, share, None, rng), image) for image in images] for share in (1.0, 0.5))
     assert sum(all_of_them) < 10 and 8 < sum(half) < 32  # one in twelve goes through nothing
+
+
+def test_half_of_the_radiographs_are_shown_mirrored():
+    """Landmark 0 has the grey 0.5 at (3, 2), landmark 1 has 0.75 at (12, 5); in a mirror these are (12, 2) and (3, 5)."""
+
+    class Data(list):
+        settings: ClassVar = {"profile": None}
+
+    image, points = torch.zeros(1, 8, 16), torch.tensor([[3.0, 2], [12, 5]])
+    image[0, 2, 3], image[0, 5, 12] = 0.5, 0.75
+    shown = Augmented(Data([{"image": image, "points": points}]), NONE, 0, np.array([1, 0]))
+    items = [shown[epoch, 0] for epoch in range(40)]
+    for item in items:
+        first, second = item["points"].round().long().tolist()
+        assert [first, second] in ([[3, 2], [12, 5]], [[3, 5], [12, 2]])
+        greys = [float(item["image"][0, y, x]) for x, y in (first, second)]
+        assert greys == pytest.approx([0.5, 0.75] if first == [3, 2] else [0.75, 0.5], abs=1e-5)
+    assert 10 <= sum(item["points"][0, 1] > 4 for item in items) <= 30

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from labelling.proposals import read_predictions
 from main import main, read_settings
 from runtime.files import DataError
 from training.judgement import write_disagreements
-from training.sets import parts
+from training.sets import parts, without_mistaken
 
 pytestmark = pytest.mark.slow
 
@@ -215,3 +216,18 @@ def test_a_fold_without_landmarks_ends_nothing(data, tmp_path, capsys, monkeypat
     monkeypatch.setattr(cross_validation, "pool", pool)
     status, said = cross_validated(capsys, data, tmp_path / "run", "--folds", 2)
     assert status == 0 and "over folds: 3.000 ± 1.414 px" in said
+
+
+def test_annotations_in_another_order_are_not_learnt_from(capsys):
+    rng = np.random.default_rng(0)
+    points = np.stack([np.full(6, 30.0), 10.0 * np.arange(6)], 1) + rng.normal(0, 0.5, (30, 6, 2))
+    points[4] = np.roll(points[4], -1, 0)
+    data = SimpleNamespace(
+        points_network_px=points, ids=[f"a{i}" for i in range(30)], joint=SimpleNamespace(names=tuple("uvwxyz")), split="train"
+    )
+    data.__dict__["subset"] = lambda indices, split: [data.ids[i] for i in indices]
+    assert without_mistaken(data) == [f"a{i}" for i in range(30) if i != 4]
+    said = capsys.readouterr().out
+    assert said.startswith("train: 1 left out") and "(a4: landmark z)" in said
+    points[4] = points[5]
+    assert without_mistaken(data) is data and not capsys.readouterr().out

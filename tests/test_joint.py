@@ -10,7 +10,7 @@ from joints.description import Defined, Description, Scale, read_description
 from joints.hand import HAND, MEAN_SHAPE
 from joints.known import joint_called, joint_of, shaped_as
 from joints.lengths_angles import lengths_and_angles
-from joints.shape import of_the_other_side
+from joints.shape import mirror_order, of_the_other_side
 from radiographs.raw_folder import read_annotations, read_names
 from runtime.files import DataError
 from training.check import misread
@@ -173,6 +173,19 @@ def annotated(shapes: np.ndarray, joint: Description) -> SimpleNamespace:
     return type("Data", (SimpleNamespace,), {"__len__": lambda self: len(self.ids)})(
         points_px=shapes, joint=joint, ids=[f"r{i}" for i in range(len(shapes))], split="train"
     )
+
+
+def test_landmarks_that_a_mirrored_radiograph_exchanges():
+    """Spines, bent to either side, have left and right corners; hands and ladders of five unlike rungs are not symmetric."""
+    rng = np.random.default_rng(0)
+    rungs = np.stack([np.tile([20.0, 40.0], 5), np.repeat(10.0 * np.arange(5), 2)], 1)
+    bent = rungs + rng.normal(0, 3, (30, 1, 2)) + rng.normal(0, 2, (30, 10, 2)) + [(4, 0)]
+    bent[3, 2], bent[:, 4] = np.nan, bent[:, 4] + (0.5, 0)
+    assert mirror_order(bent).tolist() == [1, 0, 3, 2, 5, 4, 7, 6, 9, 8]
+    assert mirror_order(bent * (1, 1) + np.outer(np.arange(10), (8, 0))) is None
+    assert mirror_order(MEAN_SHAPE + rng.normal(0, 0.01, (30, 37, 2))) is None
+    bent[:, 7] = np.nan
+    assert mirror_order(bent) is None
 
 
 def test_the_check_knows_sides_and_mirror_pairs():

@@ -16,9 +16,10 @@ from training.schedule import fitting_sizes
 HANDS = np.tile(MEAN_SHAPE * 100, (3, 1, 1))
 
 
-def data(points_px=HANDS, frame: tuple[int, int] = (256, 256), sigma: float = 2.0, detail: int = 0):
+def data(points_px=HANDS, frame: tuple[int, int] = (256, 256), sigma: float = 2.0, detail: int = 0, side: str = "", order=None):
     """What `choose` looks at of a data set."""
-    return SimpleNamespace(points_px=points_px, frame=frame, size=max(frame), sigma=sigma, detail=detail)
+    more = {"joint": SimpleNamespace(laterality=side), "mirror_order": lambda: order}
+    return SimpleNamespace(points_px=points_px, frame=frame, size=max(frame), sigma=sigma, detail=detail, **more)
 
 
 OTHERS = np.random.default_rng(0).normal(size=(3, 19, 2))
@@ -44,9 +45,17 @@ AS_MANY = np.random.default_rng(0).normal(size=(3, 37, 2))  # as a hand has
 def test_recipes(flags, of, init, stages, rate):
     settings, lines = choose(read_settings(flags.split()), of)
     assert (settings.init, settings.stages, settings.learning_rate) == (init, stages, rate)
-    chosen = ["spatial_factor", "init", "learning_rate", "second_look", "stages"]
+    chosen = ["spatial_factor", "init", "learning_rate", "mirror", "second_look", "stages"]
     chosen = [name for name in chosen if f"--{name}" not in flags]
     assert [line.split()[1] for line in lines] == [f"--{name}" for name in chosen] and settings.auto == ",".join(chosen)
+
+
+@pytest.mark.parametrize(
+    ("side", "order", "mirror"), [("", [1, 0], "on"), ("none", [1, 0], "on"), ("left", [1, 0], "off"), ("", None, "off")]
+)
+def test_symmetric_landmarks_are_shown_mirrored_too_unless_they_are_of_one_side(side, order, mirror):
+    assert choose(read_settings([]), data(side=side, order=order))[0].mirror == mirror
+    assert choose(read_settings(["--mirror", "off"]), data(side=side, order=order))[0].mirror == "off"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +70,7 @@ def test_the_spatial_grid_keeps_its_size(frames, factor):
 
 def test_the_whole_frame_is_left_to_a_second_look_where_there_are_pictures_for_it():
     settings, lines = choose(read_settings([]), data())
-    assert settings.second_look == 0 and lines[3].endswith("since the data were prepared without --detail")
+    assert settings.second_look == 0 and lines[4].endswith("since the data were prepared without --detail")
     for flags, second_look, stages in (([], "auto", "64 128"), (["--second_look", "0"], 0, "64 128 256")):
         settings, _ = choose(read_settings(flags), data(OTHERS, sigma=3.0, detail=512))
         assert (settings.second_look, settings.stages) == (second_look, stages)

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -254,6 +255,25 @@ def test_other_equipment_changes_greys_and_no_point(detailed):
     plain, other = (Crops(data, 32, seed=0, processing=share)[1, 0] for share in (0.0, 1.0))
     assert torch.equal(plain["points"], other["points"]) and torch.equal(plain["landmarks"], other["landmarks"])
     assert (plain["crops"] - other["crops"]).abs().mean() > 0.01
+
+
+def test_mirrored_crops_show_the_landmark_that_takes_the_place():
+    """A dark dot, landmark 0, and a bright one: about half of the crops are of their mirror images, where 0 is the bright one."""
+    places = torch.tensor([[30.0, 40.0], [90.0, 55.0]])
+    dark, bright = (draw_heatmaps(place[None], 100, 140, 3.0) for place in places)
+    data = SimpleNamespace(
+        detail_picture=lambda i: to_detail((bright - dark)[0].numpy() * 50 + np.linspace(-50, 50, 140)),
+        points_detail_px=places[None].double().numpy(),
+    )
+    crops = Crops(data, 32, seed=0, mirror=np.array([1, 0]))
+    brighter = []
+    for epoch in range(40):
+        item = crops[epoch, 0]
+        at = item["points"].round().long()
+        greys = item["crops"][torch.arange(2), 0, at[:, 1], at[:, 0]] - item["crops"].flatten(1).median(1).values
+        assert greys.abs().min() > 0.3 and greys.prod() < 0
+        brighter.append(int(greys.argmax()))
+    assert 10 <= sum(brighter) <= 30
 
 
 @pytest.mark.slow

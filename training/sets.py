@@ -101,7 +101,7 @@ def without_mistaken(train: RadiographDataset) -> RadiographDataset:
         f"train: {len(named)} left out, whose landmarks lie as in no other, maybe in another order ({first_few(named)}); "
         "correct their annotations"
     )
-    return train.subset(np.array([i for i in range(len(train)) if i not in mistakes]), train.split)
+    return train.subset(np.setdiff1d(np.arange(len(train.ids)), list(mistakes)), train.split)
 
 
 def refuse_shared(extra: list[RadiographDataset], measured: list[RadiographDataset]) -> None:
