@@ -12,6 +12,7 @@ from runtime.checkpoint import digest_of, read_checkpoint
 from runtime.device import choose_precision
 from runtime.files import DataError, first_few
 from training import report
+from training.methods import write_methods
 
 
 def test(
@@ -49,7 +50,9 @@ def test(
         more["seen"] = {role: len(ids) for role, ids in seen.items()}
     if "seen" not in state:
         print(f"{checkpoint}: does not say which radiographs it was trained on")
-    return report.write_test(folder, data, evaluation.points_network_px, evaluation.peaks, more)
+    figures = report.write_test(folder, data, evaluation.points_network_px, evaluation.peaks, more)
+    write_methods(folder, data, state, figures)
+    return figures
 
 
 def refuse_seen(checkpoint: Path, state: dict, data: RadiographDataset, allow_seen: bool) -> dict[str, list[str]]:
