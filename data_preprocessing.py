@@ -50,6 +50,7 @@ from radiographs.network_frame import (
     suitable_frame,
     to_8_bit,
 )
+from radiographs.pixel_size import state_sizes, stated_sizes
 from radiographs.prepared_folder import FORMAT, SETTINGS, TABLE
 from radiographs.raw_folder import COORDINATES, SPLITS, find_radiographs, numbered
 from radiographs.reading import read_radiograph
@@ -437,6 +438,9 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
     if errors and (out / TABLE).exists():
         raise DataError("\n".join([*errors, f"{len(errors)} problems: {out} stays as it was; correct them and run again"]))
     joint = describe(raw, annotations)
+    sizes = stated_sizes(
+        path for path in (table, *(raw / READERS / f"{name}.csv" for name in annotations.readings)) if path.exists()
+    )
     template = None
     if settings.crop:
         upright = np.array([points[id] for id, (split, _) in found.items() if split == "train" and id in points])
@@ -466,6 +470,7 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
         errors.append(f"{len(errors)} problems: {out} stays incomplete; correct them and run again")
         raise DataError("\n".join(errors))
     remove_left_over(out, rows)
+    state_sizes(rows, sizes, joint.pixel_mm if joint else None)
     write_readings(out / READERS, rows, list(annotations.readings))
     write_table(out / TABLE, rows)
     print(f"written to {out}: {settings}")

@@ -53,6 +53,7 @@ from prediction.predictor import Predictor
 from prediction.results import PAGE, Summary, are_written, check_unchanged, write_results
 from prediction.worker import Worker
 from radiographs.header import check_keywords
+from radiographs.pixel_size import read_size
 from runtime import distributed
 from runtime.command import alone_in, cores, exit_status
 from runtime.device import PRECISIONS
@@ -115,6 +116,7 @@ def describe(options: argparse.Namespace, predictor: Predictor) -> dict:
         "with_names": options.names,
         "dicom": list(options.dicom),
         "orientation": options.orientation,
+        "pixel_mm": list(options.pixel_mm) if options.pixel_mm else None,
         "device": predictor.device.type,
         "precision": predictor.precision,
         "torch": torch.__version__,
@@ -247,6 +249,13 @@ def formats(text: str) -> set[str]:
     return chosen
 
 
+def pixel_mm(text: str) -> tuple[float, float]:
+    try:
+        return read_size(text, "--pixel_mm")
+    except DataError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def keywords(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text.split(",")))
 
@@ -283,6 +292,11 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
         type=keywords,
         default=(),
         help="keywords of DICOM headers that become columns, such as AccessionNumber,SeriesInstanceUID,SOPInstanceUID",
+    )
+    parser.add_argument(
+        "--pixel_mm",
+        type=pixel_mm,
+        help="mm a pixel of radiographs whose files do not say it: 0.1, or 0.1x0.12, between rows x between columns",
     )
     parser.add_argument(
         "--orientation",

@@ -18,6 +18,7 @@ from prediction.overlay import base_picture, draw
 from prediction.page import card
 from prediction.predictor import Prediction, Predictor
 from radiographs.header import read_with_header
+from radiographs.pixel_size import with_stated
 from radiographs.reading import Radiograph
 from runtime.apart import Crew
 from runtime.files import DataError, csv_lines
@@ -94,6 +95,7 @@ class Worker:
                 self.remove_pictures(item)
                 self.journal.append(item, state, self.index.next_turn(item), content)
             return content["error"]
+        radiograph = with_stated(radiograph, self.call.get("pixel_mm"))
         height, width = radiograph.pixels.shape
         return Read(item, (width, height), radiograph, base_picture(radiograph.pixels), [*item.ids, *texts], state)
 
