@@ -30,9 +30,10 @@ from joints.known import described, shaped_as
 from phantom.data_set import COUNTS, all_synthetic, files_of_others, write_data_set
 from radiographs.choices import AUTO, USUAL_REFERENCE, Files, choose_reference, choose_settings, training_files
 from radiographs.network_frame import frame_of, size_in_settings
+from radiographs.pixel_size import state_sizes, stated_sizes
 from radiographs.prepared_folder import TABLE, stored_settings, write_settings, write_tables
 from radiographs.preparing import Job, Settings, prepare
-from radiographs.raw_folder import COORDINATES, SPLITS, Annotations, find_radiographs, read_annotations
+from radiographs.raw_folder import COORDINATES, READERS, SPLITS, Annotations, find_radiographs, read_annotations
 from runtime.apart import run_jobs
 from runtime.command import FEWER_WORKERS, alone_in, cores, exit_status
 from runtime.files import DataError
@@ -52,6 +53,8 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
     if errors and (out / TABLE).exists():
         raise DataError("\n".join([*errors, f"{len(errors)} problems: {out} stays as it was; correct them and run again"]))
     points, readings = annotations.points, annotations.readings
+    tables = raw / COORDINATES, *(raw / READERS / f"{name}.csv" for name in readings)
+    sizes = stated_sizes(path for path in tables if path.exists())
     all_points, template = np.stack(list(points.values())), None
     joint = described(raw / DESCRIPTION, all_points, annotations.names)
     if joint and len(joint.names) != all_points.shape[1]:
@@ -90,6 +93,7 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
     print_rows(rows, found)
     if errors := errors + more_errors:
         raise DataError("\n".join([*errors, f"{len(errors)} problems: {out} stays incomplete; correct them and run again"]))
+    state_sizes(rows, sizes, joint.pixel_mm if joint else None)
     write_tables(out, rows, list(readings))
     print(f"written to {out}: {settings}")
 

@@ -49,6 +49,7 @@ from prediction.results import PAGE, are_written, check_unchanged, write_results
 from prediction.shard import Shard, part, shard_of
 from prediction.worker import Worker
 from radiographs.header import check_keywords
+from radiographs.pixel_size import read_size
 from runtime import distributed
 from runtime.command import alone_in, exit_status
 from runtime.device import PRECISIONS
@@ -127,6 +128,13 @@ def formats(text: str) -> set[str]:
     return chosen
 
 
+def pixel_mm(text: str) -> tuple[float, float]:
+    try:
+        return read_size(text, "--pixel_mm")
+    except DataError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def keywords(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text.split(",")))
 
@@ -146,6 +154,8 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     add("--names", action="store_true", help="write the landmarks' names into the overlays")
     asked = "keywords of DICOM headers that become columns, such as AccessionNumber,SeriesInstanceUID,SOPInstanceUID"
     add("--dicom", type=keywords, default=(), help=asked)
+    size = "mm a pixel of radiographs whose files do not say it: 0.1, or 0.1x0.12, between rows x between columns"
+    add("--pixel_mm", type=pixel_mm, help=size)
     keep = "keep: every picture is one upright joint that fills it, bone bright"
     add("--orientation", choices=("auto", "keep"), default="auto", help=keep)
     add("--resume", action="store_true", help="go on; also done without it where --out holds the same call")

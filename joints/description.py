@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from radiographs.pixel_size import read_size
 from runtime.files import DataError
 
 LATERALITIES = ("left", "right", "either", "none")
@@ -15,7 +16,7 @@ LATERALITIES = ("left", "right", "either", "none")
 # length: of a line; angle: at the second of three landmarks, 0 to 180 degrees, or of four between the lines of the first and of
 # the last two; bend: how far three landmarks are from straight, signed as "bends" says; difference: the first less the second.
 KINDS = {"length": (2,), "angle": (3, 4), "bend": (3,), "difference": (2,)}
-KEYS = ("joint", "landmarks", "skeleton", "laterality", "mirror", "scale", "measures", "bends", "late")
+KEYS = ("joint", "landmarks", "skeleton", "laterality", "mirror", "scale", "measures", "bends", "late", "pixel_mm")
 DESCRIPTION = "joint.json"  # beside the table of landmarks
 
 
@@ -54,6 +55,7 @@ class Description:
     measures: tuple[Defined, ...] = ()
     bends: tuple[int, int, int] | None = None  # bends are positive to the side on which the third lies of the first two's line
     late: tuple[int, ...] = ()  # landmarks of bones that young patients do not have yet
+    pixel_mm: tuple[float, float] | None = None  # (x, y), of the training radiographs whose files do not know it
 
     @classmethod
     def numbered(cls, landmarks: int) -> "Description":
@@ -83,6 +85,7 @@ class Description:
             "measures": measures,
             "bends": called(self.bends or ()),
             "late": called(self.late),
+            "pixel_mm": list((self.pixel_mm or ())[::-1]),
         }
         always = ("joint", "landmarks", "skeleton", "mirror", "measures")
         return {key: value for key, value in stored.items() if value or key in always}
@@ -144,7 +147,8 @@ class Reader:
         self.expect(not twice, "every landmark in one pair of mirror at most", *twice[:1])
         bends = self.landmarks("bends", self.stored["bends"], (3,)) if "bends" in self.stored else None
         late = tuple(i for name in self.listed("late") for i in self.landmarks("late", [name], (1,)))
-        return Description(self.names, joint, skeleton, laterality, mirror, self.scale(), self.measures(), bends, late)
+        size = read_size(self.stored["pixel_mm"], f"{self.source}: pixel_mm") if "pixel_mm" in self.stored else None
+        return Description(self.names, joint, skeleton, laterality, mirror, self.scale(), self.measures(), bends, late, size)
 
     def listed(self, key: str) -> list:
         value = self.stored.get(key, [])

@@ -210,7 +210,8 @@ class Api:
         size, spacing = item.size, item.spacing
         if size is None:  # else the file need not be in reach
             picture = session.pictures.get(key[0])
-            size, spacing = (picture.width, picture.height), picture.spacing_mm
+            size = picture.width, picture.height
+            spacing = picture.spacing_mm or self.session.collection.joint.pixel_mm
         changes = self.changes(body, key, item, size, proposals=store is session.store)
         second = body["second_look"] if isinstance(body.get("second_look"), bool) else None
         if not changes and second is None:

@@ -69,6 +69,7 @@ def describe(options: argparse.Namespace, predictor: Predictor) -> dict:
         "with_names": options.names,
         "dicom": list(options.dicom),
         "orientation": options.orientation,
+        "pixel_mm": list(options.pixel_mm) if options.pixel_mm else None,
         "device": predictor.device.type,
         "precision": predictor.precision,
         "torch": torch.__version__,

@@ -22,6 +22,7 @@ from prediction.page import card
 from prediction.predictor import Prediction, Predictor
 from prediction.shard import Shard
 from radiographs.header import read_with_header
+from radiographs.pixel_size import with_stated
 from radiographs.reading import Radiograph
 from runtime.apart import Crew
 from runtime.command import cores
@@ -124,6 +125,7 @@ class Worker:
                 self.remove_pictures(item)
                 self.journal.append(item, state, self.index.next_turn(item), content)
             return content["error"]
+        radiograph = with_stated(radiograph, self.call.get("pixel_mm"))
         height, width = radiograph.pixels.shape
         return Read(item, (width, height), radiograph, base_picture(radiograph.pixels), [*item.ids, *texts], state)
 

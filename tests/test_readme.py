@@ -160,7 +160,7 @@ def test_files_exist(page):
     for word in chain.from_iterable(code.split() for code in lines_of_code(page) + spans_of_code(page)):
         first, slash, _ = word.partition("/")
         if re.fullmatch(r"[\w./]+\.(py|md|npz)", word) or (slash and first in folders and re.fullmatch(r"[\w./]+", word)):
-            assert (ROOT / word).exists() or (page.parent / word).exists() or word.endswith("__init__.py"), word
+            assert (ROOT / word).exists() or (page.parent / word).exists() or word.endswith(("__init__.py", "_methods.md")), word
 
 
 @each_page

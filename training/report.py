@@ -18,6 +18,7 @@ from dataloader import RadiographDataset
 from runtime.files import DataError, write_csv, write_whole
 from runtime.version import VERSION
 from training import figures, judgement
+from training.agreement import write_agreement
 
 OUTLIER_RADIUS_PX = 10  # radius of the Or of each epoch, px of the network frame
 WORSE = 2.0  # factor on the least training error so far at a resolution that no epoch of a sound run reaches
@@ -130,6 +131,7 @@ def write_test(folder: Path, data: RadiographDataset, points_network_px: np.ndar
     ]
     write_csv(folder / f"{split}_landmarks.csv", rows)
     write_csv(folder / f"{split}_by_landmark.csv", metrics.landmark_table(errors_px, errors_mm, data.joint.names))
+    write_agreement(folder, data, points_network_px, unit_mm)
     figures.draw_cumulative_errors(errors_px, folder / f"{split}_errors.png")
     ipe = metrics.ipe(errors_px)
     ranked = [n for n in np.argsort(ipe) if np.isfinite(ipe[n])]

@@ -87,6 +87,7 @@ class State:
             "epoch": len(self.history),
             "valid_ipe_px": self.history[-1]["valid_ipe_px"],
             "seen": self.seen,
+            "radiographs": {role: len(one) for role, one in self.sets.items()},
             **({"second_look": self.look.described()} if self.look else {}),
             **({"tree": self.tree.to_file()} if self.tree else {}),
             **({"sigmas_px": widths.deviations().tolist()} if widths else {}),

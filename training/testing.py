@@ -11,6 +11,7 @@ from runtime.checkpoint import digest_of, read_checkpoint
 from runtime.device import choose_precision
 from runtime.files import DataError, first_few
 from training import report
+from training.methods import write_methods
 
 
 def test(
@@ -49,6 +50,7 @@ def test(
     if "seen" not in state:
         print(f"{checkpoint}: does not say which radiographs it was trained on")
     figures = report.write_test(folder, data, evaluation.points_network_px, evaluation.peaks, more)
+    write_methods(folder, data, state, figures)
     print(f"{data.split} of {checkpoint}: {report.listed(figures)}")
     return figures
 
