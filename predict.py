@@ -44,6 +44,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from prediction.dicom_source import check_highdicom
 from prediction.folder import FILES, JOURNAL, begin, check_call, check_folder, check_lists, empty_folder, list_inputs, read_call
 from prediction.journal import Index, Journal, Shard
 from prediction.listing import Item, Listing, printable
@@ -62,7 +63,7 @@ from training.runs import WEIGHTS, newest_with
 
 __all__ = ["Predictor"]
 SHIPPED = Path(__file__).with_name("weights") / "scn_hand.pt"
-FORMATS = ("csv", "slicer", "coco", "parquet")
+FORMATS = ("csv", "slicer", "coco", "parquet", "dicom")
 SLURM = "slurm"  # of --shard: what the job array says
 MAX_WORKERS = 8  # each holds some 100 MB of feature maps
 GPU_BATCH = 4  # radiographs a step of the network
@@ -274,7 +275,8 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
         "--format",
         type=formats,
         default={"csv"},
-        help="slicer, coco, parquet or several, separated by commas; landmarks.csv is always written",
+        help="slicer, coco, parquet, dicom or several, separated by commas; landmarks.csv is always written. Files of dicom name"
+        " the patient as their radiograph does",
     )
     parser.add_argument("--measure", action="store_true", help="also write measures.csv: bone lengths and joint angles")
     parser.add_argument("--names", action="store_true", help="write the landmarks' names into the overlays")
@@ -350,6 +352,9 @@ def main(arguments: list[str] | None = None) -> int:
         check_keywords(options.dicom)
         if "parquet" in options.format:
             check_pyarrow()
+        if "dicom" in options.format:
+            check_highdicom()
+            print(f"{options.out / 'dicom'}: its files name the patients as the radiographs do; keep them as you keep those")
         with alone_in(options.out, shared=shard_of(options).of > 1):
             return run(options)
 

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from finder.network import MOST
+from prediction.dicom_source import read_with_source
 from prediction.journal import Index, Journal, state_of
 from prediction.listing import Item, digest, printable
 from prediction.outputs import annotation, image_of, landmark_rows, measure_rows, write_slicer
@@ -35,6 +36,7 @@ class Read:
     base: Image.Image
     ids: list[str]  # what goes into the table beside the predictions
     state: int  # of its file before it was read
+    source: list  # for DICOM results its header
 
 
 class Worker:
@@ -50,6 +52,8 @@ class Worker:
         (out / "overlays").mkdir(parents=True, exist_ok=True)
         if "slicer" in call["formats"]:
             (out / "slicer").mkdir(exist_ok=True)
+        if "dicom" in call["formats"]:
+            (out / "dicom").mkdir(exist_ok=True)
 
     def predict_all(self, items: Iterator[Item], workers: int, batch: int, threads: int) -> Iterator[str | None]:
         """Predict all radiographs, in any order; yields of each what is wrong with its file, or none.
@@ -57,7 +61,7 @@ class Worker:
         Each worker takes whole radiographs, `batch` at a time, and computes with `threads`: no core ever waits for another.
         """
         batches = iter(lambda: list(islice(items, batch)), [])
-        reader = Crew(read_with_header, workers)
+        reader = Crew(read_with_source if "dicom" in self.call["formats"] else read_with_header, workers)
         pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(threads,))
         try:
             pending: set[Future] = {pool.submit(self.process, some, reader) for some in islice(batches, 2 * workers)}
@@ -87,7 +91,7 @@ class Worker:
         """A radiograph, or what is wrong with its file, which the journal is told of at once."""
         state = state_of(item.path)
         try:
-            radiograph, texts = reader(Path(item.path), tuple(self.call["dicom"]))
+            radiograph, texts, *source = reader(Path(item.path), tuple(self.call["dicom"]))
         except DataError as error:
             content = {"name": item.name, "error": printable(str(error))}
             if state or not self.index.was_predicted(item):  # what was found stays where its file cannot be reached
@@ -95,7 +99,7 @@ class Worker:
                 self.journal.append(item, state, self.index.next_turn(item), content)
             return content["error"]
         height, width = radiograph.pixels.shape
-        return Read(item, (width, height), radiograph, base_picture(radiograph.pixels), [*item.ids, *texts], state)
+        return Read(item, (width, height), radiograph, base_picture(radiograph.pixels), [*item.ids, *texts], state, source)
 
     def write(self, read: Read, hands: list[Prediction]) -> dict:
         """Write the pictures of a radiograph; returns what the journal gets to know of it."""
@@ -120,6 +124,11 @@ class Worker:
         except OSError as error:  # a full disk, which has no name
             error.filename = str(overlay)
             raise
+        if "dicom" in self.call["formats"]:
+            from prediction.dicom_results import Results, write_dicom  # here, since its package is optional
+
+            results = Results(*read.source, read.radiograph, joint, hands, picture)
+            write_dicom(self.place("dicom", read.item.plain), self.call, results)
         return content | card(name, overlay.relative_to(self.out / "overlays").as_posix(), picture, hands)
 
     def remove_pictures(self, item: Item) -> None:
@@ -130,6 +139,9 @@ class Worker:
         if "slicer" in self.call["formats"]:
             for hand in ("", *(f"_hand_{number}" for number in range(1, MOST + 1))):
                 self.place("slicer", f"{item.plain}{hand}.mrk.json").unlink(missing_ok=True)
+        if "dicom" in self.call["formats"]:
+            for ending in ("sr", "pr", "sc"):
+                self.place("dicom", f"{item.plain}_{ending}.dcm").unlink(missing_ok=True)
 
     def place(self, folder: str, name: str) -> Path:
         """Where a picture goes."""
