@@ -44,7 +44,6 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from prediction.dicom_source import check_highdicom
 from prediction.folder import FILES, JOURNAL, begin, check_call, check_folder, check_lists, empty_folder, list_inputs, read_call
 from prediction.journal import Index, Journal, Shard
 from prediction.listing import Item, Listing, printable
@@ -52,6 +51,7 @@ from prediction.onnx_export import export_onnx
 from prediction.outputs import COLUMNS, check_pyarrow
 from prediction.predictor import Predictor
 from prediction.results import PAGE, Summary, are_written, check_unchanged, write_results
+from prediction.watch import Seen, watch
 from prediction.worker import Worker
 from radiographs.header import check_keywords
 from runtime import distributed
@@ -141,7 +141,7 @@ def run(options: argparse.Namespace) -> int:
     """Predict this process's radiographs; returns the exit status. Raises DataError where nothing can be done at all."""
     out, shard = options.out, shard_of(options)
     check_folder(out, options.resume)
-    predictor = load(options)
+    predictor = options.predictor = getattr(options, "predictor", None) or load(options)
     call = describe(options, predictor)
     if not options.overwrite:
         check_call(out, call)
@@ -160,7 +160,7 @@ def run(options: argparse.Namespace) -> int:
     with alone_in(out / JOURNAL, f".lock-{shard}"):
         if shard.of == 1:
             check_unchanged(out, out / JOURNAL)
-        now, before, unread = predict(out, call, predictor, listing, shard)
+        now, before, unread = predict(out, call, predictor, listing, shard, Seen if options.watch else Index)
         if shard.of > 1:
             said = f"shard {shard}: {now} radiographs predicted, {before} before, {unread} problems"
             print(f"{said}; when all shards are done: python predict.py --merge --out {out}")
@@ -173,7 +173,9 @@ def run(options: argparse.Namespace) -> int:
         return 1 if unread else told
 
 
-def predict(out: Path, call: dict, predictor: Predictor, listing: Listing, shard: Shard) -> tuple[int, int, int]:
+def predict(
+    out: Path, call: dict, predictor: Predictor, listing: Listing, shard: Shard, known: type[Index] = Index
+) -> tuple[int, int, int]:
     """Predict what is not done yet: numbers of radiographs predicted now and before, and of files that could not be read."""
     now, before, unread = 0, [0], 0
     on_gpu = predictor.device.type == "cuda"
@@ -181,7 +183,7 @@ def predict(out: Path, call: dict, predictor: Predictor, listing: Listing, shard
     own_cores = max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
     workers = max(1, min(own_cores, MAX_WORKERS, share // batch))
     with ExitStack() as stack:
-        journal, index = Journal(out / JOURNAL, shard), Index(out / JOURNAL)
+        journal, index = Journal(out / JOURNAL, shard), known(out / JOURNAL)
         stack.callback(journal.close)
         if len(index):
             print(f"{out}: going on; {len(index)} radiographs are in its journal")
@@ -292,6 +294,9 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
         default="auto",
         help="keep: every picture is one upright joint that fills it, bone bright",
     )
+    parser.add_argument(
+        "--watch", action="store_true", help="go on and predict what arrives in the folders, until the command is ended"
+    )
     parser.add_argument("--resume", action="store_true", help="go on; also done without it where --out holds the same call")
     parser.add_argument("--overwrite", action="store_true", help="begin anew in a folder that predict.py wrote")
     parser.add_argument(
@@ -329,6 +334,7 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
         (options.int8 and not options.export, "--int8 says how --export writes the network; give both"),
         (options.engine and options.device == "cuda", "--engine computes on the CPU; leave out --device"),
         (options.resume and options.overwrite, "expected --resume or --overwrite, found both"),
+        (options.watch and (several or options.overwrite), "--watch is for one process, without --overwrite"),
         (several and options.overwrite, "--overwrite is for one process: others may be writing; choose another --out"),
         (several and "-" in options.inputs, "- is for one process: the others would not see the list; write it to a file"),
     ):
@@ -353,10 +359,12 @@ def main(arguments: list[str] | None = None) -> int:
         if "parquet" in options.format:
             check_pyarrow()
         if "dicom" in options.format:
+            from prediction.dicom_source import check_highdicom  # here, since it takes a while to load
+
             check_highdicom()
             print(f"{options.out / 'dicom'}: its files name the patients as the radiographs do; keep them as you keep those")
         with alone_in(options.out, shared=shard_of(options).of > 1):
-            return run(options)
+            return watch(options, run) if options.watch else run(options)
 
     return exit_status(work, f"interrupted; the same command goes on with {options.out}")
 

@@ -22,15 +22,16 @@ from pydicom.sr.codedict import codes
 
 from joints.description import Description
 from prediction.calibration import OUTSIDE
-from prediction.dicom_source import IDENTITY, IMAGE, UNKNOWN, settings_of, uid_of
+from prediction.dicom_source import ADVICE, IDENTITY, IMAGE, UNKNOWN, read_with_source, settings_of, uid_of
 from prediction.outputs import measure_rows
 from prediction.overlay import flags_of, rim
 from prediction.predictor import Prediction
 from prediction.regions import semi_axes
 from radiographs.reading import Radiograph
-from runtime.files import write_whole
+from runtime.files import DataError, write_whole
 from runtime.version import VERSION
 
+__all__ = ["Results", "read_with_source", "try_header", "write_dicom"]
 NAME, SCHEME = "SpatialConfiguration-Net", "99SCN"  # the latter: of codes that the standard has no word for
 NO_DEVICE = "not a medical device"
 ENDINGS = ("sr", "pr", "sc")  # of files, the report first
@@ -59,11 +60,6 @@ class Results:
         for name in IDENTITY:
             setattr(self.source, name, UNKNOWN)
 
-    @classmethod
-    def empty(cls, source: Dataset, radiograph: Radiograph) -> "Results":
-        """Of a radiograph that nothing is known of yet, to try its header."""
-        return cls(source, radiograph, Description(()), [], Image.new("L", (8, 8)))
-
     @property
     def image(self) -> sr.SourceImageForRegion:
         return sr.SourceImageForRegion(self.source.SOPClassUID, self.source.SOPInstanceUID)
@@ -87,6 +83,15 @@ class Results:
             "content_date": self.source.ContentDate,
             "content_time": self.source.ContentTime,
         }
+
+
+def try_header(path: Path, source: Dataset, radiograph: Radiograph) -> None:
+    """Raises DataError where highdicom can make nothing of a header, whose contents may name the patient and are not told."""
+    try:
+        datasets_of(Results(source, radiograph, Description(()), [], Image.new("L", (8, 8))))
+    except Exception as error:  # it raises many kinds
+        found = f"a {source.SOPClassUID.name} that gives {type(error).__name__}"
+        raise DataError(f"{path}: expected a header that DICOM results can refer to, found {found}; {ADVICE}") from error
 
 
 def write_dicom(stem: Path, call: dict, results: Results) -> None:

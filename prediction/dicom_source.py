@@ -57,18 +57,10 @@ def settings_of(call: dict) -> str:
 
 
 def read_with_source(path: Path, keywords: tuple[str, ...]) -> tuple[Radiograph, list[str], Dataset]:
-    """As `read_with_header`, and the header by `read_source`. Raises DataError where it does for no DICOM results."""
+    """As `read_with_header`, and the header by `read_source`. Raises DataError."""
     radiograph, texts = read_with_header(path, keywords)
     with ReaderSettings():
-        source = read_source(path)
-    from prediction.dicom_results import Results, datasets_of  # here, since it needs this module, and takes a second to load
-
-    try:
-        datasets_of(Results.empty(source, radiograph))
-    except Exception as error:  # highdicom raises many kinds; their texts may name the patient
-        kind = f"{type(error).__name__} for a {UID(source.SOPClassUID).name}"
-        raise DataError(f"{path}: its header cannot be taken over into DICOM results ({kind}); {ADVICE}") from error
-    return radiograph, texts, source
+        return radiograph, texts, read_source(path)
 
 
 def read_source(path: Path) -> Dataset:

@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 
 from finder.network import MOST
-from prediction.dicom_source import read_with_source
 from prediction.journal import Index, Journal, state_of
 from prediction.listing import Item, digest, printable
 from prediction.outputs import annotation, image_of, landmark_rows, measure_rows, write_slicer
@@ -53,6 +52,9 @@ class Worker:
         if "slicer" in call["formats"]:
             (out / "slicer").mkdir(exist_ok=True)
         if "dicom" in call["formats"]:
+            from prediction import dicom_results  # here, since its package is optional
+
+            self.dicom = dicom_results
             (out / "dicom").mkdir(exist_ok=True)
 
     def predict_all(self, items: Iterator[Item], workers: int, batch: int, threads: int) -> Iterator[str | None]:
@@ -61,7 +63,7 @@ class Worker:
         Each worker takes whole radiographs, `batch` at a time, and computes with `threads`: no core ever waits for another.
         """
         batches = iter(lambda: list(islice(items, batch)), [])
-        reader = Crew(read_with_source if "dicom" in self.call["formats"] else read_with_header, workers)
+        reader = Crew(self.dicom.read_with_source if "dicom" in self.call["formats"] else read_with_header, workers)
         pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(threads,))
         try:
             pending: set[Future] = {pool.submit(self.process, some, reader) for some in islice(batches, 2 * workers)}
@@ -92,6 +94,8 @@ class Worker:
         state = state_of(item.path)
         try:
             radiograph, texts, *source = reader(Path(item.path), tuple(self.call["dicom"]))
+            if source:
+                self.dicom.try_header(Path(item.path), *source, radiograph)
         except DataError as error:
             content = {"name": item.name, "error": printable(str(error))}
             if state or not self.index.was_predicted(item):  # what was found stays where its file cannot be reached
@@ -125,10 +129,8 @@ class Worker:
             error.filename = str(overlay)
             raise
         if "dicom" in self.call["formats"]:
-            from prediction.dicom_results import Results, write_dicom  # here, since its package is optional
-
-            results = Results(*read.source, read.radiograph, joint, hands, picture)
-            write_dicom(self.place("dicom", read.item.plain), self.call, results)
+            results = self.dicom.Results(*read.source, read.radiograph, joint, hands, picture)
+            self.dicom.write_dicom(self.place("dicom", read.item.plain), self.call, results)
         return content | card(name, overlay.relative_to(self.out / "overlays").as_posix(), picture, hands)
 
     def remove_pictures(self, item: Item) -> None:
