@@ -35,18 +35,20 @@ involved, and in plus_minus how far off a length or an angle is at most if each 
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from prediction.folder import FILES, begin, check_folder, check_lists, describe, read_call
-from prediction.journal import JOURNAL
+from prediction.journal import JOURNAL, Index
 from prediction.listing import Listing
 from prediction.onnx_export import export_onnx
 from prediction.outputs import check_pyarrow
 from prediction.predictor import Predictor
 from prediction.results import PAGE, are_written, check_unchanged, write_results
 from prediction.shard import Shard, part, shard_of
+from prediction.watch import Seen, watch
 from prediction.worker import Worker
 from radiographs.header import check_keywords
 from radiographs.pixel_size import read_size
@@ -59,7 +61,7 @@ from training.runs import WEIGHTS, newest_with
 
 __all__ = ["Predictor"]
 SHIPPED = Path(__file__).with_name("weights") / "scn_hand.pt"
-FORMATS = ("csv", "slicer", "coco", "parquet")
+FORMATS = ("csv", "slicer", "coco", "parquet", "dicom")
 
 
 def load(options: argparse.Namespace) -> Predictor:
@@ -83,13 +85,13 @@ def run(options: argparse.Namespace, shard: Shard) -> int:
     """Predict this process's radiographs; returns the exit status. Raises DataError where nothing can be done at all."""
     out = options.out
     check_folder(out, options.resume)
-    predictor = load(options)
+    predictor = options.predictor = getattr(options, "predictor", None) or load(options)
     call = describe(options, predictor)
     listing = begin(options, call, shard)
     with alone_in(out / JOURNAL, f".lock-{shard}"):
         if shard.of == 1:
             check_unchanged(out)
-        worker = Worker(out, call, predictor, listing, shard)
+        worker = Worker(out, call, predictor, listing, shard, Seen if options.watch else Index)
         worker.predict_all()
         if shard.of > 1:
             said = f"shard {shard}: {worker.now} radiographs predicted, {worker.before} before, {worker.unread} problems"
@@ -148,7 +150,8 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     add("inputs", nargs="*", metavar="FILE_OR_FOLDER", help="radiographs, folders to walk through, @LIST.txt, @TABLE.csv or -")
     add("--weights", type=Path, help="from export.py; none: of the newest run, else the hand's that come along")
     add("--out", type=Path, default=Path("result/predict"), help="folder to write")
-    several = "slicer, coco, parquet or several, separated by commas; landmarks.csv is always written"
+    several = "slicer, coco, parquet, dicom or several, separated by commas; landmarks.csv is always written. Files of dicom name"
+    several += " the patient as their radiograph does"
     add("--format", type=formats, default={"csv"}, help=several)
     add("--measure", action="store_true", help="also write measures.csv: bone lengths and joint angles")
     add("--names", action="store_true", help="write the landmarks' names into the overlays")
@@ -158,6 +161,7 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     add("--pixel_mm", type=pixel_mm, help=size)
     keep = "keep: every picture is one upright joint that fills it, bone bright"
     add("--orientation", choices=("auto", "keep"), default="auto", help=keep)
+    add("--watch", action="store_true", help="go on and predict what arrives in the folders, until the command is ended")
     add("--resume", action="store_true", help="go on; also done without it where --out holds the same call")
     add("--overwrite", action="store_true", help="begin anew in a folder that predict.py wrote")
     add("--shard", type=part, default=Shard(), help="3/64: every 64th radiograph, from the third on; slurm: by the job array")
@@ -187,6 +191,7 @@ def mistake(options: argparse.Namespace) -> str:
         (options.int8 and not options.export, "--int8 says how --export writes the network; give both"),
         (options.engine and options.device == "cuda", "--engine computes on the CPU; leave out --device"),
         (options.resume and options.overwrite, "expected --resume or --overwrite, found both"),
+        (options.watch and (several or options.overwrite), "--watch is for one process, without --overwrite"),
         (several and options.overwrite, "--overwrite is for one process: others may be writing; choose another --out"),
         (several and "-" in options.inputs, "- is for one process: the others would not see the list; write it to a file"),
     ):
@@ -210,9 +215,14 @@ def main(arguments: list[str] | None = None) -> int:
         check_keywords(options.dicom)
         if "parquet" in options.format:
             check_pyarrow()
+        if "dicom" in options.format:
+            from prediction.dicom_source import check_highdicom  # here, since it takes a while to load
+
+            check_highdicom()
+            print(f"{options.out / 'dicom'}: its files name the patients as the radiographs do; keep them as you keep those")
         shard = shard_of(options.shard)
         with alone_in(options.out, shared=shard.of > 1):
-            return run(options, shard)
+            return watch(options, partial(run, shard=shard)) if options.watch else run(options, shard)
 
     return exit_status(work, f"interrupted; the same command goes on with {options.out}")
 

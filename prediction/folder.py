@@ -23,7 +23,7 @@ from runtime.files import DataError, write_whole
 
 CALL, FILES = "call.json", "files.jsonl"
 OUTPUTS = (TABLE, MEASURES, COCO, PARQUET, PAGE)
-FOLDERS = ("overlays", "slicer", "pages")
+FOLDERS = ("overlays", "slicer", "dicom", "pages")
 LISTED = ".listed"  # ends the names of files that say which list a process has
 LISTING = ".files-"  # begins the names of lists that are being made
 ANEW = "choose another --out, or give --overwrite to begin anew"

@@ -43,6 +43,7 @@ class Read:
     base: Image.Image
     ids: list[str]  # what goes into the table beside the predictions
     state: int  # of its file before it was read
+    source: list  # for DICOM results its header
 
 
 class Worker:
@@ -51,16 +52,22 @@ class Worker:
     `call` is what `describe` keeps of the settings. Attributes: now, before (radiographs predicted now and earlier), unread.
     """
 
-    def __init__(self, out: Path, call: dict, predictor: Predictor, listing: Listing, shard: Shard):
+    def __init__(self, out: Path, call: dict, predictor: Predictor, listing: Listing, shard: Shard, known: type[Index] = Index):
+        """`known` says of the journal which radiographs are done."""
         self.out, self.call, self.predictor, self.listing, self.shard = out, call, predictor, listing, shard
         self.now = self.before = self.unread = 0
         self.many = listing.count > MANY
-        self.journal, self.index = Journal(out / JOURNAL, shard), Index(out / JOURNAL)
+        self.journal, self.index = Journal(out / JOURNAL, shard), known(out / JOURNAL)
         if len(self.index):
             print(f"{out}: going on; {len(self.index)} radiographs are in its journal")
         (out / "overlays").mkdir(parents=True, exist_ok=True)
         if "slicer" in call["formats"]:
             (out / "slicer").mkdir(exist_ok=True)
+        if "dicom" in call["formats"]:
+            from prediction import dicom_results  # here, since its package is optional
+
+            self.dicom = dicom_results
+            (out / "dicom").mkdir(exist_ok=True)
 
     def predict_all(self) -> None:
         """Predict what is not done yet, in any order; what is wrong with a file is said at once.
@@ -72,7 +79,7 @@ class Worker:
         workers = max(1, min(own_cores, MAX_WORKERS, share // batch))
         items = self.items()
         batches = iter(lambda: list(islice(items, batch)), [])
-        self.reader = Crew(read_with_header, workers)
+        self.reader = Crew(self.dicom.read_with_source if "dicom" in self.call["formats"] else read_with_header, workers)
         pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(max(1, own_cores // workers),))
         bar = tqdm(total=share, unit=" radiographs", disable=None if self.shard.number == 1 else True)
         try:
@@ -118,7 +125,9 @@ class Worker:
         """A radiograph, or what is wrong with its file, which the journal is told of at once."""
         state = state_of(item.path)
         try:
-            radiograph, texts = self.reader(Path(item.path), tuple(self.call["dicom"]))
+            radiograph, texts, *source = self.reader(Path(item.path), tuple(self.call["dicom"]))
+            if source:
+                self.dicom.try_header(Path(item.path), *source, radiograph)
         except DataError as error:
             content = {"name": item.name, "error": printable(str(error))}
             if state or not self.index.was_predicted(item):  # what was found stays where its file cannot be reached
@@ -127,7 +136,7 @@ class Worker:
             return content["error"]
         radiograph = with_stated(radiograph, self.call.get("pixel_mm"))
         height, width = radiograph.pixels.shape
-        return Read(item, (width, height), radiograph, base_picture(radiograph.pixels), [*item.ids, *texts], state)
+        return Read(item, (width, height), radiograph, base_picture(radiograph.pixels), [*item.ids, *texts], state, source)
 
     def write(self, read: Read, hands: list[Prediction]) -> dict:
         """Write the pictures of a radiograph; returns what the journal gets to know of it."""
@@ -148,6 +157,9 @@ class Worker:
         overlay = self.place("overlays", f"{read.item.plain}.png")
         with named(overlay):
             picture.save(overlay, compress_level=1)
+        if "dicom" in formats:
+            results = self.dicom.Results(*read.source, read.radiograph, joint, hands, picture)
+            self.dicom.write_dicom(self.place("dicom", read.item.plain), self.call, results)
         return content | card(name, overlay.relative_to(self.out / "overlays").as_posix(), picture, hands)
 
     def remove_pictures(self, item: Item) -> None:
@@ -158,6 +170,9 @@ class Worker:
         if "slicer" in self.call["formats"]:
             for hand in ("", *(f"_hand_{number}" for number in range(1, MOST + 1))):
                 self.place("slicer", f"{item.plain}{hand}.mrk.json").unlink(missing_ok=True)
+        if "dicom" in self.call["formats"]:
+            for ending in ("sr", "pr", "sc"):
+                self.place("dicom", f"{item.plain}_{ending}.dcm").unlink(missing_ok=True)
 
     def place(self, folder: str, name: str) -> Path:
         """Where a picture goes."""

@@ -1,0 +1,49 @@
+"""A folder that radiographs keep arriving in: each is predicted once, when its file has stopped changing."""
+
+import os
+from argparse import Namespace
+from collections.abc import Callable
+from time import sleep
+
+from prediction.journal import JOURNAL, Index, state_of
+from prediction.listing import Item, find
+from runtime.command import heed_signals
+from runtime.files import DataError, write_whole
+
+EVERY = 2.0  # seconds between two looks; a file whose size and time stay the same between them is whole
+ARRIVED = "arrived.txt"  # in the journal: the list of files that is predicted
+
+
+class Seen(Index):
+    """An index by which a file that could not be read is done too, until it changes."""
+
+    def is_done(self, item: Item) -> bool:
+        place = self.place(item)
+        return place is not None and int(self.lines["state"][place]) == state_of(item.path)
+
+
+def watch(options: Namespace, predict: Callable[[Namespace], object]) -> int:
+    """Call `predict` with the list of all whole files as its input, whenever one came or changed; 0 after SIGTERM or Ctrl-C.
+
+    `options` are those of predict.py. Raises DataError where an input is no folder.
+    """
+    folders, out = options.inputs, options.out
+    options.inputs = [f"@{out / JOURNAL / ARRIVED}"]
+    if strange := [folder for folder in folders if not os.path.isdir(folder)]:
+        raise DataError(f"{strange[0]}: expected a folder to watch, found none; make it first")
+    before, done = {}, {}
+    try:
+        while True:
+            now = {os.path.abspath(item.path): state_of(item.path) for item in find(folders, out, [], [], lambda _: None)}
+            whole = {path: state for path, state in now.items() if before.get(path) == state and "\n" not in path}
+            before = now
+            if whole and whole != done:
+                (out / JOURNAL).mkdir(parents=True, exist_ok=True)
+                write_whole(out / JOURNAL / ARRIVED, b"\n".join(map(os.fsencode, sorted(whole))))
+                predict(options)
+                done = whole
+            heed_signals()
+            sleep(EVERY)
+    except KeyboardInterrupt:
+        print(f"stopped; the same command goes on with {out}")
+        return 0
