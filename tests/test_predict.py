@@ -18,12 +18,14 @@ from PIL import Image
 
 import export
 import predict
+from main import Settings
 from predict import Predictor
 from prediction.engine import MADE_OF
 from prediction.listing import Listing, write_listing
 from prediction.overlay import COLOURS
 from runtime.checkpoint import digest_of, read_checkpoint, write_checkpoint
 from runtime.files import DataError
+from training.settings import PLACE, marked
 
 GREY = made_radiograph(0)[0]
 
@@ -105,7 +107,7 @@ def test_an_older_checkpoint_is_exported(trained, prepared, tmp_path, capsys):
 def test_weights_tell_nothing_of_the_machine_that_made_them(weights):
     for path in (weights, *(ROOT / "weights").glob("*.pt")):
         settings = torch.load(path, weights_only=True)["settings"]
-        assert not any(settings.get(place) for place in export.PLACES)
+        assert not any(settings.get(place) for place in marked(Settings, PLACE))
 
 
 def test_mistakes_get_one_line(weights, trained, tmp_path, capsys):
