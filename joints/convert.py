@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from joints.challenges import CHALLENGES
 from joints.description import DESCRIPTION, Description, read_description
 from joints.formats import CENTRE, CORNER, FORMATS, Annotations, id_of
 from radiographs.raw_folder import COORDINATES, READERS, SPLITS, is_of_labels, read_annotations
@@ -25,6 +26,7 @@ from radiographs.reading import is_radiograph
 from runtime.command import exit_status
 from runtime.files import DataError, csv_lines, write_whole
 
+KNOWN = FORMATS | CHALLENGES  # that are read
 HALF = {CORNER: 0.5, CENTRE: 0.0}  # px, of the first pixel's centre from the origin
 
 
@@ -32,13 +34,13 @@ def read(path: Path, kind: str, images: Path | None, origin: str | None) -> Anno
     """What another program's file or folder holds, (0, 0) being the centre of the first pixel. Raises DataError."""
     of_images = radiographs_in(images) if images else {}
     try:
-        found = FORMATS[kind].read(path, of_images)
+        found = KNOWN[kind].read(path, of_images)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, StopIteration) as error:
         raise DataError(f"{path}: not as {kind} writes it ({type(error).__name__}: {error}); export it again") from error
     found.names = found.names or found.named_in_order()
     if not found.names:
         raise DataError(f"{path}: expected landmarks, found none; is it of {kind}?")
-    half = HALF[origin or FORMATS[kind].origin]
+    half = HALF[origin or KNOWN[kind].origin]
     whole = all(float(value).is_integer() for points in found.points.values() for at in points.values() for value in at)
     if kind == "coco" and origin is None and whole:
         print(f"{path}: all coordinates are whole; if they number pixels, as in the published COCO data, give --origin {CENTRE}")
@@ -120,11 +122,13 @@ def main(arguments: list[str] | None = None) -> int:
         "source", type=Path, help="the other program's file, or folder of files; with --to the folder of radiographs"
     )
     way = parser.add_mutually_exclusive_group(required=True)
-    way.add_argument("--from", dest="kind", choices=FORMATS, help="the program that the annotations come from")
+    way.add_argument("--from", dest="kind", choices=KNOWN, help="the program or challenge that the annotations come from")
     way.add_argument("--to", choices=FORMATS, help="the program that they go to")
     parser.add_argument("--out", type=Path, required=True, help="folder for table and radiographs; with --to a file or folder")
     parser.add_argument(
-        "--images", type=Path, help="folder of the radiographs: needed for slicer, and for the names of sleap's frames"
+        "--images",
+        type=Path,
+        help="folder of the radiographs: for slicer, aasce2019, and the names of sleap's frames",
     )
     parser.add_argument("--reader", help="name of who annotated, where there are several")
     parser.add_argument(

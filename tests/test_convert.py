@@ -222,3 +222,35 @@ def test_pictures_may_be_named_by_any_ending(tmp_path):
     (tmp_path / "sleap.csv").write_text(SLEAP)
     assert convert(tmp_path / "sleap.csv", "--from", "sleap", "--out", tmp_path / "raw", "--images", images) == 0
     assert list(read_points(tmp_path / "raw" / "all_coordinates.csv")) == ["x1", "x2"]
+
+
+def test_cephalograms_as_the_challenge_publishes_them(tmp_path):
+    """19 lines of x,y, and then eight of a classification; whole px from the first pixel's centre."""
+    lines = [f"{835 + i},{996 + 2 * i}" for i in range(19)] + ["1"] * 8
+    (tmp_path / "400_senior").mkdir()
+    (tmp_path / "400_senior" / "001.txt").write_text("\n".join(lines) + "\n")
+    assert convert(tmp_path / "400_senior", "--from", "isbi2015", "--reader", "senior", "--out", tmp_path / "raw") == 0
+    table = tmp_path / "raw" / "readers" / "senior.csv"
+    (points,) = read_points(table).values()
+    assert points.tolist() == [[835 + i, 996 + 2 * i] for i in range(19)]
+    assert read_names(table)[:2] == ("sella", "nasion") and read_names(table)[-1] == "articulare"
+    (tmp_path / "400_senior" / "002.txt").write_text("\n".join(lines[:9]))
+    assert convert(tmp_path / "400_senior", "--from", "isbi2015", "--out", tmp_path / "other") == 1
+
+
+def test_spines_as_the_challenge_publishes_them_are_put_in_order(tmp_path, capsys):
+    """Shares of 100 x 200 px; the second spine begins with the last vertebra, which lies at the top."""
+    right = np.array([(10 + 50 * (k % 2), 5 + 5 * (k // 2)) for k in range(68)], float)
+    (tmp_path / "pictures").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        iio.imwrite(tmp_path / "pictures" / name, np.zeros((200, 100), np.uint8))
+    shares = [(points / (100, 200)).T.ravel() for points in (right, np.roll(right, -4, 0))]
+    np.savetxt(tmp_path / "landmarks.csv", shares, delimiter=",")
+    (tmp_path / "filenames.csv").write_text("a.jpg\nb.jpg\n")
+    source = tmp_path / "landmarks.csv", "--from", "aasce2019"
+    assert convert(*source, "--out", tmp_path / "raw", "--images", tmp_path / "pictures") == 0
+    assert "1 spines whose last vertebra was the first (b)" in capsys.readouterr().out
+    points = read_points(tmp_path / "raw" / "all_coordinates.csv")
+    assert all(points[id] == pytest.approx(right) for id in "ab")
+    assert read_names(tmp_path / "raw" / "all_coordinates.csv")[5] == "T2 upper right"
+    assert convert(*source, "--out", tmp_path / "none") == 1 and "expected --images" in capsys.readouterr().err

@@ -1,0 +1,54 @@
+"""Annotations of public challenges, as these publish them: cephalograms of ISBI 2015, spines of AASCE 2019."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from joints.formats import CENTRE, Annotations, Format, id_of
+from runtime.files import DataError
+
+CEPHALOGRAM = (
+    "sella", "nasion", "orbitale", "porion", "A point", "B point", "pogonion", "menton", "gnathion", "gonion",
+    "lower incisal edge", "upper incisal edge", "upper lip", "lower lip", "subnasale", "soft-tissue pogonion",
+    "posterior nasal spine", "anterior nasal spine", "articulare",
+)  # fmt: skip
+VERTEBRAE = [*(f"T{i}" for i in range(1, 13)), *(f"L{i}" for i in range(1, 6))]
+CORNERS = "upper left", "upper right", "lower left", "lower right"  # of the picture
+SPINE = [f"{vertebra} {corner}" for vertebra in VERTEBRAE for corner in CORNERS]
+
+
+def read_isbi2015(path: Path, images: dict[str, Path]) -> Annotations:
+    """A folder of NNN.txt, one annotator's: 19 lines x,y in px of the BMP file, then other things."""
+    found = Annotations(names=list(CEPHALOGRAM))
+    for file in sorted(path.glob("*.txt")):
+        rows = [line.split(",") for line in file.read_text().splitlines()[: len(CEPHALOGRAM)]]
+        found.add(file, file.name, zip(CEPHALOGRAM, [(float(x), float(y)) for x, y in rows], strict=True))
+    return found
+
+
+def read_aasce2019(path: Path, images: dict[str, Path]) -> Annotations:
+    """landmarks.csv, 68 x and then 68 y as shares of the picture's sides, beside filenames.csv with its name.
+
+    Some spines begin with the last vertebra, at the top; these are put in order, and told.
+    """
+    files = path.with_name("filenames.csv").read_text().split()
+    values = np.loadtxt(path, delimiter=",", ndmin=2)
+    if not images or len(files) != len(values):
+        raise DataError(f"{path}: expected --images, and as many rows as {path.with_name('filenames.csv')}; give both")
+    found, turned = Annotations(names=list(SPINE)), []
+    for file, row in zip(files, values):
+        id = id_of(file)
+        if id not in images:
+            raise DataError(f"{path}: expected the picture {file} in --images, found none; add it")
+        with Image.open(images[id]) as picture:
+            points = row.reshape(2, len(SPINE)).T * picture.size
+        if points[-4:, 1].mean() < points[:4, 1].mean():
+            points, turned = np.roll(points, 4, 0), [*turned, id]
+        found.add(path, file, zip(SPINE, map(tuple, points.tolist())))
+    if turned:
+        print(f"{path}: put in order {len(turned)} spines whose last vertebra was the first ({', '.join(turned)})")
+    return found
+
+
+CHALLENGES = {"isbi2015": Format(CENTRE, read_isbi2015, None), "aasce2019": Format(CENTRE, read_aasce2019, None)}
