@@ -72,8 +72,10 @@ def of_present(function: Callable, values: np.ndarray, axis: int | None = None) 
 
 
 def mean_of_present(values: np.ndarray, axis: int | None = None) -> np.ndarray:
-    """The mean over what is not NaN, NaN where nothing is."""
-    return of_present(np.nanmean, values, axis)
+    """The mean over what is not NaN, NaN where nothing is; float64, also of float32."""
+    present = ~np.isnan(values)
+    count = present.sum(axis)
+    return np.where(count > 0, np.where(present, values, 0).sum(axis) / np.maximum(count, 1), np.nan)
 
 
 def summary(errors_px: np.ndarray, errors_mm: np.ndarray) -> dict:

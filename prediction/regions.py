@@ -41,7 +41,9 @@ class Regions:
         return conjugate(units(covariances, confidence, self.target_px2), self.shape)
 
 
-def calibrate_regions(residuals: np.ndarray, covariances: np.ndarray, confidence: np.ndarray, target_px2: float) -> Regions:
+def calibrate_regions(
+    residuals: np.ndarray, covariances: np.ndarray, confidence: np.ndarray, target_px2: float, coverage: float = COVERAGE
+) -> Regions:
     """From held-out residuals (M, L, 2), NaN where missing, covariances (M, L, 2, 2) and confidence (M, L) of heatmaps."""
     errors = (np.linalg.inv(units(covariances, confidence, target_px2)) @ residuals[..., None])[..., 0]
     present = np.isfinite(errors).all(-1)
@@ -53,7 +55,7 @@ def calibrate_regions(residuals: np.ndarray, covariances: np.ndarray, confidence
     count = present.sum(0)
     left_out = (moments - products) / (PRIOR + count - 1)[:, None, None].clip(1)  # without the radiograph that is ranked
     scores = np.sqrt(np.einsum("mli,mlij,mlj->ml", errors, np.linalg.inv(left_out), errors))
-    quantiles = np.array([conformal_quantile(column[np.isfinite(column)]) for column in scores.T])
+    quantiles = np.array([conformal_quantile(column[np.isfinite(column)], coverage) for column in scores.T])
     return Regions(quantiles[:, None, None] ** 2 * moments / (PRIOR + count)[:, None, None], target_px2)
 
 

@@ -78,3 +78,9 @@ def test_missing_wrist_leaves_millimetres_unknown():
         np.array([[9.0, 9.0]]), np.array([[NAN, NAN]]), points, (256, 256), scale=HAND.scale
     )
     assert np.isnan(unit).all() and source == "unknown for 1 of 1"
+
+
+def test_means_of_float32_keep_all_their_digits():
+    """As metrics.csv has had them: a sum of float32, divided in float64."""
+    mean = metrics.mean_of_present(np.array([1, 2, NAN, 4], np.float32))
+    assert mean.dtype == np.float64 and mean == 7 / 3
