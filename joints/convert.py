@@ -128,7 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--images",
         type=Path,
-        help="folder of the radiographs: for slicer, aasce2019, and the names of sleap's frames",
+        help="folder of the radiographs: for slicer, the challenges, and names of sleap's frames",
     )
     parser.add_argument("--reader", help="name of who annotated, where there are several")
     parser.add_argument(

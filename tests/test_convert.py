@@ -224,7 +224,7 @@ def test_pictures_may_be_named_by_any_ending(tmp_path):
     assert list(read_points(tmp_path / "raw" / "all_coordinates.csv")) == ["x1", "x2"]
 
 
-def test_cephalograms_as_the_challenge_publishes_them(tmp_path):
+def test_cephalograms_as_the_challenge_publishes_them(tmp_path, capsys):
     """19 lines of x,y, and then eight of a classification; whole px from the first pixel's centre."""
     lines = [f"{835 + i},{996 + 2 * i}" for i in range(19)] + ["1"] * 8
     (tmp_path / "400_senior").mkdir()
@@ -235,6 +235,10 @@ def test_cephalograms_as_the_challenge_publishes_them(tmp_path):
     assert points.tolist() == [[835 + i, 996 + 2 * i] for i in range(19)]
     assert read_names(table)[:2] == ("sella", "nasion") and read_names(table)[-1] == "articulare"
     (tmp_path / "400_senior" / "002.txt").write_text("\n".join(lines[:9]))
+    (tmp_path / "train").mkdir()
+    iio.imwrite(tmp_path / "train" / "001.bmp", np.zeros((20, 10), np.uint8))
+    some = ("--from", "isbi2015", "--images", tmp_path / "train", "--out", tmp_path / "one")
+    assert convert(tmp_path / "400_senior", *some) == 0 and "1 of 2 left out" in capsys.readouterr().out
     assert convert(tmp_path / "400_senior", "--from", "isbi2015", "--out", tmp_path / "other") == 1
 
 
