@@ -19,14 +19,14 @@ SPINE = [f"{vertebra} {corner}" for vertebra in VERTEBRAE for corner in CORNERS]
 
 
 def read_isbi2015(path: Path, images: dict[str, Path]) -> Annotations:
-    """A folder of NNN.txt, one annotator's: 19 lines x,y in px of the BMP file, then other things. Of all, or of `images` alone."""
+    """A folder of NNN.txt, one annotator's: 19 lines x,y in px of the BMP file, then other things; of `images`, or of all."""
     found, files = Annotations(names=list(CEPHALOGRAM)), sorted(path.glob("*.txt"))
-    own = [file for file in files if not images or id_of(file.name) in images]
+    own = [file for file in files if not images or id_of(file.stem) in images]
     if len(own) < len(files):
         print(f"{path}: {len(files) - len(own)} of {len(files)} left out, which are not in --images")
     for file in own:
         rows = [line.split(",") for line in file.read_text().splitlines()[: len(CEPHALOGRAM)]]
-        found.add(file, file.name, zip(CEPHALOGRAM, [(float(x), float(y)) for x, y in rows], strict=True))
+        found.add(file, file.stem, zip(CEPHALOGRAM, [(float(x), float(y)) for x, y in rows], strict=True))
     return found
 
 

@@ -231,7 +231,7 @@ def test_cephalograms_as_the_challenge_publishes_them(tmp_path, capsys):
     (tmp_path / "400_senior" / "001.txt").write_text("\n".join(lines) + "\n")
     assert convert(tmp_path / "400_senior", "--from", "isbi2015", "--reader", "senior", "--out", tmp_path / "raw") == 0
     table = tmp_path / "raw" / "readers" / "senior.csv"
-    (points,) = read_points(table).values()
+    points = read_points(table)["001"]
     assert points.tolist() == [[835 + i, 996 + 2 * i] for i in range(19)]
     assert read_names(table)[:2] == ("sella", "nasion") and read_names(table)[-1] == "articulare"
     (tmp_path / "400_senior" / "002.txt").write_text("\n".join(lines[:9]))
