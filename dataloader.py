@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +28,7 @@ from runtime.command import cores
 from runtime.files import DataError, first_few, read_csv
 
 LISTS = ("ids", "stems", "spacing_sources", "picture_digests", "file_digests")  # attributes with an item a radiograph
+FEWEST_SHAPES = 20  # radiographs that tell whether their landmarks are symmetric
 ARRAYS = ("sizes_px", "spacings_mm", "points_px", "points_network_px", "points_detail_px", "readings_px", "fingerprints")
 FILE, LOOK = "file:", "look:"  # beginnings of marks by file and by fingerprint; marks by prepared pixels have none
 Key = tuple[int, int]  # epoch and number of a radiograph
@@ -190,9 +192,22 @@ class RadiographDataset(Dataset):
             setattr(some, name, getattr(self, name)[indices])
         return some
 
-    def mirror_order(self) -> np.ndarray | None:
-        """Which landmark takes the place of each, (L,), in a mirrored radiograph: as described, or by a symmetric mean shape."""
-        return np.array(self.joint.exchanged) if self.joint.mirror else mirror_order(self.points_network_px)
+    def mirror_order(self) -> np.ndarray:
+        """Which landmark takes the place of each, (L,), in a mirrored radiograph: as described, or by the mean shape.
+
+        Raises DataError where that does not tell pairs.
+        """
+        if self.joint.mirror:
+            return np.array(self.joint.exchanged)
+        if (order := mirror_order(self.points_network_px, math.inf)) is None:
+            raise DataError("mirror: expected pairs of landmarks that a mirrored radiograph exchanges; give them in joint.json")
+        return order
+
+    def is_symmetric(self) -> bool:
+        """Whether a mirrored radiograph is one of the same joint, by what is known of it."""
+        if self.joint.mirror or self.joint.laterality in ("left", "right"):
+            return bool(self.joint.mirror) and self.joint.laterality not in ("left", "right")
+        return len(self) >= FEWEST_SHAPES and mirror_order(self.points_network_px) is not None
 
     def __len__(self) -> int:
         return len(self.ids)

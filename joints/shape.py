@@ -53,10 +53,11 @@ def procrustes_distance(points: np.ndarray, reference: np.ndarray) -> float:
     return float(np.sqrt(max(0.0, 1 - overlap**2)))
 
 
-def mirror_order(points: np.ndarray) -> np.ndarray | None:
+def mirror_order(points: np.ndarray, most: float = SYMMETRIC) -> np.ndarray | None:
     """Which landmark takes the place of each, (L,), when radiographs with points (N, L, 2) are mirrored left to right.
 
-    So a left corner becomes a right one. None where the mean shape is not symmetric, as that of a hand.
+    So a left corner becomes a right one. None where the mean shape is not symmetric, as that of a hand: where it lies farther
+    from its mirror image than `most` times what is usual between radiographs.
     """
     centred = points - np.nanmean(points, 1, keepdims=True)
     with warnings.catch_warnings():
@@ -67,5 +68,5 @@ def mirror_order(points: np.ndarray) -> np.ndarray | None:
         return None
     far = np.linalg.norm((usual * (-1, 1))[:, None] - usual, axis=-1)
     here, there = linear_sum_assignment(far)
-    symmetric = np.sqrt((far[here, there] ** 2).mean()) <= SYMMETRIC * spread and (there[there] == here).all()
+    symmetric = np.sqrt((far[here, there] ** 2).mean()) <= most * spread and (there[there] == here).all()
     return there if symmetric else None

@@ -82,9 +82,10 @@ def write_settings(out: Path, settings: dict, more: dict, stored: dict) -> None:
     wanted = {"format": FORMAT, **settings}
     if changed := [f"{key} {stored[key]} -> {wanted[key]}" for key in wanted if stored and stored[key] != wanted[key]]:
         print(f"{out} was made with other settings ({', '.join(changed)}): everything is made again")
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / SETTINGS, (json.dumps(wanted | more, indent=2) + "\n").encode())  # first: other files need it there
     for split in SPLITS:
-        (out / split).mkdir(parents=True, exist_ok=True)
-    write_whole(out / SETTINGS, (json.dumps(wanted | more, indent=2) + "\n").encode())
+        (out / split).mkdir(exist_ok=True)
 
 
 def write_tables(out: Path, rows: list[dict], annotators: list[str]) -> None:

@@ -51,4 +51,4 @@ def test_a_hand_on_white_is_found_as_on_its_own_ground(tmp_path):
     moved = np.linalg.norm(own.points_px - found.points_px, axis=1) * 256 / max(picture.shape)
     assert moved.mean() < 0.4 and moved.max() < 2
     assert found.flags == own.flags == [] and found.orientation == "upright"
-    assert found.confidence.mean() > 0.95 * own.confidence.mean()
+    assert found.confidence.mean() > 0.9 * own.confidence.mean()

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from dataloader import RadiographDataset
 from joints.description import Defined, Description, Scale, read_description
 from joints.hand import HAND, MEAN_SHAPE
 from joints.known import joint_called, joint_of, shaped_as
@@ -186,6 +187,26 @@ def test_landmarks_that_a_mirrored_radiograph_exchanges():
     assert mirror_order(MEAN_SHAPE + rng.normal(0, 0.01, (30, 37, 2))) is None
     bent[:, 7] = np.nan
     assert mirror_order(bent) is None
+
+
+@pytest.mark.parametrize(
+    ("joint", "count", "symmetric"),
+    [
+        (Description(tuple("abcd")), 30, True),
+        (Description(tuple("abcd")), 19, False),  # too few to tell
+        (Description(tuple("abcd"), laterality="left"), 30, False),
+        (Description(tuple("abcd"), mirror=((0, 1), (2, 3))), 3, True),
+        (Description(tuple("abcd"), laterality="right", mirror=((0, 1), (2, 3))), 30, False),
+    ],
+)
+def test_which_radiographs_are_shown_mirrored(joint, count, symmetric):
+    class Data(RadiographDataset):
+        def __init__(self):
+            self.joint, self.ids = joint, list(range(count))
+            square = np.array([[0.0, 0], [30, 0], [0, 30], [30, 30]])
+            self.points_network_px = square + np.random.default_rng(0).normal(0, 2, (count, 4, 2))
+
+    assert Data().is_symmetric() == symmetric and Data().mirror_order().tolist() == [1, 0, 3, 2]
 
 
 def test_the_check_knows_sides_and_mirror_pairs():

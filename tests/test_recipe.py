@@ -16,10 +16,10 @@ from training.schedule import fitting_sizes
 HANDS = np.tile(MEAN_SHAPE * 100, (3, 1, 1))
 
 
-def data(points_px=HANDS, frame: tuple[int, int] = (256, 256), sigma: float = 2.0, detail: int = 0, side: str = "", order=None):
+def data(points_px=HANDS, frame: tuple[int, int] = (256, 256), sigma: float = 2.0, detail: int = 0, symmetric: bool = False):
     """What `choose` looks at of a data set."""
-    more = {"joint": SimpleNamespace(laterality=side), "mirror_order": lambda: order}
-    return SimpleNamespace(points_px=points_px, frame=frame, size=max(frame), sigma=sigma, detail=detail, **more)
+    frame_of_it = {"frame": frame, "size": max(frame), "sigma": sigma, "detail": detail}
+    return SimpleNamespace(points_px=points_px, is_symmetric=lambda: symmetric, **frame_of_it)
 
 
 OTHERS = np.random.default_rng(0).normal(size=(3, 19, 2))
@@ -50,12 +50,9 @@ def test_recipes(flags, of, init, stages, rate):
     assert [line.split()[1] for line in lines] == [f"--{name}" for name in chosen] and settings.auto == ",".join(chosen)
 
 
-@pytest.mark.parametrize(
-    ("side", "order", "mirror"), [("", [1, 0], "on"), ("none", [1, 0], "on"), ("left", [1, 0], "off"), ("", None, "off")]
-)
-def test_symmetric_landmarks_are_shown_mirrored_too_unless_they_are_of_one_side(side, order, mirror):
-    assert choose(read_settings([]), data(side=side, order=order))[0].mirror == mirror
-    assert choose(read_settings(["--mirror", "off"]), data(side=side, order=order))[0].mirror == "off"
+def test_symmetric_landmarks_are_shown_mirrored_too():
+    for symmetric, flags, mirror in ((True, [], "on"), (False, [], "off"), (True, ["--mirror", "off"], "off")):
+        assert choose(read_settings(flags), data(symmetric=symmetric))[0].mirror == mirror
 
 
 @pytest.mark.parametrize(

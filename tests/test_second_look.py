@@ -227,7 +227,7 @@ def test_a_training_by_validation_goes_on_and_ends_as_an_uninterrupted_one(detai
     assert train(detailed, tmp_path / "whole", *flags).returncode == 0
     rows = rows_of(tmp_path / "whole" / "metrics.csv")
     assert [row["look"] for row in rows] == sorted(row["look"] for row in rows) and {row["look"] for row in rows} == {"1", "2"}
-    assert {float(row["fall"]) for row in rows} >= {0, 0.5, 1}
+    assert {float(row["fall"]) for row in rows} > {0, 1}
     keep = Solver.keep
 
     def keep_and_die(solver):

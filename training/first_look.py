@@ -38,8 +38,6 @@ class FirstLook:
         if settings.learn_sigma and distributed.WORLD > 1:
             raise DataError(f"learn_sigma: expected one process, found {distributed.WORLD}; run without torchrun")
         mirror = data.mirror_order() if settings.mirror == "on" else None
-        if settings.mirror == "on" and mirror is None:
-            raise DataError("mirror: expected landmarks that a mirrored radiograph exchanges; give their pairs in joint.json")
         augmented = Augmented(data, Augment.of(settings), settings.seed, mirror)
         self.loader = make_training_loader(augmented, settings.batch_size, workers)
         self.model = SCN(**network).to(device, memory_format=torch.channels_last)

@@ -41,8 +41,8 @@ def choose(settings, data: RadiographDataset):
         choice("learning_rate", RATE_OF_PRETRAINED, "gentle, since training goes on from weights")
     else:
         choice("learning_rate", RATE_OF_RANDOM, "since the landmarks' weights are random")
-    symmetric = data.joint.laterality not in ("left", "right") and data.mirror_order() is not None
-    choice("mirror", *(("on", "the landmarks are symmetric") if symmetric else ("off", "the landmarks are not symmetric")))
+    symmetric = data.is_symmetric()
+    choice("mirror", "on" if symmetric else "off", f"the landmarks are {'' if symmetric else 'not '}symmetric")
     if not data.detail:
         choice("second_look", 0, "since the data were prepared without --detail")
     if settings.stages == AUTO:
