@@ -44,6 +44,8 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from portable.demo import export_demo
+from portable.export import export_model
 from prediction.folder import FILES, JOURNAL, begin, check_call, check_folder, check_lists, empty_folder, list_inputs, read_call
 from prediction.journal import Index, Journal, Shard
 from prediction.listing import Item, Listing, printable
@@ -309,7 +311,12 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
         default=True,
         help="first predict the known picture of the weights, and refuse to go on where this machine computes it wrongly",
     )
-    parser.add_argument("--export", type=Path, help="write the network as an ONNX file, and predict nothing")
+    parser.add_argument(
+        "--export",
+        type=Path,
+        help="predict nothing: NAME.onnx is the network alone as an ONNX file, any other name a folder of graphs that do all",
+    )
+    parser.add_argument("--export-demo", type=Path, help="predict nothing, but write a page that does, in any browser, as a folder")
     parser.add_argument(
         "--int8",
         type=Path,
@@ -321,10 +328,11 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     several = options.shard != Shard() or distributed.WORLD > 1
     for wrong, expected in (
-        (not (options.inputs or options.export or options.merge), "expected a file or a folder"),
+        (not (options.inputs or options.export or options.export_demo or options.merge), "expected a file or a folder"),
         (options.merge and options.inputs, "--merge takes no files: it makes the outputs of those that --out knows"),
         (options.merge and several, "--merge is for one process"),
         (options.int8 and not options.export, "--int8 says how --export writes the network; give both"),
+        (options.int8 and options.export and options.export.suffix != ".onnx", "--int8 is for a network alone; --export NAME.onnx"),
         (options.engine and options.device == "cuda", "--engine computes on the CPU; leave out --device"),
         (options.resume and options.overwrite, "expected --resume or --overwrite, found both"),
         (several and options.overwrite, "--overwrite is for one process: others may be writing; choose another --out"),
@@ -345,7 +353,14 @@ def main(arguments: list[str] | None = None) -> int:
                 return merge(options.out)
         options.weights = options.weights or default_weights()
         if options.export:
-            export_onnx(Predictor(options.weights, "cpu"), options.export, options.int8)
+            predictor = Predictor(options.weights, "cpu")
+            if options.export.suffix == ".onnx":
+                export_onnx(predictor, options.export, options.int8)
+            else:
+                export_model(predictor, options.export)
+            return 0
+        if options.export_demo:
+            export_demo(Predictor(options.weights, "cpu"), options.export_demo)
             return 0
         check_keywords(options.dicom)
         if "parquet" in options.format:
