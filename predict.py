@@ -316,7 +316,9 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
         type=Path,
         help="predict nothing: NAME.onnx is the network alone as an ONNX file, any other name a folder of graphs that do all",
     )
-    parser.add_argument("--export-demo", type=Path, help="predict nothing, but write a page that does, in any browser, as a folder")
+    parser.add_argument(
+        "--export-demo", type=Path, help="predict nothing, but write a page that does, in any browser, as a folder"
+    )
     parser.add_argument(
         "--int8",
         type=Path,
@@ -332,7 +334,7 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
         (options.merge and options.inputs, "--merge takes no files: it makes the outputs of those that --out knows"),
         (options.merge and several, "--merge is for one process"),
         (options.int8 and not options.export, "--int8 says how --export writes the network; give both"),
-        (options.int8 and options.export and options.export.suffix != ".onnx", "--int8 is for a network alone; --export NAME.onnx"),
+        (options.int8 and options.export and options.export.suffix != ".onnx", "--int8 is for --export NAME.onnx alone"),
         (options.engine and options.device == "cuda", "--engine computes on the CPU; leave out --device"),
         (options.resume and options.overwrite, "expected --resume or --overwrite, found both"),
         (several and options.overwrite, "--overwrite is for one process: others may be writing; choose another --out"),

@@ -1,4 +1,4 @@
-"""Writes the page that anyone can try: static files for any host, the model, ONNX Runtime for browsers, two synthetic radiographs."""
+"""Writes the page that anyone can try: static files for any host, the model, ONNX Runtime, two synthetic radiographs."""
 
 import hashlib
 import io

@@ -21,6 +21,8 @@ from runtime.version import VERSION
 
 CODE = Path(__file__).with_name("landmarks.py")
 OF_LANDMARKS = (OUTSIDE, NO_BONE, DOUBTFUL, MISPLACED)  # the columns of the graphs' flags
+OPSET = 20
+OUT = "out_"  # what names of outputs begin with: some are called as an input
 WIDE = 11  # rows of a kernel
 HALF_FROM = 1024  # numbers, from which on a constant is kept in half precision where that holds it exactly, as weights files do
 
@@ -32,7 +34,9 @@ def export_model(predictor: Predictor, folder: Path, compact: bool = False) -> N
     if folder.exists():
         raise DataError(f"{folder}: is there already; remove it, or choose another name")
     if predictor.tree:
-        raise DataError(f"{folder}: these weights choose peaks by a shape tree, which has no graph; export the network alone: NAME.onnx")
+        raise DataError(
+            f"{folder}: these weights choose peaks by a shape tree, which has no graph; export the network alone: NAME.onnx"
+        )
     predictor.precision = "float32"
     graphs = graphs_of(predictor)
     written = {name: written_as(graph, compact) for name, graph in graphs.items()}
@@ -56,7 +60,8 @@ def about_of(predictor: Predictor, graphs: dict[str, Graph]) -> dict:
         "version": VERSION,
         "weights": digest_of(predictor.model.state_dict()),
         "made_with": {"torch": torch.__version__, "opset": OPSET},
-        "pixels": "Points are (x, y), and (0, 0) is the centre of the first pixel: a picture reaches from -0.5 to its side - 0.5.",
+        "pixels": "Points are (x, y); (0, 0) is the centre of the first pixel: a picture reaches from -0.5 to its side - 0.5.",
+        "outputs": f"A graph calls them {OUT}NAME.",
         "coverage": COVERAGE,
         "joint": joint.joint,
         "landmarks": predictor.names,
@@ -95,9 +100,6 @@ def described(value: Tensor, dynamic: dict[int, str]) -> list:
     return [str(value.dtype).removeprefix("torch."), *(dynamic.get(i, side) for i, side in enumerate(value.shape))]
 
 
-OPSET = 20
-
-
 def written_as(graph: Graph, compact: bool = False) -> bytes:
     """Raises DataError where a package is missing."""
     try:
@@ -110,9 +112,15 @@ def written_as(graph: Graph, compact: bool = False) -> bytes:
         sides = {name: torch.export.Dim.DYNAMIC for of in graph.dynamic.values() for name in of.values()}
         shapes = tuple({i: sides[name] for i, name in graph.dynamic.get(of, {}).items()} for of in graph.inputs)
         program = torch.export.export(graph.module.eval(), tuple(graph.inputs.values()), dynamic_shapes=(shapes,), strict=False)
-        program = program.run_decompositions({torch.ops.aten.linalg_solve_ex.default: solved, torch.ops.aten._linalg_solve_ex.default: solved})
+        program = program.run_decompositions(
+            {torch.ops.aten.linalg_solve_ex.default: solved, torch.ops.aten._linalg_solve_ex.default: solved}
+        )
         made = torch.onnx.export(
-            program, input_names=list(graph.inputs), output_names=list(graph.outputs), opset_version=OPSET, verbose=False
+            program,
+            input_names=list(graph.inputs),
+            output_names=[OUT + name for name in graph.outputs],
+            opset_version=OPSET,
+            verbose=False,
         )
     content = io.BytesIO()
     made.save(content)
@@ -120,7 +128,7 @@ def written_as(graph: Graph, compact: bool = False) -> bytes:
 
 
 def solved(matrix: Tensor, right: Tensor, left: bool = True, check_errors: bool = False) -> tuple[Tensor, Tensor]:
-    """Solutions of symmetric, positive definite equations (N, n, n) by elimination, which has operators where solve_ex has none."""
+    """Solutions of symmetric, positive definite equations (N, n, n) by elimination, since no operator solves them."""
     both, unit = torch.cat([matrix, right], -1), torch.eye(matrix.shape[-1], dtype=matrix.dtype)
     for i in range(len(unit)):
         row = both[:, i : i + 1] / both[:, i : i + 1, i : i + 1]

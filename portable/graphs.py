@@ -12,14 +12,13 @@ from heatmap import decode_heatmaps, fit_peaks, rescale
 from portable import pictures, shapes
 from prediction.predictor import Predictor
 from radiographs.detail import BEYOND, USUAL
-from radiographs.network_frame import at_size
 from second_look.crops import cut, of_crops
-from second_look.network import around_the_likely, detail_points
+from second_look.network import around_the_likely
 
 
 @dataclass
 class Graph:
-    """`module` takes `inputs`, examples of them by name, and gives `outputs`; `dynamic` names the sides that differ from call to call."""
+    """`module` takes `inputs`, examples of them by name, and gives `outputs`; `dynamic` names the sides that may differ."""
 
     module: nn.Module
     inputs: dict[str, Tensor]
@@ -61,7 +60,8 @@ def graphs_of(predictor: Predictor) -> dict[str, Graph]:
 
     made: dict[str, Graph] = {}
     add("open", lambda picture: opened(predictor, picture), "size whole letterbox border hand", {"picture": picture})
-    add("plan", lambda view, n: planned(view, n, longer, predictor.frame), "halvings taps detail_view detail_halvings detail_taps detail_size",
+    add("plan", lambda view, n: planned(view, n, longer),
+        "halvings taps detail_view detail_halvings detail_taps detail_size",
         {"view": view, "frame": torch.tensor(predictor.frame)})  # fmt: skip
     add("halve", pictures.halve, "picture view", {"picture": picture, "view": view})
     add("sample", pictures.sample, "picture", {"picture": picture, "view": view} | shaped | {"taps": taps})
@@ -89,7 +89,8 @@ def graphs_of(predictor: Predictor) -> dict[str, Graph]:
         add("second", lambda *given: second_look(predictor, *given), "points covariances",
             {"picture": picture, "points": points, "negative": yes, "darkened": ~yes}, network=predictor.second)  # fmt: skip
     add("conclude", lambda *given: concluded(predictor, *given), "points centre unit ellipses landmark_flags alien degrees",
-        {"points": points, "confidence": confidence, "covariances": covariances, "view": view, "hand": found, "size": size})  # fmt: skip
+        {"points": points, "confidence": confidence, "covariances": covariances, "view": view, "hand": found,
+         "size": size})  # fmt: skip
     return made
 
 
@@ -113,7 +114,7 @@ def opened(predictor: Predictor, picture: Tensor):
     )
 
 
-def planned(view: Tensor, frame: Tensor, longer: int, shown: tuple[int, int]):
+def planned(view: Tensor, frame: Tensor, longer: int):
     """How to sample a view, and the same one in detail px: a frame's view is drawn out until its longer side has `longer` px."""
     extent = frame.flip(0).double()
     sides = view[:, :2].norm(dim=0) * extent
@@ -190,7 +191,9 @@ def second_look(predictor: Predictor, detail: Tensor, points: Tensor, negative: 
     return rescale(of_crops(found, centres, side).double(), back), covariances.double() * back[:, None] * back
 
 
-def concluded(predictor: Predictor, points: Tensor, confidence: Tensor, covariances: Tensor, view: Tensor, hand: Tensor, size: Tensor):
+def concluded(
+    predictor: Predictor, points: Tensor, confidence: Tensor, covariances: Tensor, view: Tensor, hand: Tensor, size: Tensor
+):
     """Landmarks px of the picture with regions and flags; middle and size of the hand, by which it is compared with others."""
     calibration, at = predictor.calibration, shapes.to_picture(view, points)
     scale = (view[0, 0] * view[1, 1] - view[0, 1] * view[1, 0]).abs().sqrt()
@@ -199,4 +202,3 @@ def concluded(predictor: Predictor, points: Tensor, confidence: Tensor, covarian
     x, y = (hand[:2] * torch.where(hand[4] > 0.5, -1.0, 1.0)).unbind()
     regions = shapes.ellipses(calibration, covariances, confidence, view)
     return at, at.mean(0), hand[:2].norm(), regions, landmarks, alien, torch.atan2(y, x).rad2deg().round()
-

@@ -33,8 +33,8 @@ class Model:
         }
 
     def call(self, graph: str, **inputs) -> dict[str, np.ndarray]:
-        outputs = list(self.about["graphs"][graph]["outputs"])
-        return dict(zip(outputs, self.sessions[graph].run(outputs, {name: np.asarray(value) for name, value in inputs.items()})))
+        found = self.sessions[graph].run(None, {name: np.asarray(value) for name, value in inputs.items()})
+        return dict(zip(self.about["graphs"][graph]["outputs"], found))
 
     def __call__(self, picture: np.ndarray) -> list[dict]:
         """The hands from left to right; one at least, whatever the picture shows."""
@@ -43,15 +43,17 @@ class Model:
         candidates = [one | self.look(picture, one) for one in self.find(picture, opened)]
         self.retry(picture, candidates)
         pending = candidates if self.about["finder"] else []
-        for run in range(self.about["runs"]):  # after the last one only the evidence is taken
-            better = [(one, self.correct(one, opened["size"])) for one in pending]
-            for one, found in better:
+        for run in range(1, self.about["runs"] + 1):  # after the last one only the evidence is taken
+            moved = []
+            for one in pending:
+                found = self.correct(one, opened["size"])
                 one["evidence"] = float(found["evidence"])
-            pending = [one for one, found in better if found["moved"] and run + 1 < self.about["runs"]]
-            for one, found in better:
-                if any(one is other for other in pending):
+                if found["moved"] and run < self.about["runs"]:
                     one.update({name: found[name] for name in ("hand", "view", "is_whole")})
-                    one.update(self.look(picture, one))
+                    moved.append(one)
+            for one in moved:
+                one.update(self.look(picture, one))
+            pending = moved
         for one in candidates:
             if "second" in self.sessions:
                 one.update(self.look_again(picture, one))
@@ -113,6 +115,7 @@ class Model:
 
     def retry(self, picture: np.ndarray, candidates: list[dict]) -> None:
         """Exchange bright and dark where the network is unsure, darken a bright background, and keep the surest of these."""
+
         def other(one: dict, **changes) -> dict:
             return one | changes | self.look(picture, one | changes)
 
@@ -134,7 +137,8 @@ class Model:
             one.setdefault("evidence", float(one["confidence"].clip(0, 1).mean()))
         for one in sorted(candidates, key=lambda one: -one["evidence"]):
             twice = any(
-                np.hypot(*(one["is"]["centre"] - other["is"]["centre"])) < about["same"] * max(one["is"]["unit"], other["is"]["unit"])
+                np.hypot(*(one["is"]["centre"] - other["is"]["centre"]))
+                < about["same"] * max(one["is"]["unit"], other["is"]["unit"])
                 for other in kept
             )
             if not kept or (one["evidence"] >= about["least_evidence"] and not twice):
@@ -145,12 +149,20 @@ class Model:
         about, found, mirrored = self.about, one["is"], bool(one["hand"][4])
         names, turned = about["flags"], int(found["degrees"])
         some = [name for name, any_is in zip(names["of_landmarks"], found["landmark_flags"].any(0)) if any_is]
-        flags = [names["alien"]] if found["alien"] else [names["of_radiographs"][name] for name in some if name in names["of_radiographs"]]
+        flags = (
+            [names["alien"]]
+            if found["alien"]
+            else [names["of_radiographs"][name] for name in some if name in names["of_radiographs"]]
+        )
         if one["evidence"] < about["least_evidence"]:
             flags = [names["absent"]]
         if not one["outlined"] and about["outlined"]:
             flags.append(names["no_outline"])
-        lies = [f"turned by {turned} degrees"] * (abs(turned) > UPRIGHT) + ["mirrored"] * mirrored + ["inverted"] * int(one["negative"] > 0)
+        lies = (
+            [f"turned by {turned} degrees"] * (abs(turned) > UPRIGHT)
+            + ["mirrored"] * mirrored
+            + ["inverted"] * int(one["negative"] > 0)
+        )
         return {
             "points": found["points"],
             "confidence": one["confidence"],

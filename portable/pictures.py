@@ -84,7 +84,9 @@ def interpolations(old: Tensor, new: Tensor) -> Tensor:
     radius = (TRUNCATE * sd + 0.5).floor()
 
     def blurred(centre: Tensor) -> Tensor:
-        copies = torch.stack([old + 0 * last, torch.where(old > 0, -old, torch.inf), torch.where(old < last, 2 * last - old, torch.inf)])
+        copies = torch.stack(
+            [old + 0 * last, torch.where(old > 0, -old, torch.inf), torch.where(old < last, 2 * last - old, torch.inf)]
+        )
         off = copies[:, None] - centre[:, None]
         weight = torch.where(off.abs() <= radius, torch.exp(-0.5 * (off / sd) ** 2), 0.0).sum(0)
         return weight / weight.sum(1, keepdim=True)
@@ -108,7 +110,7 @@ def quantiles(values: Tensor, among: Tensor | None, shares) -> Tensor:
 def components(mask: Tensor, diagonal: bool) -> Tensor:
     """Connected parts of a mask (rows, columns), across corners where `diagonal`: each has a number of its own, 0 is beside them.
 
-    Each pixel takes the highest number beside it, and so does the pixel whose number it has had (as in FastSV, Zhang et al. 2020).
+    Each pixel takes the highest number beside it, and so does the pixel whose number it had (as in FastSV, Zhang et al. 2020).
     """
     numbers = torch.ones_like(mask, dtype=torch.int64).reshape(-1).cumsum(0).reshape(mask.shape)
 

@@ -119,7 +119,7 @@ def without(placement: Tensor, shape: Tensor, points: Tensor, heights: Tensor) -
 
 
 def is_another(placement: Tensor, others: Tensor) -> Tensor:
-    """Whether a placement is that of another hand than others (N, 6), of which those not found yet are zeros, the first one too."""
+    """Whether a placement is that of another hand than others (N, 6); those that are zeros are not found yet."""
     there = others[:, :2].norm(dim=-1) > 0
     size, sizes = placement[:2].norm(), others[:, :2].norm(dim=-1)
     largest = torch.maximum(sizes.max(), size)
@@ -236,7 +236,9 @@ def ellipses(calibration: Calibration, covariances: Tensor, confidence: Tensor, 
     unit = torch.eye(2, dtype=torch.float64)
     if target == target:
         middle, apart = middle_and_apart(covariances)
-        long, short = ((middle + sign * apart - CLEAR * target).clamp_min(FLOOR * target).sqrt()[:, None, None] for sign in (1, -1))
+        long, short = (
+            (middle + sign * apart - CLEAR * target).clamp_min(FLOOR * target).sqrt()[:, None, None] for sign in (1, -1)
+        )
         along = (covariances - middle[:, None, None] * unit) / torch.where(apart > 0, apart, 1.0)[:, None, None]
         unit = (long + short) / 2 * unit + (long - short) / 2 * along
     matrix = view[:, :2] @ unit / low
@@ -255,7 +257,7 @@ def middle_and_apart(symmetric: Tensor) -> tuple[Tensor, Tensor]:
 def flags(
     calibration: Calibration, points: Tensor, confidence: Tensor, size: Tensor, frame_px: Tensor, late: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
-    """What is wrong with each landmark (L, 4), as `calibration.OF_LANDMARKS` says; and whether the radiograph is unlike training."""
+    """What is wrong with each landmark (L, 4), as `export.OF_LANDMARKS` names it; and whether the radiograph is unlike training."""
     doubtful_below, pairs = torch.from_numpy(calibration.doubtful), torch.from_numpy(calibration.pairs)
     doubtful, known = confidence < doubtful_below, doubtful_below.isfinite()
     beyond = ((points < -0.5) | (points > size - 0.5)).any(1)

@@ -1,4 +1,4 @@
-"""The complete model as ONNX graphs: each step gives what predict.py computes, and all of them together its landmarks and flags."""
+"""The complete model as ONNX graphs: each step gives what predict.py computes, and all together its landmarks and flags."""
 
 import csv
 import io
@@ -197,7 +197,8 @@ def test_the_folder_predicts_as_predict_does_without_torch(written, tmp_path):
     predictor = Predictor(ROOT / "weights" / "scn_hand.pt", "cpu", precision="float32", check=False)
     for name, picture in conditions().items():
         np.save(tmp_path / "picture.npy", picture)
-        alone = "import sys, runpy; sys.modules['torch'] = None; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+        alone = "import sys, runpy; sys.modules['torch'] = None; sys.argv = sys.argv[1:]"
+        alone += "; runpy.run_path(sys.argv[0], run_name='__main__')"
         ran = subprocess.run(
             [sys.executable, "-c", alone, written / "landmarks.py", tmp_path / "picture.npy"],
             cwd=tmp_path, capture_output=True, text=True, check=True,

@@ -32,9 +32,10 @@ export class Model {
   }
 
   async call(graph, inputs) {
-    const { inputs: expected } = this.about.graphs[graph];
+    const { inputs: expected, outputs } = this.about.graphs[graph];
     const given = Object.fromEntries(Object.keys(expected).map((name) => [name, this.tensor(graph, name, inputs[name])]));
-    return this.sessions[graph].run(given);
+    const found = await this.sessions[graph].run(given);
+    return Object.fromEntries(outputs.map((name) => [name, found[`out_${name}`]]));
   }
 
   // Grey values, row by row as a Float32Array -> the hands from left to right; one at least, whatever the picture shows.
