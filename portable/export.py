@@ -22,7 +22,7 @@ from runtime.version import VERSION
 CODE = Path(__file__).with_name("landmarks.py")
 OF_LANDMARKS = (OUTSIDE, NO_BONE, DOUBTFUL, MISPLACED)  # the columns of the graphs' flags
 OPSET = 20
-OUT = "out_"  # what names of outputs begin with: some are called as an input
+IN, OUT = "in_", "out_"  # what names begin with in the files, whose own names must differ from them
 WIDE = 11  # rows of a kernel
 HALF_FROM = 1024  # numbers, from which on a constant is kept in half precision where that holds it exactly, as weights files do
 
@@ -39,7 +39,7 @@ def export_model(predictor: Predictor, folder: Path, compact: bool = False) -> N
         )
     predictor.precision = "float32"
     graphs = graphs_of(predictor)
-    written = {name: written_as(graph, compact) for name, graph in graphs.items()}
+    written = {name: shrunk(translated(graph), compact).SerializeToString() for name, graph in graphs.items()}
     folder.mkdir(parents=True)
     for name, content in written.items():
         write_whole(folder / f"{name}.onnx", content)
@@ -61,7 +61,7 @@ def about_of(predictor: Predictor, graphs: dict[str, Graph]) -> dict:
         "weights": digest_of(predictor.model.state_dict()),
         "made_with": {"torch": torch.__version__, "opset": OPSET},
         "pixels": "Points are (x, y); (0, 0) is the centre of the first pixel: a picture reaches from -0.5 to its side - 0.5.",
-        "outputs": f"A graph calls them {OUT}NAME.",
+        "names": f"A graph calls its inputs {IN}NAME, and its outputs {OUT}NAME.",
         "coverage": COVERAGE,
         "joint": joint.joint,
         "landmarks": predictor.names,
@@ -100,8 +100,8 @@ def described(value: Tensor, dynamic: dict[int, str]) -> list:
     return [str(value.dtype).removeprefix("torch."), *(dynamic.get(i, side) for i, side in enumerate(value.shape))]
 
 
-def written_as(graph: Graph, compact: bool = False) -> bytes:
-    """Raises DataError where a package is missing."""
+def translated(graph: Graph):
+    """An ONNX model. Raises DataError where a package is missing."""
     try:
         import onnx
         import onnxscript  # noqa: F401
@@ -117,14 +117,14 @@ def written_as(graph: Graph, compact: bool = False) -> bytes:
         )
         made = torch.onnx.export(
             program,
-            input_names=list(graph.inputs),
+            input_names=[IN + name for name in graph.inputs],
             output_names=[OUT + name for name in graph.outputs],
             opset_version=OPSET,
             verbose=False,
         )
     content = io.BytesIO()
     made.save(content)
-    return shrunk(onnx.load_from_string(content.getvalue()), compact).SerializeToString()
+    return onnx.load_from_string(content.getvalue())
 
 
 def solved(matrix: Tensor, right: Tensor, left: bool = True, check_errors: bool = False) -> tuple[Tensor, Tensor]:
@@ -138,7 +138,7 @@ def solved(matrix: Tensor, right: Tensor, left: bool = True, check_errors: bool 
 
 
 def shrunk(model, compact: bool):
-    """An ONNX model whose large constants are kept in half precision where that holds them exactly: half the bytes, same results.
+    """An ONNX model whose large constants are kept in half precision, or as one number, where that holds them exactly.
 
     `compact`: kernels of WIDE rows or more in 8 bits, with a scale for each output channel; they are computed with in float32.
     """
@@ -147,17 +147,21 @@ def shrunk(model, compact: bool):
     nodes = []
     for constant in list(model.graph.initializer):
         values, name = numpy_helper.to_array(constant), constant.name
-        if values.dtype != np.float32 or values.size < HALF_FROM:
+        if values.size < HALF_FROM:
             continue
-        if compact and values.ndim == 4 and values.shape[2] >= WIDE:
+        if (values == values.flat[0]).all():
+            constant.CopyFrom(numpy_helper.from_array(values.flat[0], f"{name}_one"))
+            model.graph.initializer.append(numpy_helper.from_array(np.array(values.shape), f"{name}_shape"))
+            nodes.append(helper.make_node("Expand", [f"{name}_one", f"{name}_shape"], [name]))
+        elif compact and values.ndim == 4 and values.shape[2] >= WIDE:
             scale = np.abs(values).max((1, 2, 3), keepdims=True).clip(1e-12) / 127
             constant.CopyFrom(numpy_helper.from_array(np.rint(values / scale).astype(np.int8), f"{name}_bytes"))
             model.graph.initializer.append(numpy_helper.from_array(scale, f"{name}_scale"))
             nodes.append(helper.make_node("Cast", [f"{name}_bytes"], [f"{name}_cast"], to=TensorProto.FLOAT))
             nodes.append(helper.make_node("Mul", [f"{name}_cast", f"{name}_scale"], [name]))
-        elif np.array_equal(half := values.astype(np.float16), values):
+        elif values.dtype.kind == "f" and np.array_equal(half := values.astype(np.float16), values):
+            nodes.append(helper.make_node("Cast", [f"{name}_half"], [name], to=constant.data_type))
             constant.CopyFrom(numpy_helper.from_array(half, f"{name}_half"))
-            nodes.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
     nodes += model.graph.node
     del model.graph.node[:], model.graph.value_info[:]
     model.graph.node.extend(nodes)

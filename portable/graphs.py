@@ -201,4 +201,4 @@ def concluded(
     landmarks, alien = shapes.flags(calibration, at, confidence, size, scale * predictor.network_size, late)
     x, y = (hand[:2] * torch.where(hand[4] > 0.5, -1.0, 1.0)).unbind()
     regions = shapes.ellipses(calibration, covariances, confidence, view)
-    return at, at.mean(0), hand[:2].norm(), regions, landmarks, alien, torch.atan2(y, x).rad2deg().round()
+    return at, at.mean(0), hand[:2].norm(), regions, landmarks, alien, shapes.angle(x, y).round()

@@ -33,7 +33,7 @@ class Model:
         }
 
     def call(self, graph: str, **inputs) -> dict[str, np.ndarray]:
-        found = self.sessions[graph].run(None, {name: np.asarray(value) for name, value in inputs.items()})
+        found = self.sessions[graph].run(None, {f"in_{name}": np.asarray(value) for name, value in inputs.items()})
         return dict(zip(self.about["graphs"][graph]["outputs"], found))
 
     def __call__(self, picture: np.ndarray) -> list[dict]:

@@ -4,6 +4,8 @@ Each function gives what its namesake of `finder/` or `prediction/` gives. Point
 numbers: turn and shift as complex numbers, mirrored (0 or 1), support; a *found* one has four more, the corners of its frame.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -35,6 +37,11 @@ def over(a: Tensor, b: Tensor) -> Tensor:
     return times(a, b * number(*MIRROR)) / (b * b).sum(-1, keepdim=True)
 
 
+def angle(x: Tensor, y: Tensor) -> Tensor:
+    """Degrees from x towards y, in single precision: ONNX Runtime has no other."""
+    return torch.atan2(y.float(), x.float()).double().rad2deg()
+
+
 def conjugated(z: Tensor, mirrored: Tensor) -> Tensor:
     return torch.where(mirrored > 0.5, z * number(*MIRROR), z)
 
@@ -44,7 +51,7 @@ def apply(placement: Tensor, shape: Tensor) -> Tensor:
 
 
 def undo(placement: Tensor, points: Tensor) -> Tensor:
-    return conjugated(over(points - placement[2:4], placement[:2].expand_as(points)), placement[4])
+    return conjugated(over(points - placement[2:4], placement[:2]), placement[4])
 
 
 def fit(shape: Tensor, points: Tensor, weights: Tensor, mirrored: Tensor) -> Tensor:
@@ -88,13 +95,13 @@ def place(shape: Tensor, points: Tensor, heights: Tensor, reflections: tuple[boo
         apart = source[j] - source[i]
         far_apart = usable & (apart.norm(dim=-1) > LEAST_SPAN)
         steps = points[j][:, :, None] - points[i][:, None]  # (pairs, peaks of j, peaks of i, 2)
-        safe = torch.where(far_apart[:, None], apart, 1.0)[:, None, None].expand_as(steps)
+        safe = torch.where(far_apart[:, None], apart, 1.0)[:, None, None]
         turn = over(steps, safe)
-        shift = points[i][:, None] - times(turn, source[i][:, None, None].expand_as(turn))
+        shift = points[i][:, None] - times(turn, source[i][:, None, None])
         turn, shift = turn.reshape(-1, 2), shift.reshape(-1, 2)
         possible = far_apart[:, None, None].expand(steps.shape[:-1]).reshape(-1) & (turn.norm(dim=-1) > 0)
         safe = torch.where(possible[:, None], turn, 1.0)
-        expected = times(safe[:, None].expand(-1, len(source), 2), source.expand(len(turn), -1, 2)) + shift[:, None]
+        expected = times(safe[:, None], source) + shift[:, None]
         agreed = torch.where(possible, agreement(expected, safe, points, heights).amax(-1).mean(-1), -1.0)
         mirror = torch.full_like(agreed, float(mirrored))
         trials.append(torch.cat([turn, shift, mirror[:, None], agreed[:, None]], 1))
@@ -198,7 +205,7 @@ def aim(found: Tensor, size: Tensor, alone: Tensor, shown: Frame) -> tuple[Tenso
     middle = (number(*extent) - 1) / 2
     moved = ((view[:, :2] - complete[:, :2]) @ middle + view[:, 2] - complete[:, 2]) / size  # whole views are not turned
     sides = view[:, :2].norm(dim=0) / complete[:, :2].norm(dim=0)
-    usual = (view[0, 0] * view[1, 1] > view[0, 1] * view[1, 0]) & (torch.atan2(b, a).abs().rad2deg() <= MOST_TURNED)
+    usual = (view[0, 0] * view[1, 1] > view[0, 1] * view[1, 0]) & (b.abs() <= a * math.tan(math.radians(MOST_TURNED)))
     usual = usual & (sides.log().abs() <= MOST_ENLARGED).all() & (moved.abs() <= MOST_MOVED).all() & alone
     return torch.where(usual, complete, view), usual
 
@@ -244,7 +251,7 @@ def ellipses(calibration: Calibration, covariances: Tensor, confidence: Tensor, 
     matrix = view[:, :2] @ unit / low
     region = matrix @ torch.from_numpy(calibration.regions.shape) @ matrix.mT
     middle, apart = middle_and_apart(region)
-    degrees = torch.atan2(2 * region[:, 0, 1], region[:, 0, 0] - region[:, 1, 1]).rad2deg() / 2
+    degrees = angle(region[:, 0, 0] - region[:, 1, 1], 2 * region[:, 0, 1]) / 2
     return torch.stack([(middle + apart).sqrt(), (middle - apart).clamp_min(0).sqrt(), degrees], -1)
 
 
@@ -257,7 +264,7 @@ def middle_and_apart(symmetric: Tensor) -> tuple[Tensor, Tensor]:
 def flags(
     calibration: Calibration, points: Tensor, confidence: Tensor, size: Tensor, frame_px: Tensor, late: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
-    """What is wrong with each landmark (L, 4), as `export.OF_LANDMARKS` names it; and whether the radiograph is unlike training."""
+    """What is wrong with each landmark (L, 4), as `export.OF_LANDMARKS` names it; whether the radiograph is unlike training."""
     doubtful_below, pairs = torch.from_numpy(calibration.doubtful), torch.from_numpy(calibration.pairs)
     doubtful, known = confidence < doubtful_below, doubtful_below.isfinite()
     beyond = ((points < -0.5) | (points > size - 0.5)).any(1)

@@ -1,11 +1,8 @@
 """The page that `predict.py --export-demo` writes, in a real browser: predict.py's landmarks, and nothing leaves the folder."""
 
 import csv
-import functools
 import io
 import shutil
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -15,6 +12,7 @@ from conftest import ROOT, command
 from test_label_page import write_dicom
 
 from experiments.browser import CHROMIUM, MISSING, chromium
+from experiments.draw_demo import served
 from prediction.predictor import Predictor
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -28,11 +26,6 @@ CLOSE = 0.1  # px of the radiograph
 WAIT = 300_000  # ms
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("portable") / "demo"
@@ -44,10 +37,8 @@ def demo(tmp_path_factory) -> Path:
 @pytest.fixture
 def opened(demo):
     """The page, loaded; its requests; what its console said of errors. At the end it must have asked its own host alone."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=demo))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    address, requests, errors = f"http://127.0.0.1:{server.server_port}/", [], []
-    with chromium() as browser:
+    requests, errors = [], []
+    with served(demo) as address, chromium() as browser:
         context = browser.new_context(viewport={"width": 390, "height": 844}, accept_downloads=True)
         context.on("request", lambda request: requests.append(request.url))
         page = context.new_page()
@@ -56,7 +47,6 @@ def opened(demo):
         page.goto(address)
         page.wait_for_selector("#inputs:not([disabled])", timeout=WAIT)
         yield page
-    server.shutdown()
     assert all(url.startswith((address, f"blob:{address}")) for url in requests), requests
     assert not errors
 

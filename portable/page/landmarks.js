@@ -33,7 +33,7 @@ export class Model {
 
   async call(graph, inputs) {
     const { inputs: expected, outputs } = this.about.graphs[graph];
-    const given = Object.fromEntries(Object.keys(expected).map((name) => [name, this.tensor(graph, name, inputs[name])]));
+    const given = Object.fromEntries(Object.keys(expected).map((name) => [`in_${name}`, this.tensor(graph, name, inputs[name])]));
     const found = await this.sessions[graph].run(given);
     return Object.fromEntries(outputs.map((name) => [name, found[`out_${name}`]]));
   }
