@@ -162,7 +162,19 @@ def shrunk(model, compact: bool):
         elif values.dtype.kind == "f" and np.array_equal(half := values.astype(np.float16), values):
             nodes.append(helper.make_node("Cast", [f"{name}_half"], [name], to=constant.data_type))
             constant.CopyFrom(numpy_helper.from_array(half, f"{name}_half"))
+    without_traces(model.graph)
     nodes += model.graph.node
     del model.graph.node[:], model.graph.value_info[:]
     model.graph.node.extend(nodes)
     return model
+
+
+def without_traces(graph) -> None:
+    """Remove where in which file each operator comes from: half of a small graph, with paths of this machine."""
+    for part in (graph, *graph.node, *graph.initializer, *graph.input, *graph.output, *graph.value_info):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                without_traces(attribute.g)

@@ -170,7 +170,7 @@ def corrected(predictor: Predictor, points: Tensor, confidence: Tensor, hand: Te
     """How much there is of the hand, whether its landmarks say that its view was off, and the better one."""
     template, at = predictor.finder.template, shapes.to_picture(view, points)
     better = shapes.by_landmarks(template, at, confidence, hand)
-    shape, clipped = torch.from_numpy(template.shape), confidence.clamp(0, 1)
+    shape, clipped = torch.from_numpy(template.shape), shapes.in_unit(confidence)
     evidence = torch.maximum(shapes.support(better[:6], shape, at[:, None], clipped[:, None]), hand[5])
     other, is_whole = shapes.aim(better, size, alone, predictor.frame)
     return evidence, shapes.is_off(view, other, hand, predictor.frame), better, other, is_whole

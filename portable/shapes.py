@@ -214,10 +214,15 @@ def to_picture(view: Tensor, points: Tensor) -> Tensor:
     return points @ view[:, :2].T + view[:, 2]
 
 
+def in_unit(values: Tensor) -> Tensor:
+    """Clipped to [0, 1]; a second `clamp(0, 1)` of the same values becomes a graph that is not valid."""
+    return torch.where(values > 1, 1.0, values.clamp_min(0))
+
+
 def by_landmarks(template: ShapeTemplate, points: Tensor, confidence: Tensor, found: Tensor) -> Tensor:
     """A hand (10) by the landmarks (L, 2) px of the accurate network."""
     shape = torch.from_numpy(template.shape)
-    weights, placement = confidence.clamp(0, 1) ** 2, found[:6]
+    weights, placement = in_unit(confidence) ** 2, found[:6]
     enough = torch.ones((), dtype=torch.bool)
     off = weights
     for _ in range(ROUNDS_OF_LANDMARKS):
