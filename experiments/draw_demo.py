@@ -19,7 +19,7 @@ from experiments.browser import chromium
 from runtime.command import exit_status
 from runtime.files import write_whole
 
-SIZE = {"width": 900, "height": 1000}
+SIZE = {"width": 1240, "height": 1040}
 WAIT = 600_000  # ms
 
 

@@ -7,8 +7,7 @@ const SVG = "http://www.w3.org/2000/svg";
 let about, film, hands, name, worker;
 
 navigator.serviceWorker?.register("sw.js").then(() => navigator.serviceWorker.ready).then(() => {
-  const first = !navigator.serviceWorker.controller;
-  if (first && !sessionStorage.getItem("isolated")) { sessionStorage.setItem("isolated", "1"); location.reload(); } else start();
+  if (!crossOriginIsolated && !sessionStorage.getItem("isolated")) { sessionStorage.setItem("isolated", "1"); location.reload(); } else start();
 }).catch(start) ?? start();
 
 function start() {
@@ -20,7 +19,7 @@ function start() {
     by("inputs").disabled = false;
     if (data.error) return fail(data.error);
     hands = data.hands;
-    show(data.seconds);
+    show();
   };
 }
 
@@ -50,7 +49,7 @@ function paint() {
   pixels.forEach((value, i) => shades.data.set([0, 0, 0].fill(255 * (value - low) / (high - low)).concat(255), 4 * i));
   canvas.getContext("2d").putImageData(shades, 0, 0);
   by("overlay").setAttribute("viewBox", `-0.5 -0.5 ${columns} ${rows}`);
-  by("stage").style.aspectRatio = `${columns} / ${rows}`;
+  by("stage").style.setProperty("--ratio", columns / rows);
   by("stage").hidden = false;
 }
 
@@ -62,7 +61,7 @@ function draw(tag, at, kind) {
   return element;
 }
 
-function show(seconds) {
+function show() {
   const radius = Math.max(film.rows, film.columns) / 320;
   for (const hand of hands) {
     for (const [a, b] of about.skeleton) {
@@ -79,7 +78,7 @@ function show(seconds) {
     });
   }
   const flags = [...new Set(hands.flatMap((hand) => hand.flags))];
-  say(`${name}: ${hands.length === 1 ? "one hand" : `${hands.length} hands`} in ${seconds.toFixed(1)} s. ${flags.length ? `Flags: ${flags.join("; ")}.` : "No flags."}`);
+  say(`${name}: ${hands.length === 1 ? "one hand" : `${hands.length} hands`}. ${flags.length ? `Flags: ${flags.join("; ")}.` : "No flags."}`);
   fill("landmarks", landmarkRows().slice(1).map((row) => [row[0], row[3], row[4], row[5], row[6], row[10]]));
   fill("lengths", lengthRows());
   by("results").hidden = false;
@@ -88,7 +87,7 @@ function show(seconds) {
 function fill(id, rows) {
   by(id).replaceChildren(...rows.map((values) => {
     const row = document.createElement("tr");
-    row.append(...values.map((value) => Object.assign(document.createElement("td"), { textContent: typeof value === "number" ? +value.toFixed(2) : value })));
+    row.append(...values.map((value) => Object.assign(document.createElement("td"), { textContent: Number.isInteger(value) ? value : value.toFixed?.(2) ?? value })));
     return row;
   }));
 }

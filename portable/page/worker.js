@@ -11,9 +11,7 @@ loading.then((model) => postMessage({ about: model.about }), (error) => postMess
 
 onmessage = async ({ data: { pixels, rows, columns } }) => {
   try {
-    const started = performance.now();
-    const hands = await (await loading).landmarks(pixels, rows, columns);
-    postMessage({ hands, seconds: (performance.now() - started) / 1000 });
+    postMessage({ hands: await (await loading).landmarks(pixels, rows, columns) });
   } catch (error) {
     postMessage({ error: String(error.message ?? error) });
   }
