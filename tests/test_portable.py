@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, command
+from conftest import ROOT
 from scipy.ndimage import gaussian_filter, rotate
 from skimage.measure import label
 
@@ -170,7 +170,15 @@ def written(tmp_path_factory) -> Path:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     folder = tmp_path_factory.mktemp("portable") / "model"
-    ran = command("predict.py", "--weights", ROOT / "weights" / "scn_hand.pt", "--export", folder)
+    call = [
+        sys.executable,
+        "predict.py",
+        "--weights",
+        "weights/scn_hand.pt",
+        "--export",
+        folder,
+    ]  # pytest would keep torch's logs
+    ran = subprocess.run(call, cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     return folder
 
