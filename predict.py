@@ -40,6 +40,8 @@ from pathlib import Path
 
 import torch
 
+from portable.demo import export_demo
+from portable.export import export_model
 from prediction.folder import FILES, begin, check_folder, check_lists, describe, read_call
 from prediction.journal import JOURNAL, Index
 from prediction.listing import Listing
@@ -171,7 +173,9 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     add("--precision", choices=("auto", *PRECISIONS), default="auto", help=auto)
     known = "first predict the known picture of the weights, and refuse to go on where this machine computes it wrongly"
     add("--check", action=argparse.BooleanOptionalAction, default=True, help=known)
-    add("--export", type=Path, help="write the network as an ONNX file, and predict nothing")
+    graphs = "predict nothing: NAME.onnx is the network alone as an ONNX file, any other name a folder of graphs that do all"
+    add("--export", type=Path, help=graphs)
+    add("--export-demo", type=Path, help="predict nothing, but write a page that does, in any browser, as a folder")
     int8 = "with --export: in whole numbers of 8 bits, scaled on the training radiographs of this prepared folder"
     add("--int8", type=Path, help=int8)
     add("--engine", type=Path, help="such an ONNX file of the same weights, which ONNX Runtime computes on the CPU")
@@ -185,10 +189,11 @@ def mistake(options: argparse.Namespace) -> str:
     """What is wrong with flags that do not go together; "" where they do."""
     several = options.shard != Shard() or distributed.WORLD > 1
     for wrong, expected in (
-        (not (options.inputs or options.export or options.merge), "expected a file or a folder"),
+        (not (options.inputs or options.export or options.export_demo or options.merge), "expected a file or a folder"),
         (options.merge and options.inputs, "--merge takes no files: it makes the outputs of those that --out knows"),
         (options.merge and several, "--merge is for one process"),
         (options.int8 and not options.export, "--int8 says how --export writes the network; give both"),
+        (options.int8 and options.export and options.export.suffix != ".onnx", "--int8 is for --export NAME.onnx alone"),
         (options.engine and options.device == "cuda", "--engine computes on the CPU; leave out --device"),
         (options.resume and options.overwrite, "expected --resume or --overwrite, found both"),
         (options.watch and (several or options.overwrite), "--watch is for one process, without --overwrite"),
@@ -210,7 +215,14 @@ def main(arguments: list[str] | None = None) -> int:
                 return merge(options.out, call)
         options.weights = options.weights or default_weights()
         if options.export:
-            export_onnx(Predictor(options.weights, "cpu"), options.export, options.int8)
+            predictor = Predictor(options.weights, "cpu")
+            if options.export.suffix == ".onnx":
+                export_onnx(predictor, options.export, options.int8)
+            else:
+                export_model(predictor, options.export)
+            return 0
+        if options.export_demo:
+            export_demo(Predictor(options.weights, "cpu"), options.export_demo)
             return 0
         check_keywords(options.dicom)
         if "parquet" in options.format:

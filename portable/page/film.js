@@ -1,0 +1,67 @@
+// A file as grey values: pictures as the browser reads them, DICOM files that are not compressed.
+
+const LUMINANCE = [0.2126, 0.7152, 0.0722]; // of red, green, blue (ITU-R BT.709)
+const LONG = ["OB", "OD", "OF", "OL", "OV", "OW", "SQ", "UC", "UN", "UR", "UT"]; // whose length has four bytes
+const PLAIN = ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1"]; // little endian, implicit and explicit
+
+// -> {pixels (rows x columns), rows, columns, spacing: (x, y) mm or null}. Throws an Error whose text says what was expected.
+export async function readFilm(file) {
+  const content = await file.arrayBuffer();
+  const isDicom = content.byteLength > 132 && new TextDecoder().decode(content.slice(128, 132)) === "DICM";
+  const film = isDicom ? ofDicom(content) : await ofPicture(file);
+  let [low, high] = [Infinity, -Infinity];
+  for (const value of film.pixels) { if (value < low) low = value; if (value > high) high = value; }
+  if (film.rows < 8 || film.columns < 8 || !(high > low)) throw new Error(`expected a radiograph, found ${film.columns} x ${film.rows} pixels of one grey`);
+  return { ...film, low, high };
+}
+
+async function ofPicture(file) {
+  const bitmap = await createImageBitmap(file).catch(() => { throw new Error("expected a PNG, JPEG, WebP or BMP picture or a DICOM file"); });
+  const { width: columns, height: rows } = bitmap;
+  const pen = new OffscreenCanvas(columns, rows).getContext("2d");
+  pen.drawImage(bitmap, 0, 0);
+  const colours = pen.getImageData(0, 0, columns, rows).data;
+  const pixels = Float32Array.from({ length: rows * columns }, (_, i) => {
+    const [red, green, blue] = [colours[4 * i], colours[4 * i + 1], colours[4 * i + 2]];
+    return red === green && green === blue ? red : LUMINANCE[0] * red + LUMINANCE[1] * green + LUMINANCE[2] * blue;
+  });
+  return { pixels, rows, columns, spacing: null };
+}
+
+function ofDicom(content) {
+  const view = new DataView(content);
+  const text = (at, length) => new TextDecoder().decode(new Uint8Array(content, at, length)).replace(/[\0 ]+$/, "");
+  const found = {};
+  let explicit = true;
+  for (let at = 132; at + 8 <= content.byteLength;) {
+    const group = view.getUint16(at, true);
+    if (group !== 2) explicit = found[0x20010] !== PLAIN[0];
+    if (group !== 2 && !PLAIN.includes(found[0x20010])) throw new Error(`expected DICOM without compression, found transfer syntax ${found[0x20010]}`);
+    const tag = group * 0x10000 + view.getUint16(at + 2, true);
+    const kind = group === 2 || explicit ? text(at + 4, 2) : "";
+    const long = kind === "" || LONG.includes(kind);
+    const start = at + (kind && long ? 12 : 8);
+    const length = long ? view.getUint32(start - 4, true) : view.getUint16(at + 6, true);
+    if (tag === 0x7fe00010) { found[tag] = start; break; }
+    if (length === 0xffffffff) throw new Error("expected DICOM elements of known length, found a sequence without; save it anew as a picture");
+    const short = kind === "US" || [0x280002, 0x280010, 0x280011, 0x280100, 0x280101, 0x280103].includes(tag);
+    found[tag] = short ? view.getUint16(start, true) : length < 256 ? text(start, length) : "";
+    at = start + length;
+  }
+  const [rows, columns, bits, start] = [found[0x280010], found[0x280011], found[0x280100], found[0x7fe00010]];
+  const first = (tag, otherwise) => (found[tag] ? Number(found[tag].split("\\")[0]) : otherwise);
+  if (!rows || !columns || start === undefined || found[0x280002] > 1 || ![8, 16].includes(bits) || start + rows * columns * bits / 8 > content.byteLength)
+    throw new Error("expected one grey DICOM picture of 8 or 16 bits, found another kind");
+  if (found[0x283000] || found[0x283010]) throw new Error("expected DICOM without lookup tables; save it anew as a picture");
+  const [slope, shift, signed] = [first(0x281053, 1), first(0x281052, 0), found[0x280103]];
+  const [centre, width] = [first(0x281050, NaN), first(0x281051, NaN)];
+  const used = 32 - found[0x280101];
+  const pixels = Float32Array.from({ length: rows * columns }, (_, i) => {
+    const stored = bits === 8 ? view.getUint8(start + i) : view.getUint16(start + 2 * i, true);
+    const value = slope * (signed ? (stored << used) >> used : (stored << used) >>> used) + shift;
+    const seen = width > 1 ? Math.min(1, Math.max(0, (value - centre + 0.5) / (width - 1) + 0.5)) : value;
+    return found[0x280004] === "MONOCHROME1" ? -seen : seen;
+  });
+  const spacing = (found[0x280030] || found[0x181164])?.split("\\").map(Number).reverse() ?? null;
+  return { pixels, rows, columns, spacing };
+}
