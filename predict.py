@@ -44,8 +44,6 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from portable.demo import export_demo
-from portable.export import export_model
 from prediction.folder import FILES, JOURNAL, begin, check_call, check_folder, check_lists, empty_folder, list_inputs, read_call
 from prediction.journal import Index, Journal, Shard
 from prediction.listing import Item, Listing, printable
@@ -359,9 +357,13 @@ def main(arguments: list[str] | None = None) -> int:
             if options.export.suffix == ".onnx":
                 export_onnx(predictor, options.export, options.int8)
             else:
+                from portable.export import export_model  # here, since only this needs it, and what it imports takes time
+
                 export_model(predictor, options.export)
             return 0
         if options.export_demo:
+            from portable.demo import export_demo
+
             export_demo(Predictor(options.weights, "cpu"), options.export_demo)
             return 0
         check_keywords(options.dicom)
