@@ -40,8 +40,6 @@ from pathlib import Path
 
 import torch
 
-from portable.demo import export_demo
-from portable.export import export_model
 from prediction.folder import FILES, begin, check_folder, check_lists, describe, read_call
 from prediction.journal import JOURNAL, Index
 from prediction.listing import Listing
@@ -219,9 +217,13 @@ def main(arguments: list[str] | None = None) -> int:
             if options.export.suffix == ".onnx":
                 export_onnx(predictor, options.export, options.int8)
             else:
+                from portable.export import export_model  # here, since only this needs it, and what it imports takes time
+
                 export_model(predictor, options.export)
             return 0
         if options.export_demo:
+            from portable.demo import export_demo
+
             export_demo(Predictor(options.weights, "cpu"), options.export_demo)
             return 0
         check_keywords(options.dicom)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -202,6 +203,7 @@ def conditions() -> dict[str, np.ndarray]:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("EXPORTS" not in os.environ, reason="takes minutes: set EXPORTS=1")
 def test_the_folder_predicts_as_predict_does_without_torch(written, tmp_path):
     """By its own command, in a process that cannot import torch or anything of this project."""
     predictor = Predictor(ROOT / "weights" / "scn_hand.pt", "cpu", precision="float32", check=False)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from prediction.predictor import Predictor
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.skipif("EXPORTS" not in os.environ, reason="takes minutes: set EXPORTS=1"),
     pytest.mark.skipif(CHROMIUM is None, reason=MISSING),
     pytest.mark.skipif(shutil.which("npm") is None, reason="no npm on the PATH"),
 ]
