@@ -144,3 +144,8 @@ def move(image: Tensor, points: Tensor, ranges: Augment, rng: np.random.Generato
 def expose(image: Tensor, scale: float, shift: float, rng: np.random.Generator) -> Tensor:
     """Intensities scaled and shifted."""
     return image * (1 + uniform(scale, rng)) + uniform(shift, rng)
+
+
+def mirrored(points: Tensor, width: int) -> Tensor:
+    """Points (L, 2) of a picture `width` px wide -> of its mirror image."""
+    return torch.stack([width - 1 - points[:, 0], points[:, 1]], 1)

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from augment import Augment
+from augment import Augment, mirrored
 from heatmap import rescale
-from joints.known import joint_of
+from joints.known import first_other, joint_of
 from joints.shape import mirror_order
 from radiographs.detail import detail_frame
 from radiographs.fingerprint import alike, fingerprint, from_text, to_text
@@ -204,10 +204,9 @@ class RadiographDataset(Dataset):
         return order
 
     def is_symmetric(self) -> bool:
-        """Whether a mirrored radiograph is one of the same joint, by what is known of it."""
-        if self.joint.mirror or self.joint.laterality in ("left", "right"):
-            return bool(self.joint.mirror) and self.joint.laterality not in ("left", "right")
-        return len(self) >= FEWEST_SHAPES and mirror_order(self.points_network_px) is not None
+        """Whether a mirrored radiograph is one of the same joint, as described, or by the mean shape of enough radiographs."""
+        symmetric = self.joint.mirror or (len(self) >= FEWEST_SHAPES and mirror_order(self.points_network_px) is not None)
+        return bool(symmetric) and self.joint.laterality not in ("left", "right")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -243,11 +242,6 @@ class Augmented(Dataset):
         return {"image": image, "points": points}
 
 
-def mirrored(points: torch.Tensor, width: int) -> torch.Tensor:
-    """Points (L, 2) of a picture `width` px wide -> of its mirror image."""
-    return torch.stack([width - 1 - points[:, 0], points[:, 1]], 1)
-
-
 class Batches:
     """The keys of an epoch's batches, in an order of (seed, epoch); of several processes each gets its part of every batch."""
 
@@ -270,14 +264,6 @@ class Batches:
 def together(readings: list[np.ndarray], points: np.ndarray) -> np.ndarray:
     """Of A annotators' points (N, L, 2), as `points` has them, one array (N, A, L, 2)."""
     return np.reshape(readings, (len(readings), *points.shape)).swapaxes(0, 1)
-
-
-def first_other(expected: tuple[str, ...], found: tuple[str, ...]) -> str | None:
-    """In words the first landmark with another name; None where all agree, or where one side has numbers for names."""
-    numbers = tuple(map(str, range(len(found))))
-    if expected == found or numbers in (expected, found):
-        return None
-    return next(f"landmark {i} is {b!r} instead of {a!r}" for i, (a, b) in enumerate(zip(expected, found)) if a != b)
 
 
 def same_profile(first: list[float] | None, second: list[float] | None) -> bool:

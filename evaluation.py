@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from dataloader import RadiographDataset, batches_of, first_other, make_loader, same_profile
+from dataloader import RadiographDataset, batches_of, make_loader, same_profile
 from heatmap import draw_heatmaps, fit_peaks, rescale
-from joints.known import joint_called
+from joints.known import first_other, joint_called
 from joints.tree import ShapeTree
 from loss import ridge_loss
 from model import SCN

@@ -40,3 +40,11 @@ def joint_called(names: list[str], stored: dict | None, source: str = "joint") -
     if stored:
         return Description.of_file(stored, source)
     return next((joint for joint in SHIPPED if joint.names == tuple(names)), Description(tuple(names)))
+
+
+def first_other(expected: tuple[str, ...], found: tuple[str, ...]) -> str | None:
+    """In words the first landmark with another name; None where all agree, or where one side has numbers for names."""
+    numbers = tuple(map(str, range(len(found))))
+    if expected == found or numbers in (expected, found):
+        return None
+    return next(f"landmark {i} is {b!r} instead of {a!r}" for i, (a, b) in enumerate(zip(expected, found)) if a != b)

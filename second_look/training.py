@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from dataloader import Batches, Key, RadiographDataset, batches_of, loading, mirrored
+from augment import mirrored
+from dataloader import Batches, Key, RadiographDataset, batches_of, loading
 from heatmap import draw_heatmaps
 from model import SCN
 from radiographs.detail import to_detail, to_grey
