@@ -95,7 +95,7 @@ class Server:
             server_header=False,
             headers=list(HEADERS.items()),
             h11_max_incomplete_event_size=MAX_HEAD,
-            backlog=CONNECTIONS,
+            backlog=CONNECTIONS // 2,  # that are accepted at one go, before any other can be closed for them
             timeout_keep_alive=PATIENCE_S,
             timeout_graceful_shutdown=GRACE_S,
         )

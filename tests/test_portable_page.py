@@ -12,7 +12,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 from conftest import ROOT
-from test_label_page import write_dicom
+from test_dicom import made, saved
 
 from experiments.browser import CHROMIUM, MISSING, chromium
 from experiments.draw_demo import served
@@ -81,7 +81,8 @@ def test_an_example_has_the_landmarks_of_predict(opened, demo, tmp_path):
     check(table(page), picture)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.locator("#overlay circle").count() == 37
-    write_dicom(tmp_path / "film.dcm", picture.astype(np.uint16) * 200)
+    pixels = 65535 - picture.astype(np.uint16) * 200
+    saved(made(pixels, 16, PhotometricInterpretation="MONOCHROME1", PixelSpacing=[0.15, 0.15]), tmp_path / "film.dcm")
     page.set_input_files("#file", tmp_path / "film.dcm")
     page.get_by_text("film.dcm: one hand").wait_for(timeout=WAIT)
     check(table(page), picture)
