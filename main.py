@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from augment import Augment
-from cross_validation import cross_validate
 from dataloader import RadiographDataset
 from runtime import distributed
 from runtime.checkpoint import read_checkpoint
@@ -23,6 +22,7 @@ from runtime.command import exit_status
 from runtime.device import choose_device
 from solver import train
 from training.check import check
+from training.cross_validation import cross_validate
 from training.recipe import choose
 from training.runs import BEST, METRICS, RESULTS, WEIGHTS, folder_to_train_in, list_runs, newest_run, working_in
 from training.sets import load_data, load_extra, load_splits, refuse_beginning, refuse_shared
@@ -151,7 +151,7 @@ def train_and_measure(settings: Settings, data: dict[str, RadiographDataset], ex
     result = folder_to_train_in(settings)
     with working_in(result) if distributed.FIRST else nullcontext():
         if settings.folds:
-            solver = train(cross_validate(settings, result, own, extra), result, own.concat(extra))
+            solver = train(cross_validate(settings, result, own, extra, train), result, own.concat(extra))
         else:
             solver = train(settings, result, own.concat(extra), data["valid"])
         if not distributed.FIRST:

@@ -11,10 +11,11 @@ import numpy as np
 
 import data_preprocessing
 import main
-from cross_validation import cross_validate
 from prediction.predictor import Prediction, Predictor
 from runtime.command import cores
 from runtime.files import read_csv
+from solver import train as train_one
+from training.cross_validation import cross_validate
 from training.recipe import choose
 from training.runs import LAST, POOLED
 from training.sets import load_data, load_extra
@@ -41,7 +42,7 @@ def out_of_fold(data: Path, result: Path, folds: int, *flags: object) -> dict:
     settings = main.read_settings([str(flag) for flag in given])
     sets, extra = load_data(settings, ("train", "valid")), load_extra(settings)
     data = sets["train"].concat([sets["valid"]])
-    cross_validate(choose(settings, data.concat(extra))[0], result, data, extra)
+    cross_validate(choose(settings, data.concat(extra))[0], result, data, extra, train_one)
     return read_figures(result, POOLED)
 
 

@@ -11,13 +11,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from cross_validation import pool
 from dataloader import RadiographDataset
 from radiographs.prepared_folder import splits_of
 from runtime.checkpoint import read_checkpoint, write_checkpoint
 from runtime.command import exit_status
 from runtime.device import choose_device
 from runtime.files import DataError
+from training.cross_validation import pool
 from training.runs import BEST, folder_of
 from training.sets import split_by
 from training.testing import test

@@ -35,8 +35,8 @@ def make_network(landmarks: int) -> SCN:
     return SCN(num_landmarks=landmarks, **NETWORK)
 
 
-def peaks(heatmaps: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Heatmaps (B, L, H, W) -> the PEAKS highest of each: points (B, L, K, 2) px, heights (B, L, K) in [0, 1]."""
+def highest(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
+    """Heatmaps (..., L, H, W) -> the PEAKS highest of each: points (..., L, K, 2) px, heights (..., L, K) in [0, 1], float64."""
     points, heights = [], []
     rows, columns = (torch.arange(n, dtype=torch.float32, device=heatmaps.device) for n in heatmaps.shape[-2:])
     heatmaps = heatmaps.float()
@@ -46,7 +46,13 @@ def peaks(heatmaps: Tensor) -> tuple[np.ndarray, np.ndarray]:
         heights.append(height)
         x, y = peak[..., None, None].unbind(-3)
         heatmaps = heatmaps.masked_fill(((rows[:, None] - y).abs() <= APART) & ((columns - x).abs() <= APART), 0.0)
-    return torch.stack(points, -2).cpu().double().numpy(), torch.stack(heights, -1).clamp(0, 1).cpu().double().numpy()
+    return torch.stack(points, -2).double(), torch.stack(heights, -1).clamp(0, 1).double()
+
+
+def peaks(heatmaps: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """The same of heatmaps (B, L, H, W), as arrays."""
+    points, heights = highest(heatmaps.cpu())
+    return points.numpy(), heights.numpy()
 
 
 def standardise(pictures: Tensor) -> Tensor:

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from finder.network import APART, MOST, PEAKS, SIDE, standardise
-from heatmap import decode_heatmaps, fit_peaks, rescale
+from finder.network import MOST, PEAKS, SIDE, highest, standardise
+from heatmap import fit_peaks, rescale
 from portable import pictures, shapes
 from prediction.predictor import Predictor
 from radiographs.detail import BEYOND, USUAL
@@ -127,16 +127,8 @@ def planned(view: Tensor, frame: Tensor, longer: int):
 
 def seen(network: nn.Module, square: Tensor, view: Tensor) -> tuple[Tensor, Tensor]:
     """The finder's peaks (L, K, 2) px of the picture that a view shows, and their heights (L, K)."""
-    heatmaps = network(standardise(square[None, None]))[0][0]
-    columns, rows = (torch.arange(n, dtype=torch.float32) for n in heatmaps.shape[:0:-1])
-    points, heights = [], []
-    for _ in range(PEAKS):
-        peak, height = decode_heatmaps(heatmaps)
-        points.append(peak)
-        heights.append(height)
-        x, y = peak[..., None, None].unbind(-3)
-        heatmaps = heatmaps.masked_fill(((rows[:, None] - y).abs() <= APART) & ((columns - x).abs() <= APART), 0.0)
-    return shapes.to_picture(view, torch.stack(points, 1).double()), torch.stack(heights, 1).clamp(0, 1).double()
+    points, heights = highest(network(standardise(square[None, None]))[0][0])
+    return shapes.to_picture(view, points), heights
 
 
 def placed(template, shape: Tensor, points: Tensor, heights: Tensor, others: Tensor):

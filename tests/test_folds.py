@@ -10,13 +10,13 @@ import pytest
 import torch
 from conftest import LANDMARKS, SMALL_RUN, SPLITS, make_raw, preprocess, rows_of
 
-import cross_validation
 import export
-from cross_validation import Outcome, settings_of_all
 from dataloader import RadiographDataset
 from labelling.proposals import read_predictions
 from main import main, read_settings
 from runtime.files import DataError
+from training import cross_validation
+from training.cross_validation import Outcome, settings_of_all
 from training.judgement import write_disagreements
 from training.sets import parts, without_mistaken
 

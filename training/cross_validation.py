@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -12,7 +13,6 @@ from dataloader import RadiographDataset
 from runtime import distributed
 from runtime.checkpoint import read_checkpoint
 from runtime.files import DataError, first_few, read_csv
-from solver import train
 from training import report
 from training.judgement import DISAGREEMENTS, judge, write_disagreements
 from training.runs import BEST, HELD_OUT, POOLED, STATES, folder_of
@@ -30,8 +30,9 @@ class Outcome:
     unfinished: str
 
 
-def cross_validate(settings, result: Path, data: RadiographDataset, extra: list[RadiographDataset]):
-    """Train a network for each part of the radiographs and measure it there; `extra` ones are learnt from only.
+def cross_validate(settings, result: Path, data: RadiographDataset, extra: list[RadiographDataset], train: Callable):
+    """Train a network for each part of the radiographs and measure it there; `extra` ones are learnt from only, `train` is
+    that of solver.py.
 
     Returns the settings of the network of all, which nothing is held out from: as many epochs as the folds took.
     """
@@ -42,7 +43,7 @@ def cross_validate(settings, result: Path, data: RadiographDataset, extra: list[
     outcomes = []
     for k, (rest, held_out) in enumerate(split_by(data, settings.folds), 1):
         print(f"fold {k} of {settings.folds}: {len(rest)} radiographs to train on, {len(held_out)} held out")
-        outcomes.append(train_fold(settings, result, k, rest.concat(extra), held_out))
+        outcomes.append(train_fold(settings, result, k, rest.concat(extra), held_out, train))
     show_pooled(settings, result, data, outcomes)
     found = settings_of_all(settings, outcomes)
     for name, value in found.items():
@@ -50,7 +51,7 @@ def cross_validate(settings, result: Path, data: RadiographDataset, extra: list[
     return resume_if_possible(replace(settings, hours=0.0, **found), result)
 
 
-def train_fold(settings, result: Path, k: int, rest: RadiographDataset, held_out: RadiographDataset) -> Outcome:
+def train_fold(settings, result: Path, k: int, rest: RadiographDataset, held_out: RadiographDataset, train: Callable) -> Outcome:
     """Train fold `k` in its folder, measure it on what is held out, and say how long the others will take."""
     folder, began = folder_of(result, k), time.monotonic()
     init = str(folder_of(Path(settings.init), k)) if Path(settings.init, BEST).exists() else settings.init
