@@ -116,7 +116,8 @@ def learnt_from(state: dict, folder: Path | None) -> tuple[RadiographDataset, Ra
     listed = read_split(Path(split)) if split else {}
     there = [name for name in dict.fromkeys(("train", "valid", test_on)) if name in (listed or splits_of(folder))]
     data = {name: RadiographDataset(folder, name, listed.get(name), allow_missing=True) for name in there}
-    data = without_measured(data, test_on)  # as training did
+    if not settings.get("allow_seen", False):
+        data = without_measured(data, test_on)  # as training did
     data["train"] = without_mistaken(data["train"])
     if "valid" not in data and not settings.get("folds", 0):
         return hold_out_tenth(data["train"])

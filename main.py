@@ -40,7 +40,7 @@ class Settings:
     result: str = setting("", PLACE, ASIDE)  # for checkpoints and tables; blank: a new number in result/, or the newest there
     checkpoint: str = setting("", PLACE, ASIDE)  # file to test; blank: best.pt of the run
     test_on: str = one_of("test valid train", ASIDE)  # measured in the end: test, or valid or train while choosing settings
-    allow_seen: bool = setting(False, ASIDE)  # measure also on radiographs that the network was trained on or chosen by
+    allow_seen: bool = False  # learn from radiographs that validation or test have too, and measure on what was learnt from
     allow_missing: bool = setting(False, ASIDE)  # leave out radiographs that --split lists and that are not prepared
     resume: bool = setting(False, ASIDE)  # go on from the last.pt of the run
     folds: int = 0  # 5: five networks, each without a fifth of train and valid, then one of them all; 0: valid chooses the epoch

@@ -94,6 +94,10 @@ def test_what_the_test_has_too_is_not_learnt_from(raw, prepared, tmp_path, capsy
     assert not seen_radiographs(state, RadiographDataset(tmp_path / "data", "test"))
     assert len(RadiographDataset(prepared, "train").known_by(state["seen"]["train"])) == 3
     export.export(tmp_path / "run" / "best.pt", tmp_path / "data", tmp_path / "weights.pt", seed=0, steps=0)
+    capsys.readouterr()
+    assert main([*map(str, given), "--allow_seen", "--result", str(tmp_path / "seen")]) == 0
+    assert "test has them too" not in capsys.readouterr().out
+    assert json.loads((tmp_path / "seen" / "test.json").read_text())["seen"] == {"train": 1}
     everything = RadiographDataset(tmp_path / "data", "train")
     with pytest.raises(DataError, match="all radiographs of train are in test too"):
         without_measured({"train": everything, "test": everything}, "test")

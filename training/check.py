@@ -19,7 +19,7 @@ from radiographs.network_frame import hand_outline
 
 REACH = 0.03  # share of the picture's size: how far from the hand's outline a landmark may lie
 OUTSIDE_SHARE = 0.25  # share of landmarks beyond it, from which on a radiograph is named
-MOST_OUTSIDE = 1 / 3  # share of the radiographs: where more are named, the outline is not that of the joint
+MOST_OUTSIDE = 0.1  # share of the radiographs: where more are named, it is the outline that is wrong, not the points
 MUCH_BETTER = 0.5  # share of a shape's distance from the mean shape, below which another reading of its points must get
 MOVED_TOGETHER_PX = 0.1  # median distance of a warped dot from its warped point
 
@@ -51,7 +51,7 @@ def outside(sets: list[RadiographDataset], limit: int | None) -> list[str]:
             if beside.size and beside.mean() > OUTSIDE_SHARE:
                 where = f"{beside.sum()} of {beside.size} landmarks lie beside the {data.joint.joint or 'body part'}"
                 findings.append(f"{name(data, i)}: {where}; are they of this picture?")
-    return findings if len(findings) <= MOST_OUTSIDE * looked else []
+    return findings if len(findings) <= max(1, MOST_OUTSIDE * looked) else []
 
 
 def misread(sets: list[RadiographDataset]) -> Iterator[str]:

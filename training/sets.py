@@ -40,7 +40,8 @@ def load_splits(settings) -> dict[str, RadiographDataset]:
     there = wanted if settings.split else ("train", *splits_of(Path(settings.data)))
     data = load_data(settings, tuple(split for split in wanted if split in there))
     if settings.mode == "train":
-        data = without_measured(data, settings.test_on)
+        if not settings.allow_seen:
+            data = without_measured(data, settings.test_on)
         data["train"] = without_mistaken(data["train"])
         if not settings.folds and "valid" not in data:
             data["train"], data["valid"] = hold_out_tenth(data["train"])
