@@ -45,8 +45,10 @@ def load_splits(settings) -> dict[str, RadiographDataset]:
         data["train"] = without_mistaken(data["train"])
         if not settings.folds and "valid" not in data:
             data["train"], data["valid"] = hold_out_tenth(data["train"])
-            held = f"{len(data['valid'])} of train, drawn at random, are held out"
-            print(f"valid: none are given; {held} (--folds 5 learns from all)")
+            held = f"{len(data['valid'])} of train, drawn at random, are held out (--folds 5 learns from all)"
+            if data["train"].ids == data["valid"].ids:
+                held = "the only radiograph of train is validated on too, so that validation errors are too small"
+            print(f"valid: none are given; {held}")
     return data
 
 
@@ -66,9 +68,9 @@ def split_by(data: RadiographDataset, folds: int) -> list[tuple[RadiographDatase
 
 
 def hold_out_tenth(data: RadiographDataset) -> tuple[RadiographDataset, RadiographDataset]:
-    """Training radiographs without a tenth, always the same, and that tenth for validation. Raises DataError for a single one."""
-    if len(data) < 2:
-        raise DataError(f"{data.folder}: expected radiographs of valid, or two of train at least, found {len(data)}; add some")
+    """Training radiographs without a tenth, always the same, and that tenth for validation; a single one serves for both."""
+    if len(data) == 1:
+        return data, data.subset(np.arange(1), "valid")
     rest, held_out = split_by(data, min(10, len(data)))[0]
     return rest, held_out.subset(np.arange(len(held_out)), "valid")
 
