@@ -12,6 +12,7 @@ radiographs are not looked for later. Test radiographs are not looked at.
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,6 @@ from prediction.known_answer import known_answer
 from prediction.known_picture import picture_for
 from prediction.predictor import FITTED_HEIGHT, Predictor
 from prediction.regions import COVERAGE, promised, semi_axes
-from radiographs.prepared_folder import read_split, splits_of
 from runtime.checkpoint import read_checkpoint, write_checkpoint
 from runtime.command import exit_status
 from runtime.device import choose_device
@@ -36,7 +36,7 @@ from runtime.files import DataError, first_few
 from runtime.version import add_version
 from training.judgement import judge
 from training.runs import BEST, WEIGHTS, folder_of, newest_run
-from training.sets import hold_out_tenth, split_by, without_measured, without_mistaken
+from training.sets import load_splits, split_by
 from training.settings import PLACE, marked
 
 BATCH_SIZE = 2
@@ -110,17 +110,10 @@ def export(
 
 def learnt_from(state: dict, folder: Path | None) -> tuple[RadiographDataset, RadiographDataset | None]:
     """The training radiographs of a checkpoint, and those of validation; a cross-validation may have none."""
-    settings = state["settings"]
-    folder = folder or Path(settings.get("data", "dataset/processed"))
-    split, test_on = settings.get("split", ""), settings.get("test_on", "test")
-    listed = read_split(Path(split)) if split else {}
-    there = [name for name in dict.fromkeys(("train", "valid", test_on)) if name in (listed or splits_of(folder))]
-    data = {name: RadiographDataset(folder, name, listed.get(name), allow_missing=True) for name in there}
-    if not settings.get("allow_seen", False):
-        data = without_measured(data, test_on)  # as training did
-    data["train"] = without_mistaken(data["train"])
-    if "valid" not in data and not settings.get("folds", 0):
-        return hold_out_tenth(data["train"])
+    known = {field.name for field in fields(Settings)}
+    had = {name: value for name, value in state["settings"].items() if name in known}
+    had |= {"mode": "train", "allow_missing": True} | ({"data": str(folder)} if folder else {})
+    data = load_splits(Settings(**had))
     return data["train"], data.get("valid")
 
 
