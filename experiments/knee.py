@@ -46,6 +46,7 @@ DESCRIPTION = {
     },
 }  # fmt: skip
 BONE, EDGE = 95, 50  # grey values of a bone above its surroundings, and of its rim
+SHADE, SHADE_PX = 8, 25  # SD of the soft tissue's grey values, and over how many px: without it two knees look like copies
 
 
 def knee(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -71,6 +72,8 @@ def knee(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         filled = np.asarray(mask) / 255
         rim = np.abs(gaussian_filter(filled, 1.5) - gaussian_filter(filled, 4))
         picture += BONE * gaussian_filter(filled, 1.2) + EDGE * rim / max(rim.max(), 1e-6)
+    shade = gaussian_filter(rng.normal(size=picture.shape), SHADE_PX)
+    picture += SHADE * shade / shade.std()
     picture = gaussian_filter(picture, 0.8) * rng.uniform(0.8, 1.1) + rng.normal(0, 4, picture.shape)
     return picture.clip(0, 255).astype(np.uint8), np.array(list(points.values())) @ turn.T * size + middle
 

@@ -61,13 +61,10 @@ class Worker:
         if len(self.index):
             print(f"{out}: going on; {len(self.index)} radiographs are in its journal")
         (out / "overlays").mkdir(parents=True, exist_ok=True)
-        if "slicer" in call["formats"]:
-            (out / "slicer").mkdir(exist_ok=True)
         if "dicom" in call["formats"]:
             from prediction import dicom_results  # here, since its package is optional
 
             self.dicom = dicom_results
-            (out / "dicom").mkdir(exist_ok=True)
 
     def predict_all(self) -> None:
         """Predict what is not done yet, in any order; what is wrong with a file is said at once.
@@ -179,5 +176,5 @@ class Worker:
         inner = self.out / folder
         if self.many:
             inner /= f"{digest(name) & 0xFF:02x}"
-            inner.mkdir(parents=True, exist_ok=True)
+        inner.mkdir(parents=True, exist_ok=True)
         return inner / name

@@ -10,8 +10,10 @@ from dataloader import Augmented
 from heatmap import decode_heatmaps, draw_heatmaps
 from runtime.files import DataError
 
-NONE = Augment(0, 0, 0, 0, 0, 0, 0, 0, elastic_intervals=4)
-EVERYTHING = Augment(0, 0.25, 0.25, 0.06, 15, 0.15, 0.05, 0.04, elastic_intervals=4)
+NONE = Augment(**{field.name: 0 for field in dataclasses.fields(Augment)} | {"elastic_intervals": 4})
+EVERYTHING = dataclasses.replace(
+    NONE, intensity_scale=0.25, intensity_shift=0.25, translation=0.06, rotation=15, scaling=0.15, stretch=0.05, elastic=0.04
+)
 GEOMETRIC = {"translation": 0.1, "rotation": 40.0, "scaling": 0.3, "stretch": 0.2, "elastic": 0.06}
 CHANGES = GEOMETRIC | {"intensity_scale": 0.3, "intensity_shift": 0.3}
 

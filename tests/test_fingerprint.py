@@ -4,6 +4,7 @@ import imageio.v3 as iio
 import numpy as np
 from conftest import made_radiograph
 
+from experiments.knee import COUNTS, knee
 from radiographs.fingerprint import SIDE, alike, fingerprint, from_text, to_text
 
 
@@ -23,6 +24,12 @@ def test_copies_are_alike_and_others_are_not():
     assert (alike(prints, of_copies) == np.eye(8, dtype=bool)).all()
     flat = fingerprint(np.full((90, 60), 7))[None]
     assert not alike(flat, flat).any() and not alike(flat, prints).any()  # they show nothing to go by
+
+
+def test_the_knees_that_a_reader_begins_with_are_no_copies():
+    rng = np.random.default_rng(0)
+    prints = np.array([fingerprint(knee(rng)[0]) for _ in range(sum(COUNTS.values()))])
+    assert (alike(prints, prints) == np.eye(len(prints), dtype=bool)).all()
 
 
 def test_a_growing_grey_scale_changes_nothing():

@@ -613,7 +613,7 @@ def test_train_and_propose_from_the_page(browser, serve, monkeypatch):
 def test_the_page_is_quick():
     """From the command to the first picture, to the next one, while a point is dragged, as the browser's own trace has it.
 
-    The limits are those of a machine that does much else beside; docs/labelling.md has what was measured.
+    The limits are those of a machine that does much else beside; docs/lab/labelling.md has what was measured.
     """
     ran = as_process("-m", "benchmarks.labelling")
     assert ran.returncode == 0, ran.stderr

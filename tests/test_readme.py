@@ -15,9 +15,9 @@ from conftest import ROOT
 from main import read_settings
 
 README = ROOT / "README.md"
-OTHERS = [ROOT / name for name in ("CONTRIBUTING.md", "dataset/README.md", "weights/README.md")]
+OTHERS = [ROOT / name for name in ("CONTRIBUTING.md", "dataset/README.md", "weights/README.md", "docs/lab/repeat.md")]
 PAGES = [README, *sorted(ROOT.glob("docs/*.md")), *OTHERS]
-HISTORY = [ROOT / "CHANGELOG.md", *sorted(ROOT.glob("docs/lab/*.md"))]  # whose commands are of their time
+HISTORY = [ROOT / "CHANGELOG.md", *sorted({*ROOT.glob("docs/lab/*.md")} - {*OTHERS})]  # whose commands are of their time
 COMMANDS = ("main.py", "data_preprocessing.py", "export.py", "predict.py", "phantom")  # whose flags any page may name alone
 INTERPRETERS = {"python", "python3", ".venv/bin/python"}
 ONE_LINE = (
