@@ -69,7 +69,7 @@ def describe(options: argparse.Namespace, predictor: Predictor) -> dict:
         "with_names": options.names,
         "dicom": list(options.dicom),
         "orientation": options.orientation,
-        "pixel_mm": list(options.pixel_mm) if options.pixel_mm else None,
+        "pixel_mm": json.loads(json.dumps(options.pixel_mm)),  # as `read_call` reads it
         "device": predictor.device.type,
         "precision": predictor.precision,
         "torch": torch.__version__,
