@@ -105,7 +105,8 @@ def check_call(out: Path, call: dict) -> None:
     before = read_call(out)
     for name, value in call.items():
         if (there := before.get(name)) != value:
-            raise DataError(f"{out}: holds predictions of another call ({name}: {there} there, {value} now); {ANEW}")
+            brief = [str(one) if len(str(one)) < 100 else f"{str(one)[:100]}..." for one in (there, value)]  # tables may be long
+            raise DataError(f"{out}: holds predictions of another call ({name}: {brief[0]} there, {brief[1]} now); {ANEW}")
 
 
 def begin(options: argparse.Namespace, call: dict, shard: Shard) -> Listing:
