@@ -29,6 +29,7 @@ from labelling.proposals import Proposal, read_predictions
 from labelling.rounds import FEWEST, Flags
 from labelling.server import Server
 from labelling.session import MAIN, SETTLED, Options, Session
+from radiographs.pixel_size import with_columns
 from runtime.command import exit_status
 from runtime.files import DataError, write_csv
 from runtime.version import add_version
@@ -58,6 +59,7 @@ def export(session: Session, out: Path) -> None:
         raise DataError(f"{out}: is there already, and labels are not overwritten; choose another --export")
     done = set(session.store.done())
     rows = [row for row in session.store.table_rows() if row["id"] in done]
+    rows = with_columns(rows, session.collection.sizes | session.store.sizes())
     if not rows:
         raise DataError(f"{session.labels}: {session.options.reader} has done no radiograph yet; nothing to export")
     write_csv(out, rows)

@@ -51,7 +51,8 @@ from prediction.shard import Shard, part, shard_of
 from prediction.watch import Seen, watch
 from prediction.worker import Worker
 from radiographs.header import check_keywords
-from radiographs.pixel_size import read_size
+from radiographs.pixel_size import COLUMN, Given, Size, read_size, sizes_in
+from radiographs.raw_folder import read_rows
 from runtime import distributed
 from runtime.command import alone_in, exit_status
 from runtime.device import PRECISIONS
@@ -130,9 +131,14 @@ def formats(text: str) -> set[str]:
     return chosen
 
 
-def pixel_mm(text: str) -> tuple[float, float]:
+def pixel_mm(text: str) -> Size | dict[str, Given]:
     try:
-        return read_size(text, "--pixel_mm")
+        if not text.endswith(".csv"):
+            return read_size(text, "--pixel_mm")
+        read_rows(Path(text))  # says what is wrong with a table
+        if sizes := sizes_in(Path(text)):
+            return sizes
+        raise DataError(f"{text}: expected a column {COLUMN} with sizes, found none; label.py writes it")
     except DataError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -157,7 +163,8 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     add("--names", action="store_true", help="write the landmarks' names into the overlays")
     asked = "keywords of DICOM headers that become columns, such as AccessionNumber,SeriesInstanceUID,SOPInstanceUID"
     add("--dicom", type=keywords, default=(), help=asked)
-    size = "mm a pixel of radiographs whose files do not say it: 0.1, or 0.1x0.12, between rows x between columns"
+    size = "mm a pixel of radiographs whose files do not say it: 0.1, or 0.1x0.12, between rows x between columns, or a table of"
+    size += " label.py that says it of each ID; a calibration by hand goes before the file"
     add("--pixel_mm", type=pixel_mm, help=size)
     keep = "keep: every picture is one upright joint that fills it, bone bright"
     add("--orientation", choices=("auto", "keep"), default="auto", help=keep)

@@ -9,9 +9,11 @@ from joints.hand import MEAN_SHAPE
 from labelling.marks import DECIDED, DONE, PLACED, STATES, as_json, mark_from
 from labelling.proposals import as_lists, rounded
 from labelling.rounds import ROUNDS, rounds_of
+from labelling.ruler import LEAST_PX, ruler_from
 from labelling.session import SETTLED, Session
 from labelling.store import AGAIN, FIRST, Change, Conflict, Item, Key, Store
 from labelling.trust import anchoring_bias, differences, repeatability
+from radiographs.pixel_size import BY_HAND, LEAST, MOST
 from runtime.files import DataError
 
 PAGE = 200  # most rows of a list in one answer
@@ -42,6 +44,11 @@ def number_in(body: dict, name: str, low: int, high: int, default: int | None = 
     return value
 
 
+def check_inside(x: float, y: float, size: tuple[int, int]) -> None:
+    if not (-0.5 <= x <= size[0] - 0.5 and -0.5 <= y <= size[1] - 0.5):
+        raise Refused(400, "expected points inside the radiograph")
+
+
 class Api:
     """Methods get_NAME(query) and post_NAME(body) are what the address /api/NAME answers; they raise Refused and DataError."""
 
@@ -69,6 +76,7 @@ class Api:
             "reviewing": session.reviewing,
             "can_propose": session.options.propose is not None,
             "readers": session.readers(),
+            "ruler": {"px": LEAST_PX, "mm": [LEAST, MOST], "by": BY_HAND},
         }
 
     def shape(self) -> list[list[float]] | None:
@@ -118,6 +126,9 @@ class Api:
             item = store.item(key)
             answer = {"id": key[0], "reading": key[1], "picture": picture.about(), "version": item.version}
             answer |= {"marks": [as_json(mark) for mark in item.marks], "second_look": item.second_look}
+            ruler = store.item((key[0], FIRST)).ruler
+        pixel_mm, source = session.collection.pixel_size(key[0], picture.spacing_mm, picture.spacing_from)
+        answer |= {"ruler": ruler and ruler.as_json(), "pixel": {"mm": pixel_mm, "from": source}}
         answer |= {"proposal": None, "others": self.others(query, key[0]) if settle else []}
         if not settle and (proposal := session.shown_proposal(key)):
             points = np.column_stack([proposal.points_px, proposal.regions])
@@ -202,7 +213,7 @@ class Api:
         return {}
 
     def post_act(self, body: dict) -> dict:
-        """Do a reader's action: one or several marks of one radiograph at once, or its second look."""
+        """Do a reader's action: one or several marks of one radiograph at once, its second look, or its pixel size."""
         key, store, what = self.place(body)
         session, window = self.session, text_in(body, "window", 80)
         action, base = text_in(body, "action", 80), number_in(body, "base", 0, 10**9)
@@ -211,17 +222,18 @@ class Api:
         if size is None:  # else the file need not be in reach
             picture = session.pictures.get(key[0])
             size = picture.width, picture.height
-            spacing = picture.spacing_mm or self.session.collection.joint.pixel_mm
+            spacing, _ = session.collection.pixel_size(key[0], picture.spacing_mm, picture.spacing_from)
         changes = self.changes(body, key, item, size, proposals=store is session.store)
         second = body["second_look"] if isinstance(body.get("second_look"), bool) else None
-        if not changes and second is None:
-            raise Refused(400, "expected changes or a second look")
+        ruler = self.ruler(body, key, settle=what[-1], size=size)
+        if not changes and second is None and ruler is None:
+            raise Refused(400, "expected changes, a second look or a known length")
         # what a window sends once more, after the server was away, counts where nothing else has happened since
         late = body.get("late") is True and base == item.version
         may = session.windows.claim(what, window) or late
         try:
-            more = {"size": list(size), "spacing": spacing and list(spacing), "second_look": second, "window": window}
-            version = store.act(key, base, action, text_in(body, "what", 40), changes, may, **more)
+            more = {"size": list(size), "spacing": spacing and list(spacing), "second_look": second, "ruler": ruler}
+            version = store.act(key, base, action, text_in(body, "what", 40), changes, may, window=window, **more)
         except Conflict as conflict:
             raise Refused(409 if may else 423, str(conflict)) from None
         return {"version": version, "state": store.item(key).state}
@@ -240,15 +252,28 @@ class Api:
                 mark = mark_from(change.get("to"))
             except DataError as error:
                 raise Refused(400, str(error)) from None
-            placed = mark is not None and mark.state in PLACED
-            if placed and not (-0.5 <= mark.x <= size[0] - 0.5 and -0.5 <= mark.y <= size[1] - 0.5):
-                raise Refused(400, "expected points inside the radiograph")
+            if mark is not None and mark.state in PLACED:
+                check_inside(mark.x, mark.y, size)
             if proposals:
                 mark = self.session.with_proposal(key, k, mark, item.marks[k], body.get("seen"))
             changes.append((k, mark))
         if len({k for k, _ in changes}) < len(changes):
             raise Refused(400, "expected at most one change a landmark")
         return changes
+
+    def ruler(self, body: dict, key: Key, settle: bool, size: tuple[int, int]) -> dict | None:
+        """What an action says of a known length, {} where it takes that away; None where it says nothing. Raises Refused."""
+        if "ruler" not in body:
+            return None
+        if key[1] != FIRST or settle:
+            raise Refused(400, "the pixel size belongs to the first reading; calibrate there")
+        try:
+            ruler = ruler_from(body["ruler"] or {})
+        except DataError as error:
+            raise Refused(400, str(error)) from None
+        for end in ruler.ends if ruler else ():
+            check_inside(*end, size)
+        return ruler.as_json() if ruler else {}
 
     def post_train(self, _: dict) -> dict:
         return self.start("train")

@@ -9,6 +9,7 @@ import numpy as np
 from joints.description import DESCRIPTION, Description, read_description
 from joints.hand import HAND
 from joints.known import described, joint_called, joint_of
+from radiographs.pixel_size import STATED, Given, Size, choose, sizes_in
 from radiographs.raw_folder import COORDINATES, LABEL_SET, SPLITS, by_id, read_names, read_points, visible_files
 from radiographs.reading import is_radiograph
 from runtime.files import DataError, write_whole
@@ -25,6 +26,7 @@ class Collection:
     joint: Description  # of the landmarks (L)
     labels: Path  # the folder with all that is made here
     table: dict[str, np.ndarray] = field(default_factory=dict)  # points (L, 2) px of all_coordinates.csv, NaN where missing
+    sizes: dict[str, Given] = field(default_factory=dict)  # pixel sizes of all_coordinates.csv
 
     @property
     def names(self) -> list[str]:
@@ -34,6 +36,10 @@ class Collection:
     def is_hand(self) -> bool:
         """Whether the landmarks are those of the hand that ships, whatever they are called."""
         return self.joint.names == HAND.names or self.joint == replace(HAND, names=self.joint.names)
+
+    def pixel_size(self, id: str, own: Size | None, source: str) -> tuple[Size | None, str]:
+        """mm (x, y) of a radiograph whose file says `own`, and where it is from: the table and joint.json state others."""
+        return choose(own, source, *self.sizes.get(id, (self.joint.pixel_mm, STATED)))[:2]
 
 
 def open_collection(raw: Path, names: list[str] | None, labels: Path | None = None) -> Collection:
@@ -62,7 +68,8 @@ def open_collection(raw: Path, names: list[str] | None, labels: Path | None = No
         content = json.dumps({"names": chosen}, indent=1, ensure_ascii=False) + "\n"
         write_whole(labels / LABEL_SET, content.encode(), shared=True)
     joint = of_raw if of_raw and list(of_raw.names) == chosen else joint_called(chosen, None)
-    return Collection(raw, paths, splits, joint, labels, {id: points for id, points in table.items() if id in paths})
+    sizes = sizes_in(raw / COORDINATES) if table else {}
+    return Collection(raw, paths, splits, joint, labels, {id: points for id, points in table.items() if id in paths}, sizes)
 
 
 def joint_in(raw: Path, table: dict[str, np.ndarray]) -> Description | None:

@@ -31,6 +31,7 @@ class Picture:
     low: float
     step: float
     spacing_mm: tuple[float, float] | None  # (x, y)
+    spacing_from: str
     notes: tuple[str, ...]
     window: tuple[float, float]  # stored values, darkest and brightest, that show most of it
     stored: bytes
@@ -63,7 +64,8 @@ def make_picture(path: Path) -> Picture:
     window = (dark, bright) if bright > dark else (0.0, (high - low) / step)
     height, width = stored.shape
     spacing = None if radiograph.spacing_mm is None else tuple(map(float, radiograph.spacing_mm))
-    return Picture(width, height, bits, low, step, spacing, tuple(radiograph.notes), window, stored.tobytes())
+    known = spacing, radiograph.spacing_from, tuple(radiograph.notes)
+    return Picture(width, height, bits, low, step, *known, window, stored.tobytes())
 
 
 def crop(picture: Picture, point_px: np.ndarray) -> bytes:

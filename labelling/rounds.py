@@ -17,6 +17,7 @@ from labelling.collection import Collection
 from labelling.jobs import Step
 from labelling.order import chance
 from labelling.proposals import FRAME
+from radiographs.pixel_size import Given, with_columns
 from radiographs.raw_folder import COORDINATES, SPLITS, numbered
 from runtime.files import DataError, write_csv, write_whole
 
@@ -45,10 +46,10 @@ class Round:
     points: dict[str, np.ndarray]  # (L, 2) px of the radiographs done, NaN where absent
 
 
-def new_round(collection: Collection, reader: str, points: dict[str, np.ndarray]) -> Round:
+def new_round(collection: Collection, reader: str, points: dict[str, np.ndarray], sizes: dict[str, Given] | None = None) -> Round:
     """Write the data set of a new round on what a reader has done: links to radiographs, and their table.
 
-    Raises DataError where too little is done.
+    `sizes`: of their pixels, calibrated by the reader. Raises DataError where too little is done.
     """
     usable = {id: values for id, values in points.items() if np.isfinite(values).any()}
     places = {id: "test" for id in usable if collection.splits[id] == "test"}  # of the set: they stay out of training
@@ -70,7 +71,8 @@ def new_round(collection: Collection, reader: str, points: dict[str, np.ndarray]
             os.symlink(path.resolve(), place)
         except OSError:  # file systems and users without links
             shutil.copyfile(path, place)
-    write_csv(raw / COORDINATES, [{"id": id} | numbered(usable[id].tolist()) for id in places])
+    rows = [{"id": id} | numbered(usable[id].tolist()) for id in places]
+    write_csv(raw / COORDINATES, with_columns(rows, collection.sizes | (sizes or {})))
     if (joint := collection.joint) != Description.numbered(len(joint.names)):
         write_whole(raw / DESCRIPTION, (json.dumps(joint.to_file(), indent=2) + "\n").encode())
     return one

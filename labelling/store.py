@@ -13,6 +13,8 @@ import numpy as np
 
 from labelling.journal import Journal, entries_of
 from labelling.marks import ABSENT, CONFIRMED, DONE, NONE, Mark, as_json, mark_from, state_of
+from labelling.ruler import Ruler, ruler_from
+from radiographs.pixel_size import BY_HAND, Given, Size, with_columns
 from radiographs.raw_folder import numbered, plain_id, read_points
 from runtime.files import DataError, cell, write_csv
 
@@ -40,11 +42,17 @@ class Item:
     by_person: bool = False  # whether a person changed something
     state: str = NONE  # proposals not considered
     size: tuple[int, int] | None = None  # width, height px
-    spacing: tuple[float, float] | None = None  # mm per px
+    spacing: Size | None = None  # mm a pixel (x, y), of its file or stated
+    ruler: Ruler | None = None  # by which the reader calibrated the radiograph; of the first reading alone
     seconds: float = 0.0  # that the reader worked on it
     finished: int = 0  # number of the entry by which it was done
     unsure: int = 0  # marks that the reader doubts
     measured: tuple = ()  # what `trust.anchoring_bias` measured of it since its last action
+
+    @property
+    def pixel_mm(self) -> Size | None:
+        """(x, y): calibrated by hand, else as the file says or was stated."""
+        return self.ruler.pixel_mm(self.spacing) if self.ruler else self.spacing
 
 
 @dataclass
@@ -77,7 +85,7 @@ class Store:
         """Do an action of a person; returns the new version.
 
         Raises Conflict where `base` is not the item's version, or the window `may` not write; the journal keeps that action
-        too. One that was done before is not done again. `more` goes into the entry: size, spacing, second_look, window.
+        too. One that was done before is not done again. `more` goes into the entry: size, spacing, second_look, ruler, window.
         """
         with self.lock:
             if action in self.actions:
@@ -128,6 +136,7 @@ class Store:
         changes = [(int(change["landmark"]), mark_from(change["to"])) for change in entry["changes"]]
         if any(not 0 <= k < self.landmarks for k, _ in changes):
             raise DataError("no such landmark")
+        ruler = ruler_from(entry.get("ruler", {}))
         item = self.items.setdefault(key, Item([None] * self.landmarks))
         for k, mark in changes:
             item.marks[k] = mark
@@ -136,6 +145,7 @@ class Store:
         item.second_look = bool(entry.get("second_look", item.second_look))
         item.size = tuple(entry.get("size") or ()) or item.size
         item.spacing = tuple(entry.get("spacing") or ()) or item.spacing
+        item.ruler = ruler if "ruler" in entry else item.ruler
         before, item.state = item.state, state_of(item.marks)
         item.unsure = sum(mark is not None and mark.unsure for mark in item.marks)
         item.measured = ()
@@ -188,11 +198,18 @@ class Store:
         ids = {id for id, *_ in unknown}
         return [id for id in given if id in ids]
 
+    def sizes(self) -> dict[str, Given]:
+        """ID: pixel size (x, y) mm of the radiographs that the reader calibrated."""
+        with self.lock:
+            rulers = {id: item for (id, reading), item in self.items.items() if reading == FIRST and item.ruler}
+            return {id: (item.pixel_mm, BY_HAND) for id, item in rulers.items()}
+
     def table_rows(self) -> list[dict]:
-        """Rows ID, x0, y0, ... of all radiographs with a confirmed point, sorted by their ID."""
+        """Rows ID, x0, y0, ... of all radiographs with a confirmed point, sorted by their ID; the pixel sizes calibrated."""
         with self.lock:
             points = {id: self.points_of((id, FIRST)) for id, reading in sorted(self.items) if reading == FIRST}
-        return [{"id": id} | numbered(of_one.tolist()) for id, of_one in points.items() if np.isfinite(of_one).any()]
+        rows = [{"id": id} | numbered(of_one.tolist()) for id, of_one in points.items() if np.isfinite(of_one).any()]
+        return with_columns(rows, self.sizes())
 
 
 def as_written(id: str, points: np.ndarray) -> Iterator[tuple[str, int, str, str]]:

@@ -18,12 +18,17 @@ def scale_px(size: tuple[int, int] | None) -> np.ndarray:
 
 
 def spacing_mm(item: Item, points: np.ndarray, scale: Scale | None) -> np.ndarray:
-    """Millimetres per pixel (x, y): of the file, else of the joint's scale, else NaN."""
-    spacing = item.spacing or (math.nan, math.nan)
-    if item.spacing is None and scale:
+    """Millimetres per pixel (x, y): calibrated by hand, else of the file, else of the joint's scale, else NaN."""
+    spacing = item.pixel_mm or (math.nan, math.nan)
+    if item.pixel_mm is None and scale:
         length = np.linalg.norm(np.subtract(*points[list(scale.landmarks)]))
         spacing = (scale.mm / length,) * 2 if length > 0 else spacing
     return np.array(spacing)
+
+
+def better_known(*items: Item) -> Item:
+    """Which of some readings of one radiograph says most of its pixel size."""
+    return max(items, key=lambda item: (item.ruler is not None, item.spacing is not None))
 
 
 def summary(distances: list[float]) -> dict | None:
@@ -41,7 +46,7 @@ def repeatability(store: Store, scale: Scale | None) -> dict:
             first, again = store.item((id, FIRST)), store.item((id, AGAIN))
             one, two = store.points_of((id, FIRST)), store.points_of((id, AGAIN))
             px += np.linalg.norm((one - two) * scale_px(again.size or first.size), axis=1).tolist()
-            mm += np.linalg.norm((one - two) * spacing_mm(again, one, scale), axis=1).tolist()
+            mm += np.linalg.norm((one - two) * spacing_mm(better_known(again, first), one, scale), axis=1).tolist()
     return {"radiographs": len(done), "px": summary(px), "mm": summary(mm)}
 
 
@@ -78,7 +83,7 @@ def differences(one: Store, two: Store, scale: Scale | None) -> list[dict]:
     for id in set(one.done()) & set(two.done()):
         first, second = one.item((id, FIRST)), two.item((id, FIRST))
         points = one.points_of((id, FIRST))
-        units = (1.0, scale_px(first.size or second.size), spacing_mm(first if first.spacing else second, points, scale))
+        units = (1.0, scale_px(first.size or second.size), spacing_mm(better_known(first, second), points, scale))
         apart = points - two.points_of((id, FIRST))
         lengths = [np.linalg.norm(apart * unit, axis=1).tolist() for unit in units]
         for k, (px, frame, mm) in enumerate(zip(*lengths)):

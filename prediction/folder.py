@@ -69,7 +69,7 @@ def describe(options: argparse.Namespace, predictor: Predictor) -> dict:
         "with_names": options.names,
         "dicom": list(options.dicom),
         "orientation": options.orientation,
-        "pixel_mm": list(options.pixel_mm) if options.pixel_mm else None,
+        "pixel_mm": json.loads(json.dumps(options.pixel_mm)),  # as `read_call` reads it
         "device": predictor.device.type,
         "precision": predictor.precision,
         "torch": torch.__version__,
@@ -105,7 +105,8 @@ def check_call(out: Path, call: dict) -> None:
     before = read_call(out)
     for name, value in call.items():
         if (there := before.get(name)) != value:
-            raise DataError(f"{out}: holds predictions of another call ({name}: {there} there, {value} now); {ANEW}")
+            brief = [str(one) if len(str(one)) < 100 else f"{str(one)[:100]}..." for one in (there, value)]  # tables may be long
+            raise DataError(f"{out}: holds predictions of another call ({name}: {brief[0]} there, {brief[1]} now); {ANEW}")
 
 
 def begin(options: argparse.Namespace, call: dict, shard: Shard) -> Listing:

@@ -23,6 +23,7 @@ from prediction.predictor import Prediction, Predictor
 from prediction.shard import Shard
 from radiographs.header import read_with_header
 from radiographs.pixel_size import with_stated
+from radiographs.raw_folder import plain_id
 from radiographs.reading import Radiograph
 from runtime.apart import Crew
 from runtime.command import cores
@@ -131,7 +132,9 @@ class Worker:
                 self.remove_pictures(item)
                 self.journal.append(item, state, self.index.next_turn(item), content)
             return content["error"]
-        radiograph = with_stated(radiograph, self.call.get("pixel_mm"))
+        given = self.call.get("pixel_mm")
+        of_each = given.get(plain_id(Path(item.path).name), [None]) if isinstance(given, dict) else [given]
+        radiograph = with_stated(radiograph, *of_each)
         height, width = radiograph.pixels.shape
         return Read(item, (width, height), radiograph, base_picture(radiograph.pixels), [*item.ids, *texts], state, source)
 

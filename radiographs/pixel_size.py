@@ -1,18 +1,20 @@
-"""How large a pixel is, as a person states it for radiographs whose files do not know: for all, or in a column of the table."""
+"""How large a pixel is, as a person says: stated for all or in a column of the table, or calibrated on each radiograph."""
 
 import csv
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 from radiographs.reading import Radiograph
 from runtime.files import DataError, meant
 
-COLUMN = "pixel_mm"  # of a table of landmarks, and the key of joint.json
-STATED = "stated"  # as `spacing_from`
+COLUMN, SOURCE = "pixel_mm", "pixel_mm_from"  # of a table of landmarks; the first one is also the key of joint.json
+STATED, BY_HAND = "stated", "calibrated by hand"  # as `spacing_from`; a blank SOURCE is STATED
 LEAST, MOST = 1e-3, 10.0  # mm a pixel
-APART = 0.01  # share by which a stated size may differ from the file's own before it is said
+APART = 0.01  # share by which two sizes of one radiograph may differ before it is said
 Size = tuple[float, float]  # mm a pixel, (x, y)
+Given = tuple[Size, str]  # and whether it is STATED or BY_HAND
 
 
 def read_size(given: object, source: str) -> Size:
@@ -31,59 +33,90 @@ def read_size(given: object, source: str) -> Size:
     return column, row
 
 
-def split_column(header: list[str] | None, rows: list[tuple[int, list[str]]]) -> tuple[list[str] | None, list]:
-    """A table's header and rows without the column of pixel sizes, so that the others are ID and points."""
-    if (place := place_of_column(header or [])) is None or header is None:
-        return header, rows
-    return header[:place] + header[place + 1 :], [(number, row[:place] + row[place + 1 :]) for number, row in rows]
+def split_columns(header: list[str] | None, rows: list[tuple[int, list[str]]]) -> tuple[list[str] | None, list]:
+    """A table's header and rows without the columns of pixel sizes, so that the others are ID and points."""
+    places = [place_of(name, header or []) for name in (COLUMN, SOURCE)]
+
+    def others(row: list[str]) -> list[str]:
+        return [cell for i, cell in enumerate(row) if i not in places]
+
+    return header and others(header), [(number, others(row)) for number, row in rows]
 
 
-def place_of_column(header: list[str]) -> int | None:
-    return next((i for i, cell in enumerate(header) if i and cell.strip().lower() == COLUMN), None)
+def place_of(name: str, header: list[str]) -> int | None:
+    return next((i for i, cell in enumerate(header) if i and cell.strip().lower() == name), None)
 
 
-def sizes_in(path: Path) -> dict[str, Size]:
-    """ID: pixel size of the rows of a table that state one; none without the column. Raises DataError."""
+def sizes_in(path: Path) -> dict[str, Given]:
+    """ID: pixel size of the rows of a table that have one; none without the column. Raises DataError."""
     from radiographs.raw_folder import plain_id  # here, since it needs this module
 
     with open(path, newline="", encoding="utf-8-sig") as file:
         header, *rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)] or [[]]
-    place = place_of_column([meant(cell) for cell in header])
-    stated = {} if place is None else {plain_id(meant(row[0])): row[place].strip() for row in rows if len(row) > place}
-    return {id: read_size(text, f"{path}: {COLUMN} of {id}") for id, text in stated.items() if text}
+    places = [place_of(name, [meant(cell) for cell in header]) for name in (COLUMN, SOURCE)]
+    sizes = {}
+    for id, *cells in rows:
+        id = plain_id(meant(id))
+        text, source = ("" if i is None or i > len(cells) else cells[i - 1].strip() for i in places)
+        if source not in ("", STATED, BY_HAND):
+            expected = f"the {SOURCE} of {id} to be {STATED}, {BY_HAND} or blank"
+            raise DataError(f"{path}: expected {expected}, found {source!r}; correct it")
+        if text:
+            sizes[id] = read_size(text, f"{path}: {COLUMN} of {id}"), source or STATED
+    return sizes
 
 
-def choose(own: Size | None, source: str, stated: Size | None) -> tuple[Size | None, str, str]:
-    """The size to take, where it is from, and what is to be said: the file's own before the stated one."""
-    if own is None and stated is not None:
-        return stated, STATED, ""
-    if own is None or stated is None or all(abs(a / b - 1) <= APART for a, b in zip(stated, own)):
-        return own, source, ""
-    sizes = ["{:g} x {:g}".format(*size) for size in (own, stated)]
-    return own, source, f"its pixels have {sizes[0]} mm (x, y) by {source}, stated are {sizes[1]}: the file's size is taken"
+def with_columns(rows: list[dict], sizes: dict[str, Given]) -> list[dict]:
+    """Rows of a table with the columns of pixel sizes, if one of their radiographs has a size."""
+    if not any(row["id"] in sizes for row in rows):
+        return rows
+    columns = {id: {COLUMN: f"{y:.6g}" if x == y else f"{y:.6g}x{x:.6g}", SOURCE: by} for id, ((x, y), by) in sizes.items()}
+    return [row | columns.get(row["id"], {COLUMN: "", SOURCE: ""}) for row in rows]
 
 
-def with_stated(radiograph: Radiograph, stated: Size | None) -> Radiograph:
-    """A radiograph whose pixels have the stated size (x, y), if its file knows none; a contradiction goes into its notes."""
-    spacing, source, said = choose(radiograph.spacing_mm, radiograph.spacing_from, stated)
+def choose(own: Size | None, source: str, given: Size | None, by: str = STATED) -> tuple[Size | None, str, str]:
+    """The size to take, where it is from, and what is to be said: a calibration first, then the file's own, then a stated one."""
+    if own is None or given is None:
+        return (given, by, "") if given is not None else (own, source, "")
+    sizes = ["{:g} x {:g}".format(*size) for size in (own, given)]
+    said = f"its pixels have {sizes[0]} mm (x, y) by {source}, {by} are {sizes[1]}: the "
+    if by == BY_HAND:
+        return given, by, said + "calibration is taken"
+    return own, source, said + "file's size is taken" if any(abs(a / b - 1) > APART for a, b in zip(given, own)) else ""
+
+
+def with_stated(radiograph: Radiograph, given: Size | None, by: str = STATED) -> Radiograph:
+    """A radiograph whose pixels have the size (x, y) that `choose` takes; a contradiction goes into its notes."""
+    spacing, source, said = choose(radiograph.spacing_mm, radiograph.spacing_from, given, by)
     return replace(radiograph, spacing_mm=spacing, spacing_from=source, notes=radiograph.notes + ([said] if said else []))
 
 
-def stated_sizes(tables: Iterable[Path]) -> dict[str, Size]:
-    """ID: the size that one or several tables state. Raises DataError where two differ."""
-    sizes: dict[str, tuple[Size, Path]] = {}
+def stated_sizes(tables: Iterable[Path]) -> dict[str, Given]:
+    """ID: the size that one or several tables give: the mean of calibrations, else what is stated.
+
+    Raises DataError where stated ones differ.
+    """
+    stated: dict[str, tuple[Size, Path]] = {}
+    by_hand: dict[str, list[Size]] = {}
     for path in tables:
-        for id, size in sizes_in(path).items():
-            first, there = sizes.setdefault(id, (size, path))
+        for id, (size, by) in sizes_in(path).items():
+            if by == BY_HAND:
+                by_hand.setdefault(id, []).append(size)
+                continue
+            first, there = stated.setdefault(id, (size, path))
             if first != size:
                 raise DataError(f"{path}: expected the {COLUMN} of {id} as in {there}, found another; make them agree")
-    return {id: size for id, (size, _) in sizes.items()}
+    for id, sizes in by_hand.items():
+        if max(x for x, _ in sizes) > (1 + APART) * min(x for x, _ in sizes):
+            print(f"{id}: calibrated by hand as {', '.join(f'{x:g}' for x, _ in sizes)} mm a pixel (x): their mean is taken")
+    means = {id: ((fmean(x for x, _ in sizes), fmean(y for _, y in sizes)), BY_HAND) for id, sizes in by_hand.items()}
+    return {id: (size, STATED) for id, (size, _) in stated.items()} | means
 
 
-def state_sizes(rows: list[dict], by_id: dict[str, Size], of_all: Size | None) -> None:
-    """Write stated sizes into prepared rows: its own, else that of all; where the file knows another one, that is printed."""
+def state_sizes(rows: list[dict], by_id: dict[str, Given], of_all: Size | None) -> None:
+    """Write sizes into prepared rows: its own, else that of all; where the file knows another one, that is printed."""
     for row in rows:
-        stated = by_id.get(row["id"], of_all)
-        row["spacing_mm"], row["spacing_from"], said = choose(row["spacing_mm"], row["spacing_from"], stated)
+        given = by_id.get(row["id"], (of_all, STATED))
+        row["spacing_mm"], row["spacing_from"], said = choose(row["spacing_mm"], row["spacing_from"], *given)
         if said:
             print(f"{row['split']}/{row['id']}: {said}")

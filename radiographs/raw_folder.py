@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from radiographs.pixel_size import split_column
+from radiographs.pixel_size import split_columns
 from radiographs.reading import without_ending
 from runtime.files import DataError, meant
 
@@ -39,7 +39,7 @@ def read_rows(path: Path) -> tuple[list[str] | None, list[tuple[int, list[str]]]
     header = [meant(cell) for cell in rows.pop(0)[1]] if named else None
     if not rows:
         raise DataError(f"{path}: expected one row per radiograph, found none")
-    return split_column(header, rows)
+    return split_columns(header, rows)
 
 
 def read_names(path: Path) -> tuple[str, ...] | None:

@@ -89,7 +89,7 @@ def test_tables_that_contradict_each_other_are_refused(raw, tmp_path):
     (raw / "readers").mkdir()
     table, other = raw / "all_coordinates.csv", raw / "readers" / "anna.csv"
     other.write_text(table.read_text().replace("a2,0.1,", "a2,,"))
-    assert stated_sizes([table, other]) == {"a2": (0.1, 0.1), "a3": (0.2, 0.2)}
+    assert stated_sizes([table, other]) == {"a2": ((0.1, 0.1), "stated"), "a3": ((0.2, 0.2), "stated")}
     other.write_text(table.read_text().replace("a3,0.2,", "a3,0.3,"))
     ran = preprocess(raw, tmp_path / "data")
     assert (

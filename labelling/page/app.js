@@ -6,7 +6,7 @@ import { Viewport } from "./viewport.js";
 export const $ = (id) => document.getElementById(id);
 
 export const app = {
-  window: unique(), view: new Viewport(), raster: null, marks: null, active: -1, selected: new Set(), cursor: null, aim: null, box: null,
+  window: unique(), view: new Viewport(), raster: null, marks: null, active: -1, selected: new Set(), cursor: null, aim: null, box: null, measuring: null,
   showNames: true, showLines: true, crosshair: true, inverted: false, widths: 1, shift: 0, all: false, dragging: null, visited: [], others: [],
   guideVersion: 0, ahead: null, last: 0, placed: null, told: null,
 };

@@ -3,10 +3,10 @@
 import { app, say, tell } from "./app.js";
 import { confirmed, moved } from "./marks.js";
 
-export function act(what, changes, second) {
+export function act(what, changes, said) {
   if (app.dragging) return false;
   if (app.marks.readonly) { tell("another window works on this radiograph"); return false; }
-  return app.marks.change(what, changes, second);
+  return app.marks.change(what, changes, said);
 }
 
 const unsureOf = (k) => !!app.marks.own[k]?.unsure;
@@ -141,9 +141,9 @@ export function arrows(dx, dy, event) {
   if (event.ctrlKey || event.metaKey) { view.pan(-dx * 60, -dy * 60); return app.draw(); }
   const step = event.shiftKey ? 10 : event.altKey ? 0.1 : 1;
   const [x, y] = [dx * step * (view.mirrored ? -1 : 1), dy * step];
-  const group = app.selected.size ? [...app.selected] : active >= 0 && marks.placed(active) && !app.aim ? [active] : [];
+  const group = app.measuring ? [] : app.selected.size ? [...app.selected] : active >= 0 && marks.placed(active) && !app.aim ? [active] : [];
   if (group.length) return void act(group.length > 1 ? "move group" : "nudge", shifted(group, x, y));
-  if (active < 0) return;
+  if (active < 0 && !app.measuring) return;
   const middle = () => view.toImage(view.stageWidth / 2, view.stageHeight / 2);
   const from = app.aim ?? (app.cursor ? view.toImage(...app.cursor) : app.placed ?? middle());
   const reach = event.altKey ? 1 : Math.max(1, 1 / view.zoom); // a pixel of the screen at least

@@ -31,6 +31,7 @@ export async function open(key, { remember = true, take = false } = {}) {
     app.marks.open(item, key, [...before, ...app.outbox.of(key).filter((body) => !before.includes(body))]);
     app.selected.clear();
     app.dragging = app.aim = null;
+    if (fresh || key.reading || key.settle) app.measuring = null;
     if (fresh) app.cursor = app.placed = null;
     app.active = key.settle ? key.landmark : app.marks.nextOpen(0);
     $("title").textContent = key.id;

@@ -10,6 +10,7 @@ export const KEYS = [
     [["U"], "unsure", "unsure"],
     [["]", "N"], "next landmark", "nextLandmark"],
     [["[", "P"], "landmark before", "previousLandmark"],
+    [["D"], "pixel size: both ends of a known length; Shift: remove it", "ruler"],
     [["S"], "choose this point too, or no longer, to move several; ] and [ keep what is chosen", "select"],
     [["Ctrl+A"], "choose the whole skeleton, to move it", "selectAll"],
     [["Escape"], "choose nothing; end a third look", "escape"],

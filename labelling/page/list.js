@@ -19,8 +19,7 @@ export class List {
 
   async load(offset = 0) {
     const serial = (this.serial = (this.serial ?? 0) + 1);
-    const limit = offset ? 200 : Math.min(200, Math.max(200, this.rows.length));
-    const answer = await get("list", { filter: $("filter").value, search: $("search").value, sort: $("sort").value, offset, limit });
+    const answer = await get("list", { filter: $("filter").value, search: $("search").value, sort: $("sort").value, offset });
     if (serial !== this.serial) return; // a newer one is on its way
     this.rows = offset ? [...this.rows, ...answer.rows] : answer.rows;
     for (const option of $("filter").options) {

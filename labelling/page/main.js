@@ -1,7 +1,7 @@
 // The page: what every button and key does, and the start.
 
 import { Outbox, get, post } from "./api.js";
-import { $, app, banner, say } from "./app.js";
+import { $, app, banner, say, tell } from "./app.js";
 import { Compare } from "./compare.js";
 import * as edit from "./edit.js";
 import { PRESETS, dragWindow, setPreset } from "./greys.js";
@@ -15,6 +15,7 @@ import { Panel } from "./panel.js";
 import { Pointer } from "./pointer.js";
 import { Progress } from "./progress.js";
 import { resize } from "./render.js";
+import * as ruler from "./ruler.js";
 
 const stage = $("stage");
 const BEAT = 4000; // ms between two signs of life
@@ -26,7 +27,10 @@ const zoom = (factor) => () => { const [u, v] = app.cursor ?? [app.view.stageWid
 const actions = {
   previous, next: () => (app.key?.settle ? app.compare.next(app.key) : next()), remove: edit.remove, absent: edit.absent, unsure: edit.unsure, acceptAll: edit.acceptAll,
   enter: () => {
-    if (app.aim && app.active >= 0) { const at = app.aim; app.aim = null; return edit.place(...at); }
+    const at = app.aim;
+    app.aim = null;
+    if (app.measuring) return at ? ruler.click(...at) : tell("arrows move the crosshair to the end");
+    if (at && app.active >= 0) return edit.place(...at);
     edit.accept(app.active);
   },
   nextLandmark: () => edit.choose(app.active < 0 ? 0 : (app.active + 1) % app.marks.names.length, true, true),
@@ -38,12 +42,15 @@ const actions = {
   },
   selectAll: () => { app.marks.names.forEach((_, k) => { if (app.marks.at(k)?.x !== undefined) app.selected.add(k); }); app.draw(); },
   escape: () => {
-    if (isNarrow() && !$("list-panel").hidden) setList(false);
+    if (app.measuring) ruler.end();
+    else if (isNarrow() && !$("list-panel").hidden) setList(false);
     else if (app.selected.size || app.aim) { app.selected.clear(); app.aim = null; app.draw(); } else if (app.key?.settle) app.compare.open();
   },
   undo: () => undoOrRedo("undo"),
   redo: () => undoOrRedo("redo"),
-  secondLook: () => { if (!app.key.settle && edit.act(app.marks.second ? "no second look" : "second look", [], !app.marks.second)) say(app.marks.second ? "for a second look" : "no second look"); },
+  secondLook: () => { if (!app.key.settle && edit.act(app.marks.second ? "no second look" : "second look", [], { second_look: !app.marks.second })) say(app.marks.second ? "for a second look" : "no second look"); },
+  ruler: (event) => { if (event.shiftKey && event.key) ruler.remove(); else ruler.begin(); },
+  removeRuler: ruler.remove,
   list: () => { setList(true); ($("rows").querySelector('[aria-current="true"]') ?? $("search")).focus(); },
   progress: () => app.progress.open(),
   compare: () => app.compare.open(),
@@ -84,7 +91,7 @@ async function start() {
   for (const name of Object.keys(PRESETS)) $("preset").add(new Option(name, name));
   $("preset").addEventListener("change", () => setPreset($("preset").value));
   const buttons = { next: "next", previous: "previous", undo: "undo", redo: "redo", "accept-all": "acceptAll", "second-look": "secondLook", invert: "invert", mirror: "mirror",
-    names: "names", lines: "lines", fit: "fit", absent: "absent", unsure: "unsure", remove: "remove", "keys-button": "keys" };
+    names: "names", lines: "lines", fit: "fit", absent: "absent", unsure: "unsure", remove: "remove", "keys-button": "keys", ruler: "ruler", "ruler-remove": "removeRuler" };
   for (const [id, action] of Object.entries(buttons)) $(id).addEventListener("click", (event) => {
     actions[action](event);
     if (event.detail) stage.focus(); // by mouse: the next key is the radiograph's again

@@ -1,13 +1,14 @@
 // The marks of the radiograph on the stage: what the reader said, over what is proposed; changes, undo and redo.
 
 export const same = (a, b) => JSON.stringify(a ?? null) === JSON.stringify(b ?? null);
+const ABOUT = ["second_look", "ruler"]; // what is said of the radiograph as a whole
 const KEPT = 2000; // changes kept over a reload of the page; within a page there is no limit
 
 export class Marks {
   // `save(body)` sends an action; `changed(landmarks)` is called after every change
   constructor(set, names, save, changed) {
     this.kept = `landmarks-history-${set}`;
-    Object.assign(this, { names, save, changed, own: [], proposal: null, version: 0, key: null, second: false, readonly: false });
+    Object.assign(this, { names, save, changed, own: [], proposal: null, version: 0, key: null, second_look: false, ruler: null, pixel: {}, readonly: false });
     this.undone = [];
     this.history = [];
     try { this.history = JSON.parse(sessionStorage.getItem(this.kept)) ?? []; } catch { /* none */ }
@@ -15,11 +16,11 @@ export class Marks {
 
   // `waiting`: actions that the server may not have yet
   open(item, key, waiting) {
-    Object.assign(this, { key, own: item.marks, proposal: item.proposal, version: item.version, second: item.second_look });
+    Object.assign(this, { key, own: item.marks, proposal: item.proposal, version: item.version, second_look: item.second_look, ruler: item.ruler, pixel: item.pixel });
     for (const body of waiting.filter((one) => one.base >= item.version)) {
       if (body.base !== this.version) break; // will be refused
       for (const { landmark, to } of body.changes) this.own[landmark] = to;
-      this.second = body.second_look ?? this.second;
+      for (const name of ABOUT) if (name in body) this[name] = body[name];
       this.version++;
     }
   }
@@ -33,6 +34,7 @@ export class Marks {
     return null;
   }
 
+  get second() { return this.second_look; }
   state(k) { return this.at(k)?.state ?? "open"; }
   placed(k) { return ["confirmed", "proposed"].includes(this.state(k)); }
   decided(k) { return ["confirmed", "absent"].includes(this.state(k)); }
@@ -44,14 +46,13 @@ export class Marks {
     return -1;
   }
 
-  // to: [[landmark, mark or null], ...], as one action
-  change(what, to, second) {
+  // to: [[landmark, mark or null], ...], as one action; said: values of some of ABOUT
+  change(what, to, said = {}) {
     if (this.readonly) return false;
     const changes = to.filter(([k, mark]) => !same(this.own[k], mark)).map(([k, mark]) => ({ landmark: k, from: this.own[k] ?? null, to: mark }));
-    const looks = second !== undefined && second !== this.second;
-    if (!changes.length && !looks) return false;
-    const entry = { key: { ...this.key }, what, changes };
-    if (looks) entry.second = [this.second, second];
+    const about = Object.entries(said).filter(([name, value]) => !same(this[name], value)).map(([name, value]) => ({ name, from: this[name], to: value }));
+    if (!changes.length && !about.length) return false;
+    const entry = { key: { ...this.key }, what, changes, about };
     this.apply(entry, what);
     this.history.push(entry);
     this.undone = [];
@@ -62,7 +63,7 @@ export class Marks {
   apply(entry, what) {
     for (const { landmark, to } of entry.changes) this.own[landmark] = to;
     const body = { ...this.key, what, base: this.version, seen: this.proposal?.by ?? null, changes: entry.changes.map(({ landmark, to }) => ({ landmark, to })) };
-    if (entry.second) body.second_look = this.second = entry.second[1];
+    for (const { name, to } of entry.about) body[name] = this[name] = to;
     this.version++;
     this.save(body);
     this.changed(entry.changes.map(({ landmark }) => landmark));
@@ -83,14 +84,14 @@ export class Marks {
     if (this.readonly) return null;
     from.pop();
     const back = what === "undo";
+    const about = entry.about ?? []; // the page may have been loaded anew, after the server was
     const looksLike = (mark) => mark && [mark.state, mark.x, mark.y, !!mark.unsure];
-    if (entry.changes.some((c) => !same(looksLike(this.own[c.landmark]), looksLike(back ? c.to : c.from)))) {
+    if (entry.changes.some((c) => !same(looksLike(this.own[c.landmark]), looksLike(back ? c.to : c.from))) || about.some((c) => !same(this[c.name], back ? c.to : c.from))) {
       this.remember(); // another window has changed it since, and that stays
       return { ...entry, passed: true };
     }
-    const changes = entry.changes.map((c) => ({ landmark: c.landmark, from: back ? c.to : c.from, to: back ? c.from : c.to }));
-    const second = entry.second && (back ? [...entry.second].reverse() : entry.second);
-    this.apply({ changes, second }, what);
+    const turned = (c) => (back ? { ...c, from: c.to, to: c.from } : c);
+    this.apply({ changes: entry.changes.map(turned), about: about.map(turned) }, what);
     to.push(entry);
     this.remember();
     return entry;
@@ -98,7 +99,7 @@ export class Marks {
 }
 
 // whole thousandths of a pixel: finer than anyone can place, and short in the journal
-const exact = (value) => Math.round(value * 1000) / 1000;
+export const exact = (value) => Math.round(value * 1000) / 1000;
 export const confirmed = (x, y, unsure) => ({ state: "confirmed", x: exact(x), y: exact(y), ...(unsure ? { unsure: true } : {}) });
 export const moved = (mark, dx, dy) => {
   const kept = { state: mark.state, x: exact(mark.x + dx), y: exact(mark.y + dy) };

@@ -27,13 +27,14 @@ export class Overlay {
       text.textContent = name;
       return { group, text };
     });
+    this.ruler = element("g", { class: "ruler" }, svg);
     this.hairs = [element("line", { class: "hair" }, svg), element("line", { class: "hair" }, svg)];
     this.aim = element("path", { class: "aim", d: "M-12 0H-3M3 0H12M0 -12V-3M0 3V12" }, svg);
     this.box = element("rect", { class: "box" }, svg);
   }
 
   // view: viewport; marks; active, selected, names, lines, cursor [u, v], aim [x, y], box [u, v, u2, v2], others
-  draw({ view, marks, active, selected, showNames, showLines, cursor, aim, box, others, crosshair, session }) {
+  draw({ view, marks, active, selected, showNames, showLines, cursor, aim, box, others, crosshair, session, measuring }) {
     const at = this.names.map((_, k) => marks.at(k));
     const on = at.map((mark) => (mark && mark.x !== undefined ? view.toStage(mark.x, mark.y) : null));
     this.points.forEach(({ group, text }, k) => {
@@ -84,7 +85,20 @@ export class Overlay {
       this.box.setAttribute("x", Math.min(box[0], box[2])); this.box.setAttribute("y", Math.min(box[1], box[3]));
       this.box.setAttribute("width", Math.abs(box[2] - box[0])); this.box.setAttribute("height", Math.abs(box[3] - box[1]));
     }
+    this.drawRuler(measuring ?? marks.ruler?.ends ?? [], aim ? view.toStage(...aim) : cursor, view, measuring ? "" : `${marks.ruler?.mm} mm`);
     this.drawOthers(others, view, active);
+  }
+
+  // a known length with its size, or as far as it is clicked
+  drawRuler(ends, cursor, view, size) {
+    this.ruler.replaceChildren();
+    const places = ends.map((end) => view.toStage(...end));
+    if (places.length === 1 && cursor) places.push(cursor);
+    if (places.length < 2) return;
+    const [[a, b], [c, d]] = places, length = Math.hypot(c - a, d - b) || 1, tick = [(d - b) / length * 6, (a - c) / length * 6];
+    const ticks = places.map(([u, v]) => `M${u - tick[0]} ${v - tick[1]}L${u + tick[0]} ${v + tick[1]}`).join("");
+    for (const kind of ["under", "line"]) element("path", { class: kind, d: `M${a} ${b}L${c} ${d}${ticks}` }, this.ruler);
+    element("text", { x: (a + c) / 2 + 9, y: (b + d) / 2 - 7 }, this.ruler).textContent = size;
   }
 
   // names that lie over no other point and no other name, to the right of their points or else to the left, the active one first

@@ -2,6 +2,7 @@
 
 import * as edit from "./edit.js";
 import { dragWindow } from "./greys.js";
+import { click } from "./ruler.js";
 
 const NEAR = 10; // CSS px from a point, within which it is taken
 const STILL = 4; // CSS px that a hand shakes in a click
@@ -50,7 +51,7 @@ export class Pointer {
     if (event.button === 2) this.mode = "window";
     else if (event.button === 1) this.mode = "pan";
     else {
-      const k = event.altKey ? -1 : this.pointAt(u, v);
+      const k = event.altKey || app.measuring ? -1 : this.pointAt(u, v);
       if (event.shiftKey && k >= 0) { edit.toggle(k); this.mode = "none"; }
       else if (event.shiftKey) this.mode = "box";
       else if (k >= 0) { edit.grab(k); this.mode = "drag"; }
@@ -86,7 +87,7 @@ export class Pointer {
     const { app } = this, mode = this.mode;
     this.mode = null;
     this.stage.classList.remove("panning", "windowing");
-    if (mode === "click" && !this.moved) edit.place(...app.view.toImage(...this.start));
+    if (mode === "click" && !this.moved) (app.measuring ? click : edit.place)(...app.view.toImage(...this.start));
     if (mode === "drag") edit.drop(this.moved);
     if (mode === "box") { edit.selectBox(app.box); app.box = null; }
     app.cursor = this.where(event);

@@ -2,6 +2,7 @@
 
 import { $, app } from "./app.js";
 import { stored } from "./greys.js";
+import { asked, drawPanel } from "./ruler.js";
 
 const stage = $("stage"), canvas = $("canvas");
 
@@ -18,6 +19,7 @@ export function render() {
   app.overlay.draw(app);
   app.panel.draw(app);
   app.panel.drawLoupe(app);
+  drawPanel();
   drawHint();
   drawButtons();
 }
@@ -59,7 +61,7 @@ function drawHint() {
   const [dark, bright] = stored().map((value) => raster.about.low + raster.about.step * value);
   const value = at ? raster.at(...at) : undefined;
   const place = at ? `x ${at[0].toFixed(1)}  y ${at[1].toFixed(1)}${value === undefined ? "" : `  value ${+(raster.about.low + raster.about.step * value).toPrecision(5)}`}\n` : "";
-  $("hint").textContent = `${app.told ? `${app.told}\n` : ""}${place}${raster.width} x ${raster.height} px  zoom ${view.zoom.toFixed(2)}  window ${+dark.toPrecision(4)} to ${+bright.toPrecision(4)}${view.mirrored ? "  mirrored" : ""}${app.inverted ? "  inverted" : ""}`;
+  $("hint").textContent = `${app.told ? `${app.told}\n` : ""}${app.measuring ? `${asked()}\n` : ""}${place}${raster.width} x ${raster.height} px  zoom ${view.zoom.toFixed(2)}  window ${+dark.toPrecision(4)} to ${+bright.toPrecision(4)}${view.mirrored ? "  mirrored" : ""}${app.inverted ? "  inverted" : ""}`;
 }
 
 function drawButtons() {
