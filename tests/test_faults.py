@@ -21,8 +21,6 @@ from runtime.command import exit_status
 resource = pytest.importorskip("resource", reason="Windows has no SIGKILL, and no limit on the size of files")
 KILLS = int(os.environ.get("KILLS", 1))
 
-linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux lists the children of a process in /proc")
-
 
 @pytest.fixture(autouse=True)
 def no_figures(monkeypatch) -> None:
@@ -161,37 +159,6 @@ def test_a_full_disk_stops_preparation_and_prediction_which_go_on_later(raw, tin
         finish(spawn(*command, tmp_path / "whole"))
         assert contents(out) == contents(tmp_path / "whole")
         shutil.rmtree(tmp_path / "whole")
-
-
-@pytest.mark.slow
-@linux
-def test_a_worker_that_is_killed_for_memory_is_told_and_the_others_go_on(raw, tmp_path):
-    out = tmp_path / "out"
-    process = spawn("data_preprocessing.py", "--raw", raw, "--out", out, "--size", 64, "--workers", 1)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    while not ((out / "test").exists() and (worker := children.read_text().split())):  # not those for settings
-        assert process.poll() is None
-    os.kill(int(worker[-1]), signal.SIGKILL)  # as a system does that has run out of memory
-    said = finish(process)
-    assert said == "a worker process died: most likely not enough memory; going on with 1 at a time\n"
-    finish(spawn("data_preprocessing.py", "--raw", raw, "--out", tmp_path / "whole", "--size", 64))
-    assert contents(out) == contents(tmp_path / "whole")
-
-
-@linux
-def test_workers_end_with_a_killed_main_process(raw, tmp_path):
-    command = ("data_preprocessing.py", "--raw", raw, "--out", tmp_path / "out", "--size", 64, "--workers", 2)
-    process = spawn(*command)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    while not (workers := children.read_text().split()):
-        assert process.poll() is None
-    process.kill()
-    process.wait()
-    until = time.monotonic() + 20
-    while any(Path(f"/proc/{worker}/fd").exists() for worker in workers) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert not any(Path(f"/proc/{worker}/fd").exists() for worker in workers)
-    finish(spawn(*command))  # the folder is free again
 
 
 def die() -> None:

@@ -9,6 +9,7 @@ import threading
 import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,32 @@ def test_another_error_ends_all_at_once(tmp_path):
     with pytest.raises(OSError, match="No space left"):
         list(run_jobs(partial(full_disk, tmp_path), LETTERS, 1, name=str))
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def hang(folder: Path, _: str) -> None:
+    (folder / str(os.getpid())).touch()
+    time.sleep(200)
+
+
+def hang_in_workers(folder: Path) -> None:
+    list(run_jobs(partial(hang, folder), LETTERS, 2, name=str))
+
+
+@linux
+def test_workers_end_with_a_killed_main_process(tmp_path):
+    def within_a_minute(condition) -> bool:
+        until = time.monotonic() + 60
+        while not condition() and time.monotonic() < until:
+            time.sleep(0.02)
+        return condition()
+
+    main = get_context("fork").Process(target=hang_in_workers, args=(tmp_path,))
+    main.start()
+    assert within_a_minute(lambda: len(list(tmp_path.iterdir())) == 2)
+    main.kill()
+    main.join()
+    ended = [Path("/proc", path.name, "fd") for path in tmp_path.iterdir()]  # which a process has not that nobody has waited for
+    assert within_a_minute(lambda: not any(folder.exists() for folder in ended))
 
 
 @posix
