@@ -126,7 +126,7 @@ def test_another_error_ends_all_at_once(tmp_path):
 
 def hang(folder: Path, _: str) -> None:
     (folder / str(os.getpid())).touch()
-    time.sleep(200)
+    time.sleep(100)
 
 
 def hang_in_workers(folder: Path) -> None:
