@@ -182,16 +182,6 @@ def test_want_of_memory_is_one_line(capsys):
         exit_status(lambda: (_ for _ in ()).throw(RuntimeError("a mistake of the program")))
 
 
-@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root writes into read-only folders")
-def test_a_read_only_folder_is_named(prepared, tmp_path):
-    result = tmp_path / "run"
-    result.mkdir()
-    result.chmod(0o500)
-    process = spawn("main.py", "--data", prepared, "--result", result, *SMALL_RUN, "--stages", "32x1")
-    _, said = process.communicate()
-    assert process.returncode == 1 and said.strip().count("\n") == 0 and str(result) in said
-
-
 @pytest.mark.slow
 def test_two_runs_give_the_same_bytes_and_another_seed_gives_others(raw, tmp_path):
     """From the radiographs on, with other numbers of workers and other hash seeds; with --deterministic also on a GPU."""

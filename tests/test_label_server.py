@@ -296,20 +296,6 @@ def head(running, path: str = "/api/session", method: str = "GET", **headers: ob
     return "\r\n".join([f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items()), "", ""]).encode()
 
 
-def test_requests_on_one_connection(running):
-    """A body is not taken for the next request; after one with Connection: close nothing is answered."""
-    hidden, body, last = head(running, "/api/progress"), b'{"window": "w"}', head(running, Connection="close")
-    for sent, answers in (
-        (head(running, Content_Length=len(hidden)) + hidden + last, 2),
-        (head(running) + hidden + last, 3),  # one after the other is right
-        (head(running, "/api/leave", "POST", Content_Length=len(body)) + body + last, 2),
-        (head(running, "/api/leave", "POST", Content_Length=len(body), Connection="close") + body + last, 1),
-        (last + last, 1),
-    ):
-        said = raw_answers(running.port, sent)
-        assert said.count(b"HTTP/1.1 200") == said.count(b"HTTP/1.1 ") == answers, said
-
-
 def test_answers_on_one_connection_do_not_wait_for_each_other(running):
     """An answer of two packets, of which the second waits for the first to be acknowledged, takes at least 40 ms."""
 
