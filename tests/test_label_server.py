@@ -296,18 +296,15 @@ def head(running, path: str = "/api/session", method: str = "GET", **headers: ob
     return "\r\n".join([f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items()), "", ""]).encode()
 
 
-def test_answers_on_one_connection_do_not_wait_for_each_other(running):
-    """An answer of two packets, of which the second waits for the first to be acknowledged, takes at least 40 ms."""
-
-    def took() -> float:
-        begun = time.monotonic()
-        connection.request("GET", "/page/key.js", headers=running.known)
-        assert connection.getresponse().read()
-        return time.monotonic() - begun
-
-    with closing(http.client.HTTPConnection("127.0.0.1", running.port, timeout=5)) as connection:
-        assert took() and took()  # the system acknowledges the first ones at once
-        assert any(took() < 0.03 for _ in range(100))
+def test_answers_go_out_at_once(running):
+    """Else the second packet of an answer waits 40 ms for the first to be acknowledged."""
+    with closing(http.client.HTTPConnection("127.0.0.1", running.port, timeout=20)) as connection:
+        for _ in range(2):  # on one connection
+            connection.request("GET", "/page/key.js", headers=running.known)
+            assert connection.getresponse().read()
+        opened = {one.client: one.transport for one in list(running.server.uvicorn.server_state.connections)}
+        mine = opened[connection.sock.getsockname()].get_extra_info("socket")
+        assert mine.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_request_must_be_whole_in_time(running, monkeypatch):
@@ -557,7 +554,7 @@ def test_the_browser_is_opened_through_a_file_of_this_user_alone(tmp_path):
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(words, cwd=ROOT, env=environment, text=True, **streams) as process:
         link = process.stdout.readline().strip()
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not told.exists() and time.monotonic() < until:
             time.sleep(0.05)
         said = told.read_text().strip()

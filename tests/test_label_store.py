@@ -153,7 +153,7 @@ def test_names_of_landmarks_and_radiographs_are_passed_on_in_any_locale(tmp_path
     open_collection(raw, ["Fußwurzel"])
     assert "has done no radiograph yet" in as_process("label.py", "--raw", raw, "--export", tmp_path / "out.csv").stderr
     job = Job("read", [Step("reading", ["-c", "print(ascii(input()))"], input="Łukasz\n")])
-    job.thread.join(20)
+    job.thread.join(60)
     assert job.state == "done" and list(job.lines) == [ascii("Łukasz")]
 
 
