@@ -21,6 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the tests of seve
 import torch
 
 import export
+from benchmarks.archive import write_weights
 from main import main
 from runtime.files import write_csv
 
@@ -219,4 +220,12 @@ def trained(prepared, tmp_path_factory) -> Path:
 def weights(trained, prepared, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "small.pt"
     export.export(trained / "best.pt", prepared, path, seed=0, steps=2)  # too few for a finder, which is left out
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> Path:
+    """Random weights of a small network: for tests where it does not matter what is found."""
+    path = tmp_path_factory.mktemp("weights") / "tiny.pt"
+    write_weights(path)
     return path

@@ -14,7 +14,6 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 from conftest import as_process, made_radiograph, make_raw
-from test_command import no_locks
 from test_label_server import make_pictures
 from test_label_server import serve as serve
 
@@ -38,7 +37,6 @@ from labelling.trust import anchoring_bias, differences, spacing_mm
 from prediction.listing import write_listing
 from prediction.outputs import COLUMNS
 from radiographs.raw_folder import read_points
-from runtime import command
 from runtime.files import DataError, csv_lines
 
 
@@ -139,17 +137,6 @@ def test_what_an_earlier_server_wrote_is_forced_to_the_disk_before_a_resend_is_a
     assert fsync.call_count == 1
 
 
-@pytest.mark.skipif(command.fcntl is None, reason="Windows has no flock")
-def test_where_the_file_system_has_no_locks_labelling_goes_on_with_a_warning(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(command.fcntl, "flock", no_locks(errno.ENOLCK))
-    raw = make_pictures(tmp_path / "raw", 2)
-    with closing(session_of(raw, ["a"])) as session:
-        said = capsys.readouterr().err
-        place(session.store, "p0", 0, 1, 2)
-    assert said.startswith(f"{raw / 'labels' / 'readers'}: ") and said.count("\n") == 1 and "no second run" in said
-    assert label.main(["--raw", str(raw), "--export", str(tmp_path / "out.csv")]) == 0
-
-
 def test_two_readers_may_begin_a_set_at_once(tmp_path, monkeypatch):
     """Both find no names of landmarks, and write them: each file is whole before it stands in its place."""
     raw, both = make_pictures(tmp_path / "raw", 2), threading.Barrier(2, timeout=20)
@@ -166,7 +153,7 @@ def test_names_of_landmarks_and_radiographs_are_passed_on_in_any_locale(tmp_path
     open_collection(raw, ["Fußwurzel"])
     assert "has done no radiograph yet" in as_process("label.py", "--raw", raw, "--export", tmp_path / "out.csv").stderr
     job = Job("read", [Step("reading", ["-c", "print(ascii(input()))"], input="Łukasz\n")])
-    job.thread.join(20)
+    job.thread.join(60)
     assert job.state == "done" and list(job.lines) == [ascii("Łukasz")]
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,21 @@ from runtime.files import DataError
 LETTERS = list("abcdefghijklmnopqrstuvwxyz")
 READ = data_preprocessing.prepare
 TOO_LARGE = "file k: needs more memory than there is"
+SEGFAULT = "its process died (Segmentation fault"
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps to a limit of memory")
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGSEGV and no SIGKILL to send")
+
+
+def hurry(monkeypatch, bad: str) -> None:
+    """The bad file has a second instead of `SECONDS`; the others have all their time, which they need on a busy machine."""
+
+    def ask(reader: Apart, *arguments, usual=Apart.ask) -> None:
+        usual(reader, *arguments)
+        if bad in str(arguments[0]):
+            reader.until = time.monotonic() + 1
+
+    monkeypatch.setattr(Apart, "ask", ask)
 
 
 def answers(action, bad: str = "k", workers: int = 3) -> tuple[list[str], list[str]]:
@@ -61,14 +74,6 @@ def die_once(sent: int, path: Path) -> None:
         die(sent)
 
 
-def full_disk(folder: Path, letter: str) -> str:
-    (folder / letter).touch()
-    if letter == "a":
-        raise OSError(errno.ENOSPC, "No space left on device", "a.png")
-    time.sleep(0.1)
-    return letter.upper()
-
-
 @posix
 @pytest.mark.parametrize(
     ("action", "expected"),
@@ -78,33 +83,24 @@ def full_disk(folder: Path, letter: str) -> str:
         (partial(die, 9), "file k: its process was killed, most likely for want of memory"),  # again when alone
         (partial(fail, MemoryError()), TOO_LARGE),
         (partial(fail, RuntimeError("DefaultCPUAllocator: can't allocate memory")), TOO_LARGE),
+        pytest.param(partial(bytearray, 128 << 20), TOO_LARGE, marks=linux),
+        (partial(time.sleep, 60), "file k: was not read within 120 s"),
     ],
 )
-def test_what_ends_a_job_is_named_and_costs_it_alone(action, expected, capfd):
+def test_what_ends_a_job_is_named_and_costs_it_alone(action, expected, monkeypatch, capfd):
+    monkeypatch.setattr(apart, "MEMORY", 64 << 20)
+    hurry(monkeypatch, "k")
     done, (said,) = answers(action)
     assert done == without("k") and said.startswith(expected) and "going on" not in capfd.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("name", "limit", "action", "expected"),
-    [
-        pytest.param("MEMORY", 64 << 20, partial(bytearray, 128 << 20), TOO_LARGE, marks=linux),
-        ("SECONDS", 0.5, partial(time.sleep, 60), "file k: was not read within 0.5 s"),
-    ],
-)
-def test_a_job_has_a_limit(monkeypatch, name, limit, action, expected):
-    monkeypatch.setattr(apart, name, limit)
-    done, (said,) = answers(action)
-    assert done == without("k") and said.startswith(expected)
-
-
 @posix
-@pytest.mark.parametrize(("bad", "workers"), [("k", 1), ("akz", 3), pytest.param("abcdefghijk", 3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("bad", "workers"), [("k", 1), ("abcdez", 3)])
 def test_jobs_that_kill_their_processes_are_named_and_the_others_are_done(bad, workers):
     done, errors = answers(partial(die, signal.SIGSEGV), bad, workers)
     assert done == without(bad)
     assert sorted(error.partition(":")[0] for error in errors) == [f"file {letter}" for letter in bad]
-    assert all("its process died (Segmentation fault" in error and "memory" not in error for error in errors)
+    assert all(SEGFAULT in error and "memory" not in error for error in errors)
 
 
 @posix
@@ -115,11 +111,43 @@ def test_where_jobs_lack_memory_only_together_fewer_go_on(tmp_path, capfd, worke
     assert said == f"a worker process died: most likely not enough memory; going on with {then} at a time\n"
 
 
+def full_disk(folder: Path, letter: str) -> None:
+    (folder / letter).touch()
+    if letter == "a":
+        raise OSError(errno.ENOSPC, "No space left on device", "a.png")
+
+
 def test_another_error_ends_all_at_once(tmp_path):
-    """As a full disk: only what the processes have begun and what lies in their queue is still done."""
+    """As a full disk: only what the processes have begun is still done."""
     with pytest.raises(OSError, match="No space left"):
-        list(run_jobs(partial(full_disk, tmp_path), LETTERS, 2, name=str))
-    assert len(list(tmp_path.iterdir())) <= 2 * 2 + 2
+        list(run_jobs(partial(full_disk, tmp_path), LETTERS, 1, name=str))
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def hang(folder: Path, _: str) -> None:
+    (folder / str(os.getpid())).touch()
+    time.sleep(100)
+
+
+def hang_in_workers(folder: Path) -> None:
+    list(run_jobs(partial(hang, folder), LETTERS, 2, name=str))
+
+
+@linux
+def test_workers_end_with_a_killed_main_process(tmp_path):
+    def within_a_minute(condition) -> bool:
+        until = time.monotonic() + 60
+        while not condition() and time.monotonic() < until:
+            time.sleep(0.02)
+        return condition()
+
+    main = get_context("fork").Process(target=hang_in_workers, args=(tmp_path,))
+    main.start()
+    assert within_a_minute(lambda: len(list(tmp_path.iterdir())) == 2)
+    main.kill()
+    main.join()
+    ended = [Path("/proc", path.name, "fd") for path in tmp_path.iterdir()]  # which a process has not that nobody has waited for
+    assert within_a_minute(lambda: not any(folder.exists() for folder in ended))
 
 
 @posix
@@ -128,14 +156,12 @@ def test_a_file_that_kills_its_reader_costs_itself_alone(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     reader = Apart(read_or_die)
     assert reader(Path("a")) == "a"
-    for name, expected in (("dies", "its process died (Segmentation fault)"), ("leaves", "status 3"), ("wrong", "wrong")):
+    memory = "needs more memory"
+    for name, expected in (("dies", SEGFAULT), ("leaves", "status 3"), ("wrong", "wrong"), ("large", memory)):
         with pytest.raises(DataError, match=f"{name}: ") as error:
             reader(Path(name))
         assert expected in str(error.value)
         assert reader(Path("b")) == "b"
-    with pytest.raises(DataError, match="large: needs more memory"):
-        reader(Path("large"))
-    assert reader(Path("b")) == "b"
     for ending in (signal.SIGTERM, signal.SIGINT):  # as a cluster, or Ctrl-C, sends to all processes of a job
         os.kill(reader.process.pid, ending)
         assert reader(Path("c")) == "c"
@@ -156,12 +182,12 @@ def test_a_process_is_ended_also_while_it_is_started(monkeypatch):
 
     monkeypatch.setattr(reader, "start", slow_start)
     with ThreadPoolExecutor(1) as pool:
-        began, asked = time.monotonic(), pool.submit(reader, 60)
+        asked = pool.submit(reader, 60)
         assert starting.wait(10)
         reader.close()
         with pytest.raises(CancelledError):
-            asked.result(10)
-    assert time.monotonic() - began < 10 and reader.process is None
+            asked.result(20)
+    assert reader.process is None
 
 
 def prepare_unless_a3(job) -> dict:
@@ -178,7 +204,7 @@ def test_a_reader_that_dies_of_one_radiograph_costs_only_that_one(raw, tmp_path,
     with pytest.raises(DataError) as error:
         run(raw, out, Settings(64, 2.0, "a1"), workers=2)
     named, count = str(error.value).splitlines()
-    assert named.startswith(f"{raw / 'train' / 'a3.png'}: its process died") and count.startswith("1 problems")
+    assert named.startswith(f"{raw / 'train' / 'a3.png'}: {SEGFAULT}") and count.startswith("1 problems")
     assert sorted(path.stem for path in out.rglob("*.png")) == ["a1", "a2", "a4", "b1", "b2", "c1", "c2"]
     assert not (out / "landmarks.csv").exists()
     monkeypatch.undo()
@@ -186,17 +212,12 @@ def test_a_reader_that_dies_of_one_radiograph_costs_only_that_one(raw, tmp_path,
     assert (out / "landmarks.csv").exists()
 
 
-def test_a_file_that_may_not_be_read_is_named(raw, tmp_path, monkeypatch):
+def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     """As `chmod 000` makes it for anybody but root."""
-    read = Path.read_bytes
-
-    def refused(path: Path) -> bytes:
-        if path.name == "a3.png":
-            raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return read(path)
-
-    monkeypatch.setattr(Path, "read_bytes", refused)
-    path, settings = raw / "train" / "a3.png", Settings(64, 2.0, "none")
-    job = Job("a3", "train", path, np.zeros((1, 2)), settings, None, tmp_path)
+    path = tmp_path / "a3.png"
+    path.touch()
+    refusal = PermissionError(errno.EACCES, "Permission denied", str(path))
+    monkeypatch.setattr(Path, "read_bytes", lambda _: fail(refusal))
+    job = Job("a3", "train", path, np.zeros((1, 2)), Settings(64, 2.0, "none"), None, tmp_path)
     with pytest.raises(DataError, match=r"a3.png: cannot be read \(Permission denied\)"):
         READ(job)
