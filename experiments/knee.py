@@ -7,8 +7,6 @@ accurate a network is on real ones.
 """
 
 import argparse
-import csv
-import io
 import json
 import sys
 from pathlib import Path
@@ -20,7 +18,7 @@ from pydicom.dataset import FileMetaDataset
 from scipy.ndimage import gaussian_filter
 
 from runtime.command import exit_status
-from runtime.files import DataError, write_whole
+from runtime.files import DataError, csv_lines, write_whole
 
 WIDTH, HEIGHT, SPACING_MM = 300, 420, 0.4
 COUNTS = {"train": 40, "valid": 12, "test": 20}
@@ -102,9 +100,7 @@ def make(folder: Path, seed: int) -> None:
                 tables[annotator].append([f"{split}_{i:02d}", *seen.ravel().round(2)])
     (folder / "readers").mkdir()
     for annotator, rows in tables.items():
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        write_whole(folder / "readers" / f"{annotator}.csv", text.getvalue().encode())
+        write_whole(folder / "readers" / f"{annotator}.csv", csv_lines(rows))
     write_whole(folder / "joint.json", (json.dumps(DESCRIPTION, indent=2) + "\n").encode())
     print(f"written to {folder}: {sum(COUNTS.values())} synthetic knees")
 

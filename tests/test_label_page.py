@@ -615,7 +615,7 @@ def test_the_page_is_quick():
 
     The limits are those of a machine that does much else beside; docs/labelling.md has what was measured.
     """
-    ran = as_process("-m", "benchmarks.labelling")
+    ran = as_process("-m", "tests.label_client")
     assert ran.returncode == 0, ran.stderr
     first, following, frames = (
         float(re.search(pattern, ran.stdout)[1])
