@@ -46,7 +46,6 @@ class Result:
     within: np.ndarray  # (N, L) whether a landmark lay within its region
     rejected: np.ndarray  # (N,) whether a radiograph was called no hand
     flags: np.ndarray  # (N, L) texts: the flags of the landmarks
-    flagged: np.ndarray  # (N,) whether the radiograph or any of its landmarks had a flag
     more: np.ndarray  # (N,) hands found, less those that there are
     sided: np.ndarray  # (N,) whether the hand's side was told rightly
 
@@ -74,22 +73,21 @@ def try_out(change: Change, radiographs: list[Radiograph]) -> Result:
         off = (changed.moved_back(found.points_px) - points) * (FRAME / np.array(picture.shape[::-1]))
         errors_px = np.where(inside, np.linalg.norm(off, axis=1), np.nan)
         within = mahalanobis(truth - found.points_px, found.ellipse_px2) <= 1
-        flagged = bool(found.flags) or any(found.landmark_flags)
         sided = found.mirrored == (np.linalg.det(changed.matrix) < 0)
         rejected, more = NO_HAND in found.flags, len(hands) - changed.hands
-        columns.append((errors_px, within, rejected, found.landmark_flags, flagged, more, sided))
+        columns.append((errors_px, within, rejected, found.landmark_flags, more, sided))
     return Result(*(np.array(column) for column in zip(*columns)))
 
 
 def in_words(results: list[Result]) -> str:
     """Of all conditions together: landmarks beyond the pictures' edges, false alarms, hands too many or too few, sides."""
-    names = "errors_px", "flags", "flagged", "more", "sided"
-    errors, flags, flagged, more, sided = (np.concatenate([getattr(one, name) for one in results]) for name in names)
-    lost, sound = np.isnan(errors), ~(errors > FAR).any(1)
-    said = np.char.find(flags, OUTSIDE)[lost] >= 0
+    names = "errors_px", "flags", "rejected", "more", "sided"
+    errors, flags, rejected, more, sided = (np.concatenate([getattr(one, name) for one in results]) for name in names)
+    lost, sound = np.isnan(errors), (errors <= FAR).all(1)
+    said, flagged = np.char.find(flags, OUTSIDE)[lost] >= 0, (flags != "").any(1) | rejected
     return (
         f"{percent(said)} % of {lost.sum()} landmarks beyond the picture's edge are said to be outside; "
-        f"{percent(flagged[sound])} % of {sound.sum()} pictures without a landmark beyond {FAR} px are flagged; "
+        f"{percent(flagged[sound])} % of {sound.sum()} pictures with all landmarks within {FAR} px are flagged; "
         f"in {(more > 0).sum()} of {len(more)} pictures too many hands are found, in {(more < 0).sum()} too few; "
         f"in {sided.sum()} the side is right"
     )

@@ -333,13 +333,12 @@ def test_what_is_found_in_other_radiographs_is_the_truth_of_their_changed_copies
 
 
 def test_what_stress_says_by_hand():
-    """Three radiographs of two landmarks: all right; right, but flagged, with one beyond the edge; one wrong, and unsaid."""
-    errors = np.array([[1, 2], [1, np.nan], [1, 20.0]])
-    flags, no = np.array([["", ""], ["", "outside the picture"], ["", ""]]), np.zeros(3, bool)
-    more, flagged = np.array([0, 1, -1]), np.array([False, True, False])
-    result = stress.Result(errors, errors < 3, no, flags, flagged, more, ~flagged)
-    assert result.row() == [f"{(1.5 + 1 + 10.5) / 3:.2f}", "20.0", "0", "0.33", "80.0"]
-    said = "100.0 % of 1 landmarks .* 50.0 % of 2 pictures .* in 1 of 3 pictures too many .* in 1 too few; in 2 the side is right"
+    """Four radiographs of two landmarks: right; right, but one doubtful; one cut off, and said so; one wrong, and not said."""
+    errors = np.array([[1, 2], [1, 2], [1, np.nan], [1, 20.0]])
+    flags, no = np.array([["", ""], ["", "doubtful"], ["", "outside the picture"], ["", ""]]), np.zeros(4, bool)
+    result = stress.Result(errors, errors < 3, no, flags, np.array([0, 0, 1, -1]), np.array([1, 1, 0, 1]))
+    assert result.row() == ["3.62", "14.3", "0", "0.25", "85.7"]
+    said = "100.0 % of 1 landmarks .* 50.0 % of 2 pictures .* in 1 of 4 pictures too many .* in 1 too few; in 3 the side is right"
     assert re.match(said, stress.in_words([result]))
 
 
