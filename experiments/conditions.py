@@ -78,11 +78,6 @@ def long_forearm(picture: np.ndarray, rng: Random, share: float) -> Changed:
     return still(np.concatenate([picture, more]))
 
 
-def intensities(picture: np.ndarray, rng: Random, function: Callable[[np.ndarray, Random], np.ndarray]) -> Changed:
-    """A change of the grey values, given and returned in [0, 1]."""
-    return still(np.clip(255 * function((picture - picture.min()) / np.ptp(picture), rng), 0, 255))
-
-
 def masked(picture: np.ndarray, rng: Random, value: float) -> Changed:
     """All beside the hand one grey, as a segmentation leaves it."""
     return still(np.where(skin_outline(picture, SKIN), picture, picture.min() + value * np.ptp(picture)))
@@ -156,7 +151,8 @@ def film_of_two(picture: np.ndarray, rng: Random) -> Changed:
 
 
 def grey_values(function: Callable[[np.ndarray, Random], np.ndarray]) -> Change:
-    return partial(intensities, function=function)
+    """A change of the grey values, which `function` takes and returns in [0, 1]."""
+    return lambda picture, rng: still(np.clip(255 * function((picture - picture.min()) / np.ptp(picture), rng), 0, 255))
 
 
 def noisy(sd: float) -> Change:

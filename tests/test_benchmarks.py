@@ -66,7 +66,7 @@ def test_inference(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_time_to_accuracy(raw, capsys):
-    flags = ("--", *SMALL_RUN, "--stages", "128x1", "--second_look", 0)
+    flags = ("--", *SMALL_RUN, "--stages", "64x1", "--second_look", 0)
     lines = run(time_to_accuracy, capsys, "--raw", raw, "--target", 1000, *flags).splitlines()
     prepared, trained = numbers(lines[1])[0], numbers(lines[2])[0]
     reached = re.match(r"validation IPE ([\d.]+) px after epoch 1: (\d+) s of preparation and (\d+) s of training", lines[3])

@@ -168,16 +168,20 @@ def test_results(small, tmp_path, capsys):
 
 
 def test_atlas_folds(hands, tmp_path, capsys):
+    """Two folds, the second of which an earlier call has finished."""
     ids = [f"synthetic_{number:05d}" for number in (1, 2, 3, 4)]
-    for fold, test in ((1, ids[2:]), (2, ids[3:])):
-        (tmp_path / f"set{fold}_train.txt").write_text("\n".join(sorted(set(ids) - set(test))))
-        (tmp_path / f"set{fold}_test.txt").write_text("\n".join(test))
+    (tmp_path / "set1_train.txt").write_text("\n".join(ids[:2]))
+    (tmp_path / "set1_test.txt").write_text("\n".join(ids[2:]))
+    first, second = tmp_path / "folds" / "1", tmp_path / "folds" / "2"
+    second.mkdir(parents=True)
+    (second / "test.json").write_text("{}")
+    (second / "test_landmarks.csv").write_text("image,error_px,error_mm\n" + "synthetic_00004,1,3\n" * len(NAMES))
     arguments = ("--data", hands, "--lists", tmp_path, "--folds", 2, "--work", tmp_path / "folds", "--size", SIZE)
     run(atlas_folds, *arguments, *TINY)
     ((_, row),) = tables(capsys.readouterr().out)
-    rows = [row for fold in "12" for row in rows_of(tmp_path / "folds" / fold / "test_landmarks.csv")]
-    assert [row["image"] for row in rows[:: len(NAMES)]] == [ids[2], ids[3], ids[3]]
-    mm = np.array([float(row["error_mm"]) for row in rows])
+    rows = rows_of(first / "test_landmarks.csv")
+    assert [row["image"] for row in rows[:: len(NAMES)]] == ids[2:]
+    mm = np.array([*(float(row["error_mm"]) for row in rows), *[3.0] * len(NAMES)])
     assert row[:3] == ["3", f"{mm.mean():.2f} ± {mm.std():.2f}", f"{np.median(mm):.2f}"]
     assert row[3:5] == [f"{100 * np.mean(mm <= 2):.2f}", str((mm > 2).sum())]
     with pytest.raises(SystemExit, match="2"):
