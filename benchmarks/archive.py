@@ -92,9 +92,8 @@ def memory(count: int, work: Path) -> str:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--memory", type=int, default=20_000, help="small pictures over which memory is watched")
-    parser.add_argument("--work", type=Path, help="folder that is there, for all of it; none: a temporary one")
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(dir=options.work) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         print(memory(options.memory, Path(folder)))
 
 

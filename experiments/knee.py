@@ -84,11 +84,11 @@ def dicom(picture: np.ndarray) -> Dataset:
     return made
 
 
-def make(folder: Path, seed: int) -> None:
+def make(folder: Path) -> None:
     """Raises DataError for a folder that is there."""
     if folder.exists():
         raise DataError(f"{folder}: is there already; remove it, or choose another --out")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     tables = {annotator: [["ID", *(f"{name}_{axis}" for name in SHAPE for axis in "xy")]] for annotator in ANNOTATORS}
     for split, count in COUNTS.items():
         (folder / split).mkdir(parents=True)
@@ -108,9 +108,7 @@ def make(folder: Path, seed: int) -> None:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder to make")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
-    make(options.out, options.seed)
+    make(parser.parse_args(arguments).out)
 
 
 if __name__ == "__main__":

@@ -137,7 +137,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--weights", type=Path, default=Path("weights/scn_hand.pt"), help="a file of export.py")
     parser.add_argument("--run", type=Path, help="the cross-validation that the weights come from")
     parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=[*CONDITIONS], metavar="NAME", help="some alone")
-    parser.add_argument("--count", type=int, help="validation radiographs at most")
     parser.add_argument("--foreign", type=Path, help="folder of radiographs without landmarks, instead of --raw")
     parser.add_argument("--non_hands", type=int, default=0, help="pictures without a hand")
     options = parser.parse_args(arguments)
@@ -147,7 +146,7 @@ def main(arguments: list[str] | None = None) -> None:
         radiographs = [(predictor, picture, surest(predictor, picture).points_px) for picture in pictures]
     else:
         points, (files, _) = read_points(options.raw / COORDINATES), find_radiographs(options.raw)
-        chosen = sorted(id for id, (split, _) in files.items() if split == "valid")[: options.count]
+        chosen = sorted(id for id, (split, _) in files.items() if split == "valid")
         own = of_folds(options.weights, options.run) if options.run else dict.fromkeys(chosen, predictor)
         radiographs = [(own[id], read_radiograph(files[id][1]).pixels, points[id]) for id in chosen]
     report(options.conditions, radiographs)
