@@ -134,13 +134,13 @@ def draw_overview(weights: Path, out: Path) -> None:
                           ha="right", va="center", transform=axes.transAxes)  # fmt: skip
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png")
-    save_few_colours(Image.open(drawn), out / "overview.png")
+    save_few_colours(Image.open(drawn), out / "overview.png", Image.Quantize.MAXCOVERAGE)
 
 
-def save_few_colours(picture: Image.Image, path: Path) -> None:
+def save_few_colours(picture: Image.Image, path: Path, method: Image.Quantize) -> None:
     """A PNG of 256 colours, with a fifth of the bytes of all."""
     content = io.BytesIO()
-    few = picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
+    few = picture.convert("RGB").quantize(256, method, kmeans=2, dither=Image.Dither.NONE)
     few.save(content, "PNG", optimize=True)
     write_whole(path, content.getbuffer())
 
@@ -172,7 +172,7 @@ def draw_demo(weights: Path, out: Path) -> None:
             page.wait_for_selector("#inputs:not([disabled])", timeout=WAIT_MS)
             page.click("[data-example='example_1.png']")
             page.wait_for_selector("#results:not([hidden])", timeout=WAIT_MS)
-            save_few_colours(Image.open(io.BytesIO(page.screenshot())), out / "demo.png")
+            save_few_colours(Image.open(io.BytesIO(page.screenshot())), out / "demo.png", Image.Quantize.MEDIANCUT)
 
 
 def made_annotator(raw: Path, name: str, seed: int, ids: list[str]) -> None:
