@@ -21,7 +21,7 @@ if [ "${DRY:-0}" = 1 ]; then
     TRAIN="--init '' --channels 8 --levels 3 --spatial_kernel 5 --stages 64x2" PREPARE="--size 64" TESTS="tests/test_loss.py -n 1"
 else
     PATIENCE=1
-    SIZES=64,128,256 BATCHES="2 4 8 16 32" LOADS=1,2,4,8,16,32,64 COPIES=2000 PROCESSES="1 2 4 8" REPEATS=5 CHANNELS=64 DEVICE=cuda
+    SIZES="64 128 256" BATCHES="2 4 8 16 32" LOADS="1 2 4 8 16 32 64" COPIES=2000 PROCESSES="1 2 4 8" REPEATS=5 CHANNELS=64 DEVICE=cuda
     TRAIN="" PREPARE="" TESTS="tests"
 fi
 

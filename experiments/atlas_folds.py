@@ -36,8 +36,8 @@ def pretrained(fold: int, options: argparse.Namespace) -> Path:
     shapes, raw, data = folder / "shape.npz", folder / "raw", folder / "processed"
     if not (raw / COORDINATES).exists():
         build_table(options.annotations, shapes, [options.lists / f"set{fold}_test.txt"])
-        counts = {"train": options.synthetic, "valid": COUNTS["valid"], "test": COUNTS["test"]}
-        write_data_set(raw, counts, fold, cores(), [replace(STEPS, shape_model=partial(shape_model, shapes))])
+        steps = replace(STEPS, shape_model=partial(shape_model, shapes))
+        write_data_set(raw, COUNTS | {"train": options.synthetic}, fold, cores(), [steps])
     if not (data / TABLE).exists():
         prepare(raw, data, size=options.size)
     train(data, folder / "run", *PRETRAINING, *options.flags)
@@ -62,15 +62,10 @@ def main(arguments: list[str] | None = None) -> None:
         result = options.work / str(fold)
         init = ("--init", pretrained(fold, options)) if options.annotations else ()
         train(options.data, result, "--split", options.lists / f"set{fold}_", *init, *options.flags)
-        _, _, of_fold_mm = read_errors(result)
-        errors_mm.append(of_fold_mm)
+        errors_mm.append(read_errors(result)[2])
     mm = np.concatenate(errors_mm)
-    header = ["radiographs", "PE, mm", "median, mm"]
-    row = [
-        len(mm),
-        f"{metrics.mean_of_present(mm):.2f} ± {metrics.of_present(np.nanstd, mm):.2f}",
-        f"{metrics.of_present(np.nanmedian, mm):.2f}",
-    ]
+    mean, sd, median = (metrics.of_present(figure, mm) for figure in (np.nanmean, np.nanstd, np.nanmedian))
+    header, row = ["radiographs", "PE, mm", "median, mm"], [len(mm), f"{mean:.2f} ± {sd:.2f}", f"{median:.2f}"]
     for radius in RADII_MM:
         header += [f"SDR({radius} mm), %", f"beyond {radius} mm"]
         row += [f"{metrics.sdr(mm, radius):.2f}", int((mm > radius).sum())]

@@ -1,10 +1,7 @@
 """What the experiments share: they run the project's own commands in this process, and read what those leave."""
 
-import argparse
 import json
 import sys
-from collections.abc import Callable, Collection
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,36 +11,20 @@ import main
 from prediction.predictor import Prediction, Predictor
 from runtime.command import cores
 from runtime.files import read_csv
-from solver import train as train_one
-from training.cross_validation import cross_validate
-from training.recipe import choose
-from training.runs import LAST, POOLED
-from training.sets import load_data, load_extra
+from training.runs import LAST
 
 
-def prepare(raw: Path, out: Path, sigma: float = 3.0, reference: str = "auto", size: int = 256) -> None:
-    """Prepare a raw folder; with heatmaps of 3 px, the default before the recipe study, unless told otherwise."""
+def prepare(raw: Path, out: Path, sigma: float = 3.0, size: int = 256) -> None:
+    """Prepare a raw folder; with heatmaps of 3 px, as pretraining takes them, unless told otherwise."""
     out.mkdir(parents=True, exist_ok=True)
-    data_preprocessing.run(raw, out, data_preprocessing.Settings(size, sigma, reference), cores())
+    data_preprocessing.run(raw, out, data_preprocessing.Settings(size, sigma, "auto"), cores())
 
 
-def train(data: Path, result: Path, *flags: object) -> dict:
-    """Train into RESULT unless an earlier call did, go on with what an interrupted one left; the figures of its end."""
-    split = dict(pairwise(flags)).get("--test_on", "test")
-    if not (result / f"{split}.json").exists():
+def train(data: Path, result: Path, *flags: object) -> None:
+    """Train into RESULT unless an earlier call did, go on with what an interrupted one left."""
+    if not (result / "test.json").exists():
         resume = ["--resume"] if (result / LAST).exists() else []
         run_main("--data", data, "--result", result, *flags, *resume)
-    return read_figures(result, split)
-
-
-def out_of_fold(data: Path, result: Path, folds: int, *flags: object) -> dict:
-    """Cross-validate into RESULT, going on with what is there; the figures of all radiographs of train and valid, out of fold."""
-    given = ("--data", data, "--result", result, "--resume", "--folds", folds, *flags)
-    settings = main.read_settings([str(flag) for flag in given])
-    sets, extra = load_data(settings, ("train", "valid")), load_extra(settings)
-    data = sets["train"].concat([sets["valid"]])
-    cross_validate(choose(settings, data.concat(extra))[0], result, data, extra, train_one)
-    return read_figures(result, POOLED)
 
 
 def run_main(*arguments: object) -> None:
@@ -64,10 +45,10 @@ def read_errors(result: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     return ids, px, mm
 
 
-def surest(predictor: Predictor, picture: np.ndarray) -> tuple[Prediction, int]:
-    """The surest hand in a picture (rows, columns), and how many were found."""
+def surest(predictor: Predictor, picture: np.ndarray) -> Prediction:
+    """The surest hand in a picture (rows, columns)."""
     (hands,) = predictor.predict([picture])
-    return max(hands, key=lambda hand: hand.evidence), len(hands)
+    return max(hands, key=lambda hand: hand.evidence)
 
 
 def table(header: list[str], rows: list[list[object]]) -> str:
@@ -82,20 +63,3 @@ def mahalanobis(residuals: np.ndarray, ellipses: np.ndarray) -> np.ndarray:
     ellipses = np.where(known[..., None, None], ellipses, np.eye(2))
     squares = np.einsum("...i,...ij,...j->...", residuals, np.linalg.inv(ellipses), residuals)
     return np.where(known, np.sqrt(squares), np.nan)
-
-
-def some_of(known: Collection[str]) -> Callable[[str], list[str]]:
-    """What reads a flag's value as some of the known names, separated by commas: a `type` for argparse."""
-
-    def read(text: str) -> list[str]:
-        chosen = text.split(",")
-        if unknown := [name for name in chosen if name not in known]:
-            raise argparse.ArgumentTypeError(f"expected some of {', '.join(known)}, separated by commas; found {unknown[0]!r}")
-        return chosen
-
-    return read
-
-
-def whole_numbers(text: str) -> list[int]:
-    """A flag's value as whole numbers, separated by commas: a `type` for argparse."""
-    return [int(part) for part in text.split(",")]

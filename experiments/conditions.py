@@ -13,6 +13,9 @@ from skimage.exposure import equalize_adapthist
 from radiographs.processing import skin_outline
 from radiographs.view import border_grey
 
+FILM_ROWS = 1200  # px, of a radiograph at full size
+FILM_SIZES = 0.55, 1.0  # of a radiograph on a film of two
+FILM_TILT = 25.0  # degrees at most, either way
 SKIN = 0.3  # of the way from the background to Otsu's threshold, where a hand's skin begins
 
 
@@ -23,6 +26,7 @@ class Changed:
     picture: np.ndarray
     matrix: np.ndarray
     shift: np.ndarray
+    hands: int = 1  # in the picture
 
     def moved(self, points: np.ndarray) -> np.ndarray:
         return points @ self.matrix.T + self.shift
@@ -74,11 +78,6 @@ def long_forearm(picture: np.ndarray, rng: Random, share: float) -> Changed:
     return still(np.concatenate([picture, more]))
 
 
-def intensities(picture: np.ndarray, rng: Random, function: Callable[[np.ndarray, Random], np.ndarray]) -> Changed:
-    """A change of the grey values, given and returned in [0, 1]."""
-    return still(np.clip(255 * function((picture - picture.min()) / np.ptp(picture), rng), 0, 255))
-
-
 def masked(picture: np.ndarray, rng: Random, value: float) -> Changed:
     """All beside the hand one grey, as a segmentation leaves it."""
     return still(np.where(skin_outline(picture, SKIN), picture, picture.min() + value * np.ptp(picture)))
@@ -124,8 +123,36 @@ def one_by_one(*changes: Change) -> Change:
     return together
 
 
+def laid(picture: np.ndarray, rng: Random, flipped: bool) -> Changed:
+    """A radiograph as it lies on a film beside others: of some size, tilted, its surroundings cut off."""
+    low, high = np.percentile(picture, (0.5, 99.5))
+    grey = (255 * (picture - low) / (high - low)).clip(0, 255).astype(np.float32)
+    size = rng.uniform(*FILM_SIZES) * FILM_ROWS / len(picture)
+    lying = one_by_one(mirrored if flipped else still, partial(placed, degrees=rng.uniform(-FILM_TILT, FILM_TILT), size=size))
+    changed = lying(grey, rng)
+    rows, columns = changed.picture.shape  # `placed` keeps the frame of the full size
+    left, top = np.floor(np.array([columns, rows]) * (1 - min(size, 1)) / 2).astype(int)
+    return Changed(changed.picture[top : rows - top, left : columns - left], changed.matrix, changed.shift - (left, top))
+
+
+def film_of_two(picture: np.ndarray, rng: Random) -> Changed:
+    """A hand with its mirror image on its left or on its right; landmarks stay with the hand that is as it was."""
+    flipped = rng.permutation([True, False])
+    parts = [laid(picture, rng, side) for side in flipped]
+    rows = max(len(part.picture) for part in parts)
+    tops = [int(rng.integers(0, rows - len(part.picture) + 1)) for part in parts]
+    columns = [
+        np.pad(one, ((top, rows - len(one) - top), (0, 0)), constant_values=border_grey(one))
+        for one, top in zip((part.picture for part in parts), tops)
+    ]
+    kept = int(np.argmin(flipped))
+    shift = parts[kept].shift + np.array([kept * columns[0].shape[1], tops[kept]])
+    return Changed(np.concatenate(columns, 1), parts[kept].matrix, shift, hands=2)
+
+
 def grey_values(function: Callable[[np.ndarray, Random], np.ndarray]) -> Change:
-    return partial(intensities, function=function)
+    """A change of the grey values, which `function` takes and returns in [0, 1]."""
+    return lambda picture, rng: still(np.clip(255 * function((picture - picture.min()) / np.ptp(picture), rng), 0, 255))
 
 
 def noisy(sd: float) -> Change:
@@ -182,4 +209,5 @@ CONDITIONS: dict[str, Change] = {
     "black background and CLAHE at 50 %": one_by_one(
         partial(masked, value=0.0), clahe(0.01), partial(placed, degrees=25, size=0.5, black=True)
     ),
+    "beside its mirror image": film_of_two,
 }

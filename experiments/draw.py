@@ -1,12 +1,19 @@
-"""Draws pictures of the docs: overview.png, how the network finds landmarks; synthetic.jpg and kinds.jpg, synthetic radiographs.
+"""Draws pictures of the docs: how the network finds landmarks, synthetic radiographs, the page of a demo, the labelling page.
 
-python -m experiments.draw
+    python -m experiments.draw overview synthetic kinds demo labelling
+
+The pages need playwright (requirements-dev.txt) and a Chromium; the demo also npm.
 """
 
 import argparse
 import io
 import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,17 +24,31 @@ from matplotlib.patches import Ellipse
 from PIL import Image
 
 from evaluation import forward, shrink
-from experiments.common import some_of
+from experiments.browser import chromium, served
 from joints.hand import NAMES, RAYS
+from labelling.collection import open_collection
+from labelling.marks import CONFIRMED, Mark
+from labelling.propose import name_of, propose
+from labelling.server import Server
+from labelling.session import Options, Session
+from labelling.store import FIRST
+from phantom.data_set import write_data_set
 from phantom.drawing import draw_hand
 from phantom.kinds import KINDS
+from portable.demo import export_demo
 from prediction.predictor import Prediction, Predictor
 from prediction.regions import semi_axes
 from radiographs.network_frame import resize_to, to_8_bit, to_input
-from runtime.command import exit_status
+from radiographs.raw_folder import COORDINATES, read_points
+from runtime.command import cores, exit_status
 from runtime.files import write_whole
 
-PICTURES = ["overview", "synthetic", "kinds"]
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+QUALITY = 84  # of JPEG files
+WAIT_MS, SETTLED_MS = 600_000, 1000  # for a network in a page, and for a page to draw what was asked for
+SPREAD_PX = 2.5  # of made-up annotators around the truth
 SEED = [2024, 12]  # of the radiograph of the overview; pretraining has not seen it, since its seed was 1
 EXPLAINED = (24, 26, 33)  # landmarks whose heatmaps are shown: each has look-alikes in the other fingers
 LEFT = {32, 31, 30, 29, 36, 35, 34, 33, 14, 13, 10, 9, 6, 7, 1, 0, 2}  # landmarks named on the left of the radiograph
@@ -111,11 +132,17 @@ def draw_overview(weights: Path, out: Path) -> None:
             if not column:
                 axes.text(-0.04, 0.5, NAMES[landmark], color=COLOUR[landmark], fontsize=LETTER_POINTS, rotation=90,
                           ha="right", va="center", transform=axes.transAxes)  # fmt: skip
-    drawn, content = io.BytesIO(), io.BytesIO()
+    drawn = io.BytesIO()
     figure.savefig(drawn, format="png")
-    few_colours = Image.open(drawn).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
-    few_colours.save(content, "PNG", optimize=True)  # a fifth of the bytes of all colours
-    write_whole(out / "overview.png", content.getbuffer())
+    save_few_colours(Image.open(drawn), out / "overview.png", Image.Quantize.MAXCOVERAGE)
+
+
+def save_few_colours(picture: Image.Image, path: Path, method: Image.Quantize) -> None:
+    """A PNG of 256 colours, with a fifth of the bytes of all."""
+    content = io.BytesIO()
+    few = picture.convert("RGB").quantize(256, method, kmeans=2, dither=Image.Dither.NONE)
+    few.save(content, "PNG", optimize=True)
+    write_whole(path, content.getbuffer())
 
 
 def draw_kinds(kinds: list[str], columns: int, path: Path, size: tuple[float, float], dots_per_inch: int) -> None:
@@ -131,24 +158,115 @@ def draw_kinds(kinds: list[str], columns: int, path: Path, size: tuple[float, fl
             axes.axis("off")
             axes.set_title(f"{kind} {number}", fontsize=9)
     content = io.BytesIO()
-    figure.savefig(content, format="jpg", dpi=dots_per_inch, pil_kwargs={"quality": 85})
+    figure.savefig(content, format="jpg", dpi=dots_per_inch, pil_kwargs={"quality": QUALITY})
     write_whole(path, content.getbuffer())
+
+
+def draw_demo(weights: Path, out: Path) -> None:
+    """The page of `predict.py --export-demo` with its first synthetic radiograph."""
+    with tempfile.TemporaryDirectory() as folder:
+        export_demo(Predictor(weights, "cpu"), Path(folder, "page"))
+        with served(Path(folder, "page")) as address, chromium() as browser:
+            page = browser.new_page(viewport={"width": 1240, "height": 1040}, color_scheme="light")
+            page.goto(address)
+            page.wait_for_selector("#inputs:not([disabled])", timeout=WAIT_MS)
+            page.click("[data-example='example_1.png']")
+            page.wait_for_selector("#results:not([hidden])", timeout=WAIT_MS)
+            save_few_colours(Image.open(io.BytesIO(page.screenshot())), out / "demo.png", Image.Quantize.MEDIANCUT)
+
+
+def made_annotator(raw: Path, name: str, seed: int, ids: list[str]) -> None:
+    """Somebody who has labelled some radiographs, a little beside the truth."""
+    session = Session(open_collection(raw, None), Options(reader=name))
+    truth, random = read_points(raw / COORDINATES), np.random.default_rng(seed)
+    for id in ids:
+        picture = session.pictures.get(id)
+        points = truth[id] + random.normal(0, SPREAD_PX, truth[id].shape)
+        changes = [(k, Mark(CONFIRMED, *map(float, point))) for k, point in enumerate(points.round(3))]
+        session.store.act((id, FIRST), 0, f"{name} {id}", "made", changes, size=[picture.width, picture.height])
+    session.close()
+
+
+@contextmanager
+def labelling_page(raw: Path, weights: Path) -> Iterator[Server]:
+    """The server of label.py's page, with three annotators' work on the first radiographs and proposals for the others."""
+    collection = open_collection(raw, None)
+    first, second, *others = collection.paths
+    for seed, (name, ids) in enumerate({"anna": [first, second], "ben": [first, second], "you": [first]}.items()):
+        made_annotator(raw, name, seed, ids)
+    session = Session(collection, Options(reader="you", without_proposals=False))
+    predictor = Predictor(weights)
+    for id in others:
+        session.proposals[id] = propose(predictor, session.pictures.get(id).pixels.astype(np.float32), name_of(weights))
+    server = Server(("127.0.0.1", 0), session)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    yield server
+    server.end()
+    thread.join()
+    session.close()
+
+
+def draw_labelling(weights: Path, out: Path) -> None:
+    """The page of label.py: a radiograph being labelled, two annotators compared, and a narrow window zoomed in."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_data_set(Path(folder), {"train": 4, "valid": 1, "test": 1}, seed=0, workers=cores())
+        with labelling_page(Path(folder), weights) as server, chromium() as browser:
+            page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
+            begin_labelling(page, server.link)
+            for key in "[u]":
+                page.keyboard.press(key)
+            shoot(page, out / "labelling.jpg")
+            page.keyboard.press("r")
+            page.select_option("#one", "anna")
+            page.select_option("#two", "ben")
+            page.locator("#compare-body tbody button").first.click()
+            shoot(page, out / "labelling_readers.jpg")
+            page.close()
+            page = browser.new_page(viewport={"width": 800, "height": 700}, color_scheme="dark")
+            begin_labelling(page, server.link)
+            page.evaluate("() => { landmarks.view.zoomAt(300, 480, 3); landmarks.draw(); }")
+            shoot(page, out / "labelling_narrow.jpg")
+
+
+def begin_labelling(page: "Page", link: str) -> None:
+    """Open the page and accept twelve proposals."""
+    page.goto(link)
+    page.wait_for_selector("body[data-ready]")
+    if page.locator("#list-panel").is_visible():
+        page.locator("#rows button").nth(2).click()
+    page.wait_for_timeout(SETTLED_MS)
+    for _ in range(12):
+        page.keyboard.press("Enter")
+
+
+def shoot(page: "Page", path: Path) -> None:
+    """A picture of the page, the pointer over its radiograph."""
+    box = page.locator("#stage").bounding_box()
+    if box:
+        page.mouse.move(box["x"] + 0.55 * box["width"], box["y"] + 0.8 * box["height"])
+    page.wait_for_timeout(SETTLED_MS)
+    page.screenshot(path=path, type="jpeg", quality=QUALITY)
+
+
+DRAW: dict[str, Callable[[Path, Path], None]] = {
+    "overview": draw_overview,
+    "synthetic": lambda _, out: draw_kinds(["atlas"] * 3, 4, out / "synthetic.jpg", (3.75, 13 / 3), 100),
+    "kinds": lambda _, out: draw_kinds([kind for kind in KINDS if kind != "atlas"], 6, out / "kinds.jpg", (2, 2.6), 75),
+    "demo": draw_demo,
+    "labelling": draw_labelling,
+}
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pictures", nargs="?", type=some_of(PICTURES), default=PICTURES, help=f"some of {', '.join(PICTURES)}")
+    parser.add_argument("pictures", nargs="+", choices=DRAW, help="what to draw")
     parser.add_argument("--weights", type=Path, default=Path("weights/scn_hand.pt"), help="a file of export.py, of a hand")
     parser.add_argument("--out", type=Path, default=Path("docs"), help="folder for the pictures")
-    parser.add_argument("--columns", type=int, help="synthetic radiographs beside each other; none: 4, of the other kinds 6")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
-    if "overview" in options.pictures:
-        draw_overview(options.weights, options.out)
-    if "synthetic" in options.pictures:
-        draw_kinds(["atlas"] * 3, options.columns or 4, options.out / "synthetic.jpg", (3.75, 13 / 3), 100)
-    if "kinds" in options.pictures:
-        draw_kinds([kind for kind in KINDS if kind != "atlas"], options.columns or 6, options.out / "kinds.jpg", (2, 2.6), 75)
+    for name in options.pictures:
+        DRAW[name](options.weights, options.out)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ accurate a network is on real ones.
 """
 
 import argparse
-import csv
-import io
 import json
 import sys
 from pathlib import Path
@@ -20,7 +18,7 @@ from pydicom.dataset import FileMetaDataset
 from scipy.ndimage import gaussian_filter
 
 from runtime.command import exit_status
-from runtime.files import DataError, write_whole
+from runtime.files import DataError, csv_lines, write_whole
 
 WIDTH, HEIGHT, SPACING_MM = 300, 420, 0.4
 COUNTS = {"train": 40, "valid": 12, "test": 20}
@@ -89,11 +87,11 @@ def dicom(picture: np.ndarray) -> Dataset:
     return made
 
 
-def make(folder: Path, seed: int) -> None:
+def make(folder: Path) -> None:
     """Raises DataError for a folder that is there."""
     if folder.exists():
         raise DataError(f"{folder}: is there already; remove it, or choose another --out")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     tables = {annotator: [["ID", *(f"{name}_{axis}" for name in SHAPE for axis in "xy")]] for annotator in ANNOTATORS}
     for split, count in COUNTS.items():
         (folder / split).mkdir(parents=True)
@@ -105,9 +103,7 @@ def make(folder: Path, seed: int) -> None:
                 tables[annotator].append([f"{split}_{i:02d}", *seen.ravel().round(2)])
     (folder / "readers").mkdir()
     for annotator, rows in tables.items():
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        write_whole(folder / "readers" / f"{annotator}.csv", text.getvalue().encode())
+        write_whole(folder / "readers" / f"{annotator}.csv", csv_lines(rows))
     write_whole(folder / "joint.json", (json.dumps(DESCRIPTION, indent=2) + "\n").encode())
     print(f"written to {folder}: {sum(COUNTS.values())} synthetic knees")
 
@@ -115,9 +111,7 @@ def make(folder: Path, seed: int) -> None:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder to make")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
-    make(options.out, options.seed)
+    make(parser.parse_args(arguments).out)
 
 
 if __name__ == "__main__":

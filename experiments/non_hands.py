@@ -1,4 +1,4 @@
-"""Pictures that are no hand radiographs: noise, patterns, photographs, synthetic chests and feet, and parts of hands."""
+"""Pictures that are no hand radiographs: noise, patterns, photographs, synthetic feet, and parts of hands."""
 
 from collections.abc import Iterator
 
@@ -24,15 +24,6 @@ def pattern(rng: np.random.Generator) -> np.ndarray:
     )
 
 
-def ellipses(rng: np.random.Generator) -> np.ndarray:
-    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
-    picture = np.zeros(SHAPE)
-    for _ in range(rng.integers(1, 12)):
-        cy, cx, ry, rx = rng.uniform(0, SHAPE[0]), rng.uniform(0, SHAPE[1]), *rng.uniform(15, 200, 2)
-        picture += rng.uniform(0.2, 1) * (((y - cy) / ry) ** 2 + ((x - cx) / rx) ** 2 < 1)
-    return gaussian_filter(picture, 2)
-
-
 def photograph(rng: np.random.Generator) -> np.ndarray:
     """A part of a photograph that lies in scikit-image itself, grey."""
     picture = getattr(skimage.data, rng.choice(PHOTOGRAPHS))()
@@ -40,19 +31,6 @@ def photograph(rng: np.random.Generator) -> np.ndarray:
     rows, columns = (rng.integers(side // 2, side + 1) for side in picture.shape)
     y, x = rng.integers(picture.shape[0] - rows + 1), rng.integers(picture.shape[1] - columns + 1)
     return picture[y : y + rows, x : x + columns]
-
-
-def chest(rng: np.random.Generator) -> np.ndarray:
-    """Two dark lungs with ribs in a bright trunk, a heart and a spine."""
-    y, x = np.mgrid[-1:1:640j, -1:1:560j]
-    picture = 1.0 * ((x / 0.95) ** 2 + (y / 1.3) ** 2 < 1)
-    for side in (-1, 1):
-        lung = ((x - side * rng.uniform(0.38, 0.46)) / 0.32) ** 2 + ((y + 0.1) / rng.uniform(0.6, 0.75)) ** 2 < 1
-        picture[lung] -= 0.6
-    ribs = np.sin(rng.uniform(18, 26) * (y + 0.35 * np.abs(x) + 0.1)) > 0.6
-    picture += 0.15 * ribs * (np.abs(x) < 0.85) + 0.4 * (np.abs(x) < 0.09)
-    picture += 0.4 * (((x - 0.12) / 0.28) ** 2 + ((y - 0.25) / 0.25) ** 2 < 1)
-    return gaussian_filter(picture, 3) + rng.normal(0, 0.02, picture.shape)
 
 
 def foot(rng: np.random.Generator) -> np.ndarray:
@@ -86,7 +64,7 @@ def part_of_a_hand(rng: np.random.Generator) -> np.ndarray:
     return np.block([list(row) for row in rng.permutation(blocks).reshape(3, 3, rows, columns)])
 
 
-KINDS = (noise, pattern, ellipses, photograph, chest, foot, part_of_a_hand)
+KINDS = (noise, pattern, photograph, foot, part_of_a_hand)
 
 
 def non_hands(count: int, seed: int = 0) -> Iterator[tuple[str, np.ndarray]]:

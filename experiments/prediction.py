@@ -1,41 +1,31 @@
-"""The figures of docs/prediction.md: error, coverage of the regions, orientations recognised, flags, and the speed of inference.
+"""Errors, landmarks within their regions and flags through the way that predict.py goes, as docs/prediction.md has them.
 
-    python -m experiments.prediction --raw dataset --data dataset/processed --weights weights/scn_hand.pt --split test
+    python -m experiments.prediction --data dataset/processed --weights weights/scn_hand.pt --split test
     python -m experiments.prediction --run result/001 --weights weights/scn_hand.pt
 
-With --run, error and regions out of fold: RUN is a cross-validation, WEIGHTS what export.py made of it, whose finder is taken (it
-has learnt from training radiographs of all folds). Regions are calibrated on all folds but one and measured on that one, in turn.
+With --run, out of fold: RUN is a cross-validation, WEIGHTS what export.py made of it, whose finder is taken (it has learnt from
+training radiographs of all folds). Regions are calibrated on all folds but one and measured on that one, in turn.
 """
 
 import argparse
 import sys
-import tempfile
-import time
 from collections import Counter
-from functools import partial
-from itertools import product
 from pathlib import Path
 
 import numpy as np
 
-import predict
 from dataloader import RadiographDataset
 from evaluation import target_px2
 from experiments.common import mahalanobis, surest, table
-from experiments.conditions import inverted, mirrored, one_by_one, placed
 from export import all_held_out, judges_of
 from prediction.held_out import HeldOut
-from prediction.predictor import Prediction, Predictor
+from prediction.predictor import Predictor
 from prediction.regions import calibrate_regions, semi_axes
 from radiographs.raw_folder import find_radiographs
 from radiographs.reading import read_radiograph
 from runtime.checkpoint import read_checkpoint
 from runtime.command import exit_status
 from training.runs import BEST
-
-ORIENTATIONS = list(product((0, 90, 180, 270), (False, True), (False, True)))  # degrees to the right, mirrored, inverted
-BATCH = 4  # radiographs of the inference that is timed alone
-REPEATS = 3  # of that
 
 
 def report(residuals: np.ndarray, ellipses: np.ndarray, fold_of: np.ndarray) -> None:
@@ -59,7 +49,7 @@ def report(residuals: np.ndarray, ellipses: np.ndarray, fold_of: np.ndarray) -> 
 
 
 def report_folds(run: Path, weights: Path, folder: Path | None) -> None:
-    """The same out of fold, by the way that predict.py goes: each radiograph through finder, network and second look."""
+    """Each radiograph through finder, network and second look of the fold that has not seen it."""
     state, made = read_checkpoint(run / BEST), read_checkpoint(weights)
     folder = folder or Path(state["settings"]["data"])
     judges = judges_of(run / BEST, state, *(RadiographDataset(folder, split) for split in ("train", "valid")))
@@ -78,42 +68,15 @@ def out_of_fold_regions(found: HeldOut, fold_of: np.ndarray, target: float) -> n
     return ellipses
 
 
-def report_accuracy(upright: list[Prediction], data: RadiographDataset) -> None:
-    """Errors and regions of a split, in px of the network's frame."""
+def report_split(weights: Path, raw: Path, data: RadiographDataset) -> None:
+    """The raw radiographs of a split, in px of the network's frame."""
+    predictor, (files, _) = Predictor(weights), find_radiographs(raw)
+    found = [surest(predictor, read_radiograph(files[id][1]).pixels) for id in data.ids]
     scale = np.array(data.frame[::-1]) / data.sizes_px  # (N, 2) network-frame px per px
-    residuals = (data.points_px - [one.points_px for one in upright]) * scale[:, None]
-    ellipses = np.array([one.ellipse_px2 for one in upright]) * (scale[:, :, None] * scale[:, None])[:, None]
-    report(residuals, ellipses, np.zeros(len(upright)))
-
-
-def report_orientations(predictor: Predictor, pictures: list[np.ndarray], upright: list[Prediction]) -> None:
-    """How many sides are recognised in all orientations of all pictures, and how far positions move with them."""
-    right, moved_px = 0, []
-    for degrees, reflected, negative in ORIENTATIONS:
-        changes = partial(placed, degrees=degrees), *([mirrored] * reflected), *([inverted] * negative)
-        for picture, first in zip(pictures, upright):
-            turned = one_by_one(*changes)(picture, np.random.default_rng(0))
-            one, _ = surest(predictor, turned.picture)
-            right += one.mirrored == (first.mirrored != reflected)
-            scale = predictor.network_size / np.sqrt(picture.size)
-            moved_px.append(np.linalg.norm(turned.moved_back(one.points_px) - first.points_px, axis=1) * scale)
-    print(f"orientations: {right} of {len(moved_px)} sides recognised ({100 * right / len(moved_px):.1f} %); ", end="")
-    print(f"positions after turning back differ by {np.median(moved_px):.4f} px in the median, {np.max(moved_px):.2f} at most")
-
-
-def report_speed(predictor: Predictor, weights: Path, files: list[Path], pictures: list[np.ndarray]) -> None:
-    """Seconds a radiograph of predict.py on files, and of the networks alone on a batch of pictures."""
-    with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
-        if status := predict.main([*map(str, files), "--weights", str(weights), "--out", folder]):
-            sys.exit(status)
-        whole = (time.perf_counter() - start) / len(files)
-    batch = pictures[:BATCH]
-    start = time.perf_counter()
-    for _ in range(REPEATS):
-        predictor.predict(batch)
-    networks = (time.perf_counter() - start) / (REPEATS * len(batch))
-    print(f"{len(files)} files: {whole:.3f} s a radiograph, of which {networks:.3f} s are the networks'")
+    residuals = (data.points_px - [one.points_px for one in found]) * scale[:, None]
+    ellipses = np.array([one.ellipse_px2 for one in found]) * (scale[:, :, None] * scale[:, None])[:, None]
+    report(residuals, ellipses, np.zeros(len(found)))
+    print(f"flags on {len(found)} hands: {dict(Counter(flag for one in found for flag in one.flags))}")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -122,20 +85,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, help="the same, prepared; none: RAW/processed, with --run what the run had")
     parser.add_argument("--weights", type=Path, default=Path("weights/scn_hand.pt"), help="a file of export.py")
     parser.add_argument("--split", default="test", help="to measure on")
-    parser.add_argument("--files", type=int, default=100, help="of the run for speed")
     parser.add_argument("--run", type=Path, help="the folder of a cross-validation, to measure out of fold instead")
     options = parser.parse_args(arguments)
     if options.run:
-        return report_folds(options.run, options.weights, options.data)
-    predictor = Predictor(options.weights)
-    data = RadiographDataset(options.data or options.raw / "processed", options.split)
-    raw, _ = find_radiographs(options.raw)
-    pictures = [read_radiograph(raw[id][1]).pixels for id in data.ids]
-    upright = [surest(predictor, picture)[0] for picture in pictures]
-    report_accuracy(upright, data)
-    report_orientations(predictor, pictures, upright)
-    print(f"flags on {len(upright)} hands: {dict(Counter(flag for one in upright for flag in one.flags))}")
-    report_speed(predictor, options.weights, [path for _, path in raw.values()][: options.files], pictures)
+        report_folds(options.run, options.weights, options.data)
+    else:
+        report_split(options.weights, options.raw, RadiographDataset(options.data or options.raw / "processed", options.split))
 
 
 if __name__ == "__main__":

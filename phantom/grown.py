@@ -17,12 +17,8 @@ JOINTS = [
     (*THUMB[1:], "thumb proximal", 0.8),
     (*THUMB[:3], "thumb metacarpal", 0.5),
 ]
-SESAMOIDS = {
-    (21, 16): 0.35,
-    (33, 13): 0.45,
-    (19, 18): 0.3,
-    (18, 17): 0.8,
-}  # joint, the landmark before it: how often there is one
+# Joint, the landmark before it: how often there is a sesamoid
+SESAMOIDS = {(21, 16): 0.35, (33, 13): 0.45, (19, 18): 0.3, (18, 17): 0.8}
 ERODED = [*range(6, 20), 21, 22, 23, 25, 26, 27, 29, 30, 31, 33, 34, 35]
 
 

@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import imageio.v3 as iio
+import label_client as benchmark
 import numpy as np
 import pytest
 from conftest import made_radiograph
@@ -18,7 +19,6 @@ from test_dicom import made, saved
 from test_label_server import Running, make_pictures, started
 from test_label_server import serve as serve
 
-from benchmarks import labelling as benchmark
 from experiments.browser import CHROMIUM, MISSING, chromium
 from label import page_that_leads_to
 from labelling.proposals import Proposal

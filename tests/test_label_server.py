@@ -22,9 +22,9 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 from conftest import ROOT, made_radiograph, make_raw
+from label_client import start
 
 import label
-from benchmarks.labelling import start
 from labelling.application import KEY, MAX_BODY
 from labelling.collection import open_collection
 from labelling.journal import entries_of

@@ -1,9 +1,7 @@
 """Synthetic radiographs of all kinds: plausible shapes, landmarks on their bones, the same bytes for a seed, a data set."""
 
 import json
-import os
 import re
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, preprocess, rows_of
 
+import data_preprocessing
 import phantom.__main__ as command
 from joints.hand import FINGERS, RAYS
 from phantom import shape
@@ -21,6 +20,7 @@ from phantom.kinds import KINDS, in_turn, parse_kinds
 from runtime.files import DataError
 
 MODEL = shape.load(SHAPE)
+NEAR = 40  # px, within which bones are looked for
 
 
 Drawn = tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]  # picture, points, masks of the bones
@@ -42,9 +42,10 @@ def of_kinds(hands) -> dict[str, Drawn]:
 
 
 def distance(mask: np.ndarray, point: np.ndarray) -> float:
-    """From a point (x, y) to the nearest pixel of a mask, px."""
-    rows, columns = np.nonzero(mask)
-    return float(np.hypot(columns - point[0], rows - point[1]).min())
+    """From a point (x, y) to the nearest pixel of a mask, px; beyond NEAR infinite."""
+    left, top = np.maximum(point.astype(int) - NEAR, 0)
+    rows, columns = np.nonzero(mask[top : top + 2 * NEAR, left : left + 2 * NEAR])
+    return float(np.hypot(columns + left - point[0], rows + top - point[1]).min(initial=np.inf))
 
 
 def test_sampled_shapes_stay_within_the_atlas():
@@ -230,37 +231,40 @@ def test_what_an_unfinished_run_or_a_preparation_left_is_no_hindrance(tmp_path):
     ]  # fmt: skip
 
 
-def preprocess_in(folder: Path) -> subprocess.CompletedProcess:
-    """data_preprocessing.py in a working folder, with fewer synthetic radiographs than usual, which take their time."""
-    few = "import sys, data_preprocessing as d; d.COUNTS.update(train=1, valid=1, test=1); sys.exit(d.main())"
-    command = [sys.executable, "-c", few, "--size", "32"]
-    return subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+@pytest.fixture
+def preprocess_here(tmp_path, monkeypatch, capfd):
+    """data_preprocessing.py in an empty working folder, with fewer synthetic radiographs than usual: its status and output."""
+    monkeypatch.chdir(tmp_path)
+    for split in data_preprocessing.COUNTS:
+        monkeypatch.setitem(data_preprocessing.COUNTS, split, 1)
+
+    def run() -> tuple[int, str, str]:
+        return data_preprocessing.main(["--size", "32", "--workers", "1"]), *capfd.readouterr()
+
+    return run
 
 
-@pytest.mark.slow
-def test_preprocessing_makes_synthetic_radiographs_only_in_an_empty_folder_and_says_so(tmp_path):
+def test_preprocessing_makes_synthetic_radiographs_only_in_an_empty_folder_and_says_so(preprocess_here):
     for made in (True, False):
-        ran = preprocess_in(tmp_path)
-        assert ran.returncode == 0, ran.stderr
-        assert ran.stdout.startswith("SYNTHETIC radiographs: ")
-        assert ("made 3 synthetic radiographs" in ran.stdout) == made
-        assert (tmp_path / "dataset" / "processed" / "test" / "synthetic_00003.png").exists()
-        assert json.loads((tmp_path / "dataset" / "processed" / "settings.json").read_text())["synthetic"] is True
+        status, out, err = preprocess_here()
+        assert status == 0, err
+        assert out.startswith("SYNTHETIC radiographs: ")
+        assert ("made 3 synthetic radiographs" in out) == made
+        assert Path("dataset/processed/test/synthetic_00003.png").exists()
+        assert json.loads(Path("dataset/processed/settings.json").read_text())["synthetic"] is True
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("table", [False, True])
-def test_radiographs_in_the_wrong_place_are_told_and_none_are_made(tmp_path, table):
-    dataset = tmp_path / "dataset"
-    (dataset / "hands").mkdir(parents=True)
-    (dataset / "hands" / "3142.jpg").write_text("a radiograph")
+def test_radiographs_in_the_wrong_place_are_told_and_none_are_made(preprocess_here, table):
+    Path("dataset/hands").mkdir(parents=True)
+    Path("dataset/hands/3142.jpg").write_text("a radiograph")
     if table:
-        (dataset / "all_coordinates.csv").write_text("3142,1,2\n")
-    ran = preprocess_in(tmp_path)
-    assert ran.returncode == 1 and ran.stdout == ""
-    assert ran.stderr.count("\n") == 1 and "train, valid, test" in ran.stderr and "dataset/README.md" in ran.stderr
-    assert f"but {Path('dataset/hands/3142.jpg')}" in ran.stderr
-    assert not list(tmp_path.rglob("synthetic_*"))
+        Path("dataset/all_coordinates.csv").write_text("3142,1,2\n")
+    status, out, err = preprocess_here()
+    assert status == 1 and out == ""
+    assert err.count("\n") == 1 and "train, valid, test" in err and "dataset/README.md" in err
+    assert f"but {Path('dataset/hands/3142.jpg')}" in err
+    assert not list(Path().rglob("synthetic_*"))
 
 
 def test_a_shape_model_knows_nothing_of_excluded_radiographs(tmp_path):

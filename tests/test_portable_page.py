@@ -14,8 +14,7 @@ import pytest
 from conftest import ROOT
 from test_dicom import made, saved
 
-from experiments.browser import CHROMIUM, MISSING, chromium
-from experiments.draw_demo import served
+from experiments.browser import CHROMIUM, MISSING, chromium, served
 from prediction.predictor import Predictor
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -1,12 +1,11 @@
-"""How quick label.py's page is, in a Chromium, on radiographs of 2,000 x 2,500 px and 16 bits.
+"""label.py as a user starts it; and how quick its page is, in a Chromium, on radiographs of 2,000 x 2,500 px and 16 bits.
 
-    python -m benchmarks.labelling
+    python -m tests.label_client
 
 From the command to the first picture, from one radiograph to the next, and the frames that the browser's own trace has of a
-point being dragged. Needs playwright (requirements-dev.txt) and a Chromium.
+point being dragged. A process of its own, since Playwright's two ways to wait do not go together.
 """
 
-import argparse
 import asyncio
 import json
 import re
@@ -20,10 +19,7 @@ from typing import TYPE_CHECKING
 import imageio.v3 as iio
 import numpy as np
 
-from benchmarks.machine import name
-from experiments.browser import CHROMIUM, MISSING
-from runtime.command import exit_status
-from runtime.files import DataError
+from experiments.browser import CHROMIUM
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
@@ -35,7 +31,6 @@ PAUSE_MS = 800  # between radiographs; a reader is slower still
 STEP = """async () => { const begun = performance.now(), id = landmarks.key.id; document.getElementById('next').click();
     while (landmarks.key.id === id) await new Promise(go => setTimeout(go, 1));
     await new Promise(go => requestAnimationFrame(() => setTimeout(go))); return performance.now() - begun; }"""
-JUMP = STEP.replace("document.getElementById('next').click()", "document.querySelector('#rows li:last-child button').click()")
 
 
 def write_radiographs(raw: Path, count: int) -> None:
@@ -90,7 +85,7 @@ def frames_of(trace: bytes) -> np.ndarray:
 
 
 async def measure(browser: "Browser", raw: Path) -> dict:
-    """Seconds to the first picture; milliseconds to the next ones, to one not prepared, and between the frames of a drag."""
+    """Seconds to the first picture; milliseconds to the next ones, and between the frames of a drag."""
     page = await browser.new_page(viewport={"width": 1280, "height": 800})
     begun = time.monotonic()
     process, port, token = start(raw, "--landmarks", 10)
@@ -99,9 +94,9 @@ async def measure(browser: "Browser", raw: Path) -> dict:
         await page.wait_for_selector("body[data-ready]")
         first = time.monotonic() - begun
         steps = []
-        for step in (STEP, STEP, JUMP):
+        for _ in range(2):
             await page.wait_for_timeout(PAUSE_MS)
-            steps.append(await page.evaluate(step))
+            steps.append(await page.evaluate(STEP))
         await page.wait_for_timeout(PAUSE_MS)
         await browser.start_tracing(page=page, categories=["devtools.timeline", "disabled-by-default-devtools.timeline.frame"])
         await drag(page)
@@ -109,36 +104,25 @@ async def measure(browser: "Browser", raw: Path) -> dict:
     finally:
         process.terminate()
         process.communicate(timeout=20)
-    return {"first_s": first, "next_ms": max(steps[:2]), "jump_ms": steps[2], "frames_ms": frames}
+    return {"first_s": first, "next_ms": max(steps), "frames_ms": frames}
 
 
-async def measure_all() -> str:
-    """Raises DataError where there is no browser."""
+async def main() -> None:
     from playwright.async_api import async_playwright
 
-    if CHROMIUM is None:
-        raise DataError(MISSING)
     async with async_playwright() as driver:
         browser = await driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         with tempfile.TemporaryDirectory() as folder:
             write_radiographs(Path(folder), 6)
             figures = await measure(browser, Path(folder))
-        version = browser.version
         await browser.close()
     frames = figures["frames_ms"]
-    return (
-        f"{name()}, Chromium {version}\n"
-        f"first picture {figures['first_s']:.1f} s after the command\n"
-        f"next radiograph {figures['next_ms']:.0f} ms; one that was not prepared {figures['jump_ms']:.0f} ms\n"
+    print(
+        f"first picture {figures['first_s']:.1f} s after the command; next radiograph {figures['next_ms']:.0f} ms\n"
         f"drag: {1000 / frames.mean():.1f} frames a second; between frames median {np.median(frames):.1f} ms, "
         f"95th percentile {np.percentile(frames, 95):.1f} ms, longest {frames.max():.1f} ms"
     )
 
 
-def main() -> None:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    print(asyncio.run(measure_all()))
-
-
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    asyncio.run(main())
