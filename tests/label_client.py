@@ -107,7 +107,7 @@ async def measure(browser: "Browser", raw: Path) -> dict:
     return {"first_s": first, "next_ms": max(steps), "frames_ms": frames}
 
 
-async def main() -> None:
+async def measured() -> str:
     from playwright.async_api import async_playwright
 
     async with async_playwright() as driver:
@@ -117,7 +117,7 @@ async def main() -> None:
             figures = await measure(browser, Path(folder))
         await browser.close()
     frames = figures["frames_ms"]
-    print(
+    return (
         f"first picture {figures['first_s']:.1f} s after the command; next radiograph {figures['next_ms']:.0f} ms\n"
         f"drag: {1000 / frames.mean():.1f} frames a second; between frames median {np.median(frames):.1f} ms, "
         f"95th percentile {np.percentile(frames, 95):.1f} ms, longest {frames.max():.1f} ms"
@@ -125,4 +125,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    print(asyncio.run(measured()))
