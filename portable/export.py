@@ -12,7 +12,7 @@ from torch import Tensor
 
 from finder.network import MOST, SIDE
 from portable.graphs import Graph, graphs_of
-from prediction.calibration import DOUBTFUL, MISPLACED, NO_BONE, NO_OUTLINE, OF_RADIOGRAPHS, OUTSIDE, UNLIKE_TRAINING
+from prediction.calibration import DOUBTFUL, MISPLACED, NO_OUTLINE, OF_LANDMARKS, OF_RADIOGRAPHS, OUTSIDE, UNLIKE_TRAINING
 from prediction.candidate import SAME
 from prediction.predictor import MAX_RUNS, UNSURE, Predictor
 from prediction.regions import COVERAGE
@@ -21,7 +21,6 @@ from runtime.files import DataError, write_whole
 from runtime.version import VERSION
 
 CODE = Path(__file__).with_name("landmarks.py")
-OF_LANDMARKS = (OUTSIDE, NO_BONE, DOUBTFUL, MISPLACED)  # the columns of the graphs' flags
 OPSET = 20
 IN, OUT = "in_", "out_"  # what names begin with in the files, whose own names must differ from them
 WIDE = 11  # rows of a kernel
@@ -88,7 +87,7 @@ def about_of(predictor: Predictor, graphs: dict[str, Graph]) -> dict:
         "graphs": {
             name: {
                 "file": f"{name}.onnx",
-                "inputs": {of: described(value, graph.dynamic.get(of, {})) for of, value in graph.inputs.items()},
+                "inputs": {of: described(value, graph.dynamic.get(of, ())) for of, value in graph.inputs.items()},
                 "outputs": list(graph.outputs),
             }
             for name, graph in graphs.items()
@@ -96,9 +95,9 @@ def about_of(predictor: Predictor, graphs: dict[str, Graph]) -> dict:
     }
 
 
-def described(value: Tensor, dynamic: dict[int, str]) -> list:
+def described(value: Tensor, dynamic: tuple[str, ...]) -> list:
     """A tensor's type and its sides, by their names where they differ from call to call."""
-    return [str(value.dtype).removeprefix("torch."), *(dynamic.get(i, side) for i, side in enumerate(value.shape))]
+    return [str(value.dtype).removeprefix("torch."), *(dynamic or value.shape)]
 
 
 def translated(graph: Graph):
@@ -110,12 +109,10 @@ def translated(graph: Graph):
         raise DataError(f"ONNX: {error}; pip install onnx onnxscript onnxruntime") from error
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        sides = {name: torch.export.Dim.DYNAMIC for of in graph.dynamic.values() for name in of.values()}
-        shapes = tuple({i: sides[name] for i, name in graph.dynamic.get(of, {}).items()} for of in graph.inputs)
+        shapes = tuple(dict.fromkeys(range(len(graph.dynamic.get(of, ()))), torch.export.Dim.DYNAMIC) for of in graph.inputs)
         program = torch.export.export(graph.module.eval(), tuple(graph.inputs.values()), dynamic_shapes=(shapes,), strict=False)
-        program = program.run_decompositions(
-            {torch.ops.aten.linalg_solve_ex.default: solved, torch.ops.aten._linalg_solve_ex.default: solved}
-        )
+        aten = torch.ops.aten
+        program = program.run_decompositions({aten.linalg_solve_ex.default: solved, aten._linalg_solve_ex.default: solved})
         made = torch.onnx.export(
             program,
             input_names=[IN + name for name in graph.inputs],

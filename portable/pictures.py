@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch._higher_order_ops.while_loop import while_loop
 
-from finder.template import RANKED
 from prediction.background import BORDER, BRIGHT, DARK, RIM
 from radiographs.network_frame import EDGE_SHARE, EVERY, FULL, LIMB_SHARE, QUANTILES, SHARES, USUAL
 from radiographs.view import FINEST
@@ -217,15 +216,6 @@ def interpolated(x: Tensor, knots: Tensor, targets: Tensor) -> Tensor:
     beside = (at + 1).clamp_max(last)
     share = (x - knots[at]) / torch.where(beside > at, knots[beside] - knots[at], 1.0)
     return targets[at] + share * (targets[beside] - targets[at])
-
-
-def ranks(picture: Tensor) -> Tensor:
-    for axis in (0, 1):
-        picture = picture.repeat_interleave(-(-RANKED // picture.shape[axis]), axis)
-    rows, columns = (side // RANKED for side in picture.shape)
-    small = picture[: rows * RANKED, : columns * RANKED].reshape(RANKED, rows, RANKED, columns).mean((1, 3)).reshape(-1)
-    below, up_to = (test(small, small[:, None]).sum(1) for test in (torch.lt, torch.le))
-    return ((below + up_to).double() / len(small) - 1).reshape(RANKED, RANKED)
 
 
 def as_seen(picture: Tensor, negative: Tensor, darkened: Tensor) -> tuple[Tensor, Tensor]:
