@@ -1,8 +1,8 @@
 """The graphs of a complete model: what each takes and gives, as `model.json` says it, in the order that they are called in.
 
-Each is a function of the predictor and of tensors, by whose names landmarks.py and landmarks.js call it. A *view* is (2, 3): its
-matrix and its shift. A *placement* is six numbers: turn and shift as complex numbers, mirrored (0 or 1), support; a *hand* has
-four more, the corners of its frame.
+Each is a function of tensors, by whose names landmarks.py and landmarks.js call it, and mostly of the predictor. A *view* is
+(2, 3): its matrix and its shift. A *placement* is six numbers: turn and shift as complex numbers, mirrored (0 or 1), support; a
+*hand* has four more, the corners of its frame.
 """
 
 import copy
@@ -62,9 +62,9 @@ def graphs_of(predictor: Predictor) -> dict[str, Graph]:
     outputs: dict[Callable, str] = {
         opened: "size whole letterbox border hand",
         plan: "halvings taps detail_view detail_halvings detail_taps detail_size",
-        halve: "picture view",
-        sample: "picture",
-        resize: "picture",
+        pictures.halve: "picture view",
+        pictures.sample: "picture",
+        pictures.resize_to: "picture",
         first: "points confidence covariances mean negative bright outlined",
         conclude: "points centre unit ellipses landmark_flags alien degrees",
     }
@@ -73,15 +73,21 @@ def graphs_of(predictor: Predictor) -> dict[str, Graph]:
         predictor.finder = copy.copy(predictor.finder)
         predictor.finder.template = arrays.as_tensors(predictor.finder.template)
         networks[see] = predictor.finder.network.float()
-        outputs |= {sample_filled: "picture", see: "peaks heights", place: "placement accepted view heights", settle: "hand"}
+        outputs |= {
+            pictures.sample_filled: "picture",
+            see: "peaks heights",
+            place: "placement accepted view heights",
+            settle: "hand",
+        }
         outputs |= {aim: "view is_whole", correct: "evidence moved hand view is_whole"}
     if predictor.second:
         outputs[second] = "points covariances"
     examples, made = examples_of(predictor), {}
     for function, names in outputs.items():
-        inputs = {name: examples[name] for name in list(inspect.signature(function).parameters)[1:]}
+        parameters = inspect.signature(function).parameters
+        inputs = {name: examples[name] for name in parameters if name != "predictor"}
         dynamic = {name: DYNAMIC[name] for name in inputs if name in DYNAMIC}
-        module = Calls(partial(function, predictor), networks.get(function))
+        module = Calls(partial(function, predictor) if "predictor" in parameters else function, networks.get(function))
         made[function.__name__] = Graph(module, inputs, tuple(names.split()), dynamic)
     return made
 
@@ -165,22 +171,6 @@ def plan(predictor: Predictor, view: Tensor, frame: Tensor):
     detail = (shown.sides * longer / shown.sides.max()).round().clamp_min(1)
     detailed = of_view(shown.resized(detail))
     return *pictures.plan(view), detailed, *pictures.plan(detailed), detail.flip(0).long()
-
-
-def halve(_: Predictor, picture: Tensor, view: Tensor):
-    return pictures.halve(picture, view)
-
-
-def sample(_: Predictor, picture: Tensor, view: Tensor, rows: Tensor, columns: Tensor, taps: Tensor):
-    return pictures.sample(picture, view, rows, columns, taps)
-
-
-def sample_filled(_: Predictor, picture: Tensor, view: Tensor, rows: Tensor, columns: Tensor, taps: Tensor, border: Tensor):
-    return pictures.sample(picture, view, rows, columns, taps, border)
-
-
-def resize(_: Predictor, picture: Tensor, rows: Tensor, columns: Tensor):
-    return pictures.resize_to(picture, rows, columns)
 
 
 def see(predictor: Predictor, square: Tensor, view: Tensor):

@@ -102,7 +102,7 @@ class Model:
             frame, view, counts = self.about["frame"], one["view"], (planned["halvings"], planned["taps"])
         if one["is_whole"]:
             rows, columns = (np.arange(count, dtype=float) for count in frame)
-            return self.call("resize", picture=picture, rows=rows, columns=columns)["picture"]
+            return self.call("resize_to", picture=picture, rows=rows, columns=columns)["picture"]
         return self.sample(picture, view, *counts, frame)
 
     def look(self, picture: np.ndarray, one: dict) -> dict:

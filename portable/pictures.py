@@ -11,7 +11,7 @@ from torch import Tensor
 from torch._higher_order_ops.while_loop import while_loop
 
 from prediction.background import BORDER, BRIGHT, DARK, RIM
-from radiographs.network_frame import EDGE_SHARE, EVERY, FULL, LIMB_SHARE, QUANTILES, SHARES, USUAL
+from radiographs.network_frame import EVERY, QUANTILES, USUAL, outline_is_plausible
 from radiographs.view import FINEST
 
 BINS = 256  # of the histogram that Otsu's threshold is found in
@@ -36,16 +36,21 @@ def halve(picture: Tensor, view: Tensor) -> tuple[Tensor, Tensor]:
     return F.avg_pool2d(even, 2)[0, 0], view / 2 - torch.tensor([0, 0, 0.25], dtype=torch.float64)
 
 
-def sample(picture: Tensor, view: Tensor, rows: Tensor, columns: Tensor, taps: Tensor, fill: Tensor | None = None) -> Tensor:
+def sample(picture: Tensor, view: Tensor, rows: Tensor, columns: Tensor, taps: Tensor) -> Tensor:
     """A view of a picture, where `rows` (h), `columns` (w) and `taps` are 0, 1, 2 ... float64 -> (h, w).
 
-    Each pixel is the mean of taps x taps samples. Beyond the picture its border is repeated, or there is `fill`.
+    Each pixel is the mean of taps x taps samples. Beyond the picture its border is repeated.
     """
+    return sample_filled(picture, view, rows, columns, taps, None)
+
+
+def sample_filled(picture: Tensor, view: Tensor, rows: Tensor, columns: Tensor, taps: Tensor, border: Tensor | None) -> Tensor:
+    """The same, with `border` beyond the picture where it is given."""
     (h, w, fine), (height, width) = (of.shape[0] for of in (rows, columns, taps)), picture.shape  # `len` would fix them
     y, x = (((at[:, None] + (taps + 0.5) / fine) - 0.5).reshape(-1) for at in (rows, columns))
     place = x[:, None] * view[:, 0] + y[:, None, None] * view[:, 1] + view[:, 2]
     grid = torch.stack([(2 * place[..., 0] + 1) / width - 1, (2 * place[..., 1] + 1) / height - 1], -1).float()
-    beyond, padding = (0.0, "border") if fill is None else (fill, "zeros")
+    beyond, padding = (0.0, "border") if border is None else (border, "zeros")
     seen = F.grid_sample((picture - beyond)[None, None], grid[None], padding_mode=padding, align_corners=False)
     return (seen + beyond).reshape(h, fine, w, fine).mean((1, 3))
 
@@ -158,37 +163,6 @@ def hand_outline(picture: Tensor) -> tuple[Tensor, Tensor]:
     varied = cut.max() - cut.min() > 1e-5 * cut.abs().max()
     plausible = outline_is_plausible(outline) & varied
     return outline | ~plausible, plausible
-
-
-def outline_is_plausible(outline: Tensor) -> Tensor:
-    share, edge = outline.double().mean(), edge_of(outline.double())
-    limb = (share >= LIMB_SHARE) & (edge.max() > 0)
-    sized = (share >= SHARES[0]) & (share <= SHARES[1]) & (edge.mean() <= EDGE_SHARE)
-    return sized & (limb | (rectangularity(outline) < FULL))
-
-
-def rectangularity(outline: Tensor) -> Tensor:
-    """As its namesake: of all lines from a row's end to another's the steepest ones are the sides of the hull."""
-    columns, rows = span(outline.shape[1]), span(outline.shape[0] + 1)
-    left = torch.where(outline, columns, torch.inf).amin(1)
-    right = torch.where(outline, -columns - 1, torch.inf).amin(1)
-    edge = torch.full((1,), torch.inf, dtype=torch.float64)
-    ends = [torch.minimum(torch.cat([edge, side]), torch.cat([side, edge])) for side in (left, right)]  # at the rows' edges
-    known = ends[0].isfinite()
-    ends = [torch.where(known, end, 0.0) for end in ends]
-    steps = rows - rows[:, None]
-    usable = (steps > 0) & known & known[:, None]
-    slopes = [torch.where(usable, (end - end[:, None]) / steps.clamp_min(1), torch.inf).amin(1) for end in ends]
-    slopes = torch.cat([slopes[0], -slopes[1]])
-    slopes = torch.where(slopes.isfinite(), slopes, 0.0)[:, None]  # of x against y
-    x, y, there = torch.cat([ends[0], -ends[1]]), torch.cat([rows, rows]), torch.cat([known, known])
-    across, along = x - slopes * y, slopes * x + y
-
-    def extent(values: Tensor) -> Tensor:
-        return torch.where(there, values, -torch.inf).amax(-1) - torch.where(there, values, torch.inf).amin(-1)
-
-    areas = extent(across) * extent(along) / (1 + slopes[:, 0] ** 2)
-    return outline.double().sum() / torch.minimum(areas.min(), extent(x) * extent(y))
 
 
 def to_8_bit(picture: Tensor, reference: Tensor | None, outline: Tensor | None) -> Tensor:

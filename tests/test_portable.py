@@ -76,7 +76,7 @@ def test_a_view_is_sampled_as_predict_does_it(scale, beyond):
     fill = pictures.border_grey(now) if beyond == "median" else None
     for _ in range(halvings):
         now, at = pictures.halve(now, at)
-    found = pictures.sample(now, at, *(torch.arange(n).double() for n in (height, width, int(taps))), fill)
+    found = pictures.sample_filled(now, at, *(torch.arange(n).double() for n in (height, width, int(taps))), fill)
     np.testing.assert_allclose(found.numpy(), sample(picture, view, beyond), atol=1e-4)
 
 
@@ -100,7 +100,7 @@ def test_outline_and_histogram_are_those_of_preparation(number):
     assert np.abs(matched - network_frame.to_8_bit(picture, reference, outline)).max() <= 1
     mask = outlines()[number] > 60
     known = network_frame.rectangularity(mask)
-    assert float(pictures.rectangularity(torch.from_numpy(mask))) == pytest.approx(known, rel=1e-9)
+    assert float(network_frame.rectangularity(torch.from_numpy(mask))) == pytest.approx(known, rel=1e-9)
 
 
 def test_equal_quantiles_get_the_middle_of_their_targets():

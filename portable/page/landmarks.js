@@ -104,7 +104,7 @@ export class Model {
     const frame = detail ? Array.from(planned.detail_size.data, Number) : this.about.frame;
     if (one.is_whole === true || one.is_whole.data?.[0]) {
       const [rows, columns] = frame.map(upTo);
-      return (await this.call("resize", { picture, rows, columns })).picture;
+      return (await this.call("resize_to", { picture, rows, columns })).picture;
     }
     if (detail) return this.sample(picture, planned.detail_view, planned.detail_halvings, planned.detail_taps, frame);
     return this.sample(picture, one.view, planned.halvings, planned.taps, frame);
