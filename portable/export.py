@@ -23,14 +23,11 @@ from runtime.version import VERSION
 CODE = Path(__file__).with_name("landmarks.py")
 OPSET = 20
 IN, OUT = "in_", "out_"  # what names begin with in the files, whose own names must differ from them
-WIDE = 11  # rows of a kernel
 HALF_FROM = 1024  # numbers, from which on a constant is kept in half precision where that holds it exactly, as weights files do
 
 
-def export_model(predictor: Predictor, folder: Path, compact: bool = False) -> None:
-    """Write the folder; `compact`: with large kernels in 8 bits. Raises DataError where it is there already, or the network has a
-    part that no graph stands for.
-    """
+def export_model(predictor: Predictor, folder: Path) -> None:
+    """Write the folder. Raises DataError where it is there already, or the network has a part that no graph stands for."""
     if folder.exists():
         raise DataError(f"{folder}: is there already; remove it, or choose another name")
     if predictor.tree:
@@ -39,7 +36,7 @@ def export_model(predictor: Predictor, folder: Path, compact: bool = False) -> N
         )
     predictor.precision = "float32"
     graphs = graphs_of(predictor)
-    written = {name: shrunk(translated(graph), compact).SerializeToString() for name, graph in graphs.items()}
+    written = {name: shrunk(translated(graph)).SerializeToString() for name, graph in graphs.items()}
     folder.mkdir(parents=True)
     for name, content in written.items():
         write_whole(folder / f"{name}.onnx", content)
@@ -135,12 +132,9 @@ def solved(matrix: Tensor, right: Tensor, left: bool = True, check_errors: bool 
     return found, torch.zeros(len(found), dtype=torch.int32)
 
 
-def shrunk(model, compact: bool):
-    """An ONNX model whose large constants are kept in half precision, or as one number, where that holds them exactly.
-
-    `compact`: kernels of WIDE rows or more in 8 bits, with a scale for each output channel; they are computed with in float32.
-    """
-    from onnx import TensorProto, helper, numpy_helper
+def shrunk(model):
+    """An ONNX model whose large constants are kept in half precision, or as one number, where that holds them exactly."""
+    from onnx import helper, numpy_helper
 
     nodes = []
     for constant in list(model.graph.initializer):
@@ -151,12 +145,6 @@ def shrunk(model, compact: bool):
             constant.CopyFrom(numpy_helper.from_array(values.flat[0], f"{name}_one"))
             model.graph.initializer.append(numpy_helper.from_array(np.array(values.shape), f"{name}_shape"))
             nodes.append(helper.make_node("Expand", [f"{name}_one", f"{name}_shape"], [name]))
-        elif compact and values.ndim == 4 and values.shape[2] >= WIDE:
-            scale = np.abs(values).max((1, 2, 3), keepdims=True).clip(1e-12) / 127
-            constant.CopyFrom(numpy_helper.from_array(np.rint(values / scale).astype(np.int8), f"{name}_bytes"))
-            model.graph.initializer.append(numpy_helper.from_array(scale, f"{name}_scale"))
-            nodes.append(helper.make_node("Cast", [f"{name}_bytes"], [f"{name}_cast"], to=TensorProto.FLOAT))
-            nodes.append(helper.make_node("Mul", [f"{name}_cast", f"{name}_scale"], [name]))
         elif values.dtype.kind == "f" and np.array_equal(half := values.astype(np.float16), values):
             nodes.append(helper.make_node("Cast", [f"{name}_half"], [name], to=constant.data_type))
             constant.CopyFrom(numpy_helper.from_array(half, f"{name}_half"))
