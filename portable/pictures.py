@@ -111,16 +111,12 @@ def quantiles(values: Tensor, among: Tensor | None, shares) -> Tensor:
     return low + (high - low) * (at - below)
 
 
-def components(mask: Tensor, diagonal: bool, joined: Tensor | None = None) -> Tensor:
+def components(mask: Tensor, diagonal: bool) -> Tensor:
     """Connected parts of a mask (rows, columns), across corners where `diagonal`: each has a number of its own, 0 is beside them.
 
     Each pixel takes the highest number beside it, and so does the pixel whose number it had (as in FastSV, Zhang et al. 2020).
-    `joined`: pixels that count as one part, whose number is the highest.
     """
     numbers = torch.ones_like(mask, dtype=torch.int64).reshape(-1).cumsum(0).reshape(mask.shape)
-    highest = numbers[-1:, -1] + 1
-    if joined is not None:
-        numbers = torch.where(joined, highest, numbers)
 
     def around(x: Tensor) -> Tensor:
         x = x.float()[None]
@@ -130,9 +126,9 @@ def components(mask: Tensor, diagonal: bool, joined: Tensor | None = None) -> Te
 
     def step(x: Tensor, _) -> tuple[Tensor, Tensor]:
         near = torch.where(mask, around(x), 0)
-        of_number = torch.cat([F.pad(x.reshape(-1), (1, 0)), highest]).scatter_reduce(0, x.reshape(-1), near.reshape(-1), "amax")
-        of_number = torch.cat([F.pad(torch.maximum(near, of_number[x]).reshape(-1), (1, 0)), highest])
-        return of_number[of_number[1:-1]].reshape(x.shape), x.clone()
+        of_number = F.pad(x.reshape(-1), (1, 0)).scatter_reduce(0, x.reshape(-1), near.reshape(-1), "amax")
+        of_number = F.pad(torch.maximum(near, of_number[x]).reshape(-1), (1, 0))
+        return of_number[of_number[1:]].reshape(x.shape), x.clone()
 
     start = torch.where(mask, numbers, 0)
     return while_loop(lambda x, before: (x != before).any(), step, (start, torch.zeros_like(start)))[0]
@@ -140,8 +136,8 @@ def components(mask: Tensor, diagonal: bool, joined: Tensor | None = None) -> Te
 
 def joined_to_edge(mask: Tensor, diagonal: bool) -> Tensor:
     """The parts of a mask that reach the picture's edge."""
-    edge = F.pad(torch.zeros_like(mask[1:-1, 1:-1]).float()[None], [1, 1, 1, 1], value=1.0)[0] > 0
-    return components(mask, diagonal, edge) > mask.numel()
+    parts = components(F.pad(mask.float()[None], [1, 1, 1, 1], value=1.0)[0] > 0, diagonal)
+    return (parts == parts[0, 0])[1:-1, 1:-1]
 
 
 def otsu(picture: Tensor) -> Tensor:
