@@ -15,6 +15,7 @@ from finder.template import NARROWEST, Found, ShapeTemplate, extent
 from heatmap import decode_heatmaps
 from model import SCN
 from radiographs.view import View, sample
+from runtime import arrays
 from runtime.device import autocast
 
 SIDE = 64  # px of the square that the network sees
@@ -100,52 +101,62 @@ class Finder:
         whole = View.letterbox(pixels.shape, SIDE)
         (points,), (heights,) = self.see([sample(pixels, whole, "median")])
         points = whole.to_picture(points)
-        while placement := place(template.shape, points, heights, template.reflections):
+        while len(rough) < MOST and (placement := place(template.shape, points, heights, template.reflections)):
             if rough and not self.is_another(placement, rough):
                 break
             rough.append(placement)
             heights = without(placement, template.shape, points, heights)
-        return [self.look_again(pixels, placement) for placement in rough] or [self.whole(*pixels.shape)]
+        return [self.look_again(pixels, placement) for placement in rough] or [self.whole(np.array(pixels.shape[::-1]))]
 
-    def whole(self, rows: int, columns: int) -> Found:
-        """A hand that fills a picture, where no peaks say that it lies otherwise."""
+    def whole(self, size: np.ndarray) -> Found:
+        """A hand that fills a picture of `size` (width, height), where no peaks say that it lies otherwise."""
         low, high = self.template.frame()
-        size = np.array([columns, rows])
-        turn = float((size / (high - low)).min())
-        x, y = (size - 1) / 2 - turn * (low + high) / 2
-        return Found(Placement(complex(turn), complex(x, y), False), self.template.frame())
+        turn = (size / (high - low)).min()
+        shift = (size - 1) / 2 - turn * (low + high) / 2
+        return Found(Placement(arrays.as_complex(turn, 0 * turn), complex_of(shift), False), self.template.frame())
 
     def is_another(self, placement: Placement, others: list[Placement]) -> bool:
         """Whether a placement is that of another hand than those found before."""
-        sizes = [abs(placement.turn), *(abs(other.turn) for other in others)]
-        apart = min(abs(placement.shift - other.shift) for other in others)
-        sure = placement.support > max(ANOTHER, ANOTHER_SHARE * others[0].support)
-        return sure and min(sizes) > ALIKE * max(sizes) and apart > min(sizes) and len(others) < MOST
+        xp = arrays.of(placement.turn)
+        sizes = xp.stack([abs(one.turn) for one in (placement, *others)])
+        apart = xp.stack([abs(placement.shift - other.shift) for other in others])
+        sure = (placement.support > ANOTHER) & (placement.support > others[0].support * ANOTHER_SHARE)
+        return sure & (sizes.min() > sizes.max() * ALIKE) & (apart.min() > sizes.min())
 
     def look_again(self, pixels: np.ndarray, rough: Placement) -> Found:
         """A hand, by the peaks in a view of that place alone."""
+        view = self.view_around(rough)
+        (points,), (heights,) = self.see([sample(pixels, view, "median")])
+        return self.settled(rough, view.to_picture(points), heights)
+
+    def view_around(self, rough: Placement) -> View:
+        """The place where a hand roughly lies."""
         low, high = self.template.frame()
         half = ROOM / 2 * (high - low).max()
-        corners = (low + high) / 2 + half * np.array([[-1, -1], [1, -1], [-1, 1]])
-        view = View.of_corners(rough.apply(corners), (SIDE, SIDE))
-        (points,), (heights,) = self.see([sample(pixels, view, "median")])
-        points = view.to_picture(points)
-        placement = place(self.template.shape, points, heights, self.template.reflections)
-        if placement is None or placement.support < rough.support / 2:
-            return Found(rough, self.template.frame())
-        seen = seen_near(placement, self.template.shape, points, heights)
-        return Found(placement, self.template.frame(placement.undo(seen)))
+        corners = (low + high) / 2 + half * arrays.like(low, [[-1, -1], [1, -1], [-1, 1]])
+        return View.of_corners(rough.apply(corners), (SIDE, SIDE))
+
+    def settled(self, rough: Placement, points: np.ndarray, heights: np.ndarray) -> Found:
+        """A hand by the peaks, px of the picture, in the view around where it roughly lies."""
+        placement, usual = place(self.template.shape, points, heights, self.template.reflections), self.template.frame()
+
+        def found() -> Found:
+            seen = seen_near(placement, self.template.shape, points, heights)
+            return Found(placement, self.template.frame(placement.undo(seen)))
+
+        return arrays.choose(placement is not None and placement.support >= rough.support / 2, found, Found(rough, usual))
 
     def by_landmarks(self, points_px: np.ndarray, confidence: np.ndarray, found: Found) -> Found:
         """A hand, by the landmarks (L, 2) px of the accurate network: the worst third is left out, and the doubtful ones."""
-        weights, placement = confidence.clip(0, 1) ** 2, found.placement
+        xp, shape, mirrored = arrays.of(points_px), self.template.shape, found.placement.mirrored
+        weights, placement, enough = arrays.in_unit(confidence) ** 2, found.placement, []
         for _ in range(ROUNDS):
-            off = np.abs(complex_of(points_px) - complex_of(placement.apply(self.template.shape)))
-            kept = weights * (off <= np.quantile(off, KEPT))
-            if (kept > 0).sum() < 3:
-                return found
-            placement = fit(self.template.shape, points_px, kept, found.placement.mirrored)
-        sure = confidence > SURE * np.median(confidence)
+            off = abs(complex_of(points_px) - complex_of(placement.apply(shape)))
+            kept = weights * (off <= xp.quantile(off, KEPT))
+            enough.append((kept > 0).sum() >= 3)
+            placement = arrays.choose(enough[-1], lambda kept=kept: fit(shape, points_px, kept, mirrored), placement)
+        sure = confidence > SURE * xp.quantile(confidence, 0.5)
         near = off < FAR_OFF * abs(placement.turn)
-        seen = np.where((sure & near)[:, None], placement.undo(points_px), np.nan)
-        return Found(replace(placement, support=found.placement.support), self.template.frame(seen))
+        seen = xp.where((sure & near)[:, None], placement.undo(points_px), xp.nan)
+        better = Found(replace(placement, support=found.placement.support), self.template.frame(seen))
+        return arrays.choose(xp.stack(enough).all(), lambda: better, found)

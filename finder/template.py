@@ -8,6 +8,7 @@ import numpy as np
 from finder.placement import Placement, fit
 from joints.shape import OTHER_SIDE, normalise, of_the_other_side
 from radiographs.view import View
+from runtime import arrays
 
 RANKED = 32  # px of the square that tells bright bone from dark
 NARROWEST = 1 / 3  # of the longer extent, that the shorter one counts as at least: all but straight are a spine, a leg
@@ -63,21 +64,24 @@ class ShapeTemplate:
         usual = self.around(self.shape)
         if points is None:
             return usual
-        low, high = self.around(np.where(np.isfinite(points), points, self.shape))
+        xp = arrays.of(points)
+        low, high = self.around(xp.where(xp.isfinite(points), points, self.shape))
         middle, usual_side = (low + high) / 2, usual[1] - usual[0]
-        side = np.clip(high - low, LEAST_SIDE * usual_side, MOST_SIDE * usual_side)
-        return np.stack([middle - side / 2, middle + side / 2])
+        side = xp.minimum(xp.maximum(high - low, LEAST_SIDE * usual_side), MOST_SIDE * usual_side)
+        return xp.stack([middle - side / 2, middle + side / 2])
 
     def around(self, points: np.ndarray) -> np.ndarray:
-        low, high = points.min(0), points.max(0)
+        xp = arrays.of(points)
+        low, high = xp.amin(points, 0), xp.amax(points, 0)
         sides = extent(low, high)
-        return np.stack([low - self.margins[0] * sides, high + self.margins[1] * sides])
+        return xp.stack([low - self.margins[0] * sides, high + self.margins[1] * sides])
 
 
 def extent(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Width and height (..., 2) of what lies between corners (..., 2), that margins are parts of."""
     sides = high - low
-    return np.maximum(sides, NARROWEST * sides.max(-1, keepdims=True))
+    xp = arrays.of(sides)
+    return xp.maximum(sides, NARROWEST * xp.amax(sides, -1)[..., None])
 
 
 @dataclass(frozen=True)
@@ -90,17 +94,19 @@ class Found:
     def view(self, shown: tuple[int, int] | None = None) -> View:
         """The view of the picture that shows the frame in (height, width) px; none: as many as the picture has there."""
         (left, top), (right, bottom) = self.frame
+        corners = arrays.of(left).stack([left, top, right, top, left, bottom]).reshape(3, 2)
         own = abs(self.placement.turn) * (self.frame[1] - self.frame[0])
         extent = shown[::-1] if shown else tuple(max(1, round(side)) for side in own)
-        return View.of_corners(self.placement.apply(np.array([[left, top], [right, top], [left, bottom]])), extent)
+        return View.of_corners(self.placement.apply(corners), extent)
 
 
 def ranks(picture: np.ndarray) -> np.ndarray:
     """(height, width) -> (RANKED, RANKED) in [-1, 1]: which share of the picture is darker."""
+    xp = arrays.of(picture)
     for axis in (0, 1):  # a side of less px than that is first drawn out
-        picture = np.repeat(picture, -(-RANKED // picture.shape[axis]), axis)
+        times = -(-RANKED // picture.shape[axis])
+        picture = picture.repeat(times, axis) if xp is np else picture.repeat_interleave(times, axis)
     rows, columns = (side // RANKED for side in picture.shape)
-    small = picture[: rows * RANKED, : columns * RANKED].reshape(RANKED, rows, RANKED, columns).mean((1, 3))
-    ordered = np.sort(small.ravel())
-    below, up_to = (np.searchsorted(ordered, small.ravel(), side) for side in ("left", "right"))
-    return ((below + up_to) / small.size - 1).reshape(small.shape).astype(np.float32)
+    small = picture[: rows * RANKED, : columns * RANKED].reshape(RANKED, rows, RANKED, columns).mean((1, 3)).reshape(-1)
+    below, up_to = ((small < small[:, None]).sum(1), (small <= small[:, None]).sum(1))
+    return ((below + up_to) / len(small) - 1).reshape(RANKED, RANKED)

@@ -5,6 +5,8 @@ import warnings
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from runtime import arrays
+
 OTHER_SIDE = 0.5  # of its distance from the others, below which a shape's mirror image must get to be of the other side
 ROUNDS = 3  # of comparing each with the mean of all
 SYMMETRIC = 1.5  # times what landmarks usually lie off their means: so near to its mirror image is a symmetric mean shape
@@ -15,12 +17,13 @@ def normalise(points: np.ndarray) -> np.ndarray:
 
     Missing points are NaN, count for nothing, and stay NaN; sets without extent become NaN.
     """
-    present = np.isfinite(points).all(-1, keepdims=True)
+    xp = arrays.of(points)
+    present = xp.isfinite(points).all(-1)[..., None]
     with np.errstate(invalid="ignore"):
-        count = present.sum(-2, keepdims=True)
-        centred = points - np.where(present, points, 0).sum(-2, keepdims=True) / count
-        squares = np.where(present, centred**2, 0).sum(-1, keepdims=True)
-        return centred / np.sqrt(squares.sum(-2, keepdims=True) / count)
+        count = present.sum(-2)[..., None, :]
+        centred = points - xp.where(present, points, 0).sum(-2)[..., None, :] / count
+        squares = xp.where(present, centred**2, 0).sum(-1)[..., None]
+        return centred / xp.sqrt(squares.sum(-2)[..., None, :] / count)
 
 
 def of_the_other_side(shapes: np.ndarray) -> np.ndarray:

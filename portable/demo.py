@@ -33,7 +33,7 @@ def export_demo(predictor: Predictor, folder: Path) -> None:
         raise DataError(f"{folder}: is there already; remove it, or choose another name")
     with tempfile.TemporaryDirectory() as work:
         files = runtime_files(Path(work))
-    export_model(predictor, folder / "model", compact=True)
+    export_model(predictor, folder / "model")
     files |= {path.name: path.read_bytes() for path in PAGE.iterdir()} | {"NOTICE.txt": NOTICE.encode()}
     for name, seed in EXAMPLES.items():
         content = io.BytesIO()

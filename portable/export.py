@@ -12,7 +12,7 @@ from torch import Tensor
 
 from finder.network import MOST, SIDE
 from portable.graphs import Graph, graphs_of
-from prediction.calibration import DOUBTFUL, MISPLACED, NO_BONE, NO_OUTLINE, OF_RADIOGRAPHS, OUTSIDE, UNLIKE_TRAINING
+from prediction.calibration import DOUBTFUL, MISPLACED, NO_OUTLINE, OF_LANDMARKS, OF_RADIOGRAPHS, OUTSIDE, UNLIKE_TRAINING
 from prediction.candidate import SAME
 from prediction.predictor import MAX_RUNS, UNSURE, Predictor
 from prediction.regions import COVERAGE
@@ -21,17 +21,13 @@ from runtime.files import DataError, write_whole
 from runtime.version import VERSION
 
 CODE = Path(__file__).with_name("landmarks.py")
-OF_LANDMARKS = (OUTSIDE, NO_BONE, DOUBTFUL, MISPLACED)  # the columns of the graphs' flags
 OPSET = 20
 IN, OUT = "in_", "out_"  # what names begin with in the files, whose own names must differ from them
-WIDE = 11  # rows of a kernel
 HALF_FROM = 1024  # numbers, from which on a constant is kept in half precision where that holds it exactly, as weights files do
 
 
-def export_model(predictor: Predictor, folder: Path, compact: bool = False) -> None:
-    """Write the folder; `compact`: with large kernels in 8 bits. Raises DataError where it is there already, or the network has a
-    part that no graph stands for.
-    """
+def export_model(predictor: Predictor, folder: Path) -> None:
+    """Write the folder. Raises DataError where it is there already, or the network has a part that no graph stands for."""
     if folder.exists():
         raise DataError(f"{folder}: is there already; remove it, or choose another name")
     if predictor.tree:
@@ -40,7 +36,7 @@ def export_model(predictor: Predictor, folder: Path, compact: bool = False) -> N
         )
     predictor.precision = "float32"
     graphs = graphs_of(predictor)
-    written = {name: shrunk(translated(graph), compact).SerializeToString() for name, graph in graphs.items()}
+    written = {name: shrunk(translated(graph)).SerializeToString() for name, graph in graphs.items()}
     folder.mkdir(parents=True)
     for name, content in written.items():
         write_whole(folder / f"{name}.onnx", content)
@@ -88,7 +84,7 @@ def about_of(predictor: Predictor, graphs: dict[str, Graph]) -> dict:
         "graphs": {
             name: {
                 "file": f"{name}.onnx",
-                "inputs": {of: described(value, graph.dynamic.get(of, {})) for of, value in graph.inputs.items()},
+                "inputs": {of: described(value, graph.dynamic.get(of, ())) for of, value in graph.inputs.items()},
                 "outputs": list(graph.outputs),
             }
             for name, graph in graphs.items()
@@ -96,9 +92,9 @@ def about_of(predictor: Predictor, graphs: dict[str, Graph]) -> dict:
     }
 
 
-def described(value: Tensor, dynamic: dict[int, str]) -> list:
+def described(value: Tensor, dynamic: tuple[str, ...]) -> list:
     """A tensor's type and its sides, by their names where they differ from call to call."""
-    return [str(value.dtype).removeprefix("torch."), *(dynamic.get(i, side) for i, side in enumerate(value.shape))]
+    return [str(value.dtype).removeprefix("torch."), *(dynamic or value.shape)]
 
 
 def translated(graph: Graph):
@@ -110,12 +106,10 @@ def translated(graph: Graph):
         raise DataError(f"ONNX: {error}; pip install onnx onnxscript onnxruntime") from error
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        sides = {name: torch.export.Dim.DYNAMIC for of in graph.dynamic.values() for name in of.values()}
-        shapes = tuple({i: sides[name] for i, name in graph.dynamic.get(of, {}).items()} for of in graph.inputs)
+        shapes = tuple(dict.fromkeys(range(len(graph.dynamic.get(of, ()))), torch.export.Dim.DYNAMIC) for of in graph.inputs)
         program = torch.export.export(graph.module.eval(), tuple(graph.inputs.values()), dynamic_shapes=(shapes,), strict=False)
-        program = program.run_decompositions(
-            {torch.ops.aten.linalg_solve_ex.default: solved, torch.ops.aten._linalg_solve_ex.default: solved}
-        )
+        aten = torch.ops.aten
+        program = program.run_decompositions({aten.linalg_solve_ex.default: solved, aten._linalg_solve_ex.default: solved})
         made = torch.onnx.export(
             program,
             input_names=[IN + name for name in graph.inputs],
@@ -138,12 +132,9 @@ def solved(matrix: Tensor, right: Tensor, left: bool = True, check_errors: bool 
     return found, torch.zeros(len(found), dtype=torch.int32)
 
 
-def shrunk(model, compact: bool):
-    """An ONNX model whose large constants are kept in half precision, or as one number, where that holds them exactly.
-
-    `compact`: kernels of WIDE rows or more in 8 bits, with a scale for each output channel; they are computed with in float32.
-    """
-    from onnx import TensorProto, helper, numpy_helper
+def shrunk(model):
+    """An ONNX model whose large constants are kept in half precision, or as one number, where that holds them exactly."""
+    from onnx import helper, numpy_helper
 
     nodes = []
     for constant in list(model.graph.initializer):
@@ -154,12 +145,6 @@ def shrunk(model, compact: bool):
             constant.CopyFrom(numpy_helper.from_array(values.flat[0], f"{name}_one"))
             model.graph.initializer.append(numpy_helper.from_array(np.array(values.shape), f"{name}_shape"))
             nodes.append(helper.make_node("Expand", [f"{name}_one", f"{name}_shape"], [name]))
-        elif compact and values.ndim == 4 and values.shape[2] >= WIDE:
-            scale = np.abs(values).max((1, 2, 3), keepdims=True).clip(1e-12) / 127
-            constant.CopyFrom(numpy_helper.from_array(np.rint(values / scale).astype(np.int8), f"{name}_bytes"))
-            model.graph.initializer.append(numpy_helper.from_array(scale, f"{name}_scale"))
-            nodes.append(helper.make_node("Cast", [f"{name}_bytes"], [f"{name}_cast"], to=TensorProto.FLOAT))
-            nodes.append(helper.make_node("Mul", [f"{name}_cast", f"{name}_scale"], [name]))
         elif values.dtype.kind == "f" and np.array_equal(half := values.astype(np.float16), values):
             nodes.append(helper.make_node("Cast", [f"{name}_half"], [name], to=constant.data_type))
             constant.CopyFrom(numpy_helper.from_array(half, f"{name}_half"))

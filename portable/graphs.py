@@ -1,19 +1,37 @@
-"""The graphs of a complete model: what each takes and gives, as `model.json` says it, in the order that they are called in."""
+"""The graphs of a complete model: what each takes and gives, as `model.json` says it, in the order that they are called in.
 
+Each is a function of tensors, by whose names landmarks.py and landmarks.js call it, and mostly of the predictor. A *view* is
+(2, 3): its matrix and its shift. A *placement* is six numbers: turn and shift as complex numbers, mirrored (0 or 1), support; a
+*hand* has four more, the corners of its frame.
+"""
+
+import copy
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from finder.network import MOST, PEAKS, SIDE, highest, standardise
+from finder.placement import Placement, without
+from finder.placement import place as place_shape
+from finder.template import Found, ranks
 from heatmap import fit_peaks, rescale
-from portable import pictures, shapes
+from portable import pictures
+from prediction.candidate import is_off, is_same
 from prediction.predictor import Predictor
+from prediction.regions import conjugate, semi_axes
 from radiographs.detail import BEYOND, USUAL
+from radiographs.view import View
+from runtime import arrays
 from second_look.crops import cut, of_crops
 from second_look.network import around_the_likely
+
+DYNAMIC = {"picture": ("height", "width"), "rows": ("rows",), "columns": ("columns",), "taps": ("taps",)}  # sides that may differ
 
 
 @dataclass
@@ -23,17 +41,15 @@ class Graph:
     module: nn.Module
     inputs: dict[str, Tensor]
     outputs: tuple[str, ...]
-    dynamic: dict[str, dict[int, str]]
+    dynamic: dict[str, tuple[str, ...]]
 
 
 class Calls(nn.Module):
-    """A function as a module, with the networks that it calls."""
+    """A function as a module, with the network that it calls."""
 
-    def __init__(self, function: Callable, **networks: nn.Module):
+    def __init__(self, function: Callable, network: nn.Module | None):
         super().__init__()
-        self.function = function
-        for name, network in networks.items():
-            self.add_module(name, network)
+        self.function, self.network = function, network
 
     def forward(self, *inputs: Tensor):
         return self.function(*inputs)
@@ -41,61 +57,96 @@ class Calls(nn.Module):
 
 def graphs_of(predictor: Predictor) -> dict[str, Graph]:
     """Those that a network needs, by name."""
-    template = predictor.finder and predictor.finder.template
-    landmarks, (height, width) = len(predictor.names), predictor.frame
-    picture, view = torch.rand(41, 53), pictures_view()
-    points, confidence = torch.rand(landmarks, 2).double() * 40, torch.rand(landmarks).double()
-    covariances = torch.eye(2).double().repeat(landmarks, 1, 1)
-    found, size, yes = torch.rand(10).double() + 1, torch.tensor([53.0, 41]).double(), torch.tensor(True)
-    peaks = torch.rand(landmarks, PEAKS, 2).double() * 40, torch.rand(landmarks, PEAKS).double()
-    rows, columns, taps = (torch.arange(n).double() for n in (11, 13, 2))
-    framed = torch.rand(height, width)
-    sides = {"picture": {0: "height", 1: "width"}, "rows": {0: "rows"}, "columns": {0: "columns"}, "taps": {0: "taps"}}
-    shaped = {"rows": rows, "columns": columns}
-    longer = predictor.second_look["longer"] if predictor.second else 1
-
-    def add(name: str, function: Callable, outputs: str, inputs: dict[str, Tensor], **networks: nn.Module) -> None:
-        dynamic = {of: sides[of] for of in inputs if of in sides}
-        made[name] = Graph(Calls(function, **networks), inputs, tuple(outputs.split()), dynamic)
-
-    made: dict[str, Graph] = {}
-    add("open", lambda picture: opened(predictor, picture), "size whole letterbox border hand", {"picture": picture})
-    add("plan", lambda view, n: planned(view, n, longer),
-        "halvings taps detail_view detail_halvings detail_taps detail_size",
-        {"view": view, "frame": torch.tensor(predictor.frame)})  # fmt: skip
-    add("halve", pictures.halve, "picture view", {"picture": picture, "view": view})
-    add("sample", pictures.sample, "picture", {"picture": picture, "view": view} | shaped | {"taps": taps})
-    add("resize", pictures.resize_to, "picture", {"picture": picture} | shaped)
-    if template:
-        shape, finder = torch.from_numpy(template.shape), predictor.finder.network.float()
-        others = torch.zeros(MOST, 6).double()
-        add("sample_filled", pictures.sample, "picture",
-            {"picture": picture, "view": view} | shaped | {"taps": taps, "border": picture[0, 0]})  # fmt: skip
-        add("see", lambda square, view: seen(finder, square, view), "points heights",
-            {"picture": torch.rand(SIDE, SIDE), "view": view}, finder=finder)  # fmt: skip
-        del made["see"].dynamic["picture"]
-        add("place", lambda *given: placed(template, shape, *given), "placement accepted view heights",
-            {"points": peaks[0], "heights": peaks[1], "others": others})  # fmt: skip
-        add("settle", lambda *given: shapes.settle(template, *given), "hand",
-            {"placement": found[:6], "points": peaks[0], "heights": peaks[1]})  # fmt: skip
-        add("aim", lambda hand, size, alone: shapes.aim(hand, size, alone, predictor.frame), "view is_whole",
-            {"hand": found, "size": size, "alone": yes})  # fmt: skip
-        add("correct", lambda *given: corrected(predictor, *given), "evidence moved hand view is_whole",
-            {"points": points, "confidence": confidence, "hand": found, "view": view, "size": size, "alone": yes})  # fmt: skip
-    add("first", lambda *given: first_look(predictor, *given), "points confidence covariances mean negative bright outlined",
-        {"picture": framed, "negative": torch.tensor(0), "darkened": ~yes}, network=predictor.model)  # fmt: skip
-    del made["first"].dynamic["picture"]
+    predictor = copy.copy(predictor)
+    predictor.calibration = arrays.as_tensors(predictor.calibration)
+    outputs: dict[Callable, str] = {
+        opened: "size whole letterbox border hand",
+        plan: "halvings taps detail_view detail_halvings detail_taps detail_size",
+        pictures.halve: "picture view",
+        pictures.sample: "picture",
+        pictures.resize_to: "picture",
+        first: "points confidence covariances mean negative bright outlined",
+        conclude: "points centre unit ellipses landmark_flags alien degrees",
+    }
+    networks = {first: predictor.model, second: predictor.second}
+    if predictor.finder:
+        predictor.finder = copy.copy(predictor.finder)
+        predictor.finder.template = arrays.as_tensors(predictor.finder.template)
+        networks[see] = predictor.finder.network.float()
+        outputs |= {
+            pictures.sample_filled: "picture",
+            see: "peaks heights",
+            place: "placement accepted view heights",
+            settle: "hand",
+        }
+        outputs |= {aim: "view is_whole", correct: "evidence moved hand view is_whole"}
     if predictor.second:
-        add("second", lambda *given: second_look(predictor, *given), "points covariances",
-            {"picture": picture, "points": points, "negative": yes, "darkened": ~yes}, network=predictor.second)  # fmt: skip
-    add("conclude", lambda *given: concluded(predictor, *given), "points centre unit ellipses landmark_flags alien degrees",
-        {"points": points, "confidence": confidence, "covariances": covariances, "view": view, "hand": found,
-         "size": size})  # fmt: skip
+        outputs[second] = "points covariances"
+    examples, made = examples_of(predictor), {}
+    for function, names in outputs.items():
+        parameters = inspect.signature(function).parameters
+        inputs = {name: examples[name] for name in parameters if name != "predictor"}
+        dynamic = {name: DYNAMIC[name] for name in inputs if name in DYNAMIC}
+        module = Calls(partial(function, predictor) if "predictor" in parameters else function, networks.get(function))
+        made[function.__name__] = Graph(module, inputs, tuple(names.split()), dynamic)
     return made
 
 
-def pictures_view() -> Tensor:
-    return torch.tensor([[0.5, 0, 0.2], [0, 0.5, 0.3]]).double()
+def examples_of(predictor: Predictor) -> dict[str, Tensor]:
+    """Of every input."""
+    landmarks, hand = len(predictor.names), torch.rand(10).double() + 1
+    return {
+        "picture": torch.rand(41, 53),
+        "size": torch.tensor([53.0, 41]).double(),
+        "border": torch.tensor(0.5),
+        "view": torch.tensor([[0.5, 0, 0.2], [0, 0.5, 0.3]]).double(),
+        "frame": torch.tensor(predictor.frame),
+        "rows": torch.arange(11).double(),
+        "columns": torch.arange(13).double(),
+        "taps": torch.arange(2).double(),
+        "square": torch.rand(SIDE, SIDE),
+        "peaks": torch.rand(landmarks, PEAKS, 2).double() * 40,
+        "heights": torch.rand(landmarks, PEAKS).double(),
+        "others": torch.zeros(MOST, 6).double(),
+        "placement": hand[:6],
+        "hand": hand,
+        "alone": torch.tensor(True),
+        "framed": torch.rand(predictor.frame),
+        "negative": torch.tensor(0),
+        "darkened": torch.tensor(False),
+        "points": torch.rand(landmarks, 2).double() * 40,
+        "confidence": torch.rand(landmarks).double(),
+        "covariances": torch.eye(2).double().repeat(landmarks, 1, 1),
+    }
+
+
+# ---- numbers of graphs, and what they stand for
+
+
+def view_of(view: Tensor, extent: tuple[int, int] | Tensor) -> View:
+    return View(view[:, :2], view[:, 2], extent)
+
+
+def of_view(view: View) -> Tensor:
+    return torch.cat([view.matrix, view.shift[:, None]], 1)
+
+
+def placement_of(numbers: Tensor) -> Placement:
+    a, b, x, y, mirrored, support = numbers.unbind()
+    return Placement(arrays.Complex(a, b), arrays.Complex(x, y), mirrored > 0.5, support)
+
+
+def of_placement(one: Placement) -> Tensor:
+    parts = one.turn.real, one.turn.imag, one.shift.real, one.shift.imag, one.mirrored, one.support
+    return torch.stack([torch.as_tensor(part, dtype=torch.float64) for part in parts])
+
+
+def hand_of(numbers: Tensor) -> Found:
+    return Found(placement_of(numbers[:6]), numbers[6:].reshape(2, 2))
+
+
+def of_hand(found: Found) -> Tensor:
+    return torch.cat([of_placement(found.placement), found.frame.reshape(-1)])
 
 
 def size_of(picture: Tensor) -> Tensor:
@@ -103,45 +154,59 @@ def size_of(picture: Tensor) -> Tensor:
     return torch.stack([pictures.span(side)[-1] + 1 for side in picture.shape[::-1]])
 
 
+# ---- the graphs
+
+
 def opened(predictor: Predictor, picture: Tensor):
     size = size_of(picture)
-    return (
-        size,
-        shapes.whole(size, predictor.frame[::-1]),
-        shapes.letterbox(size),
-        pictures.border_grey(picture),
-        shapes.all_of(predictor.finder.template, size) if predictor.finder else torch.zeros(10).double() + 0 * size[0],
-    )
+    views = View.whole(size.flip(0), predictor.frame), View.letterbox(size.flip(0), SIDE)
+    hand = of_hand(predictor.finder.whole(size)) if predictor.finder else 0 * size[0] + torch.zeros(10)
+    return size, *map(of_view, views), pictures.border_grey(picture), hand
 
 
-def planned(view: Tensor, frame: Tensor, longer: int):
-    """How to sample a view, and the same one in detail px: a frame's view is drawn out until its longer side has `longer` px."""
-    extent = frame.flip(0).double()
-    sides = view[:, :2].norm(dim=0) * extent
-    detail = (sides * longer / sides.max()).round().clamp_min(1)
-    factor = extent / detail
-    shift = view[:, :2] @ (0.5 * factor - 0.5) + view[:, 2]
-    detail_view = torch.cat([view[:, :2] * factor, shift[:, None]], 1)
-    return *pictures.plan(view), detail_view, *pictures.plan(detail_view), detail.flip(0).long()
+def plan(predictor: Predictor, view: Tensor, frame: Tensor):
+    """How to sample a view, and the same one in detail px: a frame's view is drawn out until its longer side has enough."""
+    shown = view_of(view, frame.flip(0).double())
+    longer = predictor.second_look["longer"] if predictor.second else 1
+    detail = (shown.sides * longer / shown.sides.max()).round().clamp_min(1)
+    detailed = of_view(shown.resized(detail))
+    return *pictures.plan(view), detailed, *pictures.plan(detailed), detail.flip(0).long()
 
 
-def seen(network: nn.Module, square: Tensor, view: Tensor) -> tuple[Tensor, Tensor]:
+def see(predictor: Predictor, square: Tensor, view: Tensor):
     """The finder's peaks (L, K, 2) px of the picture that a view shows, and their heights (L, K)."""
-    points, heights = highest(network(standardise(square[None, None]))[0][0])
-    return shapes.to_picture(view, points), heights
+    points, heights = highest(predictor.finder.network(standardise(square[None, None]))[0][0])
+    return view_of(view, (SIDE, SIDE)).to_picture(points), heights
 
 
-def placed(template, shape: Tensor, points: Tensor, heights: Tensor, others: Tensor):
-    """Where the next hand lies, whether it is one besides `others`, the view of it, and the heights of peaks that it leaves."""
-    placement, found = shapes.place(shape, points, heights, template.reflections)
-    accepted = found & shapes.is_another(placement, others)
-    return placement, accepted, shapes.again(template, placement), shapes.without(placement, shape, points, heights)
+def place(predictor: Predictor, peaks: Tensor, heights: Tensor, others: Tensor):
+    """Where the next hand lies, whether it is one besides `others`, the view of it, and the heights of peaks that it leaves.
+
+    Of `others` those that are zeros are not found yet.
+    """
+    finder, shape = predictor.finder, predictor.finder.template.shape
+    placement = place_shape(shape, peaks, heights, finder.template.reflections)
+    before = [placement_of(other) for other in others]
+    there = [abs(other.turn) > 0 for other in before]
+    others = [arrays.chosen(holds, other, before[0]) for holds, other in zip(there, before)]
+    accepted = (placement.support >= 0) & (~there[0] | finder.is_another(placement, others))
+    return of_placement(placement), accepted, of_view(finder.view_around(placement)), without(placement, shape, peaks, heights)
 
 
-def first_look(predictor: Predictor, framed: Tensor, negative: Tensor, darkened: Tensor):
+def settle(predictor: Predictor, placement: Tensor, peaks: Tensor, heights: Tensor):
+    return of_hand(predictor.finder.settled(placement_of(placement), peaks, heights))
+
+
+def aim(predictor: Predictor, hand: Tensor, size: Tensor, alone: Tensor):
+    """The view that the accurate network is to see of a hand, and whether it is all of the picture."""
+    view = predictor.view_of(hand_of(hand), size.flip(0), alone)
+    return of_view(view), is_same(view, View.whole(size.flip(0), predictor.frame))
+
+
+def first(predictor: Predictor, framed: Tensor, negative: Tensor, darkened: Tensor):
     """`negative`: 1 or 0, or -1 where the view itself is to tell whether dark bone must be made bright."""
     if predictor.finder:
-        alike = (pictures.ranks(framed) * torch.from_numpy(predictor.finder.template.look)).sum()
+        alike = (ranks(framed) * predictor.finder.template.look).sum()
         negative = torch.where(negative < 0, (alike < 0).long(), negative)
     shown, bright = pictures.as_seen(framed, negative > 0, darkened)
     outline, profile, outlined = None, predictor.profile, torch.tensor(True)
@@ -158,39 +223,37 @@ def first_look(predictor: Predictor, framed: Tensor, negative: Tensor, darkened:
     return points, confidence, covariances, confidence.mean(), negative, bright, outlined
 
 
-def corrected(predictor: Predictor, points: Tensor, confidence: Tensor, hand: Tensor, view: Tensor, size: Tensor, alone: Tensor):
+def correct(predictor: Predictor, points: Tensor, confidence: Tensor, hand: Tensor, view: Tensor, size: Tensor, alone: Tensor):
     """How much there is of the hand, whether its landmarks say that its view was off, and the better one."""
-    template, at = predictor.finder.template, shapes.to_picture(view, points)
-    better = shapes.by_landmarks(template, at, confidence, hand)
-    shape, clipped = torch.from_numpy(template.shape), shapes.in_unit(confidence)
-    evidence = torch.maximum(shapes.support(better[:6], shape, at[:, None], clipped[:, None]), hand[5])
-    other, is_whole = shapes.aim(better, size, alone, predictor.frame)
-    return evidence, shapes.is_off(view, other, hand, predictor.frame), better, other, is_whole
+    found, shown = hand_of(hand), view_of(view, predictor.frame[::-1])
+    at = shown.to_picture(points)
+    better = of_hand(predictor.finder.by_landmarks(at, confidence, found))
+    other, is_whole = aim(predictor, better, size, alone)
+    moved = is_off(shown, view_of(other, shown.extent), found)
+    return predictor.evidence(at, confidence, found), moved, better, other, is_whole
 
 
-def second_look(predictor: Predictor, detail: Tensor, points: Tensor, negative: Tensor, darkened: Tensor):
+def second(predictor: Predictor, picture: Tensor, points: Tensor, negative: Tensor, darkened: Tensor):
     """Points (L, 2) network-frame px, seen again in a view in detail px, and their covariances."""
-    shown, _ = pictures.as_seen(detail, negative, darkened)
-    low, high = pictures.quantiles(shown, None, [share / 100 for share in USUAL]).unbind()
+    shown, _ = pictures.as_seen(picture, negative > 0, darkened)
+    low, high = pictures.quantiles(shown, None, np.array(USUAL) / 100).unbind()
     grey = (shown.double() - low) / torch.where(high > low, high - low, 1.0)
     grey = ((grey + BEYOND) * (255 / (1 + 2 * BEYOND))).round().clamp(0, 255).float()
     grey = 2 * (grey * ((1 + 2 * BEYOND) / 255) - BEYOND) - 1
     (height, width), side = predictor.frame, predictor.second_look["size"]
-    back = shapes.number(width, height) / size_of(shown)
+    back = torch.tensor([width, height]).double() / size_of(shown)
     centres = rescale(points, 1 / back).float()
     heatmaps = predictor.second(cut(grey[None], centres, side), torch.arange(len(points)))
     found, _, covariances = fit_peaks(around_the_likely(heatmaps, side))
     return rescale(of_crops(found, centres, side).double(), back), covariances.double() * back[:, None] * back
 
 
-def concluded(
+def conclude(
     predictor: Predictor, points: Tensor, confidence: Tensor, covariances: Tensor, view: Tensor, hand: Tensor, size: Tensor
 ):
     """Landmarks px of the picture with regions and flags; middle and size of the hand, by which it is compared with others."""
-    calibration, at = predictor.calibration, shapes.to_picture(view, points)
-    scale = (view[0, 0] * view[1, 1] - view[0, 1] * view[1, 0]).abs().sqrt()
-    late = predictor.joint.late
-    landmarks, alien = shapes.flags(calibration, at, confidence, size, scale * predictor.network_size, late)
-    x, y = (hand[:2] * torch.where(hand[4] > 0.5, -1.0, 1.0)).unbind()
-    regions = shapes.ellipses(calibration, covariances, confidence, view)
-    return at, at.mean(0), hand[:2].norm(), regions, landmarks, alien, shapes.angle(x, y).round()
+    shown, placement, calibration = view_of(view, predictor.frame[::-1]), hand_of(hand).placement, predictor.calibration
+    at, late = shown.to_picture(points), predictor.joint.late
+    signs, alien = calibration.signs(at, confidence, size, shown.scale * predictor.network_size, late)
+    ellipses = semi_axes(conjugate(shown.matrix, calibration.regions.of(covariances, confidence)))
+    return at, at.mean(0), abs(placement.turn), torch.stack(ellipses, -1), signs, alien, placement.degrees.round()

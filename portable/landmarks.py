@@ -39,7 +39,7 @@ class Model:
     def __call__(self, picture: np.ndarray) -> list[dict]:
         """The hands from left to right; one at least, whatever the picture shows."""
         picture = np.ascontiguousarray(picture, np.float32)
-        opened = self.call("open", picture=picture)
+        opened = self.call("opened", picture=picture)
         candidates = [one | self.look(picture, one) for one in self.find(picture, opened)]
         self.retry(picture, candidates)
         pending = candidates if self.about["finder"] else []
@@ -78,11 +78,11 @@ class Model:
         return [{"hand": hand} | made | self.call("aim", hand=hand, size=opened["size"], alone=alone) for hand in hands]
 
     def peaks(self, picture: np.ndarray, view: np.ndarray, border: np.ndarray) -> dict:
-        """What the finder sees in a view: points and heights of peaks."""
+        """What the finder sees in a view: peaks and their heights."""
         side = self.about["finder_side"]
         planned = self.call("plan", view=view, frame=np.array([side, side]))
         square = self.sample(picture, view, planned["halvings"], planned["taps"], (side, side), border=border)
-        return self.call("see", picture=square, view=view)
+        return self.call("see", square=square, view=view)
 
     def sample(self, picture, view, halvings, taps, frame, **border) -> np.ndarray:
         """A view of a picture (height, width) of `frame`."""
@@ -102,16 +102,16 @@ class Model:
             frame, view, counts = self.about["frame"], one["view"], (planned["halvings"], planned["taps"])
         if one["is_whole"]:
             rows, columns = (np.arange(count, dtype=float) for count in frame)
-            return self.call("resize", picture=picture, rows=rows, columns=columns)["picture"]
+            return self.call("resize_to", picture=picture, rows=rows, columns=columns)["picture"]
         return self.sample(picture, view, *counts, frame)
 
     def look(self, picture: np.ndarray, one: dict) -> dict:
         shown = self.shown(picture, one, detail=False)
-        return self.call("first", picture=shown, negative=int(one["negative"]), darkened=one["darkened"])
+        return self.call("first", framed=shown, negative=int(one["negative"]), darkened=one["darkened"])
 
     def look_again(self, picture: np.ndarray, one: dict) -> dict:
-        shown, negative = self.shown(picture, one, detail=True), bool(one["negative"] > 0)
-        return self.call("second", picture=shown, points=one["points"], negative=negative, darkened=one["darkened"])
+        shown, given = self.shown(picture, one, detail=True), {name: one[name] for name in ("points", "negative", "darkened")}
+        return self.call("second", picture=shown, **given)
 
     def retry(self, picture: np.ndarray, candidates: list[dict]) -> None:
         """Exchange bright and dark where the network is unsure, darken a bright background, and keep the surest of these."""

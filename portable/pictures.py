@@ -10,9 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch._higher_order_ops.while_loop import while_loop
 
-from finder.template import RANKED
 from prediction.background import BORDER, BRIGHT, DARK, RIM
-from radiographs.network_frame import EDGE_SHARE, EVERY, FULL, LIMB_SHARE, QUANTILES, SHARES, USUAL
+from radiographs.network_frame import EVERY, QUANTILES, USUAL, outline_is_plausible
 from radiographs.view import FINEST
 
 BINS = 256  # of the histogram that Otsu's threshold is found in
@@ -37,16 +36,21 @@ def halve(picture: Tensor, view: Tensor) -> tuple[Tensor, Tensor]:
     return F.avg_pool2d(even, 2)[0, 0], view / 2 - torch.tensor([0, 0, 0.25], dtype=torch.float64)
 
 
-def sample(picture: Tensor, view: Tensor, rows: Tensor, columns: Tensor, taps: Tensor, fill: Tensor | None = None) -> Tensor:
+def sample(picture: Tensor, view: Tensor, rows: Tensor, columns: Tensor, taps: Tensor) -> Tensor:
     """A view of a picture, where `rows` (h), `columns` (w) and `taps` are 0, 1, 2 ... float64 -> (h, w).
 
-    Each pixel is the mean of taps x taps samples. Beyond the picture its border is repeated, or there is `fill`.
+    Each pixel is the mean of taps x taps samples. Beyond the picture its border is repeated.
     """
+    return sample_filled(picture, view, rows, columns, taps, None)
+
+
+def sample_filled(picture: Tensor, view: Tensor, rows: Tensor, columns: Tensor, taps: Tensor, border: Tensor | None) -> Tensor:
+    """The same, with `border` beyond the picture where it is given."""
     (h, w, fine), (height, width) = (of.shape[0] for of in (rows, columns, taps)), picture.shape  # `len` would fix them
     y, x = (((at[:, None] + (taps + 0.5) / fine) - 0.5).reshape(-1) for at in (rows, columns))
     place = x[:, None] * view[:, 0] + y[:, None, None] * view[:, 1] + view[:, 2]
     grid = torch.stack([(2 * place[..., 0] + 1) / width - 1, (2 * place[..., 1] + 1) / height - 1], -1).float()
-    beyond, padding = (0.0, "border") if fill is None else (fill, "zeros")
+    beyond, padding = (0.0, "border") if border is None else (border, "zeros")
     seen = F.grid_sample((picture - beyond)[None, None], grid[None], padding_mode=padding, align_corners=False)
     return (seen + beyond).reshape(h, fine, w, fine).mean((1, 3))
 
@@ -161,37 +165,6 @@ def hand_outline(picture: Tensor) -> tuple[Tensor, Tensor]:
     return outline | ~plausible, plausible
 
 
-def outline_is_plausible(outline: Tensor) -> Tensor:
-    share, edge = outline.double().mean(), edge_of(outline.double())
-    limb = (share >= LIMB_SHARE) & (edge.max() > 0)
-    sized = (share >= SHARES[0]) & (share <= SHARES[1]) & (edge.mean() <= EDGE_SHARE)
-    return sized & (limb | (rectangularity(outline) < FULL))
-
-
-def rectangularity(outline: Tensor) -> Tensor:
-    """As its namesake: of all lines from a row's end to another's the steepest ones are the sides of the hull."""
-    columns, rows = span(outline.shape[1]), span(outline.shape[0] + 1)
-    left = torch.where(outline, columns, torch.inf).amin(1)
-    right = torch.where(outline, -columns - 1, torch.inf).amin(1)
-    edge = torch.full((1,), torch.inf, dtype=torch.float64)
-    ends = [torch.minimum(torch.cat([edge, side]), torch.cat([side, edge])) for side in (left, right)]  # at the rows' edges
-    known = ends[0].isfinite()
-    ends = [torch.where(known, end, 0.0) for end in ends]
-    steps = rows - rows[:, None]
-    usable = (steps > 0) & known & known[:, None]
-    slopes = [torch.where(usable, (end - end[:, None]) / steps.clamp_min(1), torch.inf).amin(1) for end in ends]
-    slopes = torch.cat([slopes[0], -slopes[1]])
-    slopes = torch.where(slopes.isfinite(), slopes, 0.0)[:, None]  # of x against y
-    x, y, there = torch.cat([ends[0], -ends[1]]), torch.cat([rows, rows]), torch.cat([known, known])
-    across, along = x - slopes * y, slopes * x + y
-
-    def extent(values: Tensor) -> Tensor:
-        return torch.where(there, values, -torch.inf).amax(-1) - torch.where(there, values, torch.inf).amin(-1)
-
-    areas = extent(across) * extent(along) / (1 + slopes[:, 0] ** 2)
-    return outline.double().sum() / torch.minimum(areas.min(), extent(x) * extent(y))
-
-
 def to_8_bit(picture: Tensor, reference: Tensor | None, outline: Tensor | None) -> Tensor:
     """Grey values 0 to 255 (rows, columns) float32, the histogram matched inside the outline."""
     values = picture.double()
@@ -217,15 +190,6 @@ def interpolated(x: Tensor, knots: Tensor, targets: Tensor) -> Tensor:
     beside = (at + 1).clamp_max(last)
     share = (x - knots[at]) / torch.where(beside > at, knots[beside] - knots[at], 1.0)
     return targets[at] + share * (targets[beside] - targets[at])
-
-
-def ranks(picture: Tensor) -> Tensor:
-    for axis in (0, 1):
-        picture = picture.repeat_interleave(-(-RANKED // picture.shape[axis]), axis)
-    rows, columns = (side // RANKED for side in picture.shape)
-    small = picture[: rows * RANKED, : columns * RANKED].reshape(RANKED, rows, RANKED, columns).mean((1, 3)).reshape(-1)
-    below, up_to = (test(small, small[:, None]).sum(1) for test in (torch.lt, torch.le))
-    return ((below + up_to).double() / len(small) - 1).reshape(RANKED, RANKED)
 
 
 def as_seen(picture: Tensor, negative: Tensor, darkened: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from joints.shape import normalise
 from prediction.regions import Regions
+from runtime import arrays
 
 NEIGHBOURS = 3  # nearest landmarks that each one's distances are watched to
 LENGTH_LIMIT = 5.0  # standard deviations of a log length from which on it is implausible
@@ -26,6 +27,7 @@ EDGE = 0.01  # of the picture's size: a doubtful landmark this near its edge is 
 OUTSIDE, DOUBTFUL, MISPLACED = "outside the picture", "doubtful", "misplaced"  # flags of landmarks
 NO_BONE = "no bone seen"  # of landmarks of late bones where FEWEST_LATE of them are doubtful: no reason to look at the radiograph
 FEWEST_LATE = 2
+OF_LANDMARKS = OUTSIDE, NO_BONE, DOUBTFUL, MISPLACED
 OF_RADIOGRAPHS = ("joints outside the picture", "doubtful joints", "implausible shape")  # that have some landmark with one
 NO_OUTLINE = "outline not found"  # of a radiograph whose whole histogram had to be matched, with all that lies beside the hand
 NO_HAND, UNLIKE_TRAINING = "not a hand", "unlike the training radiographs"  # of which no landmark can be trusted
@@ -67,38 +69,46 @@ class Calibration:
     def flags(
         self, points_px: np.ndarray, confidence: np.ndarray, extent: tuple[int, int], frame_px: float, late: Sequence[int] = ()
     ) -> tuple[list[str], list[str]]:
-        """What is wrong with a radiograph and with each of its landmarks; "" where nothing is.
+        """What is wrong with a radiograph and with each of its landmarks, as `signs` tells; "" where nothing is."""
+        signs, is_alien = self.signs(points_px, confidence, extent, frame_px, late)
+        landmarks = ["; ".join(word for word, holds in zip(OF_LANDMARKS, truths) if holds) for truths in signs]
+        if is_alien:
+            return [UNLIKE_TRAINING], landmarks
+        some = signs.any(0)[[0, 2, 3]]  # but for bones that young patients do not have yet
+        return [name for name, holds in zip(OF_RADIOGRAPHS, some) if holds], landmarks
+
+    def signs(
+        self, points_px: np.ndarray, confidence: np.ndarray, extent: np.ndarray, frame_px: float, late: Sequence[int] = ()
+    ) -> tuple[np.ndarray, bool]:
+        """Which of OF_LANDMARKS is wrong with each landmark (L, 4), and whether the radiograph is unlike those of training.
 
         points_px (L, 2) and extent (width, height) of the radiograph in one isotropic frame, confidence (L,); `frame_px` is the
         side there of the frame that the network saw. A landmark is OUTSIDE if its point is, or if it is unsure and at the
         edge: where the network finds no more of it than that, the edge has most likely cut it off, and its point is no position.
         `late`: landmarks of bones that young patients do not have yet.
         """
-        doubtful, known = confidence < self.doubtful, np.isfinite(self.doubtful)  # nothing is known of what is always missing
-        beyond = ((points_px < -0.5) | (points_px > np.array(extent) - 0.5)).any(1)
+        xp, numbers, extent = arrays.of(points_px), np.arange(len(points_px)), arrays.like(points_px, extent)
+        doubtful, known = confidence < self.doubtful, xp.isfinite(self.doubtful)  # nothing is known of what is always missing
+        beyond = ((points_px < -0.5) | (points_px > extent - 0.5)).any(1)
         margin = EDGE * frame_px
-        at_edge = ((points_px < margin) | (points_px > np.array(extent) - 1 - margin)).any(1)
+        at_edge = ((points_px < margin) | (points_px > extent - 1 - margin)).any(1)
         outside = (at_edge & known & (confidence < AT_EDGE * self.doubtful)) | beyond
         doubtful_inside = doubtful & ~outside
-        no_bone = np.isin(np.arange(len(points_px)), late) & doubtful_inside
-        no_bone &= no_bone.sum() >= FEWEST_LATE
-        doubtful_inside &= ~no_bone
-        far = np.abs(log_lengths(points_px, self.pairs) - self.log_mean) / self.log_sd > LENGTH_LIMIT
-        misplaced = np.bincount(self.pairs[far].ravel(), minlength=len(points_px)) >= 2
-        landmarks = [
-            "; ".join(word for word, holds in zip((OUTSIDE, NO_BONE, DOUBTFUL, MISPLACED), truths) if holds)
-            for truths in zip(outside, no_bone, doubtful_inside, misplaced)
-        ]
-        if (known.any() and doubtful[known].mean() > ALIEN_SHARE) or far.sum() > ALIEN_SHARE * far.size:
-            return [UNLIKE_TRAINING], landmarks
-        return [name for name, of in zip(OF_RADIOGRAPHS, (outside, doubtful_inside, misplaced)) if of.any()], landmarks
+        no_bone = arrays.like(points_px, np.isin(numbers, late), bool) & doubtful_inside
+        no_bone = no_bone & (no_bone.sum() >= FEWEST_LATE)
+        far = abs(log_lengths(points_px, self.pairs) - self.log_mean) / self.log_sd > LENGTH_LIMIT
+        ends = (self.pairs[..., None] == arrays.like(points_px, numbers, int)).any(1)
+        misplaced = (ends & far[:, None]).sum(0) >= 2
+        is_alien = (doubtful & known).sum() > ALIEN_SHARE * known.sum()
+        is_alien = is_alien | (far.sum() > ALIEN_SHARE * len(far))
+        return xp.stack([outside, no_bone, doubtful_inside & ~no_bone, misplaced], 1), is_alien
 
 
 def log_lengths(points: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """Logarithms of the distances of pairs (P, 2) of points (..., L, 2), over their root mean square distance from the centre."""
-    shape = normalise(points)
-    length = np.linalg.norm(shape[..., pairs[:, 0], :] - shape[..., pairs[:, 1], :], axis=-1)
-    return np.log(np.maximum(length, 1e-6))
+    xp, shape = arrays.of(points), normalise(points)
+    length = xp.linalg.norm(shape[..., pairs[:, 0], :] - shape[..., pairs[:, 1], :], None, -1)
+    return xp.log(length.clip(min=1e-6))
 
 
 def nearest_pairs(points: np.ndarray) -> np.ndarray:

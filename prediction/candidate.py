@@ -1,5 +1,6 @@
 """A place in a picture where a hand may lie, and how it is shown to the network there."""
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,9 +9,11 @@ from finder.template import Found
 from prediction.background import bright_background, darken_background
 from radiographs.network_frame import resize_to
 from radiographs.view import View, sample
+from runtime import arrays
 
 UPRIGHT = 15  # degrees, up to which a hand is called so
 MOST_TURNED, MOST_ENLARGED, MOST_MOVED = 12, 0.15, 0.06  # degrees, logarithm, parts of a side: what training shows, and a little
+OFF = 0.15  # shape units, by which corners of a view may be off
 SAME = 0.5  # shape units between the middles of two hands below which they are one, found twice
 
 
@@ -50,8 +53,7 @@ class Candidate:
         """Its view of a picture, as it is, in a frame (height, width); all of a picture as data_preprocessing.py resizes it."""
         view = self.view.resized(frame[::-1])
         whole = View.whole(pixels.shape, self.view.extent[::-1])
-        is_whole = np.array_equal(self.view.matrix, whole.matrix) and np.array_equal(self.view.shift, whole.shift)
-        return resize_to(pixels, frame) if is_whole else sample(pixels, view)
+        return resize_to(pixels, frame) if is_same(self.view, whole) else sample(pixels, view)
 
     def as_seen(self, framed: np.ndarray) -> np.ndarray:
         """A view with dark bone made bright, and a bright background dark, where that is asked for."""
@@ -69,14 +71,26 @@ class Candidate:
         )
 
 
+def is_same(view: View, other: View) -> bool:
+    return (view.matrix == other.matrix).all() & (view.shift == other.shift).all()
+
+
+def is_off(view: View, better: View, found: Found) -> bool:
+    """Whether the corners of a hand's view lie so far from those of a better one that it is looked at again."""
+    corners = arrays.like(view.matrix, [[0, 0], [1, 0], [0, 1], [1, 1]]) * arrays.like(view.matrix, view.extent) - 0.5
+    moved = arrays.of(view.matrix).linalg.norm(better.to_picture(corners) - view.to_picture(corners), None, 1)
+    return moved.max() >= abs(found.placement.turn) * OFF
+
+
 def usual(view: View, whole: View) -> bool:
     """Whether a hand's own view differs from all of its picture by no more than training turns, enlarges and moves."""
-    turn = np.degrees(np.arctan2(view.matrix[1, 0], view.matrix[0, 0]))
-    middle = (np.array(whole.extent) - 1) / 2
-    moved = np.linalg.inv(whole.matrix) @ (view.to_picture(middle) - whole.to_picture(middle)) / whole.extent
-    return bool(
-        np.linalg.det(view.matrix) > 0
-        and abs(turn) <= MOST_TURNED
-        and (np.abs(np.log(view.sides / whole.sides)) <= MOST_ENLARGED).all()
-        and (np.abs(moved) <= MOST_MOVED).all()
+    (a, b), (c, d) = view.matrix
+    middle = (arrays.like(a, whole.extent) - 1) / 2
+    moved = (view.to_picture(middle) - whole.to_picture(middle)) / whole.sides  # all of a picture is not turned
+    enlarged = arrays.of(a).log(view.sides / whole.sides)
+    return (
+        (a * d > b * c)
+        & (abs(c) <= a * math.tan(math.radians(MOST_TURNED)))
+        & (abs(enlarged) <= MOST_ENLARGED).all()
+        & (abs(moved) <= MOST_MOVED).all()
     )

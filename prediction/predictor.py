@@ -17,7 +17,7 @@ from finder.template import Found, ranks
 from joints.known import joint_called
 from joints.tree import ShapeTree
 from prediction.calibration import NO_OUTLINE, UNLIKE_TRAINING, Calibration
-from prediction.candidate import Candidate, usual
+from prediction.candidate import Candidate, is_off, usual
 from prediction.engine import OnnxNetwork, OnnxSecondLook, of_second_look
 from prediction.known_answer import FARTHEST_OF_ENGINES_PX, FARTHEST_PX, off_px
 from prediction.regions import conjugate, semi_axes
@@ -25,13 +25,13 @@ from radiographs.detail import detail_frame, to_detail
 from radiographs.network_frame import hand_outline, outline_is_plausible, to_8_bit, to_input
 from radiographs.reading import check_pixels, grey
 from radiographs.view import View
+from runtime import arrays
 from runtime.checkpoint import read_checkpoint
 from runtime.device import choose_device, choose_precision
 from runtime.files import DataError
 from second_look.network import refine_in_frame, second_look_of
 
 FITTED_HEIGHT = "fitted height"  # what a weights file calls the confidence that its calibration is for
-OFF = 0.15  # shape units, by which corners of a view may be off
 MAX_RUNS = 3  # runs of the network for one hand at most, not counting `retry_inverted`
 UNSURE = 0.5  # mean confidence, below which a hand is also looked at with bright and dark exchanged
 
@@ -142,7 +142,7 @@ class Predictor:
             pending = [one for one in pending if self.corrected(one, pictures[one.picture].shape)]
             self.run_network(pictures, pending)
         for candidate in candidates:
-            candidate.evidence = self.evidence(candidate)
+            candidate.evidence = float(self.evidence(candidate.points_px, candidate.confidence, candidate.found))
             if self.second:
                 self.refine_candidate(pictures[candidate.picture], candidate)
         return [self.hands_of([one for one in candidates if one.picture == i], pixels) for i, pixels in enumerate(pictures)]
@@ -157,7 +157,7 @@ class Predictor:
     def view_of(self, found: Found, shape: tuple[int, int], alone: bool) -> View:
         """Of a hand in a picture (rows, columns): where all of it shows one as training radiographs may, all of the picture."""
         view, whole = found.view(self.frame), View.whole(shape, self.frame)
-        return whole if alone and usual(view, whole) else view
+        return arrays.choose(alone & usual(view, whole), lambda: whole, view)
 
     def run_network(self, pictures: list[np.ndarray], candidates: list[Candidate]) -> None:
         """Show the network some views."""
@@ -212,21 +212,19 @@ class Predictor:
             return False
         better = self.finder.by_landmarks(candidate.points_px, candidate.confidence, candidate.found)
         view = self.view_of(better, shape, candidate.alone)
-        corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * self.frame[::-1] - 0.5
-        moved = np.linalg.norm(view.to_picture(corners) - candidate.view.to_picture(corners), axis=1)
-        if moved.max() < OFF * abs(candidate.found.placement.turn):
+        if not is_off(candidate.view, view, candidate.found):
             return False
         candidate.found, candidate.view = better, view
         return True
 
-    def evidence(self, candidate: Candidate) -> float:
+    def evidence(self, points_px: np.ndarray, confidence: np.ndarray, found: Found | None) -> float:
         """How much there is of the joint, 0 to 1: how surely its landmarks are seen where its mean shape has them."""
-        if candidate.found is None:
-            return float(candidate.confidence.clip(0, 1).mean())
-        shape = self.finder.template.shape
-        fitted = self.finder.by_landmarks(candidate.points_px, candidate.confidence, candidate.found).placement
-        seen = support(fitted, shape, candidate.points_px[:, None], candidate.confidence.clip(0, 1)[:, None])
-        return max(seen, candidate.found.placement.support)
+        seen = arrays.in_unit(confidence)
+        if found is None:
+            return seen.mean()
+        fitted = self.finder.by_landmarks(points_px, confidence, found).placement
+        fitting = support(fitted, self.finder.template.shape, points_px[:, None], seen[:, None])
+        return arrays.of(fitting).maximum(fitting, found.placement.support)
 
     def hands_of(self, candidates: list[Candidate], pixels: np.ndarray) -> list[Prediction]:
         """The hands of one picture, from left to right. The surest stays, others that are none are dropped."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from runtime import arrays
+
 COVERAGE = 0.95  # of the regions
 CLEAR, FLOOR = 0.6, 0.1  # of the target's variance: what of a heatmap's is left out as its own, and what is kept at least
 LEAST_CONFIDENCE = 1e-3  # that regions are computed with: an empty heatmap has none
@@ -61,13 +63,23 @@ def calibrate_regions(
 
 def units(covariances: np.ndarray, confidence: np.ndarray, target_px2: float) -> np.ndarray:
     """What errors are measured in, (..., 2, 2) px: the root of the heatmap's excess variance, larger the lower the heatmap."""
-    if math.isnan(target_px2):  # weights that were exported before there were ellipses
-        values, axes = np.ones(covariances.shape[:-1]), np.broadcast_to(np.eye(2), covariances.shape)
-    else:
-        values, axes = np.linalg.eigh(covariances)
-        values = np.maximum(values - CLEAR * target_px2, FLOOR * target_px2)  # what they are wider than their targets
-    scaled = np.sqrt(values) / np.maximum(confidence, LEAST_CONFIDENCE)[..., None]
-    return axes * scaled[..., None, :] @ axes.swapaxes(-1, -2)
+    xp, unit = arrays.of(covariances), arrays.like(covariances, np.eye(2))
+    root = unit  # of weights that were exported before there were ellipses
+    if not math.isnan(target_px2):
+        middle, apart, (long, short) = variances(covariances)
+        along = (covariances - middle[..., None, None] * unit) / xp.where(apart > 0, apart, 1.0)[..., None, None]
+        long, short = (  # what they are wider than their targets
+            xp.sqrt((one - CLEAR * target_px2).clip(min=FLOOR * target_px2))[..., None, None] for one in (long, short)
+        )
+        root = (long + short) / 2 * unit + (long - short) / 2 * along
+    return root / confidence.clip(min=LEAST_CONFIDENCE)[..., None, None]
+
+
+def variances(covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Of the eigenvalues of symmetric matrices (..., 2, 2) the mean, half of what they differ by, and both, the larger first."""
+    a, b, d = covariances[..., 0, 0], covariances[..., 0, 1], covariances[..., 1, 1]
+    middle, apart = (a + d) / 2, arrays.of(a).sqrt(((a - d) / 2) ** 2 + b * b)
+    return middle, apart, (middle + apart, middle - apart)
 
 
 def conjugate(matrix: np.ndarray, ellipses: np.ndarray) -> np.ndarray:
@@ -77,12 +89,9 @@ def conjugate(matrix: np.ndarray, ellipses: np.ndarray) -> np.ndarray:
 
 def semi_axes(ellipses: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Ellipses (..., 2, 2) -> long and short semi-axis, and the long one's angle from x towards y, in (-90, 90] degrees."""
-    known = np.isfinite(ellipses).all((-2, -1))
-    values, axes = np.linalg.eigh(np.where(known[..., None, None], ellipses, np.eye(2)))
-    x, y = axes[..., 0, 1], axes[..., 1, 1]
-    degrees = 90 - (90 - np.degrees(np.arctan2(y, x))) % 180
-    short, long = np.moveaxis(np.sqrt(values), -1, 0)
-    return tuple(np.where(known, part, np.nan) for part in (long, short, degrees))
+    _, _, (long, short) = variances(ellipses)
+    degrees = arrays.degrees(ellipses[..., 0, 0] - ellipses[..., 1, 1], 2 * ellipses[..., 0, 1]) / 2
+    return long**0.5, short.clip(min=0) ** 0.5, degrees
 
 
 def promised(count: int) -> float:

@@ -8,10 +8,11 @@ as the text HEIGHTxWIDTH. Its *size* is its longer side: an epoch at 128 px of a
 
 import numpy as np
 from scipy.ndimage import binary_fill_holes
-from scipy.spatial import ConvexHull
 from skimage.filters import threshold_otsu
 from skimage.measure import label
 from skimage.transform import resize, resize_local_mean
+
+from runtime import arrays
 
 Frame = tuple[int, int]  # height, width px
 MULTIPLE = 8  # px, of the sides of frames; of those that are chosen COARSER, so that a quarter of them is a frame too
@@ -104,23 +105,39 @@ def largest_region(inside: np.ndarray) -> np.ndarray:
 
 def outline_is_plausible(outline: np.ndarray) -> bool:
     """Whether an outline (rows, columns) can be a hand's, by its size and form; what `hand_outline` gives up on is not."""
-    edge = np.concatenate([outline[0], outline[-1], outline[:, 0], outline[:, -1]])
-    share = outline.mean()
-    if not SHARES[0] <= share <= SHARES[1] or edge.mean() > EDGE_SHARE:
-        return False
-    return (share >= LIMB_SHARE and edge.any()) or rectangularity(outline) < FULL
+    edge = arrays.of(outline).concatenate([outline[0], outline[-1], outline[:, 0], outline[:, -1]])
+    share = outline.sum() / (outline.shape[0] * outline.shape[1])
+    sized = (share >= SHARES[0]) & (share <= SHARES[1]) & (edge.sum() <= EDGE_SHARE * len(edge))
+    limb = (share >= LIMB_SHARE) & edge.any()
+    return arrays.choose(sized & ~limb, lambda: rectangularity(outline) < FULL, sized)
 
 
 def rectangularity(outline: np.ndarray) -> float:
-    """The share that an outline (rows, columns) fills of the smallest rectangle around it, turned any way: 1 for a rectangle."""
-    rows = np.flatnonzero(outline.any(1))
-    left, right = outline[rows].argmax(1), outline.shape[1] - outline[rows, ::-1].argmax(1)
-    corners = np.concatenate([np.stack([x, y], 1) for x in (left, right) for y in (rows, rows + 1)])
-    hull = corners[ConvexHull(corners).vertices]
-    sides = np.roll(hull, -1, 0) - hull  # the smallest rectangle lies along one of them
-    along = sides / np.hypot(*sides.T)[:, None]
-    width, height = (np.ptp(hull @ axes.T, axis=0) for axes in (along, along[:, ::-1] * (1, -1)))
-    return float(outline.sum() / (width * height).min())
+    """The share that an outline (rows, columns) fills of the smallest rectangle around it, turned any way: 1 for a rectangle.
+
+    The smallest one lies along a side of the hull: of all lines from a row's end to another's the steepest are these.
+    """
+    xp = arrays.of(outline)
+    columns, rows = (arrays.like(outline, np.arange(count)) for count in (outline.shape[1], outline.shape[0] + 1))
+    left, right = (xp.amin(xp.where(outline, at, xp.inf), 1) for at in (columns, -columns - 1))
+    none = arrays.like(outline, [np.inf])
+    ends = [
+        xp.minimum(xp.concatenate([none, side]), xp.concatenate([side, none])) for side in (left, right)
+    ]  # at the rows' edges
+    known = xp.isfinite(ends[0])
+    ends = [xp.where(known, end, 0.0) for end in ends]
+    steps = rows - rows[:, None]
+    usable = (steps > 0) & known & known[:, None]
+    slopes = [xp.amin(xp.where(usable, (end - end[:, None]) / steps.clip(min=1), xp.inf), 1) for end in ends]
+    slopes = xp.concatenate([slopes[0], -slopes[1]])
+    slopes = xp.where(xp.isfinite(slopes), slopes, 0.0)[:, None]  # of x against y
+    x, y, there = (xp.concatenate(parts) for parts in ((ends[0], -ends[1]), (rows, rows), (known, known)))
+
+    def extent(values: np.ndarray) -> np.ndarray:
+        return xp.amax(xp.where(there, values, -xp.inf), -1) - xp.amin(xp.where(there, values, xp.inf), -1)
+
+    areas = extent(x - slopes * y) * extent(slopes * x + y) / (1 + slopes[:, 0] ** 2)
+    return outline.sum() / xp.minimum(areas.min(), extent(x) * extent(y))
 
 
 def intensity_profile(picture: np.ndarray, outline: np.ndarray | None = None) -> np.ndarray:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from runtime import arrays
+
 FINEST = 4  # samples at most along each axis of a pixel, before they are averaged
 
 
@@ -23,22 +25,23 @@ class View:
     @classmethod
     def of_corners(cls, corners: np.ndarray, extent: tuple[int, int]) -> "View":
         """Of the parallelogram with three corners (top left, top right, bottom left) in the picture: corners of pixels."""
-        matrix = np.stack([(corners[1] - corners[0]) / extent[0], (corners[2] - corners[0]) / extent[1]], 1)
-        return cls(matrix, corners[0] + matrix @ (0.5, 0.5), extent)
+        matrix = arrays.of(corners).stack([(corners[1] - corners[0]) / extent[0], (corners[2] - corners[0]) / extent[1]], 1)
+        return cls(matrix, corners[0] + matrix.sum(1) / 2, extent)
 
     @classmethod
     def letterbox(cls, shape: tuple[int, int], size: int) -> "View":
         """Of all of a picture (rows, columns) in the middle of a square, not stretched."""
         rows, columns = shape
-        half = max(rows, columns) / 2
-        centre = np.array([columns, rows]) / 2 - 0.5
-        return cls.of_corners(centre + half * np.array([[-1, -1], [1, -1], [-1, 1]]), (size, size))
+        sides = arrays.of(rows).stack([columns, rows])
+        corners = sides / 2 - 0.5 + sides.max() / 2 * arrays.like(rows, [[-1, -1], [1, -1], [-1, 1]])
+        return cls.of_corners(corners, (size, size))
 
     @classmethod
     def whole(cls, shape: tuple[int, int], frame: tuple[int, int]) -> "View":
         """Of all of a picture (rows, columns), in a frame (height, width), as data_preprocessing.py resizes it."""
         rows, columns = shape
-        return cls.of_corners(np.array([[0, 0], [columns, 0], [0, rows]]) - 0.5, frame[::-1])
+        corners = arrays.of(rows).stack([columns, rows]) * arrays.like(rows, [[0, 0], [1, 0], [0, 1]])
+        return cls.of_corners(corners - 0.5, frame[::-1])
 
     def to_picture(self, points: np.ndarray) -> np.ndarray:
         """Points (..., 2) px of the view -> of the picture."""
@@ -50,18 +53,19 @@ class View:
 
     def resized(self, extent: tuple[int, int]) -> "View":
         """The same of the picture in another number of px (width, height)."""
-        factor = np.array(self.extent) / extent
+        factor = arrays.like(self.matrix, self.extent) / arrays.like(self.matrix, extent)
         return View(self.matrix * factor, self.to_picture(0.5 * factor - 0.5), extent)
 
     @property
     def sides(self) -> np.ndarray:
         """(2,) width and height, px of the picture."""
-        return np.linalg.norm(self.matrix, axis=0) * self.extent
+        return arrays.of(self.matrix).linalg.norm(self.matrix, None, 0) * arrays.like(self.matrix, self.extent)
 
     @property
     def scale(self) -> float:
         """px of the picture a px of the view, the root of the area."""
-        return float(np.sqrt(abs(np.linalg.det(self.matrix))))
+        (a, b), (c, d) = self.matrix
+        return abs(a * d - b * c) ** 0.5
 
 
 def border_grey(picture: np.ndarray) -> float:

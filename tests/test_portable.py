@@ -14,18 +14,21 @@ from conftest import ROOT
 from scipy.ndimage import gaussian_filter, rotate
 from skimage.measure import label
 
-from finder import placement as finder_placement
-from finder.template import ShapeTemplate
+from finder.network import Finder, make_network
+from finder.placement import Placement, place, without
+from finder.template import Found, ShapeTemplate
 from phantom.drawing import draw_hand
-from portable import pictures, shapes
+from portable import graphs, pictures
 from portable.demo import export_demo
 from portable.export import export_model, solved
 from prediction.background import bright_background, darken_background
-from prediction.calibration import MISPLACED, Calibration
+from prediction.calibration import Calibration
+from prediction.candidate import is_off, is_same, usual
 from prediction.predictor import Predictor
 from prediction.regions import Regions, conjugate, semi_axes
 from radiographs import network_frame
 from radiographs.view import View, coarseness, sample
+from runtime import arrays
 from runtime.files import DataError
 
 EXACT = 0.05  # px of the radiograph
@@ -73,7 +76,7 @@ def test_a_view_is_sampled_as_predict_does_it(scale, beyond):
     fill = pictures.border_grey(now) if beyond == "median" else None
     for _ in range(halvings):
         now, at = pictures.halve(now, at)
-    found = pictures.sample(now, at, *(torch.arange(n).double() for n in (height, width, int(taps))), fill)
+    found = pictures.sample_filled(now, at, *(torch.arange(n).double() for n in (height, width, int(taps))), fill)
     np.testing.assert_allclose(found.numpy(), sample(picture, view, beyond), atol=1e-4)
 
 
@@ -97,7 +100,7 @@ def test_outline_and_histogram_are_those_of_preparation(number):
     assert np.abs(matched - network_frame.to_8_bit(picture, reference, outline)).max() <= 1
     mask = outlines()[number] > 60
     known = network_frame.rectangularity(mask)
-    assert float(pictures.rectangularity(torch.from_numpy(mask))) == pytest.approx(known, rel=1e-9)
+    assert float(network_frame.rectangularity(torch.from_numpy(mask))) == pytest.approx(known, rel=1e-9)
 
 
 def test_equal_quantiles_get_the_middle_of_their_targets():
@@ -121,21 +124,42 @@ def made_template() -> ShapeTemplate:
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_a_hand_is_placed_where_the_finder_places_it(mirrored):
+def test_tensors_place_a_hand_as_arrays_do(mirrored):
     template, rng = made_template(), np.random.default_rng(6)
-    known = finder_placement.Placement(30 * np.exp(0.7j), 50 + 60j, mirrored)
+    known = Placement(30 * np.exp(0.7j), 50 + 60j, mirrored)
     points = np.stack([known.apply(template.shape) + rng.normal(0, 1, (9, 2)), *rng.uniform(0, 120, (2, 9, 2))], 1)
     heights = np.sort(rng.uniform(0.1, 1, (9, 3)))[:, ::-1].copy()
-    best = finder_placement.place(template.shape, points, heights, template.reflections)
-    found, some = shapes.place(*tensors(template.shape, points, heights), template.reflections)
-    assert some and bool(found[4]) == mirrored
-    expected = [best.turn.real, best.turn.imag, best.shift.real, best.shift.imag, mirrored, best.support]
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
-    left = finder_placement.without(best, template.shape, points, heights)
-    np.testing.assert_allclose(shapes.without(found, *tensors(template.shape, points, heights)), left)
+    finder, other = (Finder(one, make_network(9)) for one in (template, arrays.as_tensors(template)))
+    best = place(template.shape, points, heights, template.reflections)
+    found = place(*tensors(template.shape, points, heights), template.reflections)
+    assert bool(found.mirrored) == best.mirrored == mirrored
+    np.testing.assert_allclose(graphs.of_placement(found), graphs.of_placement(best), rtol=1e-9)
+    left = without(best, template.shape, points, heights)
+    np.testing.assert_allclose(without(found, *tensors(template.shape, points, heights)), left)
+    settled, again = finder.settled(best, points, heights), other.settled(found, *tensors(points, heights))
+    np.testing.assert_allclose(graphs.of_hand(again)[6:], settled.frame.ravel(), rtol=1e-9)
+    confidence = rng.uniform(0, 1.1, 9)
+    better = finder.by_landmarks(points[:, 0], confidence, settled)
+    again = other.by_landmarks(*tensors(points[:, 0], confidence), again)
+    np.testing.assert_allclose(graphs.of_hand(again)[:6], graphs.of_placement(better.placement), rtol=1e-9)
+    np.testing.assert_allclose(again.frame, better.frame, rtol=1e-9)
 
 
-def test_regions_and_flags_are_those_of_predict():
+@pytest.mark.parametrize("matrix", [np.diag([3.0, 4.0]), np.array([[3.0, 0.2], [-0.3, 4.0]]), np.array([[0.0, -4], [4, 0]])])
+def test_tensors_aim_at_a_hand_as_arrays_do(matrix):
+    """A view of about all of a picture, a turned one that is still usual, and one that is not."""
+    view, whole = View(matrix, np.array([1.0, 2]), (64, 48)), View.whole((192, 192), (48, 64))
+    same = graphs.view_of(torch.from_numpy(np.column_stack([matrix, view.shift])), view.extent)
+    all_of = View.whole(torch.tensor([192.0, 192]).double(), (48, 64))
+    np.testing.assert_allclose(graphs.of_view(all_of), np.column_stack([whole.matrix, whole.shift]))
+    assert bool(usual(view, whole)) == bool(usual(same, all_of)) == (matrix[0, 0] > 0)
+    assert is_same(same, same) and not is_same(same, all_of)
+    found = Found(Placement(10 + 0j, 0j, False), np.zeros((2, 2)))
+    assert bool(is_off(view, whole, found)) == bool(is_off(same, all_of, found))
+    np.testing.assert_allclose(same.scale, np.sqrt(np.linalg.det(matrix)))
+
+
+def test_tensors_become_regions_and_flags_as_arrays_do():
     rng = np.random.default_rng(7)
     roots = rng.normal(size=(9, 2, 2)) + 2 * np.eye(2)
     covariances, confidence = roots @ roots.swapaxes(1, 2), rng.uniform(0.05, 1, 9)
@@ -143,18 +167,17 @@ def test_regions_and_flags_are_those_of_predict():
     pairs = np.array([[i, j] for i in range(9) for j in range(i)])
     lengths = np.zeros(len(pairs)), np.full(len(pairs), 0.1)
     calibration = Calibration(Regions(covariances[::-1] / 3, 1.5), np.append(np.full(8, 0.4), np.inf), pairs, *lengths)
-    points, view = rng.uniform(-3, 60, (9, 2)), np.array([[2.0, -0.3, 5], [0.4, 1.7, 6]])
-    ellipses = conjugate(view[:, :2], calibration.regions.of(covariances, confidence))
-    found = shapes.ellipses(calibration, *tensors(covariances, confidence, view)).numpy()
-    np.testing.assert_allclose(found[:, :2], np.stack(semi_axes(ellipses)[:2], -1), rtol=1e-9)
-    np.testing.assert_allclose(
-        np.sin(np.radians(found[:, 2] - semi_axes(ellipses)[2])), 0, atol=1e-6
-    )  # angles are in single precision
-    flags, words = calibration.flags(points, confidence, (60, 60), 256.0, (1, 2))
-    given = shapes.flags(calibration, *tensors(points, confidence), shapes.number(60, 60), shapes.number(256)[0], (1, 2))
-    names = np.array(["outside the picture", "no bone seen", "doubtful", MISPLACED])
-    assert ["; ".join(names[row]) for row in given[0].numpy()] == words
-    assert bool(given[1]) == (flags == ["unlike the training radiographs"])
+    points, matrix = rng.uniform(-3, 60, (9, 2)), np.array([[2.0, -0.3], [0.4, 1.7]])
+    points[1:3], confidence[1:3] = [[20, 30], [40, 20]], 0.1  # late bones that are not seen
+    same = arrays.as_tensors(calibration)
+    expected = semi_axes(conjugate(matrix, calibration.regions.of(covariances, confidence)))
+    found = semi_axes(conjugate(torch.from_numpy(matrix), same.regions.of(*tensors(covariances, confidence))))
+    np.testing.assert_allclose(found[:2], expected[:2], rtol=1e-9)
+    np.testing.assert_allclose(np.sin(np.radians(found[2].numpy() - expected[2])), 0, atol=1e-6)  # angles are in single precision
+    signs, alien = calibration.signs(points, confidence, (60, 60), 256.0, (1, 2))
+    given = same.signs(*tensors(points, confidence, np.array([60.0, 60])), torch.tensor(256.0), (1, 2))
+    assert np.array_equal(given[0], signs) and bool(given[1]) == alien
+    assert signs.any(0).all() and not signs.all(0).any() and signs[1:3, 1].all()
 
 
 def test_equations_are_solved_by_elimination():

@@ -42,7 +42,7 @@ export class Model {
   async landmarks(pixels, rows, columns) {
     const { about } = this;
     const picture = new this.ort.Tensor("float32", pixels, [rows, columns]);
-    const opened = await this.call("open", { picture });
+    const opened = await this.call("opened", { picture });
     const candidates = await this.find(picture, opened);
     for (const one of candidates) Object.assign(one, await this.look(picture, one));
     await this.retry(picture, candidates);
@@ -90,7 +90,7 @@ export class Model {
   async peaks(picture, view, border) {
     const frame = [this.about.finder_side, this.about.finder_side];
     const planned = await this.call("plan", { view, frame });
-    return this.call("see", { view, picture: await this.sample(picture, view, planned.halvings, planned.taps, frame, border) });
+    return this.call("see", { view, square: await this.sample(picture, view, planned.halvings, planned.taps, frame, border) });
   }
 
   async sample(picture, view, halvings, taps, frame, border) {
@@ -104,18 +104,18 @@ export class Model {
     const frame = detail ? Array.from(planned.detail_size.data, Number) : this.about.frame;
     if (one.is_whole === true || one.is_whole.data?.[0]) {
       const [rows, columns] = frame.map(upTo);
-      return (await this.call("resize", { picture, rows, columns })).picture;
+      return (await this.call("resize_to", { picture, rows, columns })).picture;
     }
     if (detail) return this.sample(picture, planned.detail_view, planned.detail_halvings, planned.detail_taps, frame);
     return this.sample(picture, one.view, planned.halvings, planned.taps, frame);
   }
 
   async look(picture, one) {
-    return this.call("first", { ...one, picture: await this.shown(picture, one, false) });
+    return this.call("first", { ...one, framed: await this.shown(picture, one, false) });
   }
 
   async lookAgain(picture, one) {
-    return this.call("second", { ...one, negative: count(one.negative) > 0, picture: await this.shown(picture, one, true) });
+    return this.call("second", { ...one, picture: await this.shown(picture, one, true) });
   }
 
   async retry(picture, candidates) {
