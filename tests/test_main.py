@@ -18,7 +18,6 @@ from conftest import (
     preprocess,
     rows_of,
     train,
-    train_here,
     weights_of,
 )
 
@@ -73,16 +72,16 @@ def test_train_validate_and_test(data, tmp_path):
 def test_learns_the_made_landmarks(data, tmp_path, capsys):
     result = tmp_path / "result"
     stages = ("--stages", "32x30 64x10", "--channels", 16, "--learning_rate", 3e-3, "--warmup", 10, "--dropout", 0)
-    status, said = train_here(capsys, data, result, *stages)
-    assert status == 0, said
+    ran = train(data, result, *stages)
+    assert ran.returncode == 0, ran.stderr
     assert json.loads((result / "test.json").read_text())["ipe_px"] < 1
 
 
 def test_training_starts_from_the_weights_of_another_run(data, tmp_path, capsys):
     still = ("--stages", "64x1", "--learning_rate", "1e-12", "--ridge", "0")
-    assert train_here(capsys, data, tmp_path / "first", "--stages", "64x1")[0] == 0
+    assert train(data, tmp_path / "first", "--stages", "64x1").returncode == 0
     init = ("--init", tmp_path / "first" / "best.pt")
-    assert train_here(capsys, data, tmp_path / "second", *still, *init)[0] == 0
+    assert train(data, tmp_path / "second", *still, *init).returncode == 0
     first, second = weights_of(tmp_path / "first" / "best.pt"), weights_of(tmp_path / "second" / "best.pt")
     assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
 
@@ -95,8 +94,8 @@ def test_training_starts_from_the_weights_of_another_run(data, tmp_path, capsys)
     }
     assert len(first) - len(same) == 5  # both heads, and the kernels that see the local heatmaps
 
-    status, said = train_here(capsys, data, tmp_path / "fourth", *still, *init, "--channels", "4")
-    assert status == 1 and "is another network than the model settings ask for" in said
+    ran = train(data, tmp_path / "fourth", *still, *init, "--channels", "4")
+    assert ran.returncode == 1 and "is another network than the model settings ask for" in ran.stderr
 
 
 def test_a_list_of_ids_replaces_the_folders_splits(data, tmp_path, capsys):
@@ -115,8 +114,8 @@ def test_a_list_of_ids_replaces_the_folders_splits(data, tmp_path, capsys):
         ("one_", "a1 is in train and in test"),
         ("two_", "two_train.txt: expected a text file with one ID a line"),
     ):
-        status, said = train_here(capsys, data, tmp_path / "other", "--split", tmp_path / split)
-        assert status == 1 and expected in said
+        ran = train(data, tmp_path / "other", "--split", tmp_path / split)
+        assert ran.returncode == 1 and expected in ran.stderr
 
 
 def test_landmarks_missing_in_every_split_are_lived_with(raw, tmp_path, capsys):
@@ -127,8 +126,8 @@ def test_landmarks_missing_in_every_split_are_lived_with(raw, tmp_path, capsys):
     lines[4][1:] = [""] * len(lines[4][1:])  # one validation radiograph without any
     table.write_text("\n".join(",".join(cells) for cells in lines))
     assert preprocess(raw, tmp_path / "data").returncode == 0
-    status, said = train_here(capsys, tmp_path / "data", tmp_path / "run", "--stages", "32x1")
-    assert status == 0, said
+    ran = train(tmp_path / "data", tmp_path / "run", "--stages", "32x1")
+    assert ran.returncode == 0, ran.stderr
     assert json.loads((tmp_path / "run" / "test.json").read_text())["landmarks"] == 2 * (LANDMARKS - 1)
     rows = rows_of(tmp_path / "run" / "test_landmarks.csv")
     assert [row["error_px"] == "" for row in rows] == [i == 1 for _ in SPLITS["test"] for i in range(LANDMARKS)]
@@ -166,8 +165,8 @@ def test_radiographs_of_another_folder_are_learnt_from_too(data, raw, tmp_path, 
         iio.imwrite(path, picture if path.stem == "a1" else picture // 2 + 40)
     more = tmp_path / "more"
     assert preprocess(raw, more).returncode == 0
-    status, said = train_here(capsys, data, tmp_path / "result", "--stages", "32x1", "--also", more)
-    assert status == 0, said
+    ran = train(data, tmp_path / "result", "--stages", "32x1", "--also", more)
+    assert ran.returncode == 0, ran.stderr
     seen = torch.load(tmp_path / "result" / "best.pt", weights_only=True)["seen"]
     assert len(seen["train"]) == 3 * 2 * len(SPLITS["train"]) and len(seen["valid"]) == 3 * len(SPLITS["valid"])  # marks
 
@@ -175,11 +174,11 @@ def test_radiographs_of_another_folder_are_learnt_from_too(data, raw, tmp_path, 
         (fewer_landmarks(more, tmp_path / "fewer"), "has 4 landmarks"),
         (tmp_path / "none", "not found"),
     ):
-        status, said = train_here(capsys, data, tmp_path / "x", "--stages", "32x1", "--also", other)
-        assert status == 1 and expected in said and str(other) in said
+        ran = train(data, tmp_path / "x", "--stages", "32x1", "--also", other)
+        assert ran.returncode == 1 and expected in ran.stderr and str(other) in ran.stderr
     assert preprocess(raw, tmp_path / "otherwise", "--sigma", 3).returncode == 0
-    status, said = train_here(capsys, data, tmp_path / "x", "--stages", "32x1", "--also", tmp_path / "otherwise")
-    assert status == 1 and "another --size, --sigma or --detail" in said
+    ran = train(data, tmp_path / "x", "--stages", "32x1", "--also", tmp_path / "otherwise")
+    assert ran.returncode == 1 and "another --size, --sigma or --detail" in ran.stderr
     assert preprocess(raw, tmp_path / "unmatched", "--reference", "none").returncode == 0
-    status, said = train_here(capsys, data, tmp_path / "x", "--stages", "32x1", "--also", tmp_path / "unmatched")
-    assert status == 1 and "another reference" in said
+    ran = train(data, tmp_path / "x", "--stages", "32x1", "--also", tmp_path / "unmatched")
+    assert ran.returncode == 1 and "another reference" in ran.stderr

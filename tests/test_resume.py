@@ -7,7 +7,7 @@ import time
 import imageio.v3 as iio
 import pytest
 import torch
-from conftest import LANDMARKS, SMALL_RUN, rows_of, spawn, train, train_here, weights_of
+from conftest import LANDMARKS, SMALL_RUN, rows_of, spawn, train, weights_of
 
 from main import main
 from runtime.files import write_csv
@@ -49,8 +49,8 @@ def test_interrupted_by_the_user_or_a_scheduler_and_alone_in_its_folder(data, tm
     while not (tmp_path / "run" / "last.pt").exists():
         assert process.poll() is None
         time.sleep(0.02)
-    status, said = train_here(capsys, data, tmp_path / "run", "--stages", "64x5000", "--resume")
-    assert status == 1 and "run: another run is writing there" in said
+    ran = train(data, tmp_path / "run", "--stages", "64x5000", "--resume")
+    assert ran.returncode == 1 and "run: another run is writing there" in ran.stderr
     process.send_signal(sent)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130 and "--resume" in stderr and "Traceback" not in stderr
@@ -58,20 +58,22 @@ def test_interrupted_by_the_user_or_a_scheduler_and_alone_in_its_folder(data, tm
 
 
 def test_other_data_are_refused(data, tmp_path, capsys):
-    assert train_here(capsys, data, tmp_path / "run", "--stages", "32x2")[0] == 0
+    assert train(data, tmp_path / "run", "--stages", "32x2").returncode == 0
     (tmp_path / "run" / "previous.pt").replace(tmp_path / "run" / "last.pt")
     rows = rows_of(data / "landmarks.csv")
     rows[0]["x0"] = str(float(rows[0]["x0"]) + 1)
     write_csv(data / "landmarks.csv", rows)
     iio.imwrite(data / "valid" / "b1.png", iio.imread(data / "valid" / "b2.png"))
-    status, said = train_here(capsys, data, tmp_path / "run", "--stages", "32x2", "--resume")
-    assert status == 1 and "other radiographs or landmarks in train, other radiographs or landmarks in valid" in said
+    ran = train(data, tmp_path / "run", "--stages", "32x2", "--resume")
+    assert (
+        ran.returncode == 1 and "other radiographs or landmarks in train, other radiographs or landmarks in valid" in ran.stderr
+    )
 
 
 @pytest.mark.slow
 def test_a_damaged_last_state_falls_back_to_the_one_before(data, tmp_path, capsys):
     for result in ("whole", "damaged"):
-        assert train_here(capsys, data, tmp_path / result, "--stages", "32x4")[0] == 0
+        assert train(data, tmp_path / result, "--stages", "32x4").returncode == 0
     last = tmp_path / "damaged" / "last.pt"
     content = bytearray(last.read_bytes())
     middle = len(content) // 2
@@ -89,10 +91,10 @@ def test_a_damaged_last_state_falls_back_to_the_one_before(data, tmp_path, capsy
 @pytest.mark.slow
 def test_learnt_widths_go_on_too(data, tmp_path, capsys):
     flags = ("--stages", "32x3", "--learn_sigma", 1, "--anisotropic", "--warmup", 0, "--learning_rate", 1e-3)
-    assert train_here(capsys, data, tmp_path / "run", *flags)[0] == 0
+    assert train(data, tmp_path / "run", *flags).returncode == 0
     state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
     whole, prepared = state["sigmas_px"], state["data"]["sigma"]
     assert len(whole) == LANDMARKS and all(abs(value / prepared - 1) > 1e-3 for pair in whole for value in pair)
     (tmp_path / "run" / "previous.pt").replace(tmp_path / "run" / "last.pt")
-    assert train_here(capsys, data, tmp_path / "run", *flags, "--resume")[0] == 0
+    assert train(data, tmp_path / "run", *flags, "--resume").returncode == 0
     assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["sigmas_px"] == whole
