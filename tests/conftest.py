@@ -21,6 +21,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the tests of seve
 import torch
 
 import export
+from prediction import onnx_export
+from runtime.checkpoint import digest_of
 from runtime.files import write_csv
 from training import figures
 
@@ -45,6 +47,19 @@ def not_drawn():
 def drawn(monkeypatch) -> None:
     for name, draw in DRAWN.items():
         monkeypatch.setattr(figures, name, draw)
+
+
+@pytest.fixture
+def exported_once(monkeypatch) -> None:
+    """The seconds of torch.onnx once a network: its file in 8 bits is made of the same export."""
+    export, made = onnx_export.float_network, {}
+
+    def once(module, inputs):
+        name = digest_of(module.state_dict())
+        made[name] = made.get(name) or export(module, inputs)
+        return made[name]
+
+    monkeypatch.setattr(onnx_export, "float_network", once)
 
 
 def made_radiograph(seed: int, width: int = 90, height: int = 120) -> tuple[np.ndarray, np.ndarray]:
@@ -152,7 +167,7 @@ def spawn(*arguments: object, **more) -> subprocess.Popen:
 
 def as_process(*arguments: object) -> subprocess.CompletedProcess:
     """Run one of the project's scripts as a user would."""
-    return subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=240)
+    return subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=600)
 
 
 def command(script: str, *arguments: object) -> subprocess.CompletedProcess:

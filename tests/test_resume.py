@@ -1,4 +1,4 @@
-"""Interrupted, killed and damaged trainings go on and end where uninterrupted ones end."""
+"""Interrupted and damaged trainings go on and end where uninterrupted ones end; those that are killed: test_faults.py."""
 
 import os
 import signal
@@ -13,39 +13,16 @@ from main import main
 from runtime.files import write_csv
 
 
-@pytest.mark.slow
-def test_killed_in_mid_epoch_and_resumed_ends_where_an_uninterrupted_run_ends(data, tmp_path):
-    stages = ("--stages", "32x3 64x12")
-    assert train(data, tmp_path / "whole", *stages).returncode == 0
-    arguments = ["main.py", "--data", data, "--result", tmp_path / "killed", *SMALL_RUN, *stages]
-    process = spawn(*arguments)
-    while not (tmp_path / "killed" / "metrics.csv").exists() or len(rows_of(tmp_path / "killed" / "metrics.csv")) < 3:
-        assert process.poll() is None
-        time.sleep(0.02)
-    process.kill()  # at the rise of the resolution, or soon after
-    process.wait()
-    assert len(rows_of(tmp_path / "killed" / "metrics.csv")) < 15
-    ran = train(data, tmp_path / "killed", *stages, "--resume")
-    assert ran.returncode == 0 and "going on after epoch" in ran.stdout, ran.stderr
-    for checkpoint in ("last.pt", "best.pt"):
-        whole, killed = weights_of(tmp_path / "whole" / checkpoint), weights_of(tmp_path / "killed" / checkpoint)
-        assert all(torch.equal(whole[name], killed[name]) for name in whole)
-    assert (tmp_path / "whole" / "test.json").read_text() == (tmp_path / "killed" / "test.json").read_text()
-    for one, other in zip(rows_of(tmp_path / "whole" / "metrics.csv"), rows_of(tmp_path / "killed" / "metrics.csv"), strict=True):
-        del one["seconds"], other["seconds"]
-        assert one == other
-
-
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_by_the_user_or_a_scheduler_and_alone_in_its_folder(data, tmp_path, capsys, sent):
     arguments = ["main.py", "--data", data, "--result", tmp_path / "run", *SMALL_RUN, "--stages", "64x5000"]
 
     def as_at_a_terminal() -> None:  # a test run in the background ignores Ctrl-C, and what it starts inherits that
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
 
-    process = spawn(*arguments, env=os.environ, preexec_fn=as_at_a_terminal)  # with an environment: no fork of this process
+    process = spawn(*arguments, preexec_fn=as_at_a_terminal)
     while not (tmp_path / "run" / "last.pt").exists():
         assert process.poll() is None
         time.sleep(0.02)
