@@ -102,7 +102,6 @@ def test_what_the_test_has_too_is_not_learnt_from(raw, prepared, tmp_path, capsy
         without_measured({"train": everything, "test": everything}, "test")
 
 
-@pytest.mark.slow
 def test_radiographs_that_are_measured_on_are_not_learnt_from_by_another_folder(raw, prepared, tmp_path, capsys):
     assert preprocess(raw, tmp_path / "cropped", "--crop").returncode == 0
     ran = train(prepared, tmp_path / "run", "--folds", 2, "--also", tmp_path / "cropped")
@@ -119,7 +118,6 @@ def test_calibration_on_training_radiographs_is_refused(run, prepared, tmp_path)
         export.export(run / "best.pt", data, tmp_path / "weights.pt", seed=0)
 
 
-@pytest.mark.slow
 def test_a_network_passes_on_what_it_started_from(run, prepared, tmp_path, capsys):
     """Fine-tuned on other radiographs, it still has seen those of its beginning."""
     other = swapped(prepared, tmp_path / "data", ("a2", "train"), ("c1", "test"))
@@ -158,7 +156,6 @@ def test_data_prepared_otherwise_are_refused(run, prepared, raw, tmp_path, capsy
     assert "expected radiographs prepared without --crop, found radiographs prepared with --crop in" in said
 
 
-@pytest.mark.slow
 def test_figures_of_another_network_stay(run, prepared, tmp_path, capsys):
     result = tmp_path / "result"
     assert measure(capsys, run, prepared, result)[0] == 0

@@ -1,32 +1,24 @@
 """The user's own two commands, end to end, on eight small made radiographs: what a run leaves, from where it starts."""
 
+import importlib
 import json
+import os
 import shutil
+import socket
 import subprocess
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
-from conftest import (
-    LANDMARKS,
-    SMALL_RUN,
-    SPLITS,
-    as_process,
-    command,
-    fewer_landmarks,
-    preprocess,
-    rows_of,
-    train,
-    weights_of,
-)
+from conftest import LANDMARKS, SMALL_RUN, SPLITS, as_process, fewer_landmarks, preprocess, rows_of, spawn, train, weights_of
 
 from main import main
+from runtime import distributed
 
-pytestmark = pytest.mark.slow
 
-
-def test_train_validate_and_test(data, tmp_path):
+@pytest.mark.slow
+def test_train_validate_and_test(data, drawn, tmp_path):
     result = tmp_path / "result"
     ran = train(data, result, "--debug")
     assert ran.returncode == 0, ran.stderr
@@ -54,7 +46,7 @@ def test_train_validate_and_test(data, tmp_path):
     assert f"ipe_px {figures['ipe_px']}" in ran.stdout
 
     (result / "test.json").rename(tmp_path / "first.json")
-    again = as_process("main.py", "--mode", "test", "--data", data, "--result", result, "--checkpoint", result / "best.pt")
+    again = train(data, result, "--mode", "test", "--checkpoint", result / "best.pt")
     assert again.returncode == 0, again.stderr
     assert (result / "test.json").read_text() == (tmp_path / "first.json").read_text()
     least = min(float(row["valid_ipe_px"]) for row in epochs)
@@ -69,12 +61,8 @@ def test_train_validate_and_test(data, tmp_path):
     assert refused.returncode == 1 and "an earlier run is there; go on with --resume" in refused.stderr
 
 
-def test_learns_the_made_landmarks(data, tmp_path, capsys):
-    result = tmp_path / "result"
-    stages = ("--stages", "32x30 64x10", "--channels", 16, "--learning_rate", 3e-3, "--warmup", 10, "--dropout", 0)
-    ran = train(data, result, *stages)
-    assert ran.returncode == 0, ran.stderr
-    assert json.loads((result / "test.json").read_text())["ipe_px"] < 1
+def test_learns_the_made_landmarks(trained):
+    assert json.loads((trained / "test.json").read_text())["ipe_px"] < 1
 
 
 def test_training_starts_from_the_weights_of_another_run(data, tmp_path, capsys):
@@ -133,16 +121,25 @@ def test_landmarks_missing_in_every_split_are_lived_with(raw, tmp_path, capsys):
     assert [row["error_px"] == "" for row in rows] == [i == 1 for _ in SPLITS["test"] for i in range(LANDMARKS)]
 
 
+def as_rank(rank: int, port: int):
+    """What torchrun tells a process; one that is forked has read it before."""
+
+    def tell() -> None:
+        told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        os.environ.update({name: str(value) for name, value in told.items()})
+        importlib.reload(distributed)
+
+    return tell
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
 def test_two_processes_are_as_one(data, tmp_path):
     """With two processes (by torchrun) the same numbers as with one, and they go on where one stopped."""
-    settings = [*SMALL_RUN, "--stages", "32x4", "--dropout", "0", "--batch_size", "3"]
-    arguments = ["--data", data, *settings, "--result"]
-
-    def by_torchrun(*more: object) -> subprocess.CompletedProcess:
-        return as_process("-m", "torch.distributed.run", "--nproc-per-node=2", "main.py", *arguments, *more)
-
-    assert command("main.py", *arguments, tmp_path / "one").returncode == 0
-    ran = by_torchrun(tmp_path / "two")
+    flags = ("--stages", "32x4", "--dropout", "0", "--batch_size", "3")
+    arguments = ["--data", data, *SMALL_RUN, *flags, "--result"]
+    assert train(data, tmp_path / "one", *flags).returncode == 0
+    ran = as_process("-m", "torch.distributed.run", "--nproc-per-node=2", "main.py", *arguments, tmp_path / "two")
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.count("test of") == 1  # only one process speaks
     for one, two in zip(rows_of(tmp_path / "one" / "metrics.csv"), rows_of(tmp_path / "two" / "metrics.csv"), strict=True):
@@ -150,10 +147,15 @@ def test_two_processes_are_as_one(data, tmp_path):
             {key: float(value) for key, value in one.items() if key != "seconds"}, rel=1e-3, abs=1e-3
         )
     shutil.copytree(tmp_path / "one", tmp_path / "on")
-    for name in ("previous.pt", "test.json"):
-        (tmp_path / "on" / name).rename(tmp_path / "on" / ("last.pt" if name == "previous.pt" else "old.json"))
-    ran = by_torchrun(tmp_path / "on", "--resume")
-    assert ran.returncode == 0 and "going on after epoch 3 of 4" in ran.stdout, ran.stderr
+    (tmp_path / "on" / "previous.pt").rename(tmp_path / "on" / "last.pt")
+    (tmp_path / "on" / "test.json").unlink()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    call = ("main.py", *arguments, tmp_path / "on", "--resume")
+    ranks = [spawn(*call, stdout=subprocess.PIPE, preexec_fn=as_rank(rank, port)) for rank in range(2)]
+    (said, errors), (nothing, _) = (process.communicate(timeout=600) for process in ranks)
+    assert [process.returncode for process in ranks] == [0, 0] and not nothing, errors
+    assert "going on after epoch 3 of 4" in said
     one, on = (json.loads((tmp_path / name / "test.json").read_text())["ipe_px"] for name in ("one", "on"))
     assert on == pytest.approx(one, rel=1e-3)
 

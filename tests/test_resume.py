@@ -65,7 +65,6 @@ def test_a_damaged_last_state_falls_back_to_the_one_before(data, tmp_path, capsy
         assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 
-@pytest.mark.slow
 def test_learnt_widths_go_on_too(data, tmp_path, capsys):
     flags = ("--stages", "32x3", "--learn_sigma", 1, "--anisotropic", "--warmup", 0, "--learning_rate", 1e-3)
     assert train(data, tmp_path / "run", *flags).returncode == 0

@@ -203,7 +203,6 @@ def test_a_training_by_validation_goes_on_and_ends_as_an_uninterrupted_one(detai
     assert [row | {"seconds": ""} for row in rows_of(folder / "metrics.csv")] == [row | {"seconds": ""} for row in rows]
 
 
-@pytest.mark.slow
 def test_other_equipment_changes_greys_and_no_point(detailed):
     data = RadiographDataset(detailed, "train")
     plain, other = (Crops(data, 32, seed=0, processing=share)[1, 0] for share in (0.0, 1.0))
@@ -230,7 +229,6 @@ def test_mirrored_crops_show_the_landmark_that_takes_the_place():
     assert 10 <= sum(brighter) <= 30
 
 
-@pytest.mark.slow
 def test_switched_off_it_changes_nothing(detailed, prepared, tmp_path):
     assert train(detailed, tmp_path / "off", *LOOK, "--second_look", 0).returncode == 0
     assert train(prepared, tmp_path / "without", *LOOK).returncode == 0
