@@ -182,6 +182,20 @@ def test_the_frame_of_a_straight_joint_has_room_at_its_sides_and_holds_every_lan
     assert at.min() > 20 and (at < np.array(view.extent) - 20).all()
 
 
+def test_the_template_of_either_side_is_that_of_one():
+    rng = np.random.default_rng(0)
+    knee = np.array([[-1.0, -2], [2, -1], [1, 2], [0, 0.5]]) * 50
+    sides = np.where(np.arange(9) % 3 == 0, -1.0, 1.0)
+    points = knee * np.stack([sides, np.ones(9)], -1)[:, None] + rng.normal(0, 1, (9, 4, 2)) + 300
+    template = ShapeTemplate.of_landmarks(points, np.zeros((2, 2)), of_either=True)
+    assert [template.shows_other_side(one) for one in points] == (sides < 0).tolist()
+    extent = np.ptp(knee, axis=0) / np.sqrt(((knee - knee.mean(0)) ** 2).sum(1).mean())
+    assert np.ptp(template.shape, axis=0) == pytest.approx(extent, rel=0.05)
+    assert not any(ShapeTemplate.of_landmarks(points, np.zeros((2, 2))).shows_other_side(one) for one in points)
+    points[:, 2:] = np.nan
+    assert not any(template.shows_other_side(one) for one in points)  # two landmarks look alike either way
+
+
 def test_margins_of_weights_from_before_are_those_of_the_own_extent():
     """A straight joint's frame comes out as it was: 0.3 of 0.1 at each side. A hand's is the same either way."""
     spine = np.stack([np.tile([-0.05, 0.05], 5), np.linspace(-5, 5, 10)], -1)
