@@ -22,12 +22,45 @@ import torch
 
 import export
 from benchmarks.archive import write_weights
-from main import main
+from prediction import onnx_export
+from runtime.checkpoint import digest_of
 from runtime.files import write_csv
+from training import figures
 
 ROOT = Path(__file__).resolve().parents[1]
 LANDMARKS = 5
 SPLITS = {"train": ["a1", "a2", "a3", "a4"], "valid": ["b1", "b2"], "test": ["c1", "c2"]}
+
+
+DRAWN = {name: getattr(figures, name) for name in ("draw_curves", "draw_cumulative_errors", "draw_overlay", "draw_heatmaps")}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def not_drawn():
+    """The pictures of a training, which take six sevenths of a small one's time, stay empty; `drawn` is without this."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in DRAWN:
+            patch.setattr(figures, name, lambda *given: given[-1].write_bytes(b""))
+        yield
+
+
+@pytest.fixture
+def drawn(monkeypatch) -> None:
+    for name, draw in DRAWN.items():
+        monkeypatch.setattr(figures, name, draw)
+
+
+@pytest.fixture
+def exported_once(monkeypatch) -> None:
+    """The seconds of torch.onnx once a network: its file in 8 bits is made of the same export."""
+    export, made = onnx_export.float_network, {}
+
+    def once(module, inputs):
+        name = digest_of(module.state_dict())
+        made[name] = made.get(name) or export(module, inputs)
+        return made[name]
+
+    monkeypatch.setattr(onnx_export, "float_network", once)
 
 
 def made_radiograph(seed: int, width: int = 90, height: int = 120) -> tuple[np.ndarray, np.ndarray]:
@@ -135,7 +168,7 @@ def spawn(*arguments: object, **more) -> subprocess.Popen:
 
 def as_process(*arguments: object) -> subprocess.CompletedProcess:
     """Run one of the project's scripts as a user would."""
-    return subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=240)
+    return subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=600)
 
 
 def command(script: str, *arguments: object) -> subprocess.CompletedProcess:
@@ -157,22 +190,8 @@ def preprocess(raw: Path, out: Path, *more: object) -> subprocess.CompletedProce
 
 
 SMALL_RUN = (
-    "--init",
-    "",
-    "--learning_rate",
-    6e-4,
-    "--channels",
-    8,
-    "--levels",
-    3,
-    "--spatial_kernel",
-    5,
-    "--stages",
-    "32x2 64x2",
-    "--shape_tree",
-    "off",
-    "--precision",
-    "float32",
+    *"--init= --learning_rate 6e-4 --channels 8 --levels 3 --spatial_kernel 5 --shape_tree off --precision float32".split(),
+    *("--stages", "32x2 64x2"),
 )
 
 
@@ -196,12 +215,6 @@ def fewer_landmarks(data: Path, folder: Path) -> Path:
             heatmaps, row = archive["heatmaps"][:-1], archive["row"]
         np.savez_compressed(path, heatmaps=heatmaps, row=row)
     return folder
-
-
-def train_here(capsys, data, result, *more) -> tuple[int, str]:
-    """Exit status and standard error of main.py, without the seconds that a process of its own takes to start."""
-    status = main([str(argument) for argument in ("--data", data, "--result", result, *SMALL_RUN, *more)])
-    return status, capsys.readouterr().err
 
 
 def weights_of(path: Path) -> dict[str, torch.Tensor]:

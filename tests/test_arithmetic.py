@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import train_here, weights_of
+from conftest import train, weights_of
 
 import model
 from finder.network import make_network
@@ -65,9 +65,9 @@ def test_wrong_weight_gradients_are_found_and_done_without(monkeypatch, capsys, 
     """As on a processor with AMX before: training ends as if those gradients had been in float32 from the start."""
     flags = ("--spatial_kernel", 15, "--precision", "bfloat16", "--stages", "64x2")
     monkeypatch.setattr(model, "by_products", amx_swapped)
-    assert train_here(capsys, prepared, tmp_path / "broken", *flags)[0] == 0
+    assert train(prepared, tmp_path / "broken", *flags).returncode == 0
     assert LargeKernelConv2d.ways == WAYS[1:]
-    assert train_here(capsys, prepared, tmp_path / "right", *flags)[0] == 0
+    assert train(prepared, tmp_path / "right", *flags).returncode == 0
     broken, right = (weights_of(tmp_path / name / "best.pt") for name in ("broken", "right"))
     assert all(torch.equal(broken[name], right[name]) for name in right)
 

@@ -208,15 +208,6 @@ def test_orders_of_landmarks_are_put_together():
         assert "".join(Annotations(points).named_in_order()) == expected
 
 
-def test_names_with_quotes_and_commas_in_deeplabcut(tmp_path):
-    raw = pictures_in(tmp_path / "raw", ['the "left", one.png'])
-    annotate(raw, ['the "left", one', *range(6)])
-    assert convert(raw, "--to", "deeplabcut", "--out", tmp_path / "dlc.csv") == 0
-    assert convert(tmp_path / "dlc.csv", "--from", "deeplabcut", "--out", tmp_path / "back") == 0
-    table = tmp_path / "back" / "all_coordinates.csv"
-    assert read_points(table)['the "left", one'].tolist() == [[0, 1], [2, 3], [4, 5]] and read_names(table) == NAMES
-
-
 def test_pictures_may_be_named_by_any_ending(tmp_path):
     images = pictures_in(tmp_path, ["x2.png", "x1.tif"], "images") / "images"
     (tmp_path / "sleap.csv").write_text(SLEAP)

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -72,11 +73,12 @@ def results(path: Path, *hands: Prediction) -> Results:
     return Results(read_source(path), radiograph, JOINT, list(hands or [hand()]), Image.new("P", (54, 72)))
 
 
-@pytest.fixture
-def written(tmp_path) -> dict[str, Path]:
+@pytest.fixture(scope="module")
+def written(tmp_path_factory) -> dict[str, Path]:
     """The three files of one radiograph."""
-    write_dicom(tmp_path / "a", CALL, results(made(tmp_path / "in.dcm")))
-    return {ending: tmp_path / f"a_{ending}.dcm" for ending in ENDINGS}
+    folder = tmp_path_factory.mktemp("written")
+    write_dicom(folder / "a", CALL, results(made(folder / "in.dcm")))
+    return {ending: folder / f"a_{ending}.dcm" for ending in ENDINGS}
 
 
 def test_the_report_has_points_measures_and_flags(written):
@@ -138,48 +140,34 @@ def test_a_look_up_table_goes_before_a_window(tmp_path):
     assert voi.VOILUTSequence[0].LUTData == bytes(range(256)) and "WindowWidth" not in voi
 
 
-def test_the_secondary_capture_is_the_overlay(written):
+def test_files_name_the_patient_as_the_radiograph_does_and_no_more(written):
+    for path in written.values():
+        one = dcmread(path)
+        assert (str(one.PatientName), one.PatientID, one.PatientSex, one.PatientBirthDate) == (NAME, "P1", "F", "")
+        found = one.StudyInstanceUID, one.StudyDate, one.AccessionNumber, one.InstanceNumber
+        assert found == ("1.2.3.100", "20200102", "A1", 7)
+        assert "PatientComments" not in one and "InstitutionName" not in one
     capture = dcmread(written["sc"])
     assert capture.pixel_array.shape == (72, 54, 3) and "not a medical device" in capture.DerivationDescription
     assert capture.SourceImageSequence[0].ReferencedSOPInstanceUID == "1.2.3.0"
 
 
-def test_files_name_the_patient_as_the_radiograph_does_and_no_more(written):
-    for path in written.values():
-        one = dcmread(path)
-        assert (str(one.PatientName), one.PatientID, one.PatientSex, one.PatientBirthDate) == (NAME, "P1", "F", "")
-        assert (one.StudyInstanceUID, one.StudyDate, one.AccessionNumber, one.InstanceNumber) == (
-            "1.2.3.100",
-            "20200102",
-            "A1",
-            7,
-        )
-        assert "PatientComments" not in one and "InstitutionName" not in one
-
-
-def test_the_same_input_gives_the_same_bytes_and_other_settings_other_uids(written, tmp_path, monkeypatch):
-    before = {ending: path.read_bytes() for ending, path in written.items()}
-    (tmp_path / "later").mkdir()
-    write_dicom(tmp_path / "later" / "a", CALL | {"inputs": ["elsewhere"]}, results(tmp_path / "in.dcm"))
-    assert {ending: (tmp_path / "later" / f"a_{ending}.dcm").read_bytes() for ending in ENDINGS} == before
-    today = dcmread(written["sr"]).ContentDate
-    assert today == "20200102" and not any(b"DateTime" in content for content in before.values())
-    of_all = [found for content in written.values() for found in uids(dcmread(content))]
-    write_dicom(tmp_path / "later" / "a", CALL | {"weights": "another"}, results(tmp_path / "in.dcm"))
-    of_others = [found for ending in ENDINGS for found in uids(dcmread(tmp_path / "later" / f"a_{ending}.dcm"))]
-    assert len({*of_all}) == 6 and not {*of_all} & {*of_others}
+def test_the_same_input_gives_the_same_bytes_and_other_settings_other_uids(written, tmp_path):
+    """Nothing of the clock is written."""
+    before, source = {ending: path.read_bytes() for ending, path in written.items()}, written["sr"].parent / "in.dcm"
+    write_dicom(tmp_path / "a", CALL | {"inputs": ["elsewhere"]}, results(source))
+    assert {ending: (tmp_path / f"a_{ending}.dcm").read_bytes() for ending in ENDINGS} == before
+    clock = b"DateTime", date.today().strftime("%Y%m%d").encode()
+    assert dcmread(written["sr"]).ContentDate == "20200102"
+    assert not any(word in content for content in before.values() for word in clock)
+    write_dicom(tmp_path / "a", CALL | {"weights": "another"}, results(source))
+    others = [tmp_path / f"a_{ending}.dcm" for ending in ENDINGS]
+    uids, other_uids = (
+        {getattr(one, name) for one in map(dcmread, paths) for name in ("SeriesInstanceUID", "SOPInstanceUID")}
+        for paths in (written.values(), others)
+    )
+    assert len(uids) == 6 and not uids & other_uids
     assert settings_of(CALL) == settings_of(CALL | {"inputs": []}) != settings_of(CALL | {"weights": "another"})
-
-
-def uids(one: Dataset) -> list[str]:
-    return [one.SeriesInstanceUID, one.SOPInstanceUID]
-
-
-def test_nothing_of_the_clock_is_written(written):
-    from datetime import date
-
-    today = date.today().strftime("%Y%m%d").encode()
-    assert not any(today in path.read_bytes() for path in written.values())
 
 
 def test_a_radiograph_without_a_date_gets_one_that_nobody_takes_for_real(tmp_path):

@@ -56,14 +56,6 @@ class Run:
         return common.read_figures(self.result)["ipe_px"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_pictures_of_runs():
-    """Curves and overlays have their own tests, and take most of the time of so small a run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.figures.save", lambda figure, path: None)
-        yield
-
-
 @pytest.fixture(scope="module")
 def small(tmp_path_factory) -> Run:
     """A network that has learnt the made radiographs; to read only."""

@@ -9,7 +9,7 @@ from conftest import ROOT
 
 import export
 from finder.network import SIDE, Finder, make_network, peaks, standardise
-from finder.placement import Placement, place, seen_near, support, without
+from finder.placement import Placement, place, seen_near, support
 from finder.template import ShapeTemplate, ranks
 from finder.training import Draw, Pool, make_batch, similarity
 from heatmap import draw_heatmaps
@@ -82,16 +82,6 @@ def test_a_spread_finger_is_seen_where_it_lies():
     heights[5] = 0.05, 0.04, 0.9
     seen = seen_near(placement, SHAPE, points, heights)
     assert np.delete(seen, 5, 0) == pytest.approx(np.delete(points[:, 0], 5, 0)) and np.isnan(seen[5]).all()
-
-
-def test_the_second_hand_is_what_the_first_leaves():
-    left, right = Placement(8.0, 18 + 32j, False), Placement(-7.0, 46 + 30j, True)
-    points = np.stack([left.apply(SHAPE), right.apply(SHAPE)], 1)
-    heights = np.stack([np.full(37, 0.8), np.full(37, 0.6)], 1)
-    first = place(SHAPE, points, heights, (False, True))
-    assert not first.mirrored and abs(first.shift - left.shift) < 0.1
-    second = place(SHAPE, points, without(first, SHAPE, points, heights), (False, True))
-    assert second.mirrored and abs(second.shift - right.shift) < 0.1 and second.support == pytest.approx(0.6, abs=0.02)
 
 
 def test_few_landmarks_are_placed_or_nothing_is():
@@ -204,15 +194,6 @@ def test_the_template_of_either_side_is_that_of_one():
     assert not any(ShapeTemplate.of_landmarks(points, np.zeros((2, 2))).shows_other_side(one) for one in points)
     points[:, 2:] = np.nan
     assert not any(template.shows_other_side(one) for one in points)  # two landmarks look alike either way
-
-
-def test_a_finder_is_written_and_read_again():
-    template = ShapeTemplate(SHAPE, np.full((2, 2), 0.06), np.random.default_rng(0).random((32, 32)), (False,))
-    finder = Finder(template, make_network(37))
-    again = Finder.from_file(finder.to_file(), torch.device("cpu"))
-    assert again.template.reflections == (False,) and again.template.shape == pytest.approx(template.shape, abs=1e-6)
-    picture = np.random.default_rng(1).random((SIDE, SIDE), np.float32)
-    assert again.see([picture])[1] == pytest.approx(finder.see([picture])[1], abs=0.02)
 
 
 def test_margins_of_weights_from_before_are_those_of_the_own_extent():

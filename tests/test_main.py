@@ -1,33 +1,24 @@
 """The user's own two commands, end to end, on eight small made radiographs: what a run leaves, from where it starts."""
 
+import importlib
 import json
+import os
 import shutil
+import socket
 import subprocess
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
-from conftest import (
-    LANDMARKS,
-    SMALL_RUN,
-    SPLITS,
-    as_process,
-    command,
-    fewer_landmarks,
-    preprocess,
-    rows_of,
-    train,
-    train_here,
-    weights_of,
-)
+from conftest import LANDMARKS, SMALL_RUN, SPLITS, as_process, fewer_landmarks, preprocess, rows_of, spawn, train, weights_of
 
 from main import main
+from runtime import distributed
 
-pytestmark = pytest.mark.slow
 
-
-def test_train_validate_and_test(data, tmp_path):
+@pytest.mark.slow
+def test_train_validate_and_test(data, drawn, tmp_path):
     result = tmp_path / "result"
     ran = train(data, result, "--debug")
     assert ran.returncode == 0, ran.stderr
@@ -55,7 +46,7 @@ def test_train_validate_and_test(data, tmp_path):
     assert f"ipe_px {figures['ipe_px']}" in ran.stdout
 
     (result / "test.json").rename(tmp_path / "first.json")
-    again = as_process("main.py", "--mode", "test", "--data", data, "--result", result, "--checkpoint", result / "best.pt")
+    again = train(data, result, "--mode", "test", "--checkpoint", result / "best.pt")
     assert again.returncode == 0, again.stderr
     assert (result / "test.json").read_text() == (tmp_path / "first.json").read_text()
     least = min(float(row["valid_ipe_px"]) for row in epochs)
@@ -70,19 +61,15 @@ def test_train_validate_and_test(data, tmp_path):
     assert refused.returncode == 1 and "an earlier run is there; go on with --resume" in refused.stderr
 
 
-def test_learns_the_made_landmarks(data, tmp_path, capsys):
-    result = tmp_path / "result"
-    stages = ("--stages", "32x30 64x10", "--channels", 16, "--learning_rate", 3e-3, "--warmup", 10, "--dropout", 0)
-    status, said = train_here(capsys, data, result, *stages)
-    assert status == 0, said
-    assert json.loads((result / "test.json").read_text())["ipe_px"] < 1
+def test_learns_the_made_landmarks(trained):
+    assert json.loads((trained / "test.json").read_text())["ipe_px"] < 1
 
 
 def test_training_starts_from_the_weights_of_another_run(data, tmp_path, capsys):
     still = ("--stages", "64x1", "--learning_rate", "1e-12", "--ridge", "0")
-    assert train_here(capsys, data, tmp_path / "first", "--stages", "64x1")[0] == 0
+    assert train(data, tmp_path / "first", "--stages", "64x1").returncode == 0
     init = ("--init", tmp_path / "first" / "best.pt")
-    assert train_here(capsys, data, tmp_path / "second", *still, *init)[0] == 0
+    assert train(data, tmp_path / "second", *still, *init).returncode == 0
     first, second = weights_of(tmp_path / "first" / "best.pt"), weights_of(tmp_path / "second" / "best.pt")
     assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
 
@@ -95,8 +82,8 @@ def test_training_starts_from_the_weights_of_another_run(data, tmp_path, capsys)
     }
     assert len(first) - len(same) == 5  # both heads, and the kernels that see the local heatmaps
 
-    status, said = train_here(capsys, data, tmp_path / "fourth", *still, *init, "--channels", "4")
-    assert status == 1 and "is another network than the model settings ask for" in said
+    ran = train(data, tmp_path / "fourth", *still, *init, "--channels", "4")
+    assert ran.returncode == 1 and "is another network than the model settings ask for" in ran.stderr
 
 
 def test_a_list_of_ids_replaces_the_folders_splits(data, tmp_path, capsys):
@@ -115,8 +102,8 @@ def test_a_list_of_ids_replaces_the_folders_splits(data, tmp_path, capsys):
         ("one_", "a1 is in train and in test"),
         ("two_", "two_train.txt: expected a text file with one ID a line"),
     ):
-        status, said = train_here(capsys, data, tmp_path / "other", "--split", tmp_path / split)
-        assert status == 1 and expected in said
+        ran = train(data, tmp_path / "other", "--split", tmp_path / split)
+        assert ran.returncode == 1 and expected in ran.stderr
 
 
 def test_landmarks_missing_in_every_split_are_lived_with(raw, tmp_path, capsys):
@@ -127,23 +114,32 @@ def test_landmarks_missing_in_every_split_are_lived_with(raw, tmp_path, capsys):
     lines[4][1:] = [""] * len(lines[4][1:])  # one validation radiograph without any
     table.write_text("\n".join(",".join(cells) for cells in lines))
     assert preprocess(raw, tmp_path / "data").returncode == 0
-    status, said = train_here(capsys, tmp_path / "data", tmp_path / "run", "--stages", "32x1")
-    assert status == 0, said
+    ran = train(tmp_path / "data", tmp_path / "run", "--stages", "32x1")
+    assert ran.returncode == 0, ran.stderr
     assert json.loads((tmp_path / "run" / "test.json").read_text())["landmarks"] == 2 * (LANDMARKS - 1)
     rows = rows_of(tmp_path / "run" / "test_landmarks.csv")
     assert [row["error_px"] == "" for row in rows] == [i == 1 for _ in SPLITS["test"] for i in range(LANDMARKS)]
 
 
+def as_rank(rank: int, port: int):
+    """What torchrun tells a process; one that is forked has read it before."""
+
+    def tell() -> None:
+        told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        os.environ.update({name: str(value) for name, value in told.items()})
+        importlib.reload(distributed)
+
+    return tell
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
 def test_two_processes_are_as_one(data, tmp_path):
     """With two processes (by torchrun) the same numbers as with one, and they go on where one stopped."""
-    settings = [*SMALL_RUN, "--stages", "32x4", "--dropout", "0", "--batch_size", "3"]
-    arguments = ["--data", data, *settings, "--result"]
-
-    def by_torchrun(*more: object) -> subprocess.CompletedProcess:
-        return as_process("-m", "torch.distributed.run", "--nproc-per-node=2", "main.py", *arguments, *more)
-
-    assert command("main.py", *arguments, tmp_path / "one").returncode == 0
-    ran = by_torchrun(tmp_path / "two")
+    flags = ("--stages", "32x4", "--dropout", "0", "--batch_size", "3")
+    arguments = ["--data", data, *SMALL_RUN, *flags, "--result"]
+    assert train(data, tmp_path / "one", *flags).returncode == 0
+    ran = as_process("-m", "torch.distributed.run", "--nproc-per-node=2", "main.py", *arguments, tmp_path / "two")
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.count("test of") == 1  # only one process speaks
     for one, two in zip(rows_of(tmp_path / "one" / "metrics.csv"), rows_of(tmp_path / "two" / "metrics.csv"), strict=True):
@@ -151,10 +147,15 @@ def test_two_processes_are_as_one(data, tmp_path):
             {key: float(value) for key, value in one.items() if key != "seconds"}, rel=1e-3, abs=1e-3
         )
     shutil.copytree(tmp_path / "one", tmp_path / "on")
-    for name in ("previous.pt", "test.json"):
-        (tmp_path / "on" / name).rename(tmp_path / "on" / ("last.pt" if name == "previous.pt" else "old.json"))
-    ran = by_torchrun(tmp_path / "on", "--resume")
-    assert ran.returncode == 0 and "going on after epoch 3 of 4" in ran.stdout, ran.stderr
+    (tmp_path / "on" / "previous.pt").rename(tmp_path / "on" / "last.pt")
+    (tmp_path / "on" / "test.json").unlink()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    call = ("main.py", *arguments, tmp_path / "on", "--resume")
+    ranks = [spawn(*call, stdout=subprocess.PIPE, preexec_fn=as_rank(rank, port)) for rank in range(2)]
+    (said, errors), (nothing, _) = (process.communicate(timeout=600) for process in ranks)
+    assert [process.returncode for process in ranks] == [0, 0] and not nothing, errors
+    assert "going on after epoch 3 of 4" in said
     one, on = (json.loads((tmp_path / name / "test.json").read_text())["ipe_px"] for name in ("one", "on"))
     assert on == pytest.approx(one, rel=1e-3)
 
@@ -166,8 +167,8 @@ def test_radiographs_of_another_folder_are_learnt_from_too(data, raw, tmp_path, 
         iio.imwrite(path, picture if path.stem == "a1" else picture // 2 + 40)
     more = tmp_path / "more"
     assert preprocess(raw, more).returncode == 0
-    status, said = train_here(capsys, data, tmp_path / "result", "--stages", "32x1", "--also", more)
-    assert status == 0, said
+    ran = train(data, tmp_path / "result", "--stages", "32x1", "--also", more)
+    assert ran.returncode == 0, ran.stderr
     seen = torch.load(tmp_path / "result" / "best.pt", weights_only=True)["seen"]
     assert len(seen["train"]) == 3 * 2 * len(SPLITS["train"]) and len(seen["valid"]) == 3 * len(SPLITS["valid"])  # marks
 
@@ -175,11 +176,11 @@ def test_radiographs_of_another_folder_are_learnt_from_too(data, raw, tmp_path, 
         (fewer_landmarks(more, tmp_path / "fewer"), "has 4 landmarks"),
         (tmp_path / "none", "not found"),
     ):
-        status, said = train_here(capsys, data, tmp_path / "x", "--stages", "32x1", "--also", other)
-        assert status == 1 and expected in said and str(other) in said
+        ran = train(data, tmp_path / "x", "--stages", "32x1", "--also", other)
+        assert ran.returncode == 1 and expected in ran.stderr and str(other) in ran.stderr
     assert preprocess(raw, tmp_path / "otherwise", "--sigma", 3).returncode == 0
-    status, said = train_here(capsys, data, tmp_path / "x", "--stages", "32x1", "--also", tmp_path / "otherwise")
-    assert status == 1 and "another --size, --sigma or --detail" in said
+    ran = train(data, tmp_path / "x", "--stages", "32x1", "--also", tmp_path / "otherwise")
+    assert ran.returncode == 1 and "another --size, --sigma or --detail" in ran.stderr
     assert preprocess(raw, tmp_path / "unmatched", "--reference", "none").returncode == 0
-    status, said = train_here(capsys, data, tmp_path / "x", "--stages", "32x1", "--also", tmp_path / "unmatched")
-    assert status == 1 and "another reference" in said
+    ran = train(data, tmp_path / "x", "--stages", "32x1", "--also", tmp_path / "unmatched")
+    assert ran.returncode == 1 and "another reference" in ran.stderr

@@ -65,19 +65,13 @@ def test_millimetres_from_the_file_from_the_wrist_or_not_at_all():
     assert unit[0, 0] == pytest.approx([0.2 * 2, 0.1 * 4])
     assert unit[1, 0] == pytest.approx([0.1 * 2, 0.1 * 4])  # 50 mm over 500 px
     assert source == "spacing of the file for 1 of 3, wrist = 50 mm (points 1 and 5) for 2 of 3"
+    points_without, unknown = np.where(np.arange(37)[:, None] == 5, NAN, points), np.full((3, 2), NAN)
+    unit, source = metrics.millimetres_per_pixel(sizes, unknown, points_without, (256, 256), scale=HAND.scale)
+    assert np.isnan(unit).all() and source == "unknown for 3 of 3"
     for others in (points[:, :20], points[:, ::-1]):  # 37 landmarks that are no hand's have no wrist
         unit, source = metrics.millimetres_per_pixel(sizes, spacing, others, (256, 256), scale=joint_of(others, None).scale)
         assert np.isfinite(unit[0]).all() and np.isnan(unit[1:]).all()
         assert source == "spacing of the file for 1 of 3, unknown for 2 of 3"
-
-
-def test_missing_wrist_leaves_millimetres_unknown():
-    points = MEAN_SHAPE[None].copy()
-    points[0, 5] = NAN
-    unit, source = metrics.millimetres_per_pixel(
-        np.array([[9.0, 9.0]]), np.array([[NAN, NAN]]), points, (256, 256), scale=HAND.scale
-    )
-    assert np.isnan(unit).all() and source == "unknown for 1 of 1"
 
 
 def test_means_of_float32_keep_all_their_digits():

@@ -12,7 +12,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
-from conftest import LANDMARKS, fewer_landmarks, rows_of, train_here
+from conftest import LANDMARKS, fewer_landmarks, rows_of, train
 
 from main import Settings, main, read_settings
 from runtime.files import write_csv
@@ -25,8 +25,8 @@ def test_a_checkpoint_that_carries_code_is_refused_without_running_it(data, tmp_
 
     torch.save({"weights": Hostile()}, tmp_path / "hostile.pt")
     for flags in (("--mode", "test", "--checkpoint"), ("--init",)):
-        status, said = train_here(capsys, data, tmp_path / "run", *flags, tmp_path / "hostile.pt")
-        assert status == 1 and "hostile.pt: cannot be read as a checkpoint" in said
+        ran = train(data, tmp_path / "run", *flags, tmp_path / "hostile.pt")
+        assert ran.returncode == 1 and "hostile.pt: cannot be read as a checkpoint" in ran.stderr
     assert not (tmp_path / "ran").exists()
 
 
@@ -72,8 +72,8 @@ def test_the_check_names_what_is_suspicious(data, tmp_path, capsys):
 )
 def test_damaged_data_is_named(data, tmp_path, capsys, damage, expected):
     damage(data)
-    status, said = train_here(capsys, data, tmp_path / "run", "--stages", "32x1")
-    assert status == 1 and expected in said, said
+    ran = train(data, tmp_path / "run", "--stages", "32x1")
+    assert ran.returncode == 1 and expected in ran.stderr, ran.stderr
 
 
 def change_table(data: Path, column: str, value: str | None) -> None:
@@ -91,7 +91,7 @@ def drop_split(data: Path, split: str) -> None:
 
 @pytest.mark.slow
 def test_mistakes_get_one_line(data, tmp_path, capsys):
-    assert train_here(capsys, data, tmp_path / "run", "--stages", "32x1")[0] == 0
+    assert train(data, tmp_path / "run", "--stages", "32x1").returncode == 0
     (tmp_path / "broken.pt").write_bytes(b"no checkpoint")
     torch.save({"weights": {}}, tmp_path / "strange.pt")
     other = fewer_landmarks(data, tmp_path / "other")
@@ -113,8 +113,8 @@ def test_mistakes_get_one_line(data, tmp_path, capsys):
         ),
     ]
     for arguments, expected in cases:
-        status, said = train_here(capsys, data, tmp_path / "run", *arguments)
-        assert status == 1 and expected in said, (arguments, said)
+        ran = train(data, tmp_path / "run", *arguments)
+        assert ran.returncode == 1 and expected in ran.stderr, (arguments, ran.stderr)
 
 
 def test_settings_out_of_range_are_named():

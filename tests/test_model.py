@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from model import SCN, Dropout, LargeKernelConv2d, upsample_bicubic
+from model import SCN, Dropout, LargeKernelConv2d
 
 
 def described_network(weights: list[tuple[torch.Tensor, torch.Tensor]], image: torch.Tensor) -> torch.Tensor:
@@ -108,11 +108,6 @@ def test_same_spatial_grid_at_half_resolution():
     assert grids == [(16, 16), (16, 16)]
 
 
-def test_upsampling_is_torchs_bicubic():
-    x = torch.randn(2, 5, 9, 6)
-    assert torch.allclose(upsample_bicubic(x, 8), F.interpolate(x, scale_factor=8, mode="bicubic"), atol=1e-5)
-
-
 def test_large_kernel_has_the_gradients_of_the_plain_convolution():
     torch.manual_seed(0)
     layer = LargeKernelConv2d(3, 5, 15, padding=7)
@@ -124,12 +119,6 @@ def test_large_kernel_has_the_gradients_of_the_plain_convolution():
     found = torch.autograd.grad((layer(x) * weights).sum(), [x, layer.weight, layer.bias])
     for one, other in zip(found, expected, strict=True):
         assert torch.allclose(one, other, rtol=1e-4, atol=1e-3)
-    with torch.autocast("cpu", torch.bfloat16):
-        half = layer(x)
-        assert half.dtype == torch.bfloat16
-        gradients = torch.autograd.grad((half.float() * weights).sum(), [x, layer.weight])
-    for one, other in zip(gradients, expected, strict=False):
-        assert one.dtype == torch.float32 and (one - other).norm() < 0.02 * other.norm()
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])

@@ -123,18 +123,6 @@ def test_tables_pages_and_overlays_say_outside():
     assert (cross != dot).any()
 
 
-def test_no_cell_is_a_formula():
-    """Flags begin with what a DICOM header said, or with the name of a landmark."""
-    joint = Description.of_file({"measures": {"+c": {"length": ["=a", "@b"]}}}, "joint.json", ("=a", "@b"))
-    prediction = made(np.array([[10.0, 20], [40, 60]]), flags={0: OUTSIDE}, of_radiograph=["=SUM(A1) taken for inverted"])
-    (first, _), (measure,) = (
-        table(columns, rows(name, joint, radiograph(), prediction))
-        for name, columns, rows in (("-x.png", COLUMNS, landmark_rows), ("-x.png", MEASURE_COLUMNS, measure_rows))
-    )
-    assert [first[column] for column in ("image", "name", "flags")] == ["'-x.png", "'=a", "'=SUM(A1) taken for inverted"]
-    assert [measure[column] for column in ("measure", "flags")] == ["'+c", f"'=a: {OUTSIDE}"] and measure["value"] == "50"
-
-
 def test_a_strip_of_a_picture_has_an_overlay():
     assert base_picture(np.random.default_rng(0).random((20, 60_000))).size == (720, 1)
 

@@ -150,22 +150,15 @@ def test_files_are_found_whatever_lies_between_them(tmp_path, monkeypatch, capsy
     assert [item.name for item in listing if item.name.lower().endswith("b.png")] == ["b.PNG", twice, "a/b.PNG", twice]
 
 
-def test_finding_files_takes_time_in_proportion_to_their_number(tmp_path):
-    """Calls are counted, and those that ask the file system apart, since seconds depend on the machine."""
-    asking, calls = (os.stat, os.lstat, os.readlink, os.scandir), []
-    for count in (200, 400):
-        folder = tmp_path / str(count)
-        folder.mkdir()
-        for i in range(count):
-            (folder / f"{i}.png").touch()
-        counted: Counter[bool] = Counter()
-        sys.setprofile(lambda _, event, called, to=counted: to.update([event == "c_call" and called in asking]))
-        listing = list_files([folder], tmp_path / "out", tmp_path / ".list")
-        sys.setprofile(None)
-        assert listing.count == count
-        calls.append(counted)
-    assert calls[1][False] < 2.2 * calls[0][False]
-    assert calls[1][True] == calls[0][True] < 50
+def test_finding_files_asks_of_no_file_by_itself(tmp_path):
+    """Calls of the file system are counted, since seconds depend on the machine."""
+    asking, counted = (os.stat, os.lstat, os.readlink, os.scandir), Counter()
+    for i in range(400):
+        (tmp_path / f"{i}.png").touch()
+    sys.setprofile(lambda _, event, called: counted.update([event == "c_call" and called in asking]))
+    listing = list_files([tmp_path], tmp_path / "out", tmp_path / ".list")
+    sys.setprofile(None)
+    assert listing.count == 400 and counted[True] < 50
 
 
 def chunk(name: bytes, content: bytes) -> bytes:
@@ -311,12 +304,6 @@ def test_odd_names(weights, tmp_path, capfd):
     assert "<script>" not in page and "&lt;script&gt;alert(1)" in page
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux takes file names that are no UTF-8")
-def test_a_name_that_is_no_text(weights, tmp_path, capfd):
-    rows = predicted({os.fsdecode(b"not-utf8-\xff.png"): save(GREY)}, {}, weights, tmp_path, capfd)
-    assert {row["image"] for row in rows} == {"not-utf8-\\xff.png"}
-
-
 @pytest.mark.slow
 def test_odd_files(weights, tmp_path, capfd):
     rows = predicted(READ, REFUSED, weights, tmp_path, capfd)
@@ -324,7 +311,7 @@ def test_odd_files(weights, tmp_path, capfd):
 
 
 @pytest.mark.slow
-def test_onnx_gives_the_same_heatmaps_and_is_an_engine(weights, prepared, tmp_path, capsys):
+def test_onnx_gives_the_same_heatmaps_and_is_an_engine(weights, prepared, exported_once, tmp_path, capsys):
     onnxruntime = pytest.importorskip("onnxruntime")
     assert run("--weights", weights, "--export", tmp_path / "scn.onnx") == 0
     session = onnxruntime.InferenceSession(tmp_path / "scn.onnx")

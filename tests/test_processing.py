@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from conftest import made_radiograph
 from scipy.stats import spearmanr
 
 from phantom.drawing import draw_hand
@@ -62,9 +61,3 @@ def test_the_grey_of_a_border():
     picture = np.full((10, 10), 3.0)
     picture[2:8, 2:8] = 100
     assert border_grey(picture) == 3
-
-
-def test_a_made_radiograph_of_another_joint_is_processed_too():
-    picture = resize_to(made_radiograph(0)[0].astype(np.float32), (64, 64)).astype(np.uint8)
-    for seed in range(20):
-        assert processed(picture, None, np.random.default_rng(seed)).shape == (64, 64)

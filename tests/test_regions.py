@@ -57,13 +57,6 @@ def test_semi_axes_by_hand():
     assert np.isnan([long[5], short[5], degrees[5]]).all()
 
 
-def test_distances_on_the_rim_are_one():
-    ellipse = conjugate(turn(30), np.diag([25.0, 9.0]))
-    for step in (turn(30) @ (5, 0), turn(30) @ (0, -3)):
-        assert mahalanobis(step, ellipse) == pytest.approx(1) and mahalanobis(2 * step, ellipse) == pytest.approx(2)
-    assert np.isnan(mahalanobis(np.array([np.nan, 1]), ellipse)) and np.isnan(mahalanobis(np.ones(2), np.nan * ellipse))
-
-
 def made(count: int, rng: np.random.Generator, kind: str = "as the heatmap says") -> tuple[np.ndarray, np.ndarray]:
     """Residuals (count, 3, 2) and covariances (count, 3, 2, 2) of landmarks on edges at 0, 40 and 90 degrees."""
     along = rng.uniform(0.3, 3, (count, 3, 1, 1))

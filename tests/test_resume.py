@@ -1,4 +1,4 @@
-"""Interrupted, killed and damaged trainings go on and end where uninterrupted ones end."""
+"""Interrupted and damaged trainings go on and end where uninterrupted ones end; those that are killed: test_faults.py."""
 
 import os
 import signal
@@ -7,33 +7,10 @@ import time
 import imageio.v3 as iio
 import pytest
 import torch
-from conftest import LANDMARKS, SMALL_RUN, rows_of, spawn, train, train_here, weights_of
+from conftest import LANDMARKS, SMALL_RUN, rows_of, spawn, train, weights_of
 
 from main import main
 from runtime.files import write_csv
-
-
-@pytest.mark.slow
-def test_killed_in_mid_epoch_and_resumed_ends_where_an_uninterrupted_run_ends(data, tmp_path):
-    stages = ("--stages", "32x3 64x12")
-    assert train(data, tmp_path / "whole", *stages).returncode == 0
-    arguments = ["main.py", "--data", data, "--result", tmp_path / "killed", *SMALL_RUN, *stages]
-    process = spawn(*arguments)
-    while not (tmp_path / "killed" / "metrics.csv").exists() or len(rows_of(tmp_path / "killed" / "metrics.csv")) < 3:
-        assert process.poll() is None
-        time.sleep(0.02)
-    process.kill()  # at the rise of the resolution, or soon after
-    process.wait()
-    assert len(rows_of(tmp_path / "killed" / "metrics.csv")) < 15
-    ran = train(data, tmp_path / "killed", *stages, "--resume")
-    assert ran.returncode == 0 and "going on after epoch" in ran.stdout, ran.stderr
-    for checkpoint in ("last.pt", "best.pt"):
-        whole, killed = weights_of(tmp_path / "whole" / checkpoint), weights_of(tmp_path / "killed" / checkpoint)
-        assert all(torch.equal(whole[name], killed[name]) for name in whole)
-    assert (tmp_path / "whole" / "test.json").read_text() == (tmp_path / "killed" / "test.json").read_text()
-    for one, other in zip(rows_of(tmp_path / "whole" / "metrics.csv"), rows_of(tmp_path / "killed" / "metrics.csv"), strict=True):
-        del one["seconds"], other["seconds"]
-        assert one == other
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send")
@@ -42,15 +19,15 @@ def test_interrupted_by_the_user_or_a_scheduler_and_alone_in_its_folder(data, tm
     arguments = ["main.py", "--data", data, "--result", tmp_path / "run", *SMALL_RUN, "--stages", "64x5000"]
 
     def as_at_a_terminal() -> None:  # a test run in the background ignores Ctrl-C, and what it starts inherits that
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
 
-    process = spawn(*arguments, env=os.environ, preexec_fn=as_at_a_terminal)  # with an environment: no fork of this process
+    process = spawn(*arguments, preexec_fn=as_at_a_terminal)
     while not (tmp_path / "run" / "last.pt").exists():
         assert process.poll() is None
         time.sleep(0.02)
-    status, said = train_here(capsys, data, tmp_path / "run", "--stages", "64x5000", "--resume")
-    assert status == 1 and "run: another run is writing there" in said
+    ran = train(data, tmp_path / "run", "--stages", "64x5000", "--resume")
+    assert ran.returncode == 1 and "run: another run is writing there" in ran.stderr
     process.send_signal(sent)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130 and "--resume" in stderr and "Traceback" not in stderr
@@ -58,20 +35,22 @@ def test_interrupted_by_the_user_or_a_scheduler_and_alone_in_its_folder(data, tm
 
 
 def test_other_data_are_refused(data, tmp_path, capsys):
-    assert train_here(capsys, data, tmp_path / "run", "--stages", "32x2")[0] == 0
+    assert train(data, tmp_path / "run", "--stages", "32x2").returncode == 0
     (tmp_path / "run" / "previous.pt").replace(tmp_path / "run" / "last.pt")
     rows = rows_of(data / "landmarks.csv")
     rows[0]["x0"] = str(float(rows[0]["x0"]) + 1)
     write_csv(data / "landmarks.csv", rows)
     iio.imwrite(data / "valid" / "b1.png", iio.imread(data / "valid" / "b2.png"))
-    status, said = train_here(capsys, data, tmp_path / "run", "--stages", "32x2", "--resume")
-    assert status == 1 and "other radiographs or landmarks in train, other radiographs or landmarks in valid" in said
+    ran = train(data, tmp_path / "run", "--stages", "32x2", "--resume")
+    assert (
+        ran.returncode == 1 and "other radiographs or landmarks in train, other radiographs or landmarks in valid" in ran.stderr
+    )
 
 
 @pytest.mark.slow
 def test_a_damaged_last_state_falls_back_to_the_one_before(data, tmp_path, capsys):
     for result in ("whole", "damaged"):
-        assert train_here(capsys, data, tmp_path / result, "--stages", "32x4")[0] == 0
+        assert train(data, tmp_path / result, "--stages", "32x4").returncode == 0
     last = tmp_path / "damaged" / "last.pt"
     content = bytearray(last.read_bytes())
     middle = len(content) // 2
@@ -86,13 +65,12 @@ def test_a_damaged_last_state_falls_back_to_the_one_before(data, tmp_path, capsy
         assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 
-@pytest.mark.slow
 def test_learnt_widths_go_on_too(data, tmp_path, capsys):
     flags = ("--stages", "32x3", "--learn_sigma", 1, "--anisotropic", "--warmup", 0, "--learning_rate", 1e-3)
-    assert train_here(capsys, data, tmp_path / "run", *flags)[0] == 0
+    assert train(data, tmp_path / "run", *flags).returncode == 0
     state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
     whole, prepared = state["sigmas_px"], state["data"]["sigma"]
     assert len(whole) == LANDMARKS and all(abs(value / prepared - 1) > 1e-3 for pair in whole for value in pair)
     (tmp_path / "run" / "previous.pt").replace(tmp_path / "run" / "last.pt")
-    assert train_here(capsys, data, tmp_path / "run", *flags, "--resume")[0] == 0
+    assert train(data, tmp_path / "run", *flags, "--resume").returncode == 0
     assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["sigmas_px"] == whole
