@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, default=Path("result/folds"), help="folder for the runs")
     parser.add_argument("flags", nargs="*", help="of main.py")
     options = parser.parse_args(arguments)
-    if options.annotations is None and "--init" not in options.flags:
+    if options.annotations is None and "--init" not in (flag.partition("=")[0] for flag in options.flags):
         parser.error("expected --annotations, or after -- an --init that has seen no test annotation: the shipped weights have")
     errors_mm = []
     for fold in range(1, options.folds + 1):

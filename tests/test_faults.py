@@ -14,18 +14,12 @@ from pathlib import Path
 import pytest
 import torch
 import torch._dynamo  # which every training imports: two seconds less for each that is forked from here
-from conftest import LANDMARKS, SMALL_RUN, rows_of, spawn
+from conftest import DRAWN, LANDMARKS, SMALL_RUN, rows_of, spawn
 
 from runtime.command import exit_status
 
 resource = pytest.importorskip("resource", reason="Windows has no SIGKILL, and no limit on the size of files")
 KILLS = int(os.environ.get("KILLS", 1))
-
-
-@pytest.fixture(autouse=True)
-def no_figures(monkeypatch) -> None:
-    """They are half of such a short training."""
-    monkeypatch.setattr("training.figures.save", lambda figure, path: None)
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -196,7 +190,8 @@ def test_two_runs_give_the_same_bytes_and_another_seed_gives_others(raw, tmp_pat
     finish(spawn("data_preprocessing.py", *prepare))
     finish(spawn("main.py", *learn))
     finish(spawn("main.py", *learn, "--result", tmp_path / "other", "--seed", 1))
-    both = "import training.figures as figures, data_preprocessing, main, sys; figures.save = lambda figure, path: None\n"
+    both = "import sys, data_preprocessing, main, training.figures as figures\n"
+    both += f"for name in {list(DRAWN)}: setattr(figures, name, lambda *given: given[-1].write_bytes(b''))\n"
     both += "prepare, learn = {!r}\nsys.exit(data_preprocessing.main(prepare) or main.main(learn))"
     finish(spawn("-c", both.format(calls("two", 3)), env=os.environ | {"PYTHONHASHSEED": "2"}))  # no fork of this process
     assert contents(tmp_path / "data one") == contents(tmp_path / "data two")
