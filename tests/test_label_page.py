@@ -597,6 +597,7 @@ def test_clicks_outlive_a_server_that_is_killed(browser, tmp_path):
             opened.saved()
         entries = [json.loads(line) for line in (raw / "labels" / "journal.jsonl").read_text().splitlines()]
         assert [entry["changes"][0]["landmark"] for entry in entries] == [0, 1, 2]
+        opened.page.close()
         opened.errors.clear()  # the browser says of each attempt that nothing answered
 
 
