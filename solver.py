@@ -30,7 +30,6 @@ from training.state import State, rank
 from training.testing import test
 
 SHOWN_A_ROUND = 360  # radiographs, in epochs whose validation errors are taken together
-BEFORE_SECOND = 180  # the same for weights that know the landmarks, where a second look needs only to be led near them
 STEPS_A_ROUND = 180  # the same for the second look, in steps
 TREE_COST = 0.01  # share by which a shape tree may raise the validation error, since it mends gross mistakes elsewhere
 LEAST_ROUND = 2  # epochs: of many radiographs the errors still fall when a few epochs bring little
@@ -96,10 +95,8 @@ class Solver(State):
             raise DataError("hours: expected nothing where epochs are counted; leave it out, or give --stages by sizes alone")
         if counted:
             return Laid(sizes, settings.schedule, data.size)
-        learnt = len(sizes) == 1  # such weights begin with the last size
-        shown = BEFORE_SECOND if learnt and self.two_looks else SHOWN_A_ROUND
-        share, patience = FIRST_SHARE if self.two_looks else 1, PATIENCE_OF_LEARNT if learnt else PATIENCE
-        return self.by_validation(sizes, shown / len(data), share, patience)
+        patience = PATIENCE if len(sizes) > 1 else PATIENCE_OF_LEARNT  # learnt weights begin with the last size
+        return self.by_validation(sizes, SHOWN_A_ROUND / len(data), FIRST_SHARE if self.two_looks else 1, patience)
 
     def by_validation(self, sizes: list[int], round_epochs: float, share: float, patience: int) -> ByValidation:
         """A plan that goes by the validation radiographs, in a share of --hours. Raises DataError without any."""
