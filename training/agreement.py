@@ -70,7 +70,7 @@ def icc_2_1(values: np.ndarray) -> dict[str, float]:
     above = stats.f.ppf((1 + LEVEL) / 2, n - 1, freedom)
     below = stats.f.ppf((1 + LEVEL) / 2, freedom, n - 1)
     both = k * raters + (k * n - k - n) * error
-    low = n * (rows - above * error) / (above * both + n * rows)
+    low = n * (rows / above - error) / (both + n * rows / above)  # `above` may be infinite
     high = n * (below * rows - error) / (both + n * below * rows)
     return {"icc": float(icc), "icc_low": float(low), "icc_high": float(high)}
 
