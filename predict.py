@@ -133,12 +133,14 @@ def formats(text: str) -> set[str]:
 
 def pixel_mm(text: str) -> Size | dict[str, Given]:
     try:
-        if not text.endswith(".csv"):
+        if not text.lower().endswith(".csv"):
             return read_size(text, "--pixel_mm")
         read_rows(Path(text))  # says what is wrong with a table
         if sizes := sizes_in(Path(text)):
             return sizes
-        raise DataError(f"{text}: expected a column {COLUMN} with sizes, found none; label.py writes it")
+        raise DataError(
+            f"{text}: expected a column {COLUMN} with sizes, found none; label.py writes it, of radiographs with a point"
+        )
     except DataError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

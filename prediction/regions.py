@@ -90,7 +90,7 @@ def conjugate(matrix: np.ndarray, ellipses: np.ndarray) -> np.ndarray:
 def semi_axes(ellipses: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Ellipses (..., 2, 2) -> long and short semi-axis, and the long one's angle from x towards y, in (-90, 90] degrees."""
     _, _, (long, short) = variances(ellipses)
-    degrees = arrays.degrees(ellipses[..., 0, 0] - ellipses[..., 1, 1], 2 * ellipses[..., 0, 1]) / 2
+    degrees = arrays.degrees(ellipses[..., 0, 0] - ellipses[..., 1, 1], 2 * ellipses[..., 0, 1] + 0.0) / 2  # -0.0 would say -90
     return long**0.5, short.clip(min=0) ** 0.5, degrees
 
 

@@ -61,8 +61,11 @@ def sizes_in(path: Path) -> dict[str, Given]:
         if source not in ("", STATED, BY_HAND):
             expected = f"the {SOURCE} of {id} to be {STATED}, {BY_HAND} or blank"
             raise DataError(f"{path}: expected {expected}, found {source!r}; correct it")
-        if text:
-            sizes[id] = read_size(text, f"{path}: {COLUMN} of {id}"), source or STATED
+        if not text:
+            continue
+        given = read_size(text, f"{path}: {COLUMN} of {id}"), source or STATED
+        if sizes.setdefault(id, given) != given:
+            raise DataError(f"{path}: expected one {COLUMN} of {id}, found two; remove one")
     return sizes
 
 
@@ -79,10 +82,10 @@ def choose(own: Size | None, source: str, given: Size | None, by: str = STATED) 
     if own is None or given is None:
         return (given, by, "") if given is not None else (own, source, "")
     sizes = ["{:g} x {:g}".format(*size) for size in (own, given)]
-    said = f"its pixels have {sizes[0]} mm (x, y) by {source}, {by} are {sizes[1]}: the "
-    if by == BY_HAND:
-        return given, by, said + "calibration is taken"
-    return own, source, said + "file's size is taken" if any(abs(a / b - 1) > APART for a, b in zip(given, own)) else ""
+    taken = "calibration" if by == BY_HAND else "file's size"
+    said = f"its pixels have {sizes[0]} mm (x, y) by {source}, {by} are {sizes[1]}: the {taken} is taken"
+    said = said if any(abs(a / b - 1) > APART for a, b in zip(given, own)) else ""
+    return (given, by, said) if by == BY_HAND else (own, source, said)
 
 
 def with_stated(radiograph: Radiograph, given: Size | None, by: str = STATED) -> Radiograph:
@@ -107,7 +110,7 @@ def stated_sizes(tables: Iterable[Path]) -> dict[str, Given]:
             if first != size:
                 raise DataError(f"{path}: expected the {COLUMN} of {id} as in {there}, found another; make them agree")
     for id, sizes in by_hand.items():
-        if max(x for x, _ in sizes) > (1 + APART) * min(x for x, _ in sizes):
+        if any(max(sides) > (1 + APART) * min(sides) for sides in zip(*sizes)):
             print(f"{id}: calibrated by hand as {', '.join(f'{x:g}' for x, _ in sizes)} mm a pixel (x): their mean is taken")
     means = {id: ((fmean(x for x, _ in sizes), fmean(y for _, y in sizes)), BY_HAND) for id, sizes in by_hand.items()}
     return {id: (size, STATED) for id, (size, _) in stated.items()} | means

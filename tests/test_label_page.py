@@ -515,6 +515,7 @@ def test_a_second_window_is_told_and_cannot_write(browser, running, page):
 def patiently(route) -> None:
     """A page that gives other windows half a minute to answer, which they may need on a busy machine."""
     answer = route.fetch()
+    assert "PATIENCE_MS = 500" in answer.text()
     route.fulfill(response=answer, body=answer.text().replace("PATIENCE_MS = 500", "PATIENCE_MS = 30_000"))
 
 

@@ -132,6 +132,13 @@ def test_annotators_who_calibrated_apart(raw, tmp_path, capsys):
         "a2": (pytest.approx((0.2, 0.2)), BY_HAND),
     }
     assert capsys.readouterr().out == "a1: calibrated by hand as 0.1, 0.12 mm a pixel (x): their mean is taken\n"
+    tables[0].write_text(f"ID,x0,y0,pixel_mm_from,pixel_mm\na1,1,2,{BY_HAND},0.13x0.12\n")  # apart in y alone
+    assert stated_sizes(tables[:2])["a1"] == (pytest.approx((0.12, 0.125)), BY_HAND)
+    assert "their mean is taken" in capsys.readouterr().out
+    tables[0].write_text("ID,x0,y0,pixel_mm\na1,1,2,0.1\na1,1,2,0.2\n")
+    with pytest.raises(DataError, match="expected one pixel_mm of a1, found two"):
+        sizes_in(tables[0])
+    tables[0].write_bytes(before[0])
     assert [table.read_bytes() for table in tables] == before and read_points(tables[0])["a3"].tolist() == [[1, 2]]
     tables[0].write_text("ID,x0,y0,pixel_mm,pixel_mm_from\na1,1,2,0.1,by guess\n")
     with pytest.raises(DataError, match=r"anna\.csv: expected the pixel_mm_from of a1 to be .* found 'by guess'"):

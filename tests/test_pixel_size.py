@@ -39,7 +39,7 @@ def test_the_file_goes_first_and_a_contradiction_is_said():
     assert with_stated(unknown, None) == unknown and with_stated(known, None) == known
     stated = with_stated(unknown, (0.3, 0.3))
     assert (stated.spacing_mm, stated.spacing_from, stated.notes) == ((0.3, 0.3), "stated", [])
-    assert with_stated(known, (0.1005, 0.2)).notes == []
+    assert with_stated(known, (0.1005, 0.2)).notes == with_stated(known, (0.1005, 0.2), "calibrated by hand").notes == []
     kept = with_stated(known, (0.1, 0.3))
     assert (kept.spacing_mm, kept.spacing_from) == ((0.1, 0.2), "PixelSpacing")
     (said,) = kept.notes
