@@ -30,7 +30,7 @@ from training.state import State, rank
 from training.testing import test
 
 SHOWN_A_ROUND = 360  # radiographs, in epochs whose validation errors are taken together
-STEPS_A_ROUND = 180  # the same for the second look, in steps
+STEPS_A_ROUND = 270  # the same for the second look, in steps
 TREE_COST = 0.01  # share by which a shape tree may raise the validation error, since it mends gross mistakes elsewhere
 LEAST_ROUND = 2  # epochs: of many radiographs the errors still fall when a few epochs bring little
 PATIENCE = 2  # rounds that must bring a gain, or the error has stopped falling
