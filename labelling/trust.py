@@ -17,18 +17,13 @@ def scale_px(size: tuple[int, int] | None) -> np.ndarray:
     return FRAME / np.array(size or (math.nan, math.nan), float)
 
 
-def spacing_mm(item: Item, points: np.ndarray, scale: Scale | None) -> np.ndarray:
-    """Millimetres per pixel (x, y): calibrated by hand, else of the file, else of the joint's scale, else NaN."""
-    spacing = item.pixel_mm or (math.nan, math.nan)
-    if item.pixel_mm is None and scale:
-        length = np.linalg.norm(np.subtract(*points[list(scale.landmarks)]))
-        spacing = (scale.mm / length,) * 2 if length > 0 else spacing
-    return np.array(spacing)
-
-
-def better_known(*items: Item) -> Item:
-    """Which of some readings of one radiograph says most of its pixel size."""
-    return max(items, key=lambda item: (item.ruler is not None, item.spacing is not None))
+def spacing_mm(readings: tuple[Item, ...], points: np.ndarray, scale: Scale | None) -> np.ndarray:
+    """Millimetres per pixel of a radiograph: the mean of calibrations by hand, else the file's, else the joint's scale's."""
+    by_hand = [item.pixel_mm for item in readings if item.ruler]
+    if known := by_hand or [item.spacing for item in readings if item.spacing][:1]:
+        return np.mean(known, 0)
+    length = np.linalg.norm(np.subtract(*points[list(scale.landmarks)])) if scale else 0.0
+    return np.full(2, scale.mm / length if length > 0 else math.nan)
 
 
 def summary(distances: list[float]) -> dict | None:
@@ -46,7 +41,7 @@ def repeatability(store: Store, scale: Scale | None) -> dict:
             first, again = store.item((id, FIRST)), store.item((id, AGAIN))
             one, two = store.points_of((id, FIRST)), store.points_of((id, AGAIN))
             px += np.linalg.norm((one - two) * scale_px(again.size or first.size), axis=1).tolist()
-            mm += np.linalg.norm((one - two) * spacing_mm(better_known(again, first), one, scale), axis=1).tolist()
+            mm += np.linalg.norm((one - two) * spacing_mm((again, first), one, scale), axis=1).tolist()
     return {"radiographs": len(done), "px": summary(px), "mm": summary(mm)}
 
 
@@ -83,7 +78,7 @@ def differences(one: Store, two: Store, scale: Scale | None) -> list[dict]:
     for id in set(one.done()) & set(two.done()):
         first, second = one.item((id, FIRST)), two.item((id, FIRST))
         points = one.points_of((id, FIRST))
-        units = (1.0, scale_px(first.size or second.size), spacing_mm(better_known(first, second), points, scale))
+        units = (1.0, scale_px(first.size or second.size), spacing_mm((first, second), points, scale))
         apart = points - two.points_of((id, FIRST))
         lengths = [np.linalg.norm(apart * unit, axis=1).tolist() for unit in units]
         for k, (px, frame, mm) in enumerate(zip(*lengths)):

@@ -18,7 +18,7 @@ from labelling.rounds import new_round
 from labelling.ruler import Ruler, ruler_from
 from labelling.session import Options, Session
 from labelling.store import AGAIN, FIRST, Item
-from labelling.trust import better_known, differences, spacing_mm
+from labelling.trust import differences, spacing_mm
 from radiographs.pixel_size import sizes_in, stated_sizes, with_stated
 from radiographs.raw_folder import read_names, read_points
 from radiographs.reading import Radiograph
@@ -166,8 +166,9 @@ def test_readers_compare_in_the_millimetres_of_the_calibration(serve):
     assert [row["mm"] for pair in (stores, stores[::-1]) for row in differences(*pair, scale)] == [1.5] * 4
     ruler = Ruler(((10.0, 20.0), (40.0, 60.0)), 25.0)
     of_file, calibrated = Item([], spacing=(0.1, 0.1)), Item([], ruler=ruler)
-    assert better_known(of_file, calibrated, Item([])) is calibrated and better_known(Item([]), of_file) is of_file
-    assert spacing_mm(calibrated, np.zeros((2, 2)), scale).tolist() == [0.5, 0.5]
+    otherwise = Item([], ruler=Ruler(((10.0, 20.0), (40.0, 60.0)), 35.0))
+    for readings, mm in ((of_file, calibrated), 0.5), ((Item([]), of_file), 0.1), ((calibrated, otherwise), 0.6):
+        assert spacing_mm(readings, np.zeros((2, 2)), scale) == pytest.approx([mm, mm])
 
 
 def film() -> np.ndarray:

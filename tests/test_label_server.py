@@ -129,7 +129,13 @@ def ask(port: int, method: str, path: str, body: object, headers: dict[str, str]
         for name, value in (given | headers).items():
             if value:
                 connection.putheader(name, value)
+        connection.connect()
+        cork = getattr(socket, "TCP_CORK", None)  # Linux
+        if cork:  # headers and body in one packet: a body that comes after a refusal would reset the connection
+            connection.sock.setsockopt(socket.IPPROTO_TCP, cork, 1)
         connection.endheaders(content or None)
+        if cork:
+            connection.sock.setsockopt(socket.IPPROTO_TCP, cork, 0)
         answer = connection.getresponse()
         return answer.status, answer.headers, answer.read()
     finally:

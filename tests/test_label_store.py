@@ -455,7 +455,7 @@ def test_a_described_joint_is_labelled_and_trained_as_described(tmp_path):
     assert read_description(one.folder / "raw" / "joint.json") == collection.joint and not collection.is_hand
     training = steps_of(one, Flags(), lambda weights: Step("proposing", [weights]), 2)[1].arguments
     assert "--init" not in training and "64x40 128x120" in training  # main.py chooses what a joint that is no hand starts from
-    unit = spacing_mm(Item([]), np.array([[0, 0], [3, 4], [0, 0], [0, 0], [0, 0.0]]), collection.joint.scale)
+    unit = spacing_mm((Item([]),), np.array([[0, 0], [3, 4], [0, 0], [0, 0], [0, 0.0]]), collection.joint.scale)
     assert unit.tolist() == [5, 5]
     with pytest.raises(DataError, match=r"expected 5 landmarks as in set\.json, found 4 in the command"):
         open_collection(raw, list("abcd"))
