@@ -1,4 +1,4 @@
-"""Agreement of raters against values worked out by hand and published ones; the methods of a run by its facts."""
+"""Agreement of raters against values worked out by hand, published ones and pingouin's; the methods of a run by its facts."""
 
 import json
 import math
@@ -40,6 +40,32 @@ def test_icc_by_hand_and_as_published():
     assert constant["icc"] == pytest.approx(2 / 3) and math.isnan(constant["icc_low"])
     for nothing in (np.ones((4, 2)), np.ones((1, 2)), np.empty((0, 2)), np.array([[1.0], [2.0]])):
         assert all(math.isnan(value) for value in icc_2_1(nothing).values())
+
+
+@pytest.mark.parametrize("raters", [2, 3])
+def test_icc_is_that_of_pingouin(raters):
+    pingouin = pytest.importorskip("pingouin")
+    pandas = pytest.importorskip("pandas")
+    random = np.random.default_rng(raters)
+    values = random.normal(80, 4, (25, 1)) + random.normal(0, 1.5, (25, raters)) + np.arange(raters) * 0.7
+    long = [{"film": i, "rater": j, "value": value} for i, row in enumerate(values) for j, value in enumerate(row)]
+    table = pingouin.intraclass_corr(pandas.DataFrame(long), "film", "rater", "value")
+    (row,) = (row for _, row in table.iterrows() if row["Type"] in ("ICC2", "ICC(A,1)"))
+    found = icc_2_1(values)
+    assert found["icc"] == pytest.approx(row["ICC"], abs=1e-9)
+    interval = next(row[name] for name in row.index if name.startswith("CI95"))
+    assert [found["icc_low"], found["icc_high"]] == pytest.approx(list(interval), abs=0.0051)  # it rounds to two digits
+
+
+def test_limits_are_those_of_pingouin():
+    pingouin = pytest.importorskip("pingouin")
+    random = np.random.default_rng(0)
+    first, second = random.normal(50, 5, (2, 30))
+    axes = pingouin.plot_blandaltman(first, second, confidence=None)
+    lines = sorted(line.get_ydata()[0] for line in axes.get_lines() if len(set(line.get_ydata())) == 1)
+    found = bland_altman(first, second)
+    expected = {found["lower_limit"], found["bias"], found["upper_limit"]}
+    assert all(any(value == pytest.approx(line, abs=1e-9) for line in lines) for value in expected)
 
 
 @pytest.fixture(scope="module")
