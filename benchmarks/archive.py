@@ -60,11 +60,8 @@ def memory(count: int, work: Path) -> str:
     write_pictures(work / "many", count)
     journal = work / "out" / "journal" / "1-of-1.jsonl"
     words = ["predict.py", work / "many", "--weights", work / "tiny.pt", "--out", work / "out", "--format", "coco"]
-    process, seen, began = (
-        subprocess.Popen([sys.executable, *words], cwd=ROOT, stdout=subprocess.DEVNULL),
-        [],
-        time.perf_counter(),
-    )
+    seen, began = [], time.perf_counter()
+    process = subprocess.Popen([sys.executable, *words], cwd=ROOT, stdout=subprocess.DEVNULL)
     while process.poll() is None:
         try:
             status = dict(line.split(":", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines())

@@ -1,6 +1,5 @@
 """What the experiments share: they run the project's own commands in this process, and read what those leave."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -31,10 +30,6 @@ def run_main(*arguments: object) -> None:
     """Run main.py with these flags; its mistakes end this process too."""
     if status := main.main([str(argument) for argument in arguments]):
         sys.exit(status)
-
-
-def read_figures(result: Path, split: str = "test") -> dict:
-    return json.loads((result / f"{split}.json").read_text())
 
 
 def read_errors(result: Path) -> tuple[list[str], np.ndarray, np.ndarray]:

@@ -121,9 +121,8 @@ def rectangularity(outline: np.ndarray) -> float:
     columns, rows = (arrays.like(outline, np.arange(count)) for count in (outline.shape[1], outline.shape[0] + 1))
     left, right = (xp.amin(xp.where(outline, at, xp.inf), 1) for at in (columns, -columns - 1))
     none = arrays.like(outline, [np.inf])
-    ends = [
-        xp.minimum(xp.concatenate([none, side]), xp.concatenate([side, none])) for side in (left, right)
-    ]  # at the rows' edges
+    # at the rows' edges
+    ends = [xp.minimum(xp.concatenate([none, side]), xp.concatenate([side, none])) for side in (left, right)]
     known = xp.isfinite(ends[0])
     ends = [xp.where(known, end, 0.0) for end in ends]
     steps = rows - rows[:, None]

@@ -1,5 +1,6 @@
 """Every experiment in small, on made radiographs or a few synthetic ones: what it prints and writes, by value."""
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ class Run:
 
     @property
     def ipe_px(self) -> float:
-        return common.read_figures(self.result)["ipe_px"]
+        return json.loads((self.result / "test.json").read_text())["ipe_px"]
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +147,7 @@ def test_results(small, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert printed.startswith(f"2 radiographs, {2 * LANDMARKS} landmarks\n")
     of_one, of_both, of_landmarks = tables(printed)
-    figures = common.read_figures(small.result)
+    figures = json.loads((small.result / "test.json").read_text())
     assert of_one[1][:2] == ["IPE, px", f"{small.ipe_px:.3f}"] and of_one[2][1] == f"{figures['median_px']:.3f}"
     low, high = map(float, of_one[1][2].split(" to "))
     assert small.ipe_px - figures["ipe_px_sd"] <= low + 1e-3 < high <= small.ipe_px + figures["ipe_px_sd"] + 1e-3
