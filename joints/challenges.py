@@ -33,24 +33,30 @@ def read_isbi2015(path: Path, images: dict[str, Path]) -> Annotations:
 def read_aasce2019(path: Path, images: dict[str, Path]) -> Annotations:
     """landmarks.csv, 68 x and then 68 y as shares of the picture's sides, beside filenames.csv with its name.
 
-    Some spines begin with the last vertebra, at the top; these are put in order, and told.
+    Some spines begin with the last vertebra, at the top; these are put in order, and told, as are points outside a picture,
+    which are left blank.
     """
     files = path.with_name("filenames.csv").read_text().split()
     values = np.loadtxt(path, delimiter=",", ndmin=2)
     if not images or len(files) != len(values):
         raise DataError(f"{path}: expected --images, and as many rows as {path.with_name('filenames.csv')}; give both")
-    found, turned = Annotations(names=list(SPINE)), []
+    found, turned, outside = Annotations(names=list(SPINE)), [], []
     for file, row in zip(files, values):
         id = id_of(file)
         if id not in images:
             raise DataError(f"{path}: expected the picture {file} in --images, found none; add it")
         with Image.open(images[id]) as picture:
             points = row.reshape(2, len(SPINE)).T * picture.size
+            beside = ((points < -0.5) | (points > np.subtract(picture.size, 0.5))).any(1)
         if points[-4:, 1].mean() < points[:4, 1].mean():
-            points, turned = np.roll(points, 4, 0), [*turned, id]
+            points, beside, turned = np.roll(points, 4, 0), np.roll(beside, 4), [*turned, id]
+        points[beside] = np.nan
+        outside += [f"{id}: {SPINE[i]}" for i in np.flatnonzero(beside)]
         found.add(path, file, zip(SPINE, map(tuple, points.tolist())))
     if turned:
         print(f"{path}: put in order {len(turned)} spines whose last vertebra was the first ({', '.join(turned)})")
+    if outside:
+        print(f"{path}: left blank {len(outside)} points that lie outside their picture ({', '.join(outside)})")
     return found
 
 

@@ -239,13 +239,17 @@ def test_spines_as_the_challenge_publishes_them_are_put_in_order(tmp_path, capsy
     (tmp_path / "pictures").mkdir()
     for name in ("a.jpg", "b.jpg"):
         iio.imwrite(tmp_path / "pictures" / name, np.zeros((200, 100), np.uint8))
-    shares = [(points / (100, 200)).T.ravel() for points in (right, np.roll(right, -4, 0))]
+    beside = np.roll(right, -4, 0)
+    beside[0] = (100, 30)  # the right edge of a picture of 100 px is at 99.5
+    shares = [(points / (100, 200)).T.ravel() for points in (right, beside)]
     np.savetxt(tmp_path / "landmarks.csv", shares, delimiter=",")
     (tmp_path / "filenames.csv").write_text("a.jpg\nb.jpg\n")
     source = tmp_path / "landmarks.csv", "--from", "aasce2019"
     assert convert(*source, "--out", tmp_path / "raw", "--images", tmp_path / "pictures") == 0
-    assert "1 spines whose last vertebra was the first (b)" in capsys.readouterr().out
-    points = read_points(tmp_path / "raw" / "all_coordinates.csv")
-    assert all(points[id] == pytest.approx(right) for id in "ab")
+    said = capsys.readouterr().out
+    assert "1 spines whose last vertebra was the first (b)" in said and "outside their picture (b: T2 upper left)" in said
+    points, blank = read_points(tmp_path / "raw" / "all_coordinates.csv"), right.copy()
+    blank[4] = np.nan
+    assert points["a"] == pytest.approx(right) and points["b"] == pytest.approx(blank, nan_ok=True)
     assert read_names(tmp_path / "raw" / "all_coordinates.csv")[5] == "T2 upper right"
     assert convert(*source, "--out", tmp_path / "none") == 1 and "expected --images" in capsys.readouterr().err
