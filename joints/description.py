@@ -14,8 +14,10 @@ from runtime.files import DataError
 LATERALITIES = ("left", "right", "either", "none")
 # What a measure is made of: how many landmarks, or for a difference two other measures.
 # length: of a line; angle: at the second of three landmarks, 0 to 180 degrees, or of four between the lines of the first and of
-# the last two; bend: how far three landmarks are from straight, signed as "bends" says; difference: the first less the second.
-KINDS = {"length": (2,), "angle": (3, 4), "bend": (3,), "difference": (2,)}
+# the last two; bend: how far three landmarks are from straight, signed as "bends" says; largest angle: between any two of two or
+# more lines, as Cobb's; difference: the first less the second.
+LARGEST = "largest angle"
+KINDS = {"length": (2,), "angle": (3, 4), "bend": (3,), LARGEST: (), "difference": (2,)}
 KEYS = ("joint", "landmarks", "skeleton", "laterality", "mirror", "scale", "measures", "bends", "late", "pixel_mm")
 DESCRIPTION = "joint.json"  # beside the table of landmarks
 
@@ -74,7 +76,7 @@ class Description:
             return [self.names[i] for i in numbers]
 
         scale = self.scale and {"name": self.scale.name, "landmarks": called(self.scale.landmarks), "mm": self.scale.mm}
-        measures = {one.name: {one.kind: list(one.of) if one.kind == "difference" else called(one.of)} for one in self.measures}
+        measures = {one.name: {one.kind: self.made_of(one)} for one in self.measures}
         stored = {
             "joint": self.joint,
             "landmarks": list(self.names),
@@ -89,6 +91,13 @@ class Description:
         }
         always = ("joint", "landmarks", "skeleton", "mirror", "measures")
         return {key: value for key, value in stored.items() if value or key in always}
+
+    def made_of(self, one: Defined) -> list:
+        """A measure's landmarks by name, as `joint.json` has them; of a difference both measures."""
+        if one.kind == "difference":
+            return list(one.of)
+        names = [self.names[i] for i in one.of]
+        return [names[i : i + 2] for i in range(0, len(names), 2)] if one.kind == LARGEST else names
 
     def side(self, mirrored: bool) -> str:
         """Which side a picture shows that is, or is not, mirrored against training radiographs; blank where nobody knows."""
@@ -183,6 +192,11 @@ class Reader:
             kind, of = next(iter(value.items())) if isinstance(value, dict) and len(value) == 1 else (None, None)
             measure = f"measure {name!r}"
             self.expect(kind in KINDS, f"{measure} to be one of {', '.join(KINDS)}", value)
+            if kind == LARGEST:
+                lines = [self.landmarks(measure, line, (2,)) for line in of] if isinstance(of, list) else []
+                self.expect(len(lines) > 1, f"{measure} to be a list of two lines or more, each of two landmarks", of)
+                defined[name] = Defined(name, kind, tuple(i for line in lines for i in line))
+                continue
             if kind != "difference":
                 defined[name] = Defined(name, kind, self.landmarks(measure, of, KINDS[kind]))
                 continue

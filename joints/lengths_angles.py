@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from joints.description import Defined, Description
+from joints.description import LARGEST, Defined, Description
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,12 @@ def lengths_and_angles(joint: Description, points: np.ndarray, ellipses: np.ndar
     bends to the side that the description names.
 
     `plus_minus` is a bound: the true value is no farther off if each landmark involved lies within its ellipse. For a length that
-    is what its two ends can make it longer or shorter, for an angle what its two lines can turn, 180 where one may point
-    anywhere, for a difference the sum of both. If each landmark lies within its ellipse with probability p, all two of a length
-    do with at least 2p - 1 and all three of an angle with at least 3p - 2, however their errors go together: 90 and 85 % for
-    ellipses of 95 %, on average over radiographs as the ellipses are meant. It is no standard deviation, and says nothing of an
-    error in the pixel spacing. NaN where an ellipse is.
+    is what its two ends can make it longer or shorter, for an angle what its two lines can turn (for the largest angle: the two
+    that can turn most), 180 where one may point anywhere, for a difference the sum of both. If each landmark lies within its
+    ellipse with probability p, all two of a length do with at least 2p - 1 and all three of an angle with at least 3p - 2,
+    however their errors go together: 90 and 85 % for ellipses of 95 %, on average over radiographs as the ellipses are meant.
+    Of many lines nothing is promised. It is no standard deviation, and says nothing of an error in the pixel spacing. NaN where
+    an ellipse is.
     """
     sign = 1.0
     if joint.bends is not None:
@@ -42,6 +43,8 @@ def lengths_and_angles(joint: Description, points: np.ndarray, ellipses: np.ndar
 
 def measured(one: Defined, points: np.ndarray, ellipses: np.ndarray, sign: float) -> Measure:
     """A length, angle or bend; `sign` is that of bends to the side that counts as positive."""
+    if one.kind == LARGEST:
+        return largest_angle(one, points, ellipses)
     lines = (one.of[:2], one.of[2:]) if len(one.of) == 4 else (one.of[:2], one.of[1:])
     before, after = (points[line[-1]] - points[line[0]] for line in lines)
     if one.kind == "length":
@@ -53,6 +56,16 @@ def measured(one: Defined, points: np.ndarray, ellipses: np.ndarray, sign: float
     angle = float(np.degrees(np.arctan2(cross(before, after), before @ after)))
     value = sign * angle if one.kind == "bend" else abs(angle)
     return Measure(one.name, "angle", value, float(np.minimum(turns, 180)), one.of)
+
+
+def largest_angle(one: Defined, points: np.ndarray, ellipses: np.ndarray) -> Measure:
+    """Between any two of the lines, each from its first landmark to its second; `plus_minus` is of the two that turn most."""
+    lines = np.reshape(one.of, (-1, 2))
+    vectors = points[lines[:, 1]] - points[lines[:, 0]]
+    turned_by = np.degrees(np.arctan2(vectors[:, 1], vectors[:, 0]))
+    apart = np.abs((turned_by - turned_by[:, None] + 180) % 360 - 180)
+    turns = np.sort([largest_turn(vector, ellipses[line]) for vector, line in zip(vectors, lines)])[-2:]  # NaN comes last
+    return Measure(one.name, "angle", float(apart.max()), float(np.minimum(turns.sum(), 180)), one.of)
 
 
 def difference(one: Defined, done: dict[str, Measure]) -> Measure:

@@ -29,6 +29,7 @@ KNEE = {
         "wedge": {"angle": ["fm", "fl", "tm", "tl"]},
         "turn": {"bend": ["fm", "tm", "tl"]},
         "less": {"difference": ["corner", "wedge"]},
+        "Cobb": {"largest angle": [["fm", "fl"], ["tm", "tl"], ["tl", "fl"]]},
     },
     "bends": ["fm", "tm", "fl"],
     "late": ["tl"],
@@ -66,7 +67,9 @@ def test_what_is_written_is_read_again(joint):
         ({"landmarks": [1, 2, 3, 4]}, "landmarks to be a list of names, found [1, 2, 3, 4]"),
         ({"scale": {"landmarks": ["fm", "fl"]}}, 'scale to have "landmarks", "mm" and maybe "name"'),
         ({"scale": {"landmarks": ["fm", "fl"], "mm": "25"}}, "millimetres above 0"),
-        ({"measures": {"width": ["tm", "tl"]}}, "measure 'width' to be one of length, angle, bend, difference"),
+        ({"measures": {"width": ["tm", "tl"]}}, "measure 'width' to be one of length, angle, bend, largest angle, difference"),
+        ({"measures": {"Cobb": {"largest angle": [["tm", "tl"]]}}}, "measure 'Cobb' to be a list of two lines or more"),
+        ({"measures": {"Cobb": {"largest angle": [["tm", "tl"], ["fm"]]}}}, "2 names of landmarks in measure 'Cobb'"),
         ({"measures": {"width": {"length": ["tm", "tx"]}}}, "a landmark in measure 'width', found 'tx'"),
         ({"measures": {"width": {"length": ["tm", "tm"]}}}, "different landmarks in measure 'width'"),
         ({"measures": {"a": {"difference": [["b"], "c"]}}}, "measure 'a' to be the difference of two measures above it"),
@@ -146,6 +149,9 @@ def test_measures_by_hand():
     assert values["corner"].plus_minus == pytest.approx(first + third, abs=0.1)  # turns come in steps of a twentieth of a degree
     assert values["wedge"].plus_minus == pytest.approx(first + second, abs=0.1)
     assert values["less"].plus_minus == pytest.approx(2 * first + second + third, abs=0.2)
+    # lines at 0, 45 and -90 degrees, of which the last one can turn least
+    assert values["Cobb"].value == pytest.approx(135) and values["Cobb"].kind == "angle"
+    assert values["Cobb"].plus_minus == pytest.approx(first + second, abs=0.1)
     mirrored = {one.name: one.value for one in lengths_and_angles(Description.of_file(KNEE, ""), points * (-1, 1), ellipses)}
     assert mirrored == pytest.approx({name: one.value for name, one in values.items()})
 
