@@ -166,7 +166,7 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     asked = "keywords of DICOM headers that become columns, such as AccessionNumber,SeriesInstanceUID,SOPInstanceUID"
     add("--dicom", type=keywords, default=(), help=asked)
     size = "mm a pixel of radiographs whose files do not say it: 0.1, or 0.1x0.12, between rows x between columns, or a table of"
-    size += " label.py that says it of each ID; a calibration by hand goes before the file"
+    size += " label.py that says it of each ID, or path; a calibration by hand goes before the file"
     add("--pixel_mm", type=pixel_mm, help=size)
     keep = "keep: every picture is one upright joint that fills it, bone bright"
     add("--orientation", choices=("auto", "keep"), default="auto", help=keep)

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -19,11 +20,13 @@ from prediction.outputs import COLUMNS
 from prediction.predictor import Predictor
 from prediction.results import COCO, MEASURES, PAGE, PARQUET, TABLE
 from prediction.shard import Shard
+from radiographs.pixel_size import COLUMN, row_of
 from runtime.files import DataError, write_whole
 
 CALL, FILES = "call.json", "files.jsonl"
 OUTPUTS = (TABLE, MEASURES, COCO, PARQUET, PAGE)
 FOLDERS = ("overlays", "slicer", "dicom", "pages")
+BRIEF = 100  # letters of a setting that are told
 LISTED = ".listed"  # ends the names of files that say which list a process has
 LISTING = ".files-"  # begins the names of lists that are being made
 ANEW = "choose another --out, or give --overwrite to begin anew"
@@ -105,8 +108,15 @@ def check_call(out: Path, call: dict) -> None:
     before = read_call(out)
     for name, value in call.items():
         if (there := before.get(name)) != value:
-            brief = [str(one) if len(str(one)) < 100 else f"{str(one)[:100]}..." for one in (there, value)]  # tables may be long
-            raise DataError(f"{out}: holds predictions of another call ({name}: {brief[0]} there, {brief[1]} now); {ANEW}")
+            said = brief(str(there), str(value))
+            raise DataError(f"{out}: holds predictions of another call ({name}: {said[0]} there, {said[1]} now); {ANEW}")
+
+
+def brief(*texts: str) -> list[str]:
+    """BRIEF letters of texts, which may be as long as tables, from shortly before they begin to differ."""
+    same = next((i for i, letters in enumerate(zip(*texts)) if len(set(letters)) > 1), min(map(len, texts)))
+    start = same - BRIEF // 2 if same >= BRIEF else 0
+    return ["..." * (start > 0) + text[start : start + BRIEF] + "..." * (len(text) > start + BRIEF) for text in texts]
 
 
 def begin(options: argparse.Namespace, call: dict, shard: Shard) -> Listing:
@@ -128,9 +138,25 @@ def begin(options: argparse.Namespace, call: dict, shard: Shard) -> Listing:
     columns = call["columns"] = [*listing.columns, *call["dicom"]]
     if taken := [name for name in columns if name in COLUMNS or columns.count(name) > 1]:
         raise DataError(f"{options.inputs[0]}: its column {taken[0]} is also one of landmarks.csv; give it another name")
+    if isinstance(call["pixel_mm"], dict):
+        check_rows(listing, call["pixel_mm"], say)
     if options.overwrite:
         empty_folder(out)
     return keep(out, call, listing, shard)
+
+
+def check_rows(listing: Listing, sizes: dict[str, list], say: Callable[[str], object]) -> None:
+    """Raises DataError where a row of pixel sizes is of files in several folders; `say` is told where no file has a row."""
+    paths: dict[str, str] = {}
+    for item in listing:
+        if not (row := row_of(item.path, sizes)):
+            continue
+        path = os.path.abspath(item.path)
+        if os.path.dirname(other := paths.setdefault(row, path)) != os.path.dirname(path):
+            both = f"{printable(other)} and {printable(path)}"
+            raise DataError(f"--pixel_mm: expected a {COLUMN} of each file, found one of {row} for {both}; give it as paths")
+    if not paths:
+        say(f"--pixel_mm: none of the {len(sizes)} IDs in the table is that of a radiograph here")
 
 
 def keep(out: Path, call: dict, listing: Listing, shard: Shard) -> Listing:

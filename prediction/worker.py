@@ -22,8 +22,7 @@ from prediction.page import card
 from prediction.predictor import Prediction, Predictor
 from prediction.shard import Shard
 from radiographs.header import read_with_header
-from radiographs.pixel_size import with_stated
-from radiographs.raw_folder import plain_id
+from radiographs.pixel_size import row_of, with_stated
 from radiographs.reading import Radiograph
 from runtime.apart import Crew
 from runtime.command import cores
@@ -133,7 +132,7 @@ class Worker:
                 self.journal.append(item, state, self.index.next_turn(item), content)
             return content["error"]
         given = self.call.get("pixel_mm")
-        of_each = given.get(plain_id(Path(item.path).name), [None]) if isinstance(given, dict) else [given]
+        of_each = given.get(row_of(item.path, given), [None]) if isinstance(given, dict) else [given]
         radiograph = with_stated(radiograph, *of_each)
         height, width = radiograph.pixels.shape
         return Read(item, (width, height), radiograph, base_picture(radiograph.pixels), [*item.ids, *texts], state, source)

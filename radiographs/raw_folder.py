@@ -3,7 +3,6 @@
 import csv
 import math
 import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from radiographs.pixel_size import split_columns
-from radiographs.reading import without_ending
+from radiographs.reading import plain_id, same_form, without_ending
 from runtime.files import DataError, meant
 
 SPLITS = ("train", "valid", "test")
@@ -148,22 +147,12 @@ def numbered(points: Iterable[Iterable[float]]) -> dict[str, float]:
     return {f"{axis}{i}": value for i, point in enumerate(points) for axis, value in zip("xy", point)}
 
 
-def plain_id(text: str) -> str:
-    """The ID that a cell of a table means."""
-    return same_form(without_ending(text.strip()))
-
-
 def is_number(text: str) -> bool:
     """Whether a cell holds a finite number or NaN."""
     try:
         return not math.isinf(float(text))
     except ValueError:
         return False
-
-
-def same_form(id: str) -> str:
-    """An ID without outer blanks and with accented letters in one form: file systems and tables write them differently."""
-    return unicodedata.normalize("NFC", id.strip())
 
 
 def is_of_labels(folder: Path) -> bool:
