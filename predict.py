@@ -141,7 +141,7 @@ def pixel_mm(text: str) -> Size | dict[str, Given]:
         raise DataError(
             f"{text}: expected a column {COLUMN} with sizes, found none; label.py writes it, of radiographs with a point"
         )
-    except DataError as error:
+    except (DataError, OSError) as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 

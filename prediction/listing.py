@@ -183,10 +183,13 @@ def of_table(path: str, columns: list[str]) -> Iterator[Item]:
             place = header.index(PATH)
             columns += [name for name in header if name != PATH]
             for row in table:
-                if len(row) != len(header) and any(row):
+                if not any(row):
+                    continue
+                if len(row) != len(header):
                     raise DataError(f"{path}, line {table.line_num}: expected {len(header)} cells, found {len(row)}")
-                if any(row):
-                    yield Item(row[place], printable(row[place]), "", row[:place] + row[place + 1 :])
+                if "\0" in row[place]:
+                    raise DataError(f"{path}, line {table.line_num}: expected a path, found a zero byte; write it in UTF-8")
+                yield Item(row[place], printable(row[place]), "", row[:place] + row[place + 1 :])
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: expected a comma-separated text file, found something else ({error})") from error
 

@@ -170,8 +170,9 @@ class Worker:
             for hand in ("", *(f"_hand_{number}" for number in range(1, MOST + 1))):
                 self.place("slicer", f"{item.plain}{hand}.mrk.json").unlink(missing_ok=True)
         if "dicom" in self.call["formats"]:
-            for ending in ("sr", "pr", "sc"):
-                self.place("dicom", f"{item.plain}_{ending}.dcm").unlink(missing_ok=True)
+            stem = self.place("dicom", item.plain)
+            for ending in self.dicom.ENDINGS:
+                stem.with_name(f"{stem.name}_{ending}.dcm").unlink(missing_ok=True)
 
     def place(self, folder: str, name: str) -> Path:
         """Where a picture goes."""

@@ -171,5 +171,8 @@ def test_predictions_are_in_mm_by_the_flag(raw, weights, tmp_path):
         assert float(row["y_mm"]) == pytest.approx(0.1 * float(row["y"]), rel=1e-4)
     refused = command("predict.py", raw / "test", *given)
     assert refused.returncode == 1 and "(pixel_mm: [0.2, 0.1] there, None now)" in refused.stderr
+    (tmp_path / "folder.csv").mkdir()
+    wrong = command("predict.py", raw / "test", *given, "--pixel_mm", tmp_path / "folder.csv")
+    assert wrong.returncode == 2 and f"argument --pixel_mm: [Errno 21] Is a directory: '{tmp_path}" in wrong.stderr
     wrong = command("predict.py", raw / "test", *given, "--pixel_mm", "0,1")
     assert wrong.returncode == 2 and "expected mm a pixel from 0.001 to 10" in wrong.stderr
