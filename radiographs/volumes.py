@@ -16,7 +16,10 @@ MAX_DIMENSIONS = 5  # of MetaImage files; SimpleITK writes beyond its memory for
 
 
 def read_volume(path: Path) -> Radiograph:
-    """A file that SimpleITK reads; a spacing of exactly 1 x 1 mm, which is the formats' default, counts as unknown."""
+    """A file that SimpleITK reads; a spacing of exactly 1 x 1 mm, which is the formats' default, counts as unknown.
+
+    In three dimensions the picture may lie across any axis.
+    """
     held = sum(map(unfolded_bytes, files_of(path)))
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
@@ -29,14 +32,15 @@ def read_volume(path: Path) -> Radiograph:
         if held < needed:
             raise DataError(f"{path}: expected {needed:.0f} bytes, found {held}; the file is cut, copy it again")
     image = reader.Execute()
-    spacing = image.GetSpacing()[:2]
+    pixels, dimension = sitk.GetArrayFromImage(image), image.GetDimension()
+    pixels = grey(path, pixels.squeeze() if dimension > 2 else pixels)
+    axes = [axis for axis, side in enumerate(image.GetSize()) if side > 1 or dimension == 2][-2:]
+    spacing = tuple(image.GetSpacing()[axis] for axis in axes)
     known = spacing != (1.0, 1.0) and min(spacing) > 0
-    dimension = image.GetDimension()
-    steps = np.reshape(image.GetDirection(), (dimension, dimension))[:, :2] * spacing
-    physical = np.zeros((3, 3))  # origin and the steps along x and y, padded to three dimensions
+    steps = np.reshape(image.GetDirection(), (dimension, dimension))[:, axes] * spacing
+    physical = np.zeros((3, max(3, dimension)))  # origin and the steps along x and y, padded to three dimensions
     physical[:, :dimension] = image.GetOrigin(), *steps.T
-    origin, *steps = map(tuple, physical.tolist())
-    pixels = grey(path, sitk.GetArrayFromImage(image))
+    origin, *steps = map(tuple, physical[:, :3].tolist())
     return Radiograph(pixels, spacing if known else None, "header" if known else "unknown", origin, tuple(steps))
 
 
