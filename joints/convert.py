@@ -106,8 +106,8 @@ def export_from(raw: Path, kind: str, out: Path, origin: str | None) -> None:
     """Write a raw folder's annotations as another program keeps them. Raises DataError."""
     annotated = read_annotations(raw)
     files = radiographs_in(raw)
-    numbered = Description.numbered(len(next(iter(annotated.points.values()))))
-    joint = read_description(raw / DESCRIPTION, annotated.names) or numbered
+    count = len(next(iter(annotated.points.values())))
+    joint = read_description(raw / DESCRIPTION, annotated.names, count) or Description.numbered(count)
     if lacking := [id for id in annotated.points if id not in files]:
         raise DataError(f"{raw}: expected a radiograph {lacking[0]}, found none; add it or remove its row")
     if out.exists():

@@ -167,6 +167,14 @@ def annotate(raw: Path, *rows: list) -> None:
         csv.writer(file).writerows([["ID", *(f"{name}_{axis}" for name in NAMES for axis in "xy")], *rows])
 
 
+def test_no_landmark_is_lost_where_the_description_has_fewer(tmp_path, capsys):
+    pictures_in(tmp_path / "raw", ["p1.png"])
+    (tmp_path / "raw" / "all_coordinates.csv").write_text("p1,1,2,3,4,5,6\n")
+    (tmp_path / "raw" / "joint.json").write_text('{"landmarks": ["a", "b"]}')
+    assert convert(tmp_path / "raw", "--to", "labelme", "--out", tmp_path / "other") == 1
+    assert "joint.json: expected the 3 landmarks of the table, found 2; name every landmark" in capsys.readouterr().err
+
+
 def test_points_stay_with_their_radiographs_in_sleap(tmp_path):
     """`p1-2.png` comes before `p1.png` where files are sorted, and behind it where IDs are; that of p0 is not annotated."""
     raw = pictures_in(tmp_path / "raw", ["p1.png", "p0.png", "p1-2.png"])
