@@ -197,6 +197,7 @@ def mistake(options: argparse.Namespace) -> str:
     several = options.shard != Shard() or distributed.WORLD > 1
     for wrong, expected in (
         (not (options.inputs or options.export or options.export_demo or options.merge), "expected a file or a folder"),
+        ("" in options.inputs, "expected a file or a folder, found an empty name"),  # which would mean the folder that one is in
         (options.merge and options.inputs, "--merge takes no files: it makes the outputs of those that --out knows"),
         (options.merge and several, "--merge is for one process"),
         (options.int8 and not options.export, "--int8 says how --export writes the network; give both"),

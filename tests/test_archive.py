@@ -253,13 +253,14 @@ def test_a_job_array_says_which_part_is_a_jobs(monkeypatch):
         shard_of("slurm")
 
 
-def test_calls_that_several_processes_cannot_share(pictures, weights, tmp_path, capsys):
+def test_calls_that_are_refused_at_once(pictures, weights, tmp_path, capsys):
     for arguments, expected in (
         ((pictures, "--shard", "0/3"), "expected a part and their number"),
         ((pictures, "--shard", "4/3"), "expected a part and their number"),
         ((pictures, "--shard", "1/2", "--overwrite"), "others may be writing"),
         (("-", "--shard", "1/2"), "the others would not see the list"),
         (("--merge", pictures), "--merge takes no files"),
+        ((pictures, ""), "expected a file or a folder, found an empty name"),  # as a variable that is not set
     ):
         with pytest.raises(SystemExit):
             run(*arguments, "--out", tmp_path / "out")
