@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from radiographs.reading import DICOM, PICTURES, Radiograph, check_size, grey
 from runtime.files import DataError
 
+META = (".mha", ".mhd")
 HEADER = 1 << 16  # bytes, that a text header may have
 MAX_DIMENSIONS = 5  # of MetaImage files; SimpleITK writes beyond its memory for some hundred
 
@@ -23,6 +24,8 @@ def read_volume(path: Path) -> Radiograph:
     held = sum(map(unfolded_bytes, files_of(path)))
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
+    if path.suffix.lower() in META:  # which ITK tells by endings in lower case alone
+        reader.SetImageIO("MetaImageIO")
     reader.ReadImageInformation()
     columns, *others = reader.GetSize()
     check_size(path, columns, int(np.prod(others, dtype=float)), reader.GetNumberOfComponents())
@@ -53,13 +56,7 @@ def files_of(path: Path) -> list[Path]:
         return [path]
     with open(path, "rb") as file:
         head = file.read(HEADER)
-    name = (
-        named_by_meta(path, head)
-        if ending in (".mha", ".mhd")
-        else named_by_nrrd(path, head)
-        if head.startswith(b"NRRD")
-        else None
-    )
+    name = named_by_meta(path, head) if ending in META else named_by_nrrd(path, head) if head.startswith(b"NRRD") else None
     if name is None:
         return [path]
     pixels = path.parent / os.fsdecode(name)

@@ -30,6 +30,13 @@ def test_formats(tmp_path, name):
     assert radiograph.spacing_mm == (pytest.approx((0.14, 0.16)) if medical else None)
 
 
+@pytest.mark.parametrize("name", ["a.mha", "a.mhd", "a.nii.gz", "a.nrrd"])
+def test_an_ending_may_be_in_capitals(tmp_path, name):
+    sitk.WriteImage(sitk.GetImageFromArray(GREY), str(tmp_path / name))
+    (tmp_path / name).rename(tmp_path / name.upper())
+    assert (read_radiograph(tmp_path / name.upper()).pixels == GREY).all()
+
+
 @pytest.mark.parametrize("name", ["a.mha", "a.nii.gz"])
 @pytest.mark.parametrize("across", [0, 1, 2])
 def test_a_picture_may_lie_across_any_axis_of_a_volume(tmp_path, name, across):
