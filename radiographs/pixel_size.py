@@ -58,7 +58,7 @@ def sizes_in(path: Path) -> dict[str, Given]:
     places = [place_of(name, [meant(cell) for cell in header]) for name in (COLUMN, SOURCE)]
     sizes = {}
     for id, *cells in rows:
-        id = plain_id(meant(id)).replace("\\", "/").removeprefix("./")
+        id = plain_id(meant(id)).replace(os.sep, "/").removeprefix("./")
         text, source = ("" if i is None or i > len(cells) else cells[i - 1].strip() for i in places)
         if source not in ("", STATED, BY_HAND):
             expected = f"the {SOURCE} of {id} to be {STATED}, {BY_HAND} or blank"
@@ -73,7 +73,7 @@ def sizes_in(path: Path) -> dict[str, Given]:
 
 def row_of(path: str, sizes: Container[str]) -> str:
     """The key of `sizes_in` that a file has: for in/2021/a.png the first one there is of in/2021/a, 2021/a, a; else ""."""
-    *folders, name = os.path.abspath(path).replace("\\", "/").split("/")
+    *folders, name = os.path.abspath(path).split(os.sep)
     parts = [*map(same_form, folders), plain_id(name)]
     return next((end for i in range(len(parts)) if (end := "/".join(parts[i:])) in sizes), "")
 

@@ -143,7 +143,7 @@ def test_rows_are_of_files_by_their_ids_or_paths(tmp_path, capsys):
     both = f"{tmp_path / 'in' / 'one' / 'a.png'} and {tmp_path / 'in' / 'two' / 'a.png'}"
     expected = f"--pixel_mm: expected a pixel_mm of each file, found one of a for {both}; give it as paths\n"
     assert capsys.readouterr().err == expected
-    assert run("./one/a.png,0.1", "two\\a,0.3x0.4", "b,0.2", *(f"c{i},0.1" for i in range(50))) == 0
+    assert run("./one/a.png,0.1", "two/a,0.3x0.4", "b,0.2", *(f"c{i},0.1" for i in range(50))) == 0
     rows = [row for row in rows_of(out / "landmarks.csv") if row["landmark"] == "0"]
     by_hand = {"one/a.png": (0.1, 0.1), "two/a.png": (0.4, 0.3), "two/b.png": (0.2, 0.2)}
     for row in rows:
