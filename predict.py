@@ -41,7 +41,7 @@ from pathlib import Path
 import torch
 
 from prediction.folder import FILES, begin, check_folder, check_lists, describe, read_call
-from prediction.journal import JOURNAL, Index
+from prediction.journal import Index
 from prediction.listing import Listing
 from prediction.onnx_export import export_onnx
 from prediction.outputs import check_pyarrow
@@ -52,7 +52,7 @@ from prediction.watch import Seen, watch
 from prediction.worker import Worker
 from radiographs.header import check_keywords
 from radiographs.pixel_size import COLUMN, Given, Size, read_size, sizes_in
-from radiographs.raw_folder import read_rows
+from radiographs.raw_folder import JOURNAL, read_rows
 from runtime import distributed
 from runtime.command import alone_in, exit_status
 from runtime.device import PRECISIONS

@@ -21,7 +21,7 @@ import numpy as np
 from joints.challenges import CHALLENGES
 from joints.description import DESCRIPTION, Description, read_description
 from joints.formats import CENTRE, CORNER, FORMATS, Annotations, Point, id_of
-from radiographs.raw_folder import COORDINATES, READERS, SPLITS, is_of_labels, read_annotations
+from radiographs.raw_folder import COORDINATES, READERS, SPLITS, maker_of, read_annotations
 from radiographs.reading import is_radiograph
 from runtime.command import exit_status
 from runtime.files import DataError, csv_lines, write_whole
@@ -78,9 +78,9 @@ def radiographs_in(folder: Path) -> dict[str, Path]:
 
 
 def below(folder: Path) -> Iterator[Path]:
-    """Whatever lies in a folder and those in it, but for what label.py made."""
+    """Whatever lies in a folder and those in it, but for what a command made."""
     for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not is_of_labels(Path(place, name))]
+        folders[:] = [name for name in folders if not maker_of(Path(place, name))]
         yield from (Path(place, name) for name in names)
 
 

@@ -14,16 +14,16 @@ from pathlib import Path
 import torch
 
 from joints.known import joint_called
-from prediction.journal import JOURNAL
 from prediction.listing import Listing, printable, write_listing
 from prediction.outputs import COLUMNS
 from prediction.predictor import Predictor
 from prediction.results import COCO, MEASURES, PAGE, PARQUET, TABLE
 from prediction.shard import Shard
 from radiographs.pixel_size import COLUMN, row_of
+from radiographs.raw_folder import CALL, JOURNAL
 from runtime.files import DataError, write_whole
 
-CALL, FILES = "call.json", "files.jsonl"
+FILES = "files.jsonl"
 OUTPUTS = (TABLE, MEASURES, COCO, PARQUET, PAGE)
 FOLDERS = ("overlays", "slicer", "dicom", "pages")
 BRIEF = 100  # letters of a setting that are told

@@ -23,7 +23,6 @@ from prediction.shard import Shard
 from radiographs.volumes import files_of
 from runtime.files import DataError, named
 
-JOURNAL = "journal"  # the folder, in that of the results
 FOUND, FAILED = b"+", b"-"  # kinds of lines
 HEAD = re.compile(rb"([0-9a-f]{8}) ([0-9a-f]{16}) ([0-9a-f]{16}) ([0-9a-f]{4}) ([+-]) \{")
 ENDING = ".jsonl"  # of a process's file

@@ -18,7 +18,7 @@ from tempfile import TemporaryFile
 
 import numpy as np
 
-from radiographs.raw_folder import is_of_labels
+from radiographs.raw_folder import maker_of
 from radiographs.reading import is_radiograph
 from runtime.files import DataError
 
@@ -212,14 +212,14 @@ def of_folder(folder: Path, out: Path, errors: list[str], say) -> Iterator[Item]
 
 
 def walk(folder: Path, real: Path, out: Path, errors: list[str], say) -> Iterator[Path]:
-    """The visible files below a folder but for those in `out` and of label.py, in order; links to folders are not followed.
+    """The visible files below a folder in order but for those in `out`, and of `maker_of`; links to folders are not followed.
 
     `real` is where the folder lies when links are resolved, as `out` is.
     """
     if real == out or out in real.parents:
         return
-    if is_of_labels(folder):
-        say(f"{printable(str(folder))}: left out, since label.py keeps there what it made of other radiographs")
+    if maker := maker_of(folder):
+        say(f"{printable(str(folder))}: left out, since {maker} keeps there what it made of other radiographs")
         return
     try:
         with os.scandir(folder) as entries:

@@ -5,8 +5,9 @@ from argparse import Namespace
 from collections.abc import Callable
 from time import sleep
 
-from prediction.journal import JOURNAL, Index, state_of
+from prediction.journal import Index, state_of
 from prediction.listing import Item, find
+from radiographs.raw_folder import JOURNAL
 from runtime.command import heed_signals
 from runtime.files import DataError, write_whole
 

@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from finder.network import MOST
-from prediction.journal import JOURNAL, Index, Journal, state_of
+from prediction.journal import Index, Journal, state_of
 from prediction.listing import Item, Listing, digest, printable
 from prediction.outputs import annotation, image_of, landmark_rows, measure_rows, write_slicer
 from prediction.overlay import base_picture, draw
@@ -23,6 +23,7 @@ from prediction.predictor import Prediction, Predictor
 from prediction.shard import Shard
 from radiographs.header import read_with_header
 from radiographs.pixel_size import row_of, with_stated
+from radiographs.raw_folder import JOURNAL
 from radiographs.reading import Radiograph
 from runtime.apart import Crew
 from runtime.command import cores

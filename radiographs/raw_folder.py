@@ -19,6 +19,7 @@ NAMED = re.compile(r"(.*)[_ .]([xy])", re.IGNORECASE | re.DOTALL)  # names of co
 COORDINATES = "all_coordinates.csv"  # the table of landmarks
 READERS = "readers"  # folder of tables like COORDINATES, one a reader, beside it
 LABEL_SET = "set.json"  # in the folder of label.py: the names of the landmarks
+JOURNAL, CALL = "journal", "call.json"  # in a folder of results of predict.py: what is done, and in that what it was called with
 
 
 def read_rows(path: Path) -> tuple[list[str] | None, list[tuple[int, list[str]]]]:
@@ -155,9 +156,11 @@ def is_number(text: str) -> bool:
         return False
 
 
-def is_of_labels(folder: Path) -> bool:
-    """Whether label.py made a folder; what its rounds of training hold are radiographs of the set once more."""
-    return (folder / LABEL_SET).is_file() and (folder / READERS).is_dir()
+def maker_of(folder: Path) -> str:
+    """The command that made a folder, label.py or predict.py: pictures in it show other radiographs once more; else ""."""
+    if (folder / LABEL_SET).is_file() and (folder / READERS).is_dir():
+        return "label.py"
+    return "predict.py" if (folder / JOURNAL / CALL).is_file() else ""
 
 
 def find_radiographs(raw: Path) -> tuple[dict[str, tuple[str, Path]], list[str]]:
