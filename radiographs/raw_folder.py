@@ -19,6 +19,7 @@ NAMED = re.compile(r"(.*)[_ .]([xy])", re.IGNORECASE | re.DOTALL)  # names of co
 COORDINATES = "all_coordinates.csv"  # the table of landmarks
 READERS = "readers"  # folder of tables like COORDINATES, one a reader, beside it
 LABEL_SET = "set.json"  # in the folder of label.py: the names of the landmarks
+SETTINGS = "settings.json"  # in a prepared folder: what it was made with
 JOURNAL, CALL = "journal", "call.json"  # in a folder of results of predict.py: what is done, and in that what it was called with
 
 
@@ -157,9 +158,11 @@ def is_number(text: str) -> bool:
 
 
 def maker_of(folder: Path) -> str:
-    """The command that made a folder, label.py or predict.py: pictures in it show other radiographs once more; else ""."""
+    """The command that made a folder, where pictures in it show other radiographs once more; else ""."""
     if (folder / LABEL_SET).is_file() and (folder / READERS).is_dir():
         return "label.py"
+    if (folder / SETTINGS).is_file() and any(folder.glob("*/*.npz")):
+        return "data_preprocessing.py"
     return "predict.py" if (folder / JOURNAL / CALL).is_file() else ""
 
 

@@ -309,15 +309,18 @@ def test_odd_entries_of_a_folder(pictures, weights, tmp_path, capsys):
     assert sorted(names) == ["a.png", "b/c.png", "b/d.png", "e.png", "f.png", "m\\xf6.png", "m\\xfc.png", "r\\rb.png"]
 
 
-def test_results_of_another_call_are_no_radiographs(tmp_path):
-    """Nor their secondary captures, which are DICOM."""
-    for name in ("a.png", "first/overlays/a.png.png", "first/dicom/a.dcm_sc.dcm", "first/journal/call.json"):
+def test_what_commands_made_of_radiographs_is_no_radiograph(tmp_path):
+    """Nor secondary captures of results, which are DICOM. A prepared folder lies by default in that of its radiographs."""
+    results = ("first/overlays/a.png.png", "first/dicom/a.dcm_sc.dcm", "first/journal/call.json")
+    prepared = ("processed/settings.json", "processed/train/a.png", "processed/train/a.npz", "processed/train/a.detail.png")
+    for name in ("a.png", "train/settings.json", "train/b.png", *results, *prepared):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / name).write_text("{}")
     said = []
     listing = write_listing([str(tmp_path / "in")], tmp_path / "second", tmp_path / "list", said.append)
-    assert [item.name for item in listing] == ["a.png"]
-    assert said == [f"{tmp_path / 'in' / 'first'}: left out, since predict.py keeps there what it made of other radiographs"]
+    assert [item.name for item in listing] == ["a.png", "train/b.png"]
+    for folder, maker in (("first", "predict.py"), ("processed", "data_preprocessing.py")):
+        assert said.pop(0) == f"{tmp_path / 'in' / folder}: left out, since {maker} keeps there what it made of other radiographs"
 
 
 def interrupted(*_, **__) -> None:
