@@ -25,7 +25,12 @@ from runtime.files import DataError, write_whole
 
 FILES = "files.jsonl"
 OUTPUTS = (TABLE, MEASURES, COCO, PARQUET, PAGE)
-FOLDERS = ("overlays", "slicer", "dicom", "pages")
+FOLDERS = {  # each with how the names of its files end
+    "overlays": (".png",),
+    "slicer": (".mrk.json",),
+    "dicom": ("_sr.dcm", "_pr.dcm", "_sc.dcm"),
+    "pages": (".html", ".js"),
+}
 BRIEF = 100  # letters of a setting that are told
 LISTED = ".listed"  # ends the names of files that say which list a process has
 LISTING = ".files-"  # begins the names of lists that are being made
@@ -45,12 +50,17 @@ def check_folder(out: Path, resume: bool) -> None:
 
 
 def empty_folder(out: Path) -> None:
-    """Remove what predict.py wrote, where its journal stands.
+    """Remove what predict.py wrote, where its journal stands. Raises DataError where files lie there that it did not write.
 
     Results in the journal go first: what is left of an interruption is then never gone on with. What tells of it goes last.
     """
     if not (out / JOURNAL / CALL).exists():
         return
+    for name, endings in FOLDERS.items():
+        for path in (out / name).rglob("*"):
+            known = path.name.removesuffix(".part").endswith(endings) or path.name.startswith(".") or path.is_dir()
+            if not known:
+                raise DataError(f"{path}: is not of predict.py; move it elsewhere, or choose another --out")
     for old in (out / JOURNAL).iterdir():
         if old.name != CALL:
             old.unlink()
@@ -130,18 +140,21 @@ def begin(options: argparse.Namespace, call: dict, shard: Shard) -> Listing:
         check_call(out, call)
     say = print if shard.number == 1 else lambda _: None
     listing = write_listing(options.inputs, out, out / f"{LISTING}{shard}", say)
-    if not listing.count:
-        listing.path.unlink()
-        nothing = f"{' '.join(map(printable, options.inputs))}: expected radiographs, found none"
-        raise DataError("\n".join(listing.errors) or nothing)
-    listing.tell_errors()
     columns = call["columns"] = [*listing.columns, *call["dicom"]]
-    if taken := [name for name in columns if name in COLUMNS or columns.count(name) > 1]:
-        raise DataError(f"{options.inputs[0]}: its column {taken[0]} is also one of landmarks.csv; give it another name")
-    if isinstance(call["pixel_mm"], dict):
-        check_rows(listing, call["pixel_mm"], say)
-    if options.overwrite:
-        empty_folder(out)
+    try:
+        if not listing.count:
+            nothing = f"{' '.join(map(printable, options.inputs))}: expected radiographs, found none"
+            raise DataError("\n".join(listing.errors) or nothing)
+        listing.tell_errors()
+        if taken := [name for name in columns if name in COLUMNS or columns.count(name) > 1]:
+            raise DataError(f"{options.inputs[0]}: its column {taken[0]} is also one of landmarks.csv; give it another name")
+        if isinstance(call["pixel_mm"], dict):
+            check_rows(listing, call["pixel_mm"], say)
+        if options.overwrite:
+            empty_folder(out)
+    except DataError:
+        listing.path.unlink()
+        raise
     return keep(out, call, listing, shard)
 
 

@@ -339,6 +339,13 @@ def test_what_predict_did_not_write_is_not_overwritten(pictures, weights, tmp_pa
 
     run(pictures, "--weights", weights, "--out", out)
     before = outputs(out)
+    for name in ("dicom/radiograph.dcm", "overlays/notes.txt"):
+        (out / name).parent.mkdir(exist_ok=True)
+        (out / name).write_text("years of work")
+        assert run(pictures, "--weights", weights, "--out", out, "--overwrite") == 1
+        assert f"{out / name}: is not of predict.py; move it elsewhere" in capsys.readouterr().err
+        assert outputs(out) == before | {name: b"years of work"}
+        (out / name).unlink()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("prediction.folder.shutil.rmtree", interrupted)
         empty_folder(out)
