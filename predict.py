@@ -41,14 +41,13 @@ from pathlib import Path
 import torch
 
 from prediction.folder import FILES, begin, check_folder, check_lists, describe, read_call
-from prediction.journal import Index
 from prediction.listing import Listing
 from prediction.onnx_export import export_onnx
 from prediction.outputs import check_pyarrow
 from prediction.predictor import Predictor
 from prediction.results import PAGE, are_written, check_unchanged, write_results
 from prediction.shard import Shard, part, shard_of
-from prediction.watch import Seen, watch
+from prediction.watch import watch
 from prediction.worker import Worker
 from radiographs.header import check_keywords
 from radiographs.pixel_size import COLUMN, Given, Size, read_size, sizes_in
@@ -92,7 +91,7 @@ def run(options: argparse.Namespace, shard: Shard) -> int:
     with alone_in(out / JOURNAL, f".lock-{shard}"):
         if shard.of == 1:
             check_unchanged(out)
-        worker = Worker(out, call, predictor, listing, shard, Seen if options.watch else Index)
+        worker = Worker(out, call, predictor, listing, shard, try_again=not options.watch)
         worker.predict_all()
         if shard.of > 1:
             said = f"shard {shard}: {worker.now} radiographs predicted, {worker.before} before, {worker.unread} problems"

@@ -53,12 +53,12 @@ class Worker:
     `call` is what `describe` keeps of the settings. Attributes: now, before (radiographs predicted now and earlier), unread.
     """
 
-    def __init__(self, out: Path, call: dict, predictor: Predictor, listing: Listing, shard: Shard, known: type[Index] = Index):
-        """`known` says of the journal which radiographs are done."""
+    def __init__(self, out: Path, call: dict, predictor: Predictor, listing: Listing, shard: Shard, try_again: bool):
+        """`try_again`: also files that could not be read before."""
         self.out, self.call, self.predictor, self.listing, self.shard = out, call, predictor, listing, shard
         self.now = self.before = self.unread = 0
         self.many = listing.count > MANY
-        self.journal, self.index = Journal(out / JOURNAL, shard), known(out / JOURNAL)
+        self.journal, self.index = Journal(out / JOURNAL, shard), Index(out / JOURNAL, try_again)
         if len(self.index):
             print(f"{out}: going on; {len(self.index)} radiographs are in its journal")
         (out / "overlays").mkdir(parents=True, exist_ok=True)
