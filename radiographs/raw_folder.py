@@ -2,6 +2,7 @@
 
 import csv
 import math
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -158,12 +159,12 @@ def is_number(text: str) -> bool:
 
 
 def maker_of(folder: Path) -> str:
-    """The command that made a folder, where pictures in it show other radiographs once more; else ""."""
-    if (folder / LABEL_SET).is_file() and (folder / READERS).is_dir():
+    """The command that made a folder, where pictures in it show other radiographs once more; else "", as of one closed to us."""
+    if os.path.isfile(folder / LABEL_SET) and os.path.isdir(folder / READERS):
         return "label.py"
-    if (folder / SETTINGS).is_file() and any(folder.glob("*/*.npz")):
+    if os.path.isfile(folder / SETTINGS) and any(folder.glob("*/*.npz")):
         return "data_preprocessing.py"
-    return "predict.py" if (folder / JOURNAL / CALL).is_file() else ""
+    return "predict.py" if os.path.isfile(folder / JOURNAL / CALL) else ""
 
 
 def find_radiographs(raw: Path) -> tuple[dict[str, tuple[str, Path]], list[str]]:

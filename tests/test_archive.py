@@ -1,6 +1,7 @@
 """Predictions of very many files: they go on, are shared among processes, come from lists, and are read apart."""
 
 import codecs
+import errno
 import json
 import os
 import shutil
@@ -307,6 +308,27 @@ def test_odd_entries_of_a_folder(pictures, weights, tmp_path, capsys):
     assert "pipe.png: expected a file, found a pipe" in capsys.readouterr().err
     names = [row["image"] for row in rows_of(tmp_path / "out" / "landmarks.csv")][::LANDMARKS]
     assert sorted(names) == ["a.png", "b/c.png", "b/d.png", "e.png", "f.png", "m\\xf6.png", "m\\xfc.png", "r\\rb.png"]
+
+
+def test_a_folder_that_is_closed_to_us_costs_itself_alone(tmp_path, monkeypatch):
+    for name in ("a.png", "closed/b.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_text("{}")
+    closed = str(tmp_path / "in" / "closed")
+
+    def refusing(call, is_closed):
+        def refuse(path, *more, **options):
+            if is_closed(str(path)):
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return call(path, *more, **options)
+
+        return refuse
+
+    monkeypatch.setattr(os, "stat", refusing(os.stat, lambda path: path.startswith(closed + os.sep)))
+    monkeypatch.setattr(os, "scandir", refusing(os.scandir, lambda path: path == closed))
+    listing = write_listing([str(tmp_path / "in")], tmp_path / "out", tmp_path / "list", print)
+    assert [item.name for item in listing] == ["a.png"]
+    assert listing.errors == [f"{closed}: cannot be looked into (Permission denied); what lies there is left out"]
 
 
 def test_what_commands_made_of_radiographs_is_no_radiograph(tmp_path):
