@@ -138,7 +138,8 @@ def pixel_mm(text: str) -> Size | dict[str, Given]:
         if sizes := sizes_in(Path(text)):
             return sizes
         raise DataError(
-            f"{text}: expected a column {COLUMN} with sizes, found none; label.py writes it, of radiographs with a point"
+            f"{text}: expected a column {COLUMN} with sizes, found none; separate cells by commas; label.py writes it of "
+            "radiographs with a point"
         )
     except (DataError, OSError) as error:
         raise argparse.ArgumentTypeError(str(error)) from None
