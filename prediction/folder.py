@@ -32,6 +32,7 @@ FOLDERS = {  # each with how the names of its files end
     "pages": (".html", ".js"),
 }
 BRIEF = 100  # letters of a setting that are told
+OF_SYSTEMS = (".", "Thumbs.db", "desktop.ini")  # what begins the names of files that nobody misses
 LISTED = ".listed"  # ends the names of files that say which list a process has
 LISTING = ".files-"  # begins the names of lists that are being made
 ANEW = "choose another --out, or give --overwrite to begin anew"
@@ -58,8 +59,8 @@ def empty_folder(out: Path) -> None:
         return
     for name, endings in FOLDERS.items():
         for path in (out / name).rglob("*"):
-            known = path.name.removesuffix(".part").endswith(endings) or path.name.startswith(".") or path.is_dir()
-            if not known:
+            known = path.name.removesuffix(".part").endswith(endings) or path.name.startswith(OF_SYSTEMS)
+            if not known and not path.is_dir():
                 raise DataError(f"{path}: is not of predict.py; move it elsewhere, or choose another --out")
     for old in (out / JOURNAL).iterdir():
         if old.name != CALL:

@@ -368,6 +368,7 @@ def test_what_predict_did_not_write_is_not_overwritten(pictures, weights, tmp_pa
         assert f"{out / name}: is not of predict.py; move it elsewhere" in capsys.readouterr().err
         assert outputs(out) == before | {name: b"years of work"}
         (out / name).unlink()
+    (out / "overlays" / "Thumbs.db").write_text("of a system that shows the folder")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("prediction.folder.shutil.rmtree", interrupted)
         empty_folder(out)
