@@ -154,9 +154,9 @@ def find(inputs: list[str], out: Path, columns: list[str], errors: list[str], sa
                     yield from of_table(given[1:], columns) if tables else of_lines(given[1:], file)
             except FileNotFoundError:
                 errors.append(f"{given[1:]}: no such list of files")
-        elif (path := Path(given)).is_dir():
+        elif os.path.isdir(path := Path(given)):
             yield from of_folder(path, out, errors, say)
-        elif path.exists():
+        elif os.path.exists(path):
             yield Item(str(path), printable(path.name))
         else:
             errors.append(f"{given}: no such file or folder")

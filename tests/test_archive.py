@@ -326,9 +326,12 @@ def test_a_folder_that_is_closed_to_us_costs_itself_alone(tmp_path, monkeypatch)
 
     monkeypatch.setattr(os, "stat", refusing(os.stat, lambda path: path.startswith(closed + os.sep)))
     monkeypatch.setattr(os, "scandir", refusing(os.scandir, lambda path: path == closed))
-    listing = write_listing([str(tmp_path / "in")], tmp_path / "out", tmp_path / "list", print)
+    listing = write_listing([str(tmp_path / "in"), f"{closed}/b.png"], tmp_path / "out", tmp_path / "list", print)
     assert [item.name for item in listing] == ["a.png"]
-    assert listing.errors == [f"{closed}: cannot be looked into (Permission denied); what lies there is left out"]
+    assert listing.errors == [
+        f"{closed}: cannot be looked into (Permission denied); what lies there is left out",
+        f"{closed}/b.png: no such file or folder",
+    ]
 
 
 def test_what_commands_made_of_radiographs_is_no_radiograph(tmp_path):
