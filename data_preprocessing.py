@@ -57,11 +57,6 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
     sizes = stated_sizes(path for path in tables if path.exists())
     all_points, template = np.stack(list(points.values())), None
     joint = described(raw / DESCRIPTION, all_points, annotations.names)
-    if joint and len(joint.names) != all_points.shape[1]:
-        raise DataError(
-            f"{raw / DESCRIPTION}: expected the {all_points.shape[1]} landmarks of {raw / COORDINATES}, found {len(joint.names)}"
-            "; name every landmark, in the order of the columns"
-        )
     if settings.crop:
         upright = np.array([points[id] for id, (split, _) in found.items() if split == "train" and id in points])
         of_either = joint is not None and joint.laterality == "either"

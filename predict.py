@@ -41,18 +41,17 @@ from pathlib import Path
 import torch
 
 from prediction.folder import FILES, begin, check_folder, check_lists, describe, read_call
-from prediction.journal import JOURNAL, Index
 from prediction.listing import Listing
 from prediction.onnx_export import export_onnx
 from prediction.outputs import check_pyarrow
 from prediction.predictor import Predictor
 from prediction.results import PAGE, are_written, check_unchanged, write_results
 from prediction.shard import Shard, part, shard_of
-from prediction.watch import Seen, watch
+from prediction.watch import watch
 from prediction.worker import Worker
 from radiographs.header import check_keywords
 from radiographs.pixel_size import COLUMN, Given, Size, read_size, sizes_in
-from radiographs.raw_folder import read_rows
+from radiographs.raw_folder import JOURNAL, read_rows
 from runtime import distributed
 from runtime.command import alone_in, exit_status
 from runtime.device import PRECISIONS
@@ -92,7 +91,7 @@ def run(options: argparse.Namespace, shard: Shard) -> int:
     with alone_in(out / JOURNAL, f".lock-{shard}"):
         if shard.of == 1:
             check_unchanged(out)
-        worker = Worker(out, call, predictor, listing, shard, Seen if options.watch else Index)
+        worker = Worker(out, call, predictor, listing, shard, try_again=not options.watch)
         worker.predict_all()
         if shard.of > 1:
             said = f"shard {shard}: {worker.now} radiographs predicted, {worker.before} before, {worker.unread} problems"
@@ -139,9 +138,10 @@ def pixel_mm(text: str) -> Size | dict[str, Given]:
         if sizes := sizes_in(Path(text)):
             return sizes
         raise DataError(
-            f"{text}: expected a column {COLUMN} with sizes, found none; label.py writes it, of radiographs with a point"
+            f"{text}: expected a column {COLUMN} with sizes, found none; separate cells by commas; label.py writes it of "
+            "radiographs with a point"
         )
-    except DataError as error:
+    except (DataError, OSError) as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
@@ -166,7 +166,7 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     asked = "keywords of DICOM headers that become columns, such as AccessionNumber,SeriesInstanceUID,SOPInstanceUID"
     add("--dicom", type=keywords, default=(), help=asked)
     size = "mm a pixel of radiographs whose files do not say it: 0.1, or 0.1x0.12, between rows x between columns, or a table of"
-    size += " label.py that says it of each ID; a calibration by hand goes before the file"
+    size += " label.py that says it of each ID, or path; a calibration by hand goes before the file"
     add("--pixel_mm", type=pixel_mm, help=size)
     keep = "keep: every picture is one upright joint that fills it, bone bright"
     add("--orientation", choices=("auto", "keep"), default="auto", help=keep)
@@ -197,6 +197,7 @@ def mistake(options: argparse.Namespace) -> str:
     several = options.shard != Shard() or distributed.WORLD > 1
     for wrong, expected in (
         (not (options.inputs or options.export or options.export_demo or options.merge), "expected a file or a folder"),
+        ("" in options.inputs, "expected a file or a folder, found an empty name"),  # which would mean the folder that one is in
         (options.merge and options.inputs, "--merge takes no files: it makes the outputs of those that --out knows"),
         (options.merge and several, "--merge is for one process"),
         (options.int8 and not options.export, "--int8 says how --export writes the network; give both"),

@@ -20,8 +20,8 @@ import numpy as np
 
 from joints.challenges import CHALLENGES
 from joints.description import DESCRIPTION, Description, read_description
-from joints.formats import CENTRE, CORNER, FORMATS, Annotations, id_of
-from radiographs.raw_folder import COORDINATES, READERS, SPLITS, is_of_labels, read_annotations
+from joints.formats import CENTRE, CORNER, FORMATS, Annotations, Point, id_of
+from radiographs.raw_folder import COORDINATES, READERS, SPLITS, maker_of, read_annotations
 from radiographs.reading import is_radiograph
 from runtime.command import exit_status
 from runtime.files import DataError, csv_lines, write_whole
@@ -37,8 +37,8 @@ def read(path: Path, kind: str, images: Path | None, origin: str | None) -> Anno
         found = KNOWN[kind].read(path, of_images)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, StopIteration) as error:
         raise DataError(f"{path}: not as {kind} writes it ({type(error).__name__}: {error}); export it again") from error
-    found.names = found.names or found.named_in_order()
-    if not found.names:
+    found.names = found.names or names_in_order(found.points)
+    if not found.names or not found.points:
         raise DataError(f"{path}: expected landmarks, found none; is it of {kind}?")
     half = HALF[origin or KNOWN[kind].origin]
     whole = all(float(value).is_integer() for points in found.points.values() for at in points.values() for value in at)
@@ -47,6 +47,18 @@ def read(path: Path, kind: str, images: Path | None, origin: str | None) -> Anno
     for points in found.points.values():
         points.update({name: (x - half, y - half) for name, (x, y) in points.items()})
     return found
+
+
+def names_in_order(points: dict[str, dict[str, Point]]) -> list[str]:
+    """Landmarks in the order of the radiograph with most of them; others after what comes before them in theirs."""
+    names: list[str] = []
+    for own in sorted(map(list, points.values()), key=len, reverse=True):
+        place = 0 if set(own) & set(names) else len(names)
+        for name in own:
+            if name not in names:
+                names.insert(place, name)
+            place = names.index(name) + 1
+    return names
 
 
 def radiographs_in(folder: Path) -> dict[str, Path]:
@@ -66,9 +78,9 @@ def radiographs_in(folder: Path) -> dict[str, Path]:
 
 
 def below(folder: Path) -> Iterator[Path]:
-    """Whatever lies in a folder and those in it, but for what label.py made."""
+    """Whatever lies in a folder and those in it, but for what a command made."""
     for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not is_of_labels(Path(place, name))]
+        folders[:] = [name for name in folders if not maker_of(Path(place, name))]
         yield from (Path(place, name) for name in names)
 
 
@@ -94,8 +106,8 @@ def export_from(raw: Path, kind: str, out: Path, origin: str | None) -> None:
     """Write a raw folder's annotations as another program keeps them. Raises DataError."""
     annotated = read_annotations(raw)
     files = radiographs_in(raw)
-    numbered = Description.numbered(len(next(iter(annotated.points.values()))))
-    joint = read_description(raw / DESCRIPTION, annotated.names) or numbered
+    count = len(next(iter(annotated.points.values())))
+    joint = read_description(raw / DESCRIPTION, annotated.names, count) or Description.numbered(count)
     if lacking := [id for id in annotated.points if id not in files]:
         raise DataError(f"{raw}: expected a radiograph {lacking[0]}, found none; add it or remove its row")
     if out.exists():

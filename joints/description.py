@@ -214,12 +214,19 @@ def are_names(value: object, *counts: int) -> bool:
     return listed and all(isinstance(name, str) and name.strip() for name in value)
 
 
-def read_description(path: Path, names: tuple[str, ...] | None = None) -> Description | None:
-    """The description there, `names` being those of the table's header; None where nothing is said. Raises DataError."""
+def read_description(path: Path, names: tuple[str, ...] | None = None, count: int | None = None) -> Description | None:
+    """The description there; None where nothing is said. Raises DataError.
+
+    `names` are those of the table's header, `count` says how many landmarks its rows have.
+    """
     try:
         stored = json.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         return Description(names) if names else None
     except ValueError as error:
         raise DataError(f"{path}: expected JSON, found something else ({error}); correct it") from error
-    return Description.of_file(stored, path, names)
+    joint = Description.of_file(stored, path, names)
+    if count not in (None, len(joint.names)):
+        found = f"found {len(joint.names)}; name every landmark, in the order of the columns"
+        raise DataError(f"{path}: expected the {count} landmarks of the table, {found}")
+    return joint

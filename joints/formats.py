@@ -31,6 +31,9 @@ from runtime.files import DataError
 Point = tuple[float, float]
 CORNER, CENTRE = "corner", "centre"  # of the first pixel, where a program has its origin
 MARKUP = ".mrk.json"
+SCHEMA = (
+    "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/markups-schema-v1.0.3.json#"
+)
 SLEAP_READS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}  # of a folder, in lower case (sleap-io, ImageVideo)
 
 
@@ -53,17 +56,6 @@ class Annotations:
             if name in self.points[id]:
                 raise DataError(f"{source}: expected {name!r} of {id} once, found it twice; remove one")
             self.points[id][name] = point
-
-    def named_in_order(self) -> list[str]:
-        """Landmarks in the order of the radiograph with most of them; others after what comes before them in theirs."""
-        names: list[str] = []
-        for own in sorted(map(list, self.points.values()), key=len, reverse=True):
-            place = 0 if set(own) & set(names) else len(names)
-            for name in own:
-                if name not in names:
-                    names.insert(place, name)
-                place = names.index(name) + 1
-        return names
 
 
 def id_of(file: str) -> str:
@@ -115,7 +107,7 @@ def read_labelme(path: Path, images: dict[str, Path]) -> Annotations:
     for file in files_of(path, ".json"):
         stored = parsed(file)
         points = [(one["label"], tuple(one["points"][0])) for one in stored["shapes"] if one["shape_type"] == "point"]
-        found.add(file, stored.get("imagePath") or file.name, points)
+        found.add(file, stored.get("imagePath") or file.stem, points)
     return found
 
 
@@ -242,8 +234,13 @@ def write_slicer(points: dict[str, Point], file: Path) -> str:
     for i, (name, at) in enumerate(points.items(), 1):
         at_mm = (np.array(at) @ np.array(radiograph.steps_mm) + radiograph.origin_mm).round(5).tolist()
         controls.append({"id": str(i), "label": name, "position": at_mm, "positionStatus": "defined"})
-    about = {"type": "Fiducial", "coordinateSystem": "LPS", "coordinateUnits": "mm"}
-    return json.dumps({"markups": [about | {"controlPoints": controls}]}, indent=1)
+    return markups(controls)
+
+
+def markups(controls: list[dict]) -> str:
+    """Control points as a file of 3D Slicer, which refuses one that names no schema."""
+    one = {"type": "Fiducial", "coordinateSystem": "LPS", "coordinateUnits": "mm", "controlPoints": controls}
+    return json.dumps({"@schema": SCHEMA, "markups": [one]}, indent=1)
 
 
 def write_deeplabcut(found: Annotations, files: dict[str, Path]) -> str:

@@ -28,7 +28,7 @@ def described(path: Path, points: np.ndarray, names: tuple[str, ...] | None) -> 
 
     None where neither is there. Raises DataError.
     """
-    joint = read_description(path, names)
+    joint = read_description(path, names, points.shape[1])
     if joint is None or path.exists():
         return joint
     shipped = shaped_as(points)

@@ -31,7 +31,7 @@ from radiographs.reading import Radiograph
 from runtime.files import DataError, write_whole
 from runtime.version import VERSION
 
-__all__ = ["Results", "read_with_source", "try_header", "write_dicom"]
+__all__ = ["ENDINGS", "Results", "read_with_source", "try_header", "write_dicom"]
 NAME, SCHEME = "SpatialConfiguration-Net", "99SCN"  # the latter: of codes that the standard has no word for
 NO_DEVICE = "not a medical device"
 ENDINGS = ("sr", "pr", "sc")  # of files, the report first

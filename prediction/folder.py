@@ -8,22 +8,31 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from joints.known import joint_called
-from prediction.journal import JOURNAL
 from prediction.listing import Listing, printable, write_listing
 from prediction.outputs import COLUMNS
 from prediction.predictor import Predictor
 from prediction.results import COCO, MEASURES, PAGE, PARQUET, TABLE
 from prediction.shard import Shard
+from radiographs.pixel_size import COLUMN, row_of
+from radiographs.raw_folder import CALL, JOURNAL
 from runtime.files import DataError, write_whole
 
-CALL, FILES = "call.json", "files.jsonl"
+FILES = "files.jsonl"
 OUTPUTS = (TABLE, MEASURES, COCO, PARQUET, PAGE)
-FOLDERS = ("overlays", "slicer", "dicom", "pages")
+FOLDERS = {  # each with how the names of its files end
+    "overlays": (".png",),
+    "slicer": (".mrk.json",),
+    "dicom": ("_sr.dcm", "_pr.dcm", "_sc.dcm"),
+    "pages": (".html", ".js"),
+}
+BRIEF = 100  # letters of a setting that are told
+OF_SYSTEMS = (".", "Thumbs.db", "desktop.ini")  # what begins the names of files that nobody misses
 LISTED = ".listed"  # ends the names of files that say which list a process has
 LISTING = ".files-"  # begins the names of lists that are being made
 ANEW = "choose another --out, or give --overwrite to begin anew"
@@ -42,12 +51,17 @@ def check_folder(out: Path, resume: bool) -> None:
 
 
 def empty_folder(out: Path) -> None:
-    """Remove what predict.py wrote, where its journal stands.
+    """Remove what predict.py wrote, where its journal stands. Raises DataError where files lie there that it did not write.
 
     Results in the journal go first: what is left of an interruption is then never gone on with. What tells of it goes last.
     """
     if not (out / JOURNAL / CALL).exists():
         return
+    for name, endings in FOLDERS.items():
+        for path in (out / name).rglob("*"):
+            known = path.name.removesuffix(".part").endswith(endings) or path.name.startswith(OF_SYSTEMS)
+            if not known and not path.is_dir():
+                raise DataError(f"{path}: is not of predict.py; move it elsewhere, or choose another --out")
     for old in (out / JOURNAL).iterdir():
         if old.name != CALL:
             old.unlink()
@@ -105,8 +119,15 @@ def check_call(out: Path, call: dict) -> None:
     before = read_call(out)
     for name, value in call.items():
         if (there := before.get(name)) != value:
-            brief = [str(one) if len(str(one)) < 100 else f"{str(one)[:100]}..." for one in (there, value)]  # tables may be long
-            raise DataError(f"{out}: holds predictions of another call ({name}: {brief[0]} there, {brief[1]} now); {ANEW}")
+            said = brief(str(there), str(value))
+            raise DataError(f"{out}: holds predictions of another call ({name}: {said[0]} there, {said[1]} now); {ANEW}")
+
+
+def brief(*texts: str) -> list[str]:
+    """BRIEF letters of texts, which may be as long as tables, from shortly before they begin to differ."""
+    same = next((i for i, letters in enumerate(zip(*texts)) if len(set(letters)) > 1), min(map(len, texts)))
+    start = same - BRIEF // 2 if same >= BRIEF else 0
+    return ["..." * (start > 0) + text[start : start + BRIEF] + "..." * (len(text) > start + BRIEF) for text in texts]
 
 
 def begin(options: argparse.Namespace, call: dict, shard: Shard) -> Listing:
@@ -120,17 +141,36 @@ def begin(options: argparse.Namespace, call: dict, shard: Shard) -> Listing:
         check_call(out, call)
     say = print if shard.number == 1 else lambda _: None
     listing = write_listing(options.inputs, out, out / f"{LISTING}{shard}", say)
-    if not listing.count:
-        listing.path.unlink()
-        nothing = f"{' '.join(map(printable, options.inputs))}: expected radiographs, found none"
-        raise DataError("\n".join(listing.errors) or nothing)
-    listing.tell_errors()
     columns = call["columns"] = [*listing.columns, *call["dicom"]]
-    if taken := [name for name in columns if name in COLUMNS or columns.count(name) > 1]:
-        raise DataError(f"{options.inputs[0]}: its column {taken[0]} is also one of landmarks.csv; give it another name")
-    if options.overwrite:
-        empty_folder(out)
+    try:
+        if not listing.count:
+            nothing = f"{' '.join(map(printable, options.inputs))}: expected radiographs, found none"
+            raise DataError("\n".join(listing.errors) or nothing)
+        listing.tell_errors()
+        if taken := [name for name in columns if name in COLUMNS or columns.count(name) > 1]:
+            raise DataError(f"{options.inputs[0]}: its column {taken[0]} is also one of landmarks.csv; give it another name")
+        if isinstance(call["pixel_mm"], dict):
+            check_rows(listing, call["pixel_mm"], say)
+        if options.overwrite:
+            empty_folder(out)
+    except DataError:
+        listing.path.unlink()
+        raise
     return keep(out, call, listing, shard)
+
+
+def check_rows(listing: Listing, sizes: dict[str, list], say: Callable[[str], object]) -> None:
+    """Raises DataError where a row of pixel sizes is of files in several folders; `say` is told where no file has a row."""
+    paths: dict[str, str] = {}
+    for item in listing:
+        if not (row := row_of(item.path, sizes)):
+            continue
+        path = os.path.abspath(item.path)
+        if os.path.dirname(other := paths.setdefault(row, path)) != os.path.dirname(path):
+            both = f"{printable(other)} and {printable(path)}"
+            raise DataError(f"--pixel_mm: expected a {COLUMN} of each file, found one of {row} for {both}; give it as paths")
+    if not paths:
+        say(f"--pixel_mm: none of the {len(sizes)} IDs in the table is that of a radiograph here")
 
 
 def keep(out: Path, call: dict, listing: Listing, shard: Shard) -> Listing:

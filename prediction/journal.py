@@ -23,7 +23,6 @@ from prediction.shard import Shard
 from radiographs.volumes import files_of
 from runtime.files import DataError, named
 
-JOURNAL = "journal"  # the folder, in that of the results
 FOUND, FAILED = b"+", b"-"  # kinds of lines
 HEAD = re.compile(rb"([0-9a-f]{8}) ([0-9a-f]{16}) ([0-9a-f]{16}) ([0-9a-f]{4}) ([+-]) \{")
 ENDING = ".jsonl"  # of a process's file
@@ -81,8 +80,9 @@ def journals_in(folder: Path) -> list[Path]:
 class Index:
     """Where the journals of a folder have each radiograph: LINE, and its key once more, held for each."""
 
-    def __init__(self, folder: Path):
-        self.paths = journals_in(folder)
+    def __init__(self, folder: Path, try_again: bool = True):
+        """`try_again`: a file that could not be read is not done, though it is as it was."""
+        self.paths, self.try_again = journals_in(folder), try_again
         lines = np.fromiter(self.all_lines(), LINE)
         lines = lines[np.lexsort([lines[name] for name in ("start", "file", "turn", "key")])]
         self.lines = lines[np.append(lines["key"][1:] != lines["key"][:-1], True)[: len(lines)]]  # the last of each key
@@ -109,7 +109,10 @@ class Index:
 
     def is_done(self, item: Item) -> bool:
         """Whether a radiograph was predicted, and its file is still as it was read."""
-        return self.was_predicted(item) and int(self.lines["state"][self.place(item)]) == state_of(item.path)
+        place = self.place(item)
+        if place is None or (self.try_again and self.lines["failed"][place]):
+            return False
+        return int(self.lines["state"][place]) == state_of(item.path)
 
     def next_turn(self, item: Item) -> int:
         place = self.place(item)

@@ -18,7 +18,7 @@ from tempfile import TemporaryFile
 
 import numpy as np
 
-from radiographs.raw_folder import is_of_labels
+from radiographs.raw_folder import maker_of
 from radiographs.reading import is_radiograph
 from runtime.files import DataError
 
@@ -154,9 +154,9 @@ def find(inputs: list[str], out: Path, columns: list[str], errors: list[str], sa
                     yield from of_table(given[1:], columns) if tables else of_lines(given[1:], file)
             except FileNotFoundError:
                 errors.append(f"{given[1:]}: no such list of files")
-        elif (path := Path(given)).is_dir():
+        elif os.path.isdir(path := Path(given)):
             yield from of_folder(path, out, errors, say)
-        elif path.exists():
+        elif os.path.exists(path):
             yield Item(str(path), printable(path.name))
         else:
             errors.append(f"{given}: no such file or folder")
@@ -183,10 +183,13 @@ def of_table(path: str, columns: list[str]) -> Iterator[Item]:
             place = header.index(PATH)
             columns += [name for name in header if name != PATH]
             for row in table:
-                if len(row) != len(header) and any(row):
+                if not any(row):
+                    continue
+                if len(row) != len(header):
                     raise DataError(f"{path}, line {table.line_num}: expected {len(header)} cells, found {len(row)}")
-                if any(row):
-                    yield Item(row[place], printable(row[place]), "", row[:place] + row[place + 1 :])
+                if "\0" in row[place]:
+                    raise DataError(f"{path}, line {table.line_num}: expected a path, found a zero byte; write it in UTF-8")
+                yield Item(row[place], printable(row[place]), "", row[:place] + row[place + 1 :])
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: expected a comma-separated text file, found something else ({error})") from error
 
@@ -209,14 +212,14 @@ def of_folder(folder: Path, out: Path, errors: list[str], say) -> Iterator[Item]
 
 
 def walk(folder: Path, real: Path, out: Path, errors: list[str], say) -> Iterator[Path]:
-    """The visible files below a folder but for those in `out` and of label.py, in order; links to folders are not followed.
+    """The visible files below a folder in order but for those in `out`, and of `maker_of`; links to folders are not followed.
 
     `real` is where the folder lies when links are resolved, as `out` is.
     """
     if real == out or out in real.parents:
         return
-    if is_of_labels(folder):
-        say(f"{printable(str(folder))}: left out, since label.py keeps there what it made of other radiographs")
+    if maker := maker_of(folder):
+        say(f"{printable(str(folder))}: left out, since {maker} keeps there what it made of other radiographs")
         return
     try:
         with os.scandir(folder) as entries:

@@ -9,6 +9,7 @@ from typing import BinaryIO
 import numpy as np
 
 from joints.description import Description
+from joints.formats import markups
 from joints.lengths_angles import lengths_and_angles
 from prediction.calibration import OUTSIDE, UNLIKE_TRAINING
 from prediction.predictor import Prediction
@@ -77,9 +78,7 @@ def write_slicer(path: Path, joint: Description, radiograph: Radiograph, predict
         if OUTSIDE not in flags:
             point["position"] = [round(float(value), 4) for value in positions[i]]
         points.append(point | {"positionStatus": "defined" if "position" in point else "undefined"})
-    markup = {"type": "Fiducial", "coordinateSystem": "LPS", "coordinateUnits": "mm", "controlPoints": points}
-    schema = "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/markups-schema-v1.0.3.json#"
-    write_whole(path, json.dumps({"@schema": schema, "markups": [markup]}, indent=1).encode())
+    write_whole(path, markups(points).encode())
 
 
 class Coco:

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from joints.description import Description
-from prediction.journal import JOURNAL, Index, journals_in
+from prediction.journal import Index, journals_in
 from prediction.listing import Listing
 from prediction.outputs import COLUMNS, MEASURE_COLUMNS, Coco, write_parquet
 from prediction.page import ERRORS, worst_first, write_pages
+from radiographs.raw_folder import JOURNAL
 from runtime.files import DataError, csv_lines, first_few, safe, whole_file, write_whole
 
 TABLE, MEASURES, COCO, PARQUET, PAGE = "landmarks.csv", "measures.csv", "coco.json", "landmarks.parquet", "index.html"

@@ -5,21 +5,14 @@ from argparse import Namespace
 from collections.abc import Callable
 from time import sleep
 
-from prediction.journal import JOURNAL, Index, state_of
-from prediction.listing import Item, find
+from prediction.journal import state_of
+from prediction.listing import find
+from radiographs.raw_folder import JOURNAL
 from runtime.command import heed_signals
 from runtime.files import DataError, write_whole
 
 EVERY = 2.0  # seconds between two looks; a file whose size and time stay the same between them is whole
 ARRIVED = "arrived.txt"  # in the journal: the list of files that is predicted
-
-
-class Seen(Index):
-    """An index by which a file that could not be read is done too, until it changes."""
-
-    def is_done(self, item: Item) -> bool:
-        place = self.place(item)
-        return place is not None and int(self.lines["state"][place]) == state_of(item.path)
 
 
 def watch(options: Namespace, predict: Callable[[Namespace], object]) -> int:

@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from finder.network import MOST
-from prediction.journal import JOURNAL, Index, Journal, state_of
+from prediction.journal import Index, Journal, state_of
 from prediction.listing import Item, Listing, digest, printable
 from prediction.outputs import annotation, image_of, landmark_rows, measure_rows, write_slicer
 from prediction.overlay import base_picture, draw
@@ -22,8 +22,8 @@ from prediction.page import card
 from prediction.predictor import Prediction, Predictor
 from prediction.shard import Shard
 from radiographs.header import read_with_header
-from radiographs.pixel_size import with_stated
-from radiographs.raw_folder import plain_id
+from radiographs.pixel_size import row_of, with_stated
+from radiographs.raw_folder import JOURNAL
 from radiographs.reading import Radiograph
 from runtime.apart import Crew
 from runtime.command import cores
@@ -53,12 +53,12 @@ class Worker:
     `call` is what `describe` keeps of the settings. Attributes: now, before (radiographs predicted now and earlier), unread.
     """
 
-    def __init__(self, out: Path, call: dict, predictor: Predictor, listing: Listing, shard: Shard, known: type[Index] = Index):
-        """`known` says of the journal which radiographs are done."""
+    def __init__(self, out: Path, call: dict, predictor: Predictor, listing: Listing, shard: Shard, try_again: bool):
+        """`try_again`: also files that could not be read before."""
         self.out, self.call, self.predictor, self.listing, self.shard = out, call, predictor, listing, shard
         self.now = self.before = self.unread = 0
         self.many = listing.count > MANY
-        self.journal, self.index = Journal(out / JOURNAL, shard), known(out / JOURNAL)
+        self.journal, self.index = Journal(out / JOURNAL, shard), Index(out / JOURNAL, try_again)
         if len(self.index):
             print(f"{out}: going on; {len(self.index)} radiographs are in its journal")
         (out / "overlays").mkdir(parents=True, exist_ok=True)
@@ -133,7 +133,7 @@ class Worker:
                 self.journal.append(item, state, self.index.next_turn(item), content)
             return content["error"]
         given = self.call.get("pixel_mm")
-        of_each = given.get(plain_id(Path(item.path).name), [None]) if isinstance(given, dict) else [given]
+        of_each = given.get(row_of(item.path, given), [None]) if isinstance(given, dict) else [given]
         radiograph = with_stated(radiograph, *of_each)
         height, width = radiograph.pixels.shape
         return Read(item, (width, height), radiograph, base_picture(radiograph.pixels), [*item.ids, *texts], state, source)
@@ -171,8 +171,9 @@ class Worker:
             for hand in ("", *(f"_hand_{number}" for number in range(1, MOST + 1))):
                 self.place("slicer", f"{item.plain}{hand}.mrk.json").unlink(missing_ok=True)
         if "dicom" in self.call["formats"]:
-            for ending in ("sr", "pr", "sc"):
-                self.place("dicom", f"{item.plain}_{ending}.dcm").unlink(missing_ok=True)
+            stem = self.place("dicom", item.plain)
+            for ending in self.dicom.ENDINGS:
+                stem.with_name(f"{stem.name}_{ending}.dcm").unlink(missing_ok=True)
 
     def place(self, folder: str, name: str) -> Path:
         """Where a picture goes."""

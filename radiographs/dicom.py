@@ -210,10 +210,10 @@ def spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, str]:
     """(x, y) mm per pixel and where they come from (10.7.1.3: the file gives rows before columns), the best first.
 
     Pixel Spacing that equals the detector's or the film's is not calibrated, if nothing says so (10.7.1.1). 1 x 1 mm counts as
-    unknown, since that is what programs write that do not know.
+    not said, since that is what programs write that do not know.
     """
     pixel, imager, film = (
-        tuple(values[::-1]) if len(values := numbers(dataset, name)) == 2 and min(values) > 0 else None
+        tuple(values[::-1]) if len(values := numbers(dataset, name)) == 2 and min(values) > 0 and values != [1, 1] else None
         for name in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
     )
     calibration = text(dataset, "PixelSpacingCalibrationType")
@@ -227,9 +227,11 @@ def spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, str]:
         found = (x / magnification, y / magnification), "DICOM Imager Pixel Spacing / Estimated Radiographic Magnification Factor"
     elif imager:
         found = imager, "DICOM Imager Pixel Spacing (at the detector, so magnified)"
-    else:
+    elif film:
         found = film, "DICOM Nominal Scanned Pixel Spacing (of a film)"
-    return (None, "unknown") if found[0] in (None, (1, 1)) else found
+    else:
+        found = None, "unknown"
+    return found
 
 
 def physical_frame(dataset: Dataset) -> tuple[tuple[float, ...], tuple[tuple[float, ...], ...]]:

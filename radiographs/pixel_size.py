@@ -1,12 +1,13 @@
 """How large a pixel is, as a person says: stated for all or in a column of the table, or calibrated on each radiograph."""
 
 import csv
-from collections.abc import Iterable
+import os
+from collections.abc import Container, Iterable
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
-from radiographs.reading import Radiograph
+from radiographs.reading import Radiograph, plain_id, same_form
 from runtime.files import DataError, meant
 
 COLUMN, SOURCE = "pixel_mm", "pixel_mm_from"  # of a table of landmarks; the first one is also the key of joint.json
@@ -48,15 +49,16 @@ def place_of(name: str, header: list[str]) -> int | None:
 
 
 def sizes_in(path: Path) -> dict[str, Given]:
-    """ID: pixel size of the rows of a table that have one; none without the column. Raises DataError."""
-    from radiographs.raw_folder import plain_id  # here, since it needs this module
+    """ID: pixel size of the rows of a table that have one; none without the column. Raises DataError.
 
+    A path may stand for an ID, as in the table for `row_of`; folders are then separated by "/".
+    """
     with open(path, newline="", encoding="utf-8-sig") as file:
         header, *rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)] or [[]]
     places = [place_of(name, [meant(cell) for cell in header]) for name in (COLUMN, SOURCE)]
     sizes = {}
     for id, *cells in rows:
-        id = plain_id(meant(id))
+        id = plain_id(meant(id)).replace(os.sep, "/").removeprefix("./")
         text, source = ("" if i is None or i > len(cells) else cells[i - 1].strip() for i in places)
         if source not in ("", STATED, BY_HAND):
             expected = f"the {SOURCE} of {id} to be {STATED}, {BY_HAND} or blank"
@@ -67,6 +69,13 @@ def sizes_in(path: Path) -> dict[str, Given]:
         if sizes.setdefault(id, given) != given:
             raise DataError(f"{path}: expected one {COLUMN} of {id}, found two; remove one")
     return sizes
+
+
+def row_of(path: str, sizes: Container[str]) -> str:
+    """The key of `sizes_in` that a file has: for in/2021/a.png the first one there is of in/2021/a, 2021/a, a; else ""."""
+    *folders, name = os.path.abspath(path).split(os.sep)
+    parts = [*map(same_form, folders), plain_id(name)]
+    return next((end for i in range(len(parts)) if (end := "/".join(parts[i:])) in sizes), "")
 
 
 def with_columns(rows: list[dict], sizes: dict[str, Given]) -> list[dict]:

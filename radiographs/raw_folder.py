@@ -2,8 +2,8 @@
 
 import csv
 import math
+import os
 import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from radiographs.pixel_size import split_columns
-from radiographs.reading import without_ending
+from radiographs.reading import plain_id, same_form, without_ending
 from runtime.files import DataError, meant
 
 SPLITS = ("train", "valid", "test")
@@ -20,6 +20,8 @@ NAMED = re.compile(r"(.*)[_ .]([xy])", re.IGNORECASE | re.DOTALL)  # names of co
 COORDINATES = "all_coordinates.csv"  # the table of landmarks
 READERS = "readers"  # folder of tables like COORDINATES, one a reader, beside it
 LABEL_SET = "set.json"  # in the folder of label.py: the names of the landmarks
+SETTINGS = "settings.json"  # in a prepared folder: what it was made with
+JOURNAL, CALL = "journal", "call.json"  # in a folder of results of predict.py: what is done, and in that what it was called with
 
 
 def read_rows(path: Path) -> tuple[list[str] | None, list[tuple[int, list[str]]]]:
@@ -148,11 +150,6 @@ def numbered(points: Iterable[Iterable[float]]) -> dict[str, float]:
     return {f"{axis}{i}": value for i, point in enumerate(points) for axis, value in zip("xy", point)}
 
 
-def plain_id(text: str) -> str:
-    """The ID that a cell of a table means."""
-    return same_form(without_ending(text.strip()))
-
-
 def is_number(text: str) -> bool:
     """Whether a cell holds a finite number or NaN."""
     try:
@@ -161,14 +158,13 @@ def is_number(text: str) -> bool:
         return False
 
 
-def same_form(id: str) -> str:
-    """An ID without outer blanks and with accented letters in one form: file systems and tables write them differently."""
-    return unicodedata.normalize("NFC", id.strip())
-
-
-def is_of_labels(folder: Path) -> bool:
-    """Whether label.py made a folder; what its rounds of training hold are radiographs of the set once more."""
-    return (folder / LABEL_SET).is_file() and (folder / READERS).is_dir()
+def maker_of(folder: Path) -> str:
+    """The command that made a folder, where pictures in it show other radiographs once more; else "", as of one closed to us."""
+    if os.path.isfile(folder / LABEL_SET) and os.path.isdir(folder / READERS):
+        return "label.py"
+    if os.path.isfile(folder / SETTINGS) and any(folder.glob("*/*.npz")):
+        return "data_preprocessing.py"
+    return "predict.py" if os.path.isfile(folder / JOURNAL / CALL) else ""
 
 
 def find_radiographs(raw: Path) -> tuple[dict[str, tuple[str, Path]], list[str]]:

@@ -1,6 +1,7 @@
 """Reading a radiograph from a file: pictures by Pillow, DICOM by `radiographs.dicom`, others by `radiographs.volumes`."""
 
 import threading
+import unicodedata
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -111,6 +112,16 @@ def without_ending(name: str) -> str:
     """A file's name without the ending of its format: 1.2.840.dcm becomes 1.2.840, which stays as it is."""
     name = name[:-3] if name.lower().endswith(".gz") else name
     return name[: -len(ending)] if (ending := Path(name).suffix).lower() in PICTURES | DICOM | VOLUMES else name
+
+
+def plain_id(text: str) -> str:
+    """The ID that a cell of a table means."""
+    return same_form(without_ending(text.strip()))
+
+
+def same_form(id: str) -> str:
+    """An ID without outer blanks and with accented letters in one form: file systems and tables write them differently."""
+    return unicodedata.normalize("NFC", id.strip())
 
 
 def check_pixels(source: Path | str, pixels: np.ndarray) -> None:

@@ -11,15 +11,21 @@ import SimpleITK as sitk
 from radiographs.reading import DICOM, PICTURES, Radiograph, check_size, grey
 from runtime.files import DataError
 
+META = (".mha", ".mhd")
 HEADER = 1 << 16  # bytes, that a text header may have
 MAX_DIMENSIONS = 5  # of MetaImage files; SimpleITK writes beyond its memory for some hundred
 
 
 def read_volume(path: Path) -> Radiograph:
-    """A file that SimpleITK reads; a spacing of exactly 1 x 1 mm, which is the formats' default, counts as unknown."""
+    """A file that SimpleITK reads; a spacing of exactly 1 x 1 mm, which is the formats' default, counts as unknown.
+
+    In three dimensions the picture may lie across any axis.
+    """
     held = sum(map(unfolded_bytes, files_of(path)))
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
+    if path.suffix.lower() in META:  # which ITK tells by endings in lower case alone
+        reader.SetImageIO("MetaImageIO")
     reader.ReadImageInformation()
     columns, *others = reader.GetSize()
     check_size(path, columns, int(np.prod(others, dtype=float)), reader.GetNumberOfComponents())
@@ -29,14 +35,15 @@ def read_volume(path: Path) -> Radiograph:
         if held < needed:
             raise DataError(f"{path}: expected {needed:.0f} bytes, found {held}; the file is cut, copy it again")
     image = reader.Execute()
-    spacing = image.GetSpacing()[:2]
+    pixels, dimension = sitk.GetArrayFromImage(image), image.GetDimension()
+    pixels = grey(path, pixels.squeeze() if dimension > 2 else pixels)
+    axes = [axis for axis, side in enumerate(image.GetSize()) if side > 1 or dimension == 2][-2:]
+    spacing = tuple(image.GetSpacing()[axis] for axis in axes)
     known = spacing != (1.0, 1.0) and min(spacing) > 0
-    dimension = image.GetDimension()
-    steps = np.reshape(image.GetDirection(), (dimension, dimension))[:, :2] * spacing
-    physical = np.zeros((3, 3))  # origin and the steps along x and y, padded to three dimensions
+    steps = np.reshape(image.GetDirection(), (dimension, dimension))[:, axes] * spacing
+    physical = np.zeros((3, max(3, dimension)))  # origin and the steps along x and y, padded to three dimensions
     physical[:, :dimension] = image.GetOrigin(), *steps.T
-    origin, *steps = map(tuple, physical.tolist())
-    pixels = grey(path, sitk.GetArrayFromImage(image))
+    origin, *steps = map(tuple, physical[:, :3].tolist())
     return Radiograph(pixels, spacing if known else None, "header" if known else "unknown", origin, tuple(steps))
 
 
@@ -49,13 +56,7 @@ def files_of(path: Path) -> list[Path]:
         return [path]
     with open(path, "rb") as file:
         head = file.read(HEADER)
-    name = (
-        named_by_meta(path, head)
-        if ending in (".mha", ".mhd")
-        else named_by_nrrd(path, head)
-        if head.startswith(b"NRRD")
-        else None
-    )
+    name = named_by_meta(path, head) if ending in META else named_by_nrrd(path, head) if head.startswith(b"NRRD") else None
     if name is None:
         return [path]
     pixels = path.parent / os.fsdecode(name)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,10 +96,9 @@ def is_formula(text: str) -> bool:
     if text.lstrip("'")[:1] not in FORMULAS:
         return False
     try:
-        float(text)
+        return math.isinf(float(text))  # -inf is a number for Python alone
     except ValueError:
         return True
-    return False
 
 
 def first_few(names: list[str]) -> str:

@@ -1,6 +1,7 @@
 """Predictions of very many files: they go on, are shared among processes, come from lists, and are read apart."""
 
 import codecs
+import errno
 import json
 import os
 import shutil
@@ -253,13 +254,14 @@ def test_a_job_array_says_which_part_is_a_jobs(monkeypatch):
         shard_of("slurm")
 
 
-def test_calls_that_several_processes_cannot_share(pictures, weights, tmp_path, capsys):
+def test_calls_that_are_refused_at_once(pictures, weights, tmp_path, capsys):
     for arguments, expected in (
         ((pictures, "--shard", "0/3"), "expected a part and their number"),
         ((pictures, "--shard", "4/3"), "expected a part and their number"),
         ((pictures, "--shard", "1/2", "--overwrite"), "others may be writing"),
         (("-", "--shard", "1/2"), "the others would not see the list"),
         (("--merge", pictures), "--merge takes no files"),
+        ((pictures, ""), "expected a file or a folder, found an empty name"),  # as a variable that is not set
     ):
         with pytest.raises(SystemExit):
             run(*arguments, "--out", tmp_path / "out")
@@ -308,6 +310,44 @@ def test_odd_entries_of_a_folder(pictures, weights, tmp_path, capsys):
     assert sorted(names) == ["a.png", "b/c.png", "b/d.png", "e.png", "f.png", "m\\xf6.png", "m\\xfc.png", "r\\rb.png"]
 
 
+def test_a_folder_that_is_closed_to_us_costs_itself_alone(tmp_path, monkeypatch):
+    for name in ("a.png", "closed/b.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_text("{}")
+    closed = str(tmp_path / "in" / "closed")
+
+    def refusing(call, is_closed):
+        def refuse(path, *more, **options):
+            if is_closed(str(path)):
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return call(path, *more, **options)
+
+        return refuse
+
+    monkeypatch.setattr(os, "stat", refusing(os.stat, lambda path: path.startswith(closed + os.sep)))
+    monkeypatch.setattr(os, "scandir", refusing(os.scandir, lambda path: path == closed))
+    listing = write_listing([str(tmp_path / "in"), f"{closed}/b.png"], tmp_path / "out", tmp_path / "list", print)
+    assert [item.name for item in listing] == ["a.png"]
+    assert listing.errors == [
+        f"{closed}: cannot be looked into (Permission denied); what lies there is left out",
+        f"{closed}/b.png: no such file or folder",
+    ]
+
+
+def test_what_commands_made_of_radiographs_is_no_radiograph(tmp_path):
+    """Nor secondary captures of results, which are DICOM. A prepared folder lies by default in that of its radiographs."""
+    results = ("first/overlays/a.png.png", "first/dicom/a.dcm_sc.dcm", "first/journal/call.json")
+    prepared = ("processed/settings.json", "processed/train/a.png", "processed/train/a.npz", "processed/train/a.detail.png")
+    for name in ("a.png", "train/settings.json", "train/b.png", *results, *prepared):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_text("{}")
+    said = []
+    listing = write_listing([str(tmp_path / "in")], tmp_path / "second", tmp_path / "list", said.append)
+    assert [item.name for item in listing] == ["a.png", "train/b.png"]
+    for folder, maker in (("first", "predict.py"), ("processed", "data_preprocessing.py")):
+        assert said.pop(0) == f"{tmp_path / 'in' / folder}: left out, since {maker} keeps there what it made of other radiographs"
+
+
 def interrupted(*_, **__) -> None:
     raise KeyboardInterrupt
 
@@ -324,6 +364,14 @@ def test_what_predict_did_not_write_is_not_overwritten(pictures, weights, tmp_pa
 
     run(pictures, "--weights", weights, "--out", out)
     before = outputs(out)
+    for name in ("dicom/radiograph.dcm", "overlays/notes.txt"):
+        (out / name).parent.mkdir(exist_ok=True)
+        (out / name).write_text("years of work")
+        assert run(pictures, "--weights", weights, "--out", out, "--overwrite") == 1
+        assert f"{out / name}: is not of predict.py; move it elsewhere" in capsys.readouterr().err
+        assert outputs(out) == before | {name: b"years of work"}
+        (out / name).unlink()
+    (out / "overlays" / "Thumbs.db").write_text("of a system that shows the folder")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("prediction.folder.shutil.rmtree", interrupted)
         empty_folder(out)
@@ -347,6 +395,7 @@ def test_a_table_of_files_carries_its_columns_into_the_outputs(pictures, weights
     for text, expected in (
         ("case,file\n1,a\n", "expected a header with the column path"),
         ("path,case\na\n", "line 2: expected 2 cells, found 1"),
+        ("path,case\na\0.png,1\n", "line 2: expected a path, found a zero byte"),
         ("path,flags\na.png,1\n", "its column flags is also one of landmarks.csv"),
     ):
         (tmp_path / "wrong.csv").write_text(text)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from joints.convert import main
+from joints.convert import main, names_in_order
 from joints.description import read_description
-from joints.formats import FORMATS, Annotations
+from joints.formats import FORMATS
 from radiographs.raw_folder import SPLITS, read_names, read_points
 
 LABELME = {"imagePath": "..\\pictures\\r1.png", "shapes": [
@@ -108,6 +108,9 @@ def test_out_and_in_again(raw, tmp_path, kind):
     before, after = (read_points(folder / "all_coordinates.csv") for folder in (raw, tmp_path / "back"))
     assert before.keys() == after.keys()
     names, again = (read_names(folder / "all_coordinates.csv") for folder in (raw, tmp_path / "back"))
+    if kind == "slicer":  # which refuses a file without it
+        schemas = {json.loads(path.read_text())["@schema"].rsplit("/")[-1] for path in (tmp_path / "other").iterdir()}
+        assert schemas == {"markups-schema-v1.0.3.json#"}
     order = [again.index(name) for name in names]
     for id, points in before.items():
         assert after[id][order] == pytest.approx(points, abs=2e-3, nan_ok=True)
@@ -133,6 +136,7 @@ def test_readers_and_origins(tmp_path, capsys):
         ("coco", json.dumps(COCO | {"annotations": COCO["annotations"] * 2}), "expected one annotation of r1, found another"),
         ("labelme", json.dumps(LABELME | {"shapes": LABELME["shapes"][:1] * 2}), "expected 'a' of r1 once, found it twice"),
         ("labelme", json.dumps(LABELME | {"shapes": []}), "expected landmarks, found none; is it of labelme?"),
+        ("deeplabcut", DEEPLABCUT[: DEEPLABCUT.index("labeled")], "expected landmarks, found none; is it of deeplabcut?"),
         ("labelstudio", json.dumps([TASK | {"annotations": TASK["annotations"] * 2}]), "found 2; export those"),
         ("deeplabcut", "a,b\n1,2\n", "expected rows that begin with scorer, bodyparts and coords"),
         ("sleap", "a,b\n1,2\n", "expected columns frame_idx, NODE.x and NODE.y, found a, b"),
@@ -161,6 +165,14 @@ def pictures_in(folder: Path, names: Iterable[str], split: str = "train") -> Pat
 def annotate(raw: Path, *rows: list) -> None:
     with open(raw / "all_coordinates.csv", "w", newline="") as file:
         csv.writer(file).writerows([["ID", *(f"{name}_{axis}" for name in NAMES for axis in "xy")], *rows])
+
+
+def test_no_landmark_is_lost_where_the_description_has_fewer(tmp_path, capsys):
+    pictures_in(tmp_path / "raw", ["p1.png"])
+    (tmp_path / "raw" / "all_coordinates.csv").write_text("p1,1,2,3,4,5,6\n")
+    (tmp_path / "raw" / "joint.json").write_text('{"landmarks": ["a", "b"]}')
+    assert convert(tmp_path / "raw", "--to", "labelme", "--out", tmp_path / "other") == 1
+    assert "joint.json: expected the 3 landmarks of the table, found 2; name every landmark" in capsys.readouterr().err
 
 
 def test_points_stay_with_their_radiographs_in_sleap(tmp_path):
@@ -205,7 +217,7 @@ def test_orders_of_landmarks_are_put_together():
     for texts in ("ac abc abc", "bc abc abc", "ab cd abcd", "bcd ab df abcdf"):
         *orders, expected = texts.split()
         points = {str(i): {name: (0.0, 0.0) for name in order} for i, order in enumerate(orders)}
-        assert "".join(Annotations(points).named_in_order()) == expected
+        assert "".join(names_in_order(points)) == expected
 
 
 def test_pictures_may_be_named_by_any_ending(tmp_path):
@@ -213,6 +225,12 @@ def test_pictures_may_be_named_by_any_ending(tmp_path):
     (tmp_path / "sleap.csv").write_text(SLEAP)
     assert convert(tmp_path / "sleap.csv", "--from", "sleap", "--out", tmp_path / "raw", "--images", images) == 0
     assert list(read_points(tmp_path / "raw" / "all_coordinates.csv")) == ["x1", "x2"]
+
+
+def test_a_file_of_labelme_that_names_no_picture_is_of_its_own_name(tmp_path):
+    (tmp_path / "r7.json").write_text(json.dumps({"shapes": LABELME["shapes"]}))
+    assert convert(tmp_path / "r7.json", "--from", "labelme", "--out", tmp_path / "raw") == 0
+    assert list(read_points(tmp_path / "raw" / "all_coordinates.csv")) == ["r7"]
 
 
 def test_cephalograms_as_the_challenge_publishes_them(tmp_path, capsys):

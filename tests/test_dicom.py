@@ -449,6 +449,8 @@ IMAGER, MAGNIFIED = "DICOM Imager Pixel Spacing (at the detector, so magnified)"
          "DICOM Imager Pixel Spacing / Estimated Radiographic Magnification Factor"),
         ({"NominalScannedPixelSpacing": [0.3, 0.2]}, (0.2, 0.3), "DICOM Nominal Scanned Pixel Spacing (of a film)"),
         ({"PixelSpacing": [0, 0], "ImagerPixelSpacing": [0.3, 0.2]}, (0.2, 0.3), IMAGER),
+        ({"PixelSpacing": [1, 1], "ImagerPixelSpacing": [0.3, 0.2]}, (0.2, 0.3), IMAGER),
+        ({"ImagerPixelSpacing": [1, 1], MAGNIFIED: 1.25}, None, "unknown"),
         ({"PixelSpacing": None, "NominalScannedPixelSpacing": [-1, 0.2]}, None, "unknown"),
     ],
 )  # fmt: skip

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import imageio.v3 as iio
 import numpy as np
@@ -20,7 +21,9 @@ from benchmarks.archive import write_weights
 from joints.description import Description
 from prediction.calibration import DOUBTFUL, OUTSIDE
 from prediction.dicom_source import NO_DATE, check_highdicom, read_source, settings_of
+from prediction.listing import Item
 from prediction.predictor import Prediction
+from prediction.worker import Worker
 from radiographs.reading import Radiograph
 from runtime.files import DataError
 
@@ -233,6 +236,17 @@ def test_shards_give_the_files_of_one_process(tmp_path, capsys):
             assert points[row["name"]] - 0.5 == pytest.approx((float(row["x"]), float(row["y"])), abs=0.01)
     assert run(*call, "--out", tmp_path / "one", "--overwrite") == 1
     assert {path.name: path.read_bytes() for path in (tmp_path / "one" / "dicom").iterdir()} == one
+
+
+def test_results_of_a_file_that_is_a_radiograph_no_more_go(tmp_path):
+    """Also where those of very many lie in several folders."""
+    one, item = Worker.__new__(Worker), Item("a.dcm", "a.dcm", "a.dcm")
+    one.out, one.call, one.many, one.dicom = tmp_path / "out", {"formats": ["dicom"]}, True, dicom_results
+    one.index = SimpleNamespace(place=lambda _: 0)
+    write_dicom(one.place("dicom", item.plain), CALL, results(made(tmp_path / "in.dcm")))
+    assert len(list((tmp_path / "out").rglob("*.dcm"))) == len(ENDINGS)
+    one.remove_pictures(item)
+    assert not list((tmp_path / "out").rglob("*.dcm"))
 
 
 def test_codes_are_short_and_the_same_every_time():

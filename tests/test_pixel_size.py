@@ -1,14 +1,19 @@
 """The size of a pixel that a person states, from the raw folder to the tables, and in predictions; a file's own goes first."""
 
 import json
+import re
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from conftest import command, preprocess, rows_of, train
+from conftest import command, made_radiograph, preprocess, rows_of, train
 
+import predict
+from benchmarks.archive import write_weights
 from joints.description import Description
+from prediction.folder import check_rows
+from prediction.listing import Item
 from radiographs.pixel_size import read_size, stated_sizes, with_stated
 from radiographs.raw_folder import read_names, read_points
 from radiographs.reading import Radiograph
@@ -120,6 +125,40 @@ def test_the_description_states_it_for_all_but_those_of_the_column(raw, tmp_path
 
 
 @pytest.mark.slow
+def test_rows_are_of_files_by_their_ids_or_paths(tmp_path, capsys):
+    """Files of one name in two folders share no size unsaid."""
+    for folder in ("one", "two"):
+        (tmp_path / "in" / folder).mkdir(parents=True)
+        iio.imwrite(tmp_path / "in" / folder / "a.png", made_radiograph(0)[0])
+    iio.imwrite(tmp_path / "in" / "two" / "b.png", made_radiograph(1)[0])
+    weights, table, out = (tmp_path / name for name in ("tiny.pt", "sizes.csv", "out"))
+    write_weights(weights)
+
+    def run(*rows: str) -> int:
+        table.write_text("\n".join(["ID,pixel_mm", *rows]))
+        given = (tmp_path / "in", "--weights", weights, "--out", out, "--pixel_mm", table)
+        return predict.main([str(argument) for argument in given])
+
+    assert run("a,0.1", "b,0.2") == 1
+    both = f"{tmp_path / 'in' / 'one' / 'a.png'} and {tmp_path / 'in' / 'two' / 'a.png'}"
+    expected = f"--pixel_mm: expected a pixel_mm of each file, found one of a for {both}; give it as paths\n"
+    assert capsys.readouterr().err == expected
+    assert run("./one/a.png,0.1", "two/a,0.3x0.4", "b,0.2", *(f"c{i},0.1" for i in range(50))) == 0
+    rows = [row for row in rows_of(out / "landmarks.csv") if row["landmark"] == "0"]
+    by_hand = {"one/a.png": (0.1, 0.1), "two/a.png": (0.4, 0.3), "two/b.png": (0.2, 0.2)}
+    for row in rows:
+        sizes = float(row["x_mm"]) / float(row["x"]), float(row["y_mm"]) / float(row["y"])
+        assert sizes == pytest.approx(by_hand.pop(row["image"]), rel=1e-4)
+    assert not by_hand and "none of the" not in capsys.readouterr().out
+
+    assert run("one/a,0.1", "two/a,0.3x0.4", "b,0.2", *(f"c{i},0.1" for i in range(49)), "c49,0.5") == 1
+    there, now = re.search(r"\(pixel_mm: (.*) there, (.*) now\)", capsys.readouterr().err).groups()
+    assert "'c49': [[0.1, 0.1]" in there and "'c49': [[0.5, 0.5]" in now and len(there + now) < 220
+    said = []
+    check_rows([Item("in/a.png", "a.png")], {"z": [[0.1, 0.1], "stated"]}, said.append)
+    assert said == ["--pixel_mm: none of the 1 IDs in the table is that of a radiograph here"]
+
+
 def test_predictions_are_in_mm_by_the_flag(raw, weights, tmp_path):
     out = tmp_path / "out"
     given = ("--weights", weights, "--out", out, "--no-check")
@@ -132,5 +171,8 @@ def test_predictions_are_in_mm_by_the_flag(raw, weights, tmp_path):
         assert float(row["y_mm"]) == pytest.approx(0.1 * float(row["y"]), rel=1e-4)
     refused = command("predict.py", raw / "test", *given)
     assert refused.returncode == 1 and "(pixel_mm: [0.2, 0.1] there, None now)" in refused.stderr
+    (tmp_path / "folder.csv").mkdir()
+    wrong = command("predict.py", raw / "test", *given, "--pixel_mm", tmp_path / "folder.csv")
+    assert wrong.returncode == 2 and f"argument --pixel_mm: [Errno 21] Is a directory: '{tmp_path}" in wrong.stderr
     wrong = command("predict.py", raw / "test", *given, "--pixel_mm", "0,1")
     assert wrong.returncode == 2 and "expected mm a pixel from 0.001 to 10" in wrong.stderr

@@ -2,7 +2,9 @@
 
 import csv
 import io
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +13,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
+from pydicom import uid
 from scipy.ndimage import gaussian_filter, rotate
 from skimage.measure import label
+from test_dicom import made, saved
 
 from finder.network import Finder, make_network
 from finder.placement import Placement, place, without
@@ -27,6 +31,7 @@ from prediction.candidate import is_off, is_same, usual
 from prediction.predictor import Predictor
 from prediction.regions import Regions, conjugate, semi_axes
 from radiographs import network_frame
+from radiographs.reading import read_radiograph
 from radiographs.view import View, coarseness, sample
 from runtime import arrays
 from runtime.files import DataError
@@ -40,6 +45,41 @@ def tensors(*arrays):
 
 def blobs(seed: int, shape=(61, 74)) -> np.ndarray:
     return gaussian_filter(np.random.default_rng(seed).standard_normal(shape), 1.5).astype(np.float32)
+
+
+FILM = """
+import { readFile } from "node:fs/promises";
+import { readFilm } from %s;
+for (const path of process.argv.slice(1)) {
+  const film = await readFilm(new Blob([await readFile(path)])).catch((error) => ({ error: error.message, pixels: [] }));
+  console.log(JSON.stringify({ ...film, pixels: Array.from(film.pixels) }));
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node on the PATH")
+def test_the_page_reads_dicom_as_predict_does(tmp_path):
+    """Grey values as they are ordered and spaced between the darkest and the brightest; sizes of pixels."""
+    ramp = np.arange(20 * 30).reshape(20, 30)
+    files = {
+        "windowed": made(ramp, WindowCenter="300", WindowWidth="200", RescaleIntercept="-20", PixelSpacing=[0.3, 0.2]),
+        "signed": made(ramp - 300, signed=True, PhotometricInterpretation="MONOCHROME1", ImagerPixelSpacing=[0.3, 0.2]),
+        "small": made(ramp % 200, bits=8, syntax=uid.ImplicitVRLittleEndian, PixelSpacing=[1, 1]),
+        "detector": made(ramp, PixelSpacing=[1, 1], ImagerPixelSpacing=[0.3, 0.2]),
+    }
+    paths = [saved(dataset, tmp_path / f"{name}.dcm") for name, dataset in files.items()]
+    paths.append(saved(made(np.tile(ramp, (2, 1)), NumberOfFrames=2, Rows=20), tmp_path / "frames.dcm"))
+    script = FILM % json.dumps((ROOT / "portable" / "page" / "film.js").as_uri())
+    call = ["node", "--no-warnings", "--input-type=module", "-e", script, *map(str, paths)]
+    *films, frames = map(json.loads, subprocess.run(call, capture_output=True, text=True, check=True).stdout.splitlines())
+    for path, film in zip(paths[:-1], films, strict=True):
+        radiograph = read_radiograph(path)
+        assert film["spacing"] == (radiograph.spacing_mm and list(radiograph.spacing_mm)), path.name
+        ours, theirs = (
+            np.interp(grey, (grey.min(), grey.max()), (0, 1)) for grey in (radiograph.pixels, np.array(film["pixels"]))
+        )
+        assert theirs.reshape(film["rows"], film["columns"]) == pytest.approx(ours, abs=1e-6), path.name
+    assert "expected one grey DICOM picture" in frames["error"]
 
 
 @pytest.mark.parametrize("diagonal", [True, False])

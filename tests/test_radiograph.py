@@ -30,6 +30,28 @@ def test_formats(tmp_path, name):
     assert radiograph.spacing_mm == (pytest.approx((0.14, 0.16)) if medical else None)
 
 
+@pytest.mark.parametrize("name", ["a.mha", "a.mhd", "a.nii.gz", "a.nrrd"])
+def test_an_ending_may_be_in_capitals(tmp_path, name):
+    sitk.WriteImage(sitk.GetImageFromArray(GREY), str(tmp_path / name))
+    (tmp_path / name).rename(tmp_path / name.upper())
+    assert (read_radiograph(tmp_path / name.upper()).pixels == GREY).all()
+
+
+@pytest.mark.parametrize("name", ["a.mha", "a.nii.gz"])
+@pytest.mark.parametrize("across", [0, 1, 2])
+def test_a_picture_may_lie_across_any_axis_of_a_volume(tmp_path, name, across):
+    """As a film from the side lies across x; its pixels are not as wide as the volume is thick."""
+    image = sitk.GetImageFromArray(np.expand_dims(GREY, 2 - across))
+    spacing = [0.14, 0.16]
+    spacing.insert(across, 3.0)
+    image.SetSpacing(spacing)
+    sitk.WriteImage(image, str(tmp_path / name))
+    radiograph = read_radiograph(tmp_path / name)
+    assert (radiograph.pixels == GREY).all() and radiograph.spacing_mm == pytest.approx((0.14, 0.16))
+    steps = [np.eye(3)[axis] * spacing[axis] for axis in range(3) if axis != across]
+    assert np.array(radiograph.steps_mm) == pytest.approx(np.array(steps))
+
+
 def test_deep_tiff_files_whose_white_is_0_or_whose_colours_lie_apart(tmp_path):
     deep = GREY.astype(np.uint16) * 257
     tifffile.imwrite(tmp_path / "white.tif", deep.max() - deep, photometric="miniswhite")

@@ -50,7 +50,7 @@ function ofDicom(content) {
   }
   const [rows, columns, bits, start] = [found[0x280010], found[0x280011], found[0x280100], found[0x7fe00010]];
   const first = (tag, otherwise) => (found[tag] ? Number(found[tag].split("\\")[0]) : otherwise);
-  if (!rows || !columns || start === undefined || found[0x280002] > 1 || ![8, 16].includes(bits) || start + rows * columns * bits / 8 > content.byteLength)
+  if (!rows || !columns || start === undefined || found[0x280002] > 1 || first(0x280008, 1) > 1 || ![8, 16].includes(bits) || start + rows * columns * bits / 8 > content.byteLength)
     throw new Error("expected one grey DICOM picture of 8 or 16 bits, found another kind");
   if (found[0x283000] || found[0x283010]) throw new Error("expected DICOM without lookup tables; save it anew as a picture");
   const [slope, shift, signed] = [first(0x281053, 1), first(0x281052, 0), found[0x280103]];
@@ -62,6 +62,7 @@ function ofDicom(content) {
     const seen = width > 1 ? Math.min(1, Math.max(0, (value - centre + 0.5) / (width - 1) + 0.5)) : value;
     return found[0x280004] === "MONOCHROME1" ? -seen : seen;
   });
-  const spacing = (found[0x280030] || found[0x181164])?.split("\\").map(Number).reverse() ?? null;
+  const sizes = [0x280030, 0x181164].map((tag) => (found[tag] ?? "").split("\\").map(Number).reverse());
+  const spacing = sizes.find(([x, y]) => x > 0 && y > 0 && (x !== 1 || y !== 1)) ?? null; // programs that do not know write 1 x 1 mm
   return { pixels, rows, columns, spacing };
 }
