@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from augment import mirrored
-from dataloader import Batches, Key, RadiographDataset, batches_of, loading
+from dataloader import Key, RadiographDataset, batches_of, make_training_loader
 from heatmap import draw_heatmaps
 from model import SCN
 from radiographs.detail import to_detail, to_grey
@@ -104,8 +104,7 @@ class Training:
         self.radiographs = radiographs_a_step(landmarks)
         mirror = sets["train"].mirror_order() if settings.mirror == "on" else None
         crops = Crops(sets["train"], settings.crop, settings.seed, settings.processing, mirror)
-        batches = Batches(len(crops), self.radiographs, settings.seed)
-        self.loader = DataLoader(crops, batch_sampler=batches, collate_fn=joined, **loading(workers))
+        self.loader = make_training_loader(crops, self.radiographs, workers, joined)
         # processes that train together must all go backwards equally often
         self.at_once = at_once(self.device) if distributed.WORLD == 1 else self.radiographs * landmarks
         shape = (min(self.at_once, self.radiographs * landmarks), 1, settings.crop, settings.crop)
