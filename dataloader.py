@@ -201,9 +201,10 @@ class RadiographDataset(Dataset):
         return order
 
     def is_symmetric(self) -> bool:
-        """Whether a mirrored radiograph is one of the same joint, as described, or by the mean shape of enough radiographs."""
-        symmetric = self.joint.mirror or (len(self) >= FEWEST_SHAPES and mirror_order(self.points_network_px) is not None)
-        return bool(symmetric) and self.joint.laterality not in ("left", "right")
+        """Whether a mirrored radiograph is one of the same joint, as described or by the mean shape, which one landmark lacks."""
+        shapes = self.points_network_px
+        told = len(self) >= FEWEST_SHAPES and shapes.shape[1] > 1 and mirror_order(shapes) is not None
+        return bool(self.joint.mirror or told) and self.joint.laterality not in ("left", "right")
 
     def __len__(self) -> int:
         return len(self.ids)
