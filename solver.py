@@ -86,6 +86,8 @@ class Solver(State):
     def plan_first_look(self) -> Laid | ByValidation:
         """What the settings say of the epochs; the sizes, px of the longer side, are those that they work at."""
         settings, data = self.settings, self.sets["train"]
+        if settings.second_look not in (0, AUTO) and not data.detail:
+            raise DataError(f"second_look: expected data prepared with --detail, found {data.folder} without; prepare them again")
         open_end = self.two_looks and settings.second_look == AUTO
         if open_end and "valid" not in self.sets:
             raise DataError("second_look: expected a number of epochs without validation radiographs, found auto; give one")
