@@ -129,6 +129,8 @@ def test_every_radiograph_is_predicted_by_a_network_that_has_not_seen_it(data, t
     assert made["held_out"] == {"radiographs": len(HELD), "folds": 3}
     assert made["held_out_ipe_px"] == pytest.approx(figures["ipe_px"], abs=0.02)
     assert f"exchangeable with the {len(HELD)} held-out ones" in capsys.readouterr().out
+    status, said = cross_validated(capsys, data, run, "--resume")
+    assert status == 1 and "last.pt: made with other settings (folds 3 -> 0, other radiographs" in said
     (run / "fold_1").rename(run / "other")
     (run / "fold_2").rename(run / "fold_1")
     (run / "other").rename(run / "fold_2")

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from dataloader import RadiographDataset
+from evaluation import seen_radiographs
 from joints.tree import mistaken
 from radiographs.prepared_folder import read_split, splits_of
 from runtime.checkpoint import read_checkpoint
@@ -123,3 +124,11 @@ def refuse_beginning(settings, init: str, data: RadiographDataset) -> None:
     path = checkpoint_of(init)
     if init and path.exists():
         refuse_seen(path, read_checkpoint(path), data, settings.allow_seen)
+
+
+def tell_known(init: str, valid: RadiographDataset) -> None:
+    """Say which validation radiographs the weights to start from were trained on."""
+    path = checkpoint_of(init)
+    if init and path.exists() and (ids := seen_radiographs(read_checkpoint(path), valid).get("train")):
+        of = f"{path} was trained on {len(ids)} of {len(valid)} radiographs ({first_few(ids)})"
+        print(f"valid: {of}, so that validation errors are too small")
