@@ -235,7 +235,7 @@ class Solver(State):
         self.history.append(distributed.gather([row])[0])
         self.keep()
         self.say(report.epoch_line(row))
-        self.say(report.warning(self.history))
+        self.say(report.warning(self.rows_of(row["look"])))
 
     def show_judgement(self) -> None:
         """Say whether the best network has learnt."""
