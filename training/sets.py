@@ -32,7 +32,7 @@ def load_extra(settings) -> list[RadiographDataset]:
     extra = [RadiographDataset(Path(folder.strip()), "train") for folder in settings.also.split(",") if settings.also]
     for data in extra:
         print(f"also  {len(data)} radiographs of {data.folder}, to train on")
-    return extra
+    return [without_mistaken(data) for data in extra] if settings.mode == "train" else extra
 
 
 def load_splits(settings) -> dict[str, RadiographDataset]:
@@ -43,7 +43,8 @@ def load_splits(settings) -> dict[str, RadiographDataset]:
     if settings.mode == "train":
         if not settings.allow_seen:
             data = without_measured(data, settings.test_on)
-        data["train"] = without_mistaken(data["train"])
+        learnt_from = ("train", "valid") if settings.folds else ("train",)
+        data |= {split: without_mistaken(data[split]) for split in learnt_from if split in data}
         if not settings.folds and "valid" not in data:
             data["train"], data["valid"] = hold_out_tenth(data["train"])
             held = f"{len(data['valid'])} of train, drawn at random, are held out (--folds 5 learns from all)"
@@ -95,17 +96,17 @@ def without_measured(data: dict[str, RadiographDataset], test_on: str) -> dict[s
     return data
 
 
-def without_mistaken(train: RadiographDataset) -> RadiographDataset:
-    """Training radiographs without those whose annotations contradict all others', which are told."""
-    mistakes = mistaken(train.points_network_px)
+def without_mistaken(data: RadiographDataset) -> RadiographDataset:
+    """Radiographs to learn from without those whose annotations contradict all others', which are told."""
+    mistakes = mistaken(data.points_network_px)
     if not mistakes:
-        return train
-    named = [f"{train.ids[i]}: landmark {train.joint.names[landmark]}" for i, landmark in mistakes.items()]
+        return data
+    named = [f"{data.ids[i]}: landmark {data.joint.names[landmark]}" for i, landmark in mistakes.items()]
     print(
-        f"train: {len(named)} left out, whose landmarks lie as in no other, maybe in another order ({first_few(named)}); "
+        f"{data.split}: {len(named)} left out, whose landmarks lie as in no other, maybe in another order ({first_few(named)}); "
         "correct their annotations"
     )
-    return train.subset(np.setdiff1d(np.arange(len(train.ids)), list(mistakes)), train.split)
+    return data.subset(np.setdiff1d(np.arange(len(data.ids)), list(mistakes)), data.split)
 
 
 def refuse_shared(extra: list[RadiographDataset], measured: list[RadiographDataset]) -> None:
