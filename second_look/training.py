@@ -33,10 +33,6 @@ PROCESSING = 1  # key of random numbers that are drawn beside the others
 ROTATION, SCALING, GREY = math.radians(10), 0.1, 0.2  # +- ranges of each crop's own changes: radians, exponent, factor and shift
 
 
-def radiographs_a_step(landmarks: int) -> int:
-    return max(1, round(CROPS / landmarks))
-
-
 class Crops(Dataset):
     """The crops of a radiograph, changed anew in every epoch by the random numbers of (seed, epoch, number)."""
 
@@ -101,7 +97,7 @@ class Training:
         self.average = copy.deepcopy(self.model).eval()
         self.optimizer = torch.optim.Adam(self.model.parameters(), RATE, fused=True)
         self.steps = 0
-        self.radiographs = radiographs_a_step(landmarks)
+        self.radiographs = max(1, round(CROPS / landmarks))  # a step
         mirror = sets["train"].mirror_order() if settings.mirror == "on" else None
         crops = Crops(sets["train"], settings.crop, settings.seed, settings.processing, mirror)
         self.loader = make_training_loader(crops, self.radiographs, workers, joined)
