@@ -224,7 +224,7 @@ class Solver(State):
         if found is None:
             return report.NOT_VALIDATED
         data, crop = self.sets["valid"], self.settings.crop
-        points, _ = refine_all(self.look.average, data, found, crop, self.first_look.precision)
+        points, _ = refine_all(self.look.average, data, found, crop, self.look.precision)
         before, errors = (metrics.point_errors(one, data.points_network_px) for one in (found, points))
         reach = NEAR * crop * data.size / data.detail
         near = {"valid_near_px": float(metrics.mean_of_present(np.where(before <= reach, errors, np.nan).clip(max=reach)))}
@@ -240,10 +240,10 @@ class Solver(State):
     def show_judgement(self) -> None:
         """Say whether the best network has learnt."""
         best, valid, train = read_checkpoint(self.result / BEST), self.sets["valid"], self.sets["train"]
-        found = find_all(best, valid, self.device, self.first_look.precision, self.settings.batch_size)
+        found = find_all(best, valid, self.device, (self.look or self.first_look).precision, self.settings.batch_size)
         print(judge(valid, found.points_network_px, train.points_network_px, self.unfinished))
 
     def test(self, data: RadiographDataset) -> None:
         """Measure the best network on a data set; what is found goes to RESULT."""
-        settings, precision = self.settings, self.first_look.precision
+        settings, precision = self.settings, (self.look or self.first_look).precision
         test(self.result / BEST, data, self.result, self.device, precision, settings.batch_size, settings.allow_seen, True)

@@ -25,6 +25,7 @@ from runtime.files import DataError, write_whole
 
 LANDMARKS = 37
 FEWEST = 50  # hands that tell how hands vary
+ALIGNMENTS = 20  # of each hand with the mean of all
 EXPLAINED = 0.99  # of the variance, by the modes that are kept
 ROBUST_LIMIT = 6.0  # robust standard deviations from the median, beyond which an annotation is an outlier
 MODE_LIMIT = 2.4  # standard deviations, beyond which a sampled mode is drawn again
@@ -57,11 +58,11 @@ def lengths_and_bends(shapes: np.ndarray) -> np.ndarray:
     return np.concatenate([lengths, *bends], axis=1)
 
 
-def align(points: np.ndarray, iterations: int = 20) -> np.ndarray:
+def align(points: np.ndarray) -> np.ndarray:
     """Generalised Procrustes alignment without mirroring: hands (n, 37, 2) -> shapes, their mean upright."""
     shapes = normalise(points) / np.sqrt(LANDMARKS)
     mean = shapes[0]
-    for _ in range(iterations):
+    for _ in range(ALIGNMENTS):
         cross = np.einsum("nik,il->nkl", shapes, mean)
         shapes = rotate(shapes, np.arctan2(cross[:, 0, 1] - cross[:, 1, 0], cross[:, 0, 0] + cross[:, 1, 1]))
         mean = normalise(np.median(shapes, 0)) / np.sqrt(LANDMARKS)  # the median, so that a slip does not pull the others

@@ -239,6 +239,16 @@ def test_mirrored_crops_show_the_landmark_that_takes_the_place():
     assert 10 <= sum(brighter) <= 30
 
 
+@pytest.mark.slow
+def test_it_is_measured_in_the_precision_that_its_convolutions_are_right_in(detailed, tmp_path, monkeypatch):
+    monkeypatch.setattr("second_look.training.settle", lambda *_: "float32")
+    asked = []
+    monkeypatch.setattr("solver.refine_all", lambda *given: asked.append(given[-1]) or refine_all(*given))
+    ran = train(detailed, tmp_path / "run", *LOOK[:2], "--second_look", 1, "--stages", "64x1", "--precision", "bfloat16")
+    assert ran.returncode == 0 and asked == ["float32"], ran.stderr
+    assert json.loads((tmp_path / "run" / "test.json").read_text())["precision"] == "float32"
+
+
 def test_switched_off_it_changes_nothing(detailed, prepared, tmp_path):
     assert train(detailed, tmp_path / "off", *LOOK, "--second_look", 0).returncode == 0
     ran = train(prepared, tmp_path / "without", *LOOK)

@@ -153,7 +153,7 @@ def test_a_second_look_is_held_against_itself_where_both_looks_have_one_size(sol
 def test_the_second_look_is_judged_by_what_it_can_mend(solver, monkeypatch):
     """A landmark that the first look found elsewhere stays where it is, and says nothing of whether to go on."""
     data = solver.sets["valid"]
-    data.detail, solver.settings.crop, solver.look = 96, 32, SimpleNamespace(average=None)
+    data.detail, solver.settings.crop, solver.look = 96, 32, SimpleNamespace(average=None, precision="float32")
     found, refined = data.points_network_px + 3.0, data.points_network_px + np.array([0.5, 0])
     found[0, 0], refined[0, 0] = data.points_network_px[0, 0] + 20, data.points_network_px[0, 0] + 20
     monkeypatch.setattr(solver_module, "refine_all", lambda *_: (refined, None))
