@@ -141,7 +141,8 @@ def measure(settings: Settings) -> int:
 def train_and_measure(settings: Settings, data: dict[str, RadiographDataset], extra: list[RadiographDataset]) -> int:
     """Train a network, or cross-validate and train one of all radiographs, in the folder of the run; say how good it is."""
     own = data["train"].concat([data["valid"]] if settings.folds and "valid" in data else [])
-    refuse_shared(extra, [one for split, one in data.items() if settings.folds or split != "train"])
+    if not settings.allow_seen:
+        refuse_shared(extra, [one for split, one in data.items() if settings.folds or split != "train"])
     settings, lines = choose(settings, own.concat(extra))
     print("".join(f"{line}\n" for line in lines), end="")
     seen = settings.folds and settings.test_on != "test"  # by the network of all

@@ -204,3 +204,5 @@ def test_radiographs_of_another_folder_are_learnt_from_too(data, raw, tmp_path, 
         ran = train(data, tmp_path / "x", "--folds", folds, "--also", tested)
         assert ran.returncode == 1 and "tested: has 2 radiographs that are measured on (c1, c2 of" in ran.stderr
         assert not (tmp_path / "x").exists()  # before anything is learnt
+    ran = train(data, tmp_path / "seen", "--stages", "32x1", "--also", tested, "--allow_seen")
+    assert ran.returncode == 0 and "seen {'train': 2}" in ran.stdout, ran.stderr

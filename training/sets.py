@@ -116,7 +116,8 @@ def refuse_shared(extra: list[RadiographDataset], measured: list[RadiographDatas
             if ids := data.known_by(one.marks()):
                 named = f"{first_few(ids)} of {data.folder}"
                 raise DataError(
-                    f"{one.folder}: has {len(ids)} radiographs that are measured on ({named}); prepare it without them"
+                    f"{one.folder}: has {len(ids)} radiographs that are measured on ({named}); prepare it without them, or give "
+                    "--allow_seen"
                 )
 
 
