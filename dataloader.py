@@ -4,7 +4,7 @@ import copy
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -123,9 +123,6 @@ class RadiographDataset(Dataset):
             raise DataError(f"{path}: expected the shape {shape}, found {picture.shape}; run data_preprocessing.py again")
         return picture
 
-    def pictures(self) -> Iterator[np.ndarray]:
-        return (self.picture(i) for i in range(len(self)))
-
     def look_at(self, i: int) -> tuple[str, np.ndarray]:
         """Digest and fingerprint of a picture."""
         picture = self.picture(i)
@@ -204,9 +201,10 @@ class RadiographDataset(Dataset):
         return order
 
     def is_symmetric(self) -> bool:
-        """Whether a mirrored radiograph is one of the same joint, as described, or by the mean shape of enough radiographs."""
-        symmetric = self.joint.mirror or (len(self) >= FEWEST_SHAPES and mirror_order(self.points_network_px) is not None)
-        return bool(symmetric) and self.joint.laterality not in ("left", "right")
+        """Whether a mirrored radiograph is one of the same joint, as described or by the mean shape, which one landmark lacks."""
+        shapes = self.points_network_px
+        told = len(self) >= FEWEST_SHAPES and shapes.shape[1] > 1 and mirror_order(shapes) is not None
+        return bool(self.joint.mirror or told) and self.joint.laterality not in ("left", "right")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -277,15 +275,16 @@ def make_loader(dataset: RadiographDataset, batch_size: int, workers: int = 0, s
     return DataLoader(dataset, batch_size, sampler=sampler, **loading(workers))
 
 
-def make_training_loader(dataset: Augmented, batch_size: int, workers: int = 0) -> DataLoader:
-    """Batches to learn from; `batch_sampler.epoch` is to be set before each epoch."""
-    return DataLoader(dataset, batch_sampler=Batches(len(dataset), batch_size, dataset.seed), **loading(workers))
+def make_training_loader(dataset, batch_size: int, workers: int = 0, collate: Callable | None = None) -> DataLoader:
+    """Batches to learn from of a data set with a `seed`; `batch_sampler.epoch` is to be set before each epoch."""
+    batches = Batches(len(dataset), batch_size, dataset.seed)
+    return DataLoader(dataset, batch_sampler=batches, collate_fn=collate, **loading(workers))
 
 
 def loading(workers: int) -> dict:
-    """How a loader works with so many processes beside this one; 0: in this one."""
+    """How a loader works with so many processes beside this one; 0: in this one. It has random numbers of its own."""
     more = {"persistent_workers": True, "worker_init_fn": start_loading} if workers else {}
-    return {"num_workers": workers, "pin_memory": torch.cuda.is_available()} | more
+    return {"num_workers": workers, "pin_memory": torch.cuda.is_available(), "generator": torch.Generator()} | more
 
 
 def start_loading(_: int) -> None:
@@ -294,6 +293,7 @@ def start_loading(_: int) -> None:
 
 def batches_of(loader: DataLoader) -> Iterator[dict[str, torch.Tensor]]:
     """The batches. Raises DataError, in one line, where a process of the loader does."""
+    torch.empty((), dtype=torch.int64).random_()  # what a loader would draw where it has no processes: dropout goes on from there
     try:
         yield from loader
     except DataError as error:

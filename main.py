@@ -25,7 +25,7 @@ from training.check import check
 from training.cross_validation import cross_validate
 from training.recipe import choose
 from training.runs import BEST, METRICS, RESULTS, WEIGHTS, folder_to_train_in, list_runs, newest_run, working_in
-from training.sets import load_data, load_extra, load_splits, refuse_beginning, refuse_shared
+from training.sets import load_data, load_extra, load_splits, refuse_beginning, refuse_shared, tell_known
 from training.settings import ASIDE, FRACTION, MAY_DIFFER, NETWORK, NO_FLAG, ODD, PLACE, POSITIVE, one_of, read, setting, show
 from training.testing import test
 
@@ -141,13 +141,16 @@ def measure(settings: Settings) -> int:
 def train_and_measure(settings: Settings, data: dict[str, RadiographDataset], extra: list[RadiographDataset]) -> int:
     """Train a network, or cross-validate and train one of all radiographs, in the folder of the run; say how good it is."""
     own = data["train"].concat([data["valid"]] if settings.folds and "valid" in data else [])
-    refuse_shared(extra, [own] if settings.folds else [one for split, one in data.items() if split != "train"])
+    if not settings.allow_seen:
+        refuse_shared(extra, [one for split, one in data.items() if settings.folds or split != "train"])
     settings, lines = choose(settings, own.concat(extra))
     print("".join(f"{line}\n" for line in lines), end="")
     seen = settings.folds and settings.test_on != "test"  # by the network of all
     measured = None if seen else data.get(settings.test_on)
     if measured:
         refuse_beginning(settings, settings.init, measured)
+    if not settings.folds:
+        tell_known(settings.init, data["valid"])
     result = folder_to_train_in(settings)
     with working_in(result) if distributed.FIRST else nullcontext():
         if settings.folds:

@@ -86,6 +86,8 @@ class Solver(State):
     def plan_first_look(self) -> Laid | ByValidation:
         """What the settings say of the epochs; the sizes, px of the longer side, are those that they work at."""
         settings, data = self.settings, self.sets["train"]
+        if settings.second_look not in (0, AUTO) and not data.detail:
+            raise DataError(f"second_look: expected data prepared with --detail, found {data.folder} without; prepare them again")
         open_end = self.two_looks and settings.second_look == AUTO
         if open_end and "valid" not in self.sets:
             raise DataError("second_look: expected a number of epochs without validation radiographs, found auto; give one")
@@ -222,7 +224,7 @@ class Solver(State):
         if found is None:
             return report.NOT_VALIDATED
         data, crop = self.sets["valid"], self.settings.crop
-        points, _ = refine_all(self.look.average, data, found, crop, self.first_look.precision)
+        points, _ = refine_all(self.look.average, data, found, crop, self.look.precision)
         before, errors = (metrics.point_errors(one, data.points_network_px) for one in (found, points))
         reach = NEAR * crop * data.size / data.detail
         near = {"valid_near_px": float(metrics.mean_of_present(np.where(before <= reach, errors, np.nan).clip(max=reach)))}
@@ -233,15 +235,15 @@ class Solver(State):
         self.history.append(distributed.gather([row])[0])
         self.keep()
         self.say(report.epoch_line(row))
-        self.say(report.warning(self.history))
+        self.say(report.warning(self.rows_of(row["look"])))
 
     def show_judgement(self) -> None:
         """Say whether the best network has learnt."""
         best, valid, train = read_checkpoint(self.result / BEST), self.sets["valid"], self.sets["train"]
-        found = find_all(best, valid, self.device, self.first_look.precision, self.settings.batch_size)
+        found = find_all(best, valid, self.device, (self.look or self.first_look).precision, self.settings.batch_size)
         print(judge(valid, found.points_network_px, train.points_network_px, self.unfinished))
 
     def test(self, data: RadiographDataset) -> None:
         """Measure the best network on a data set; what is found goes to RESULT."""
-        settings, precision = self.settings, self.first_look.precision
+        settings, precision = self.settings, (self.look or self.first_look).precision
         test(self.result / BEST, data, self.result, self.device, precision, settings.batch_size, settings.allow_seen, True)

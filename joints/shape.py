@@ -71,5 +71,5 @@ def mirror_order(points: np.ndarray, most: float = SYMMETRIC) -> np.ndarray | No
         return None
     far = np.linalg.norm((usual * (-1, 1))[:, None] - usual, axis=-1)
     here, there = linear_sum_assignment(far)
-    symmetric = np.sqrt((far[here, there] ** 2).mean()) <= most * spread and (there[there] == here).all()
-    return there if symmetric else None
+    near = np.isinf(most) or np.sqrt((far[here, there] ** 2).mean()) <= most * spread  # the spread of one radiograph is 0
+    return there if near and (there[there] == here).all() else None

@@ -1,7 +1,6 @@
 """A folder of synthetic radiographs with their table of landmarks, as data_preprocessing.py reads it."""
 
 import io
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from phantom.drawing import STEPS, Steps, draw_hand
-from radiographs.prepared_folder import SETTINGS
+from radiographs.prepared_folder import settings_in
 from radiographs.raw_folder import COORDINATES, SPLITS
 from runtime.apart import start_worker
 from runtime.files import DataError, write_whole
@@ -42,20 +41,11 @@ def files_of_others(out: Path) -> Iterator[Path]:
     All but hidden ones, README.md, prepared folders, and synthetic radiographs of an unfinished run, which have no table yet.
     """
     for folder, folders, names in os.walk(out, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".") and not is_prepared(Path(folder, name))]
+        folders[:] = [name for name in folders if not name.startswith(".") and not settings_in(Path(folder, name))]
         unfinished = Path(folder).parent == out and Path(folder).name in SPLITS
         for name in names:
             if not (name.startswith(".") or name == "README.md" or (unfinished and MADE.fullmatch(name))):
                 yield Path(folder, name)
-
-
-def is_prepared(folder: Path) -> bool:
-    """Whether data_preprocessing.py wrote a folder."""
-    try:
-        settings = json.loads((folder / SETTINGS).read_text())
-    except (FileNotFoundError, ValueError):
-        return False
-    return isinstance(settings, dict) and {"format", "size", "sigma", "reference"} <= set(settings)
 
 
 def write_data_set(out: Path, counts: dict[str, int], seed: int, workers: int, turns: Sequence[Steps] = (STEPS,)) -> None:

@@ -134,15 +134,17 @@ def cast(points: np.ndarray, shape: tuple[int, int], scale: float, rng: np.rando
 OBJECTS = {ring: 0.3, plate: 0.17, wires: 0.15, cannula: 0.15, cast: 0.15, watch: 0.08}  # how often each is drawn
 
 
+def drawn(strokes: Strokes, shape: tuple[int, int]) -> np.ndarray:
+    """Strokes as path px through soft tissue (rows, columns)."""
+    return sum(dense * painted(shape, *stroke) for *stroke, dense in strokes)
+
+
 def hardware(points: np.ndarray, soft: np.ndarray, scale: float, rng: np.random.Generator) -> np.ndarray:
     """One to three of OBJECTS over the hand with landmarks (37, 2) px, as further path px through soft tissue (rows, columns)."""
     count = rng.choice([1, 2, 3], p=(0.5, 0.35, 0.15))
     path = np.zeros_like(soft)
     for made in rng.choice(list(OBJECTS), count, replace=False, p=list(OBJECTS.values())):
-        if made is cast:
-            path += cast(points, soft.shape, scale, rng)
-        else:
-            path += sum(dense * painted(soft.shape, *stroke) for *stroke, dense in made(points, scale, rng))
+        path += cast(points, soft.shape, scale, rng) if made is cast else drawn(made(points, scale, rng), soft.shape)
     return path
 
 
@@ -151,7 +153,7 @@ def wear(points: np.ndarray, soft: np.ndarray, scale: float, rng: np.random.Gene
     kind = rng.random()
     rows, columns = soft.shape
     if kind < 0.02:
-        return sum(dense * painted(soft.shape, *stroke) for *stroke, dense in ring(points, scale, rng, most=1))
+        return drawn(ring(points, scale, rng, most=1), soft.shape)
     if kind < 0.05:
         hem = max(points[[0, 2, 3, 4], 1].max() + rng.uniform(4, 30), rows - 90.0)
         waves = gaussian_filter1d(rng.standard_normal(columns), 40, mode="nearest") * 20

@@ -19,12 +19,13 @@ import numpy as np
 
 from joints.hand import RAYS
 from joints.shape import normalise
-from radiographs.raw_folder import same_form
+from radiographs.raw_folder import plain_id, read_points
 from runtime.command import exit_status
 from runtime.files import DataError, write_whole
 
 LANDMARKS = 37
 FEWEST = 50  # hands that tell how hands vary
+ALIGNMENTS = 20  # of each hand with the mean of all
 EXPLAINED = 0.99  # of the variance, by the modes that are kept
 ROBUST_LIMIT = 6.0  # robust standard deviations from the median, beyond which an annotation is an outlier
 MODE_LIMIT = 2.4  # standard deviations, beyond which a sampled mode is drawn again
@@ -57,11 +58,11 @@ def lengths_and_bends(shapes: np.ndarray) -> np.ndarray:
     return np.concatenate([lengths, *bends], axis=1)
 
 
-def align(points: np.ndarray, iterations: int = 20) -> np.ndarray:
+def align(points: np.ndarray) -> np.ndarray:
     """Generalised Procrustes alignment without mirroring: hands (n, 37, 2) -> shapes, their mean upright."""
     shapes = normalise(points) / np.sqrt(LANDMARKS)
     mean = shapes[0]
-    for _ in range(iterations):
+    for _ in range(ALIGNMENTS):
         cross = np.einsum("nik,il->nkl", shapes, mean)
         shapes = rotate(shapes, np.arctan2(cross[:, 0, 1] - cross[:, 1, 0], cross[:, 0, 0] + cross[:, 1, 1]))
         mean = normalise(np.median(shapes, 0)) / np.sqrt(LANDMARKS)  # the median, so that a slip does not pull the others
@@ -117,38 +118,28 @@ def sample(model: ShapeModel, rng: np.random.Generator) -> np.ndarray:
     raise AssertionError(f"no plausible hand in {ATTEMPTS} draws: the shape model does not fit its own bounds")
 
 
-def read_annotations(path: Path) -> tuple[list[str], np.ndarray]:
-    """Rows of ID, x0, y0, ... -> IDs (n) and points (n, 37, 2). Raises DataError."""
-    try:
-        table = np.genfromtxt(path, delimiter=",", ndmin=2)[:, 1:]
-        ids = read_ids(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected rows of ID, x0, y0, ... ({error})") from error
-    if table.shape[1] != 2 * LANDMARKS or not np.isfinite(table).all():
-        raise DataError(f"{path}: expected {2 * LANDMARKS} numbers after each ID, found {table.shape[1]} or blanks")
-    return ids, table.reshape(-1, LANDMARKS, 2)
-
-
-def read_ids(path: Path) -> list[str]:
+def read_ids(path: Path) -> set[str]:
     """The IDs that lines begin with: of a table of landmarks, or of a list with one ID a line. Raises DataError."""
     try:
-        return [same_form(line.split(",")[0]) for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+        return {plain_id(line.split(",")[0]) for line in path.read_text("utf-8-sig").splitlines() if line.strip()}
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: expected lines that begin with an ID ({error})") from error
 
 
 def build_table(annotations: Path, out: Path, exclude: Sequence[Path] = ()) -> None:
     """Write the shape model of all annotations but those of radiographs whose IDs a file of `exclude` has. Raises DataError."""
-    ids, points = read_annotations(annotations)
-    excluded = set()
+    annotated = read_points(annotations)
+    excluded: set[str] = set()
     for path in exclude:
-        listed = set(read_ids(path))
-        if not listed & set(ids):
+        listed = read_ids(path)
+        if not listed & annotated.keys():
             raise DataError(f"{path}: expected IDs to exclude, found none of {annotations}")
         excluded |= listed
-    points = points[[id not in excluded for id in ids]]
+    points = np.array([hand for id, hand in annotated.items() if id not in excluded])
     if len(points) < FEWEST:
         raise DataError(f"{annotations}: expected {FEWEST} hands or more that are not excluded, found {len(points)}")
+    if points.shape[1] != LANDMARKS or not np.isfinite(points).all():
+        raise DataError(f"{annotations}: expected {LANDMARKS} landmarks of each hand, found {points.shape[1]} or blanks")
     model, hands = build(points)
     content = io.BytesIO()
     np.savez_compressed(content, **{name: value.astype(np.float32) for name, value in vars(model).items()})

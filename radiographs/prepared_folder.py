@@ -62,19 +62,22 @@ def read_split(path: Path) -> dict[str, list[str]]:
     return {"train": [id for i, id in enumerate(train) if i % 10], "valid": train[::10], "test": test}
 
 
+def settings_in(folder: Path) -> dict | None:
+    """What data_preprocessing.py made a folder with, whole or not, in any version; None where it did not make it."""
+    try:
+        stored = json.loads((folder / SETTINGS).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return stored if isinstance(stored, dict) and {"format", "size", "sigma", "reference"} <= stored.keys() else None
+
+
 def stored_settings(out: Path) -> dict:
     """The settings of an earlier run; none for an empty folder. Raises DataError where an earlier run did not make it."""
-    try:
-        stored = json.loads((out / SETTINGS).read_text())
-    except FileNotFoundError:
-        if all(path.name == LOCK or path.suffix == ".part" for path in out.iterdir()):  # of a run that was killed as it began
-            return {}
-        stored = None
-    except ValueError:
-        stored = None
-    if not isinstance(stored, dict) or not {"format", "size", "sigma", "reference"} <= stored.keys():
-        raise DataError(f"{out}: expected an empty folder or an earlier result, found other files; choose another --out")
-    return {"crop": False, "detail": 0} | stored  # which earlier versions did not write
+    if stored := settings_in(out):
+        return {"crop": False, "detail": 0} | stored  # which earlier versions did not write
+    if all(path.name == LOCK or path.suffix == ".part" for path in out.iterdir()):  # of a run that was killed as it began
+        return {}
+    raise DataError(f"{out}: expected an empty folder or an earlier result, found other files; choose another --out")
 
 
 def write_settings(out: Path, settings: dict, more: dict, stored: dict) -> None:

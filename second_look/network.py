@@ -58,8 +58,9 @@ class SecondLook(nn.Module):
         """A 5 x 5 convolution of features (N, C, H, W), for each crop that of its own landmark -> (N, H, W) float32."""
         count, channels, height, width = x.shape
         kernel = self.weight.shape[-1]
-        kernels = self.weight[landmarks].reshape(count, channels, -1).to(x.dtype)
-        taps = (x.permute(0, 2, 3, 1).reshape(count, -1, channels) @ kernels).float()  # what each px adds to those around it
+        kernels = self.weight[landmarks].reshape(count, channels, kernel * kernel).to(x.dtype)
+        by_pixel = x.permute(0, 2, 3, 1).reshape(count, height * width, channels)
+        taps = (by_pixel @ kernels).float()  # what each px adds to those around it
         edge = kernel // 2
         summed = F.fold(taps.mT.flip(1), (height + 2 * edge, width + 2 * edge), kernel)
         return summed[:, 0, edge:-edge, edge:-edge] + self.bias[landmarks][:, None, None]

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from augment import mirrored
-from dataloader import Batches, Key, RadiographDataset, batches_of, loading
+from dataloader import Key, RadiographDataset, batches_of, make_training_loader
 from heatmap import draw_heatmaps
 from model import SCN
 from radiographs.detail import to_detail, to_grey
@@ -31,10 +31,6 @@ SIGMA = 2.5  # standard deviation of the target heatmaps, detail px
 NOISE = 4.0  # standard deviation of the crops' middles, detail px: two to three times the first look's error
 PROCESSING = 1  # key of random numbers that are drawn beside the others
 ROTATION, SCALING, GREY = math.radians(10), 0.1, 0.2  # +- ranges of each crop's own changes: radians, exponent, factor and shift
-
-
-def radiographs_a_step(landmarks: int) -> int:
-    return max(1, round(CROPS / landmarks))
 
 
 class Crops(Dataset):
@@ -101,11 +97,10 @@ class Training:
         self.average = copy.deepcopy(self.model).eval()
         self.optimizer = torch.optim.Adam(self.model.parameters(), RATE, fused=True)
         self.steps = 0
-        self.radiographs = radiographs_a_step(landmarks)
+        self.radiographs = max(1, round(CROPS / landmarks))  # a step
         mirror = sets["train"].mirror_order() if settings.mirror == "on" else None
         crops = Crops(sets["train"], settings.crop, settings.seed, settings.processing, mirror)
-        batches = Batches(len(crops), self.radiographs, settings.seed)
-        self.loader = DataLoader(crops, batch_sampler=batches, collate_fn=joined, **loading(workers))
+        self.loader = make_training_loader(crops, self.radiographs, workers, joined)
         # processes that train together must all go backwards equally often
         self.at_once = at_once(self.device) if distributed.WORLD == 1 else self.radiographs * landmarks
         shape = (min(self.at_once, self.radiographs * landmarks), 1, settings.crop, settings.crop)

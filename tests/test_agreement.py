@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from heatmap import rescale
 from main import main
 from training import agreement
 from training.agreement import agreement_rows, bland_altman, icc_2_1, rated
+from training.methods import of_measures
 
 # Shrout and Fleiss (1979), table 2: six targets, four judges; their table 4 has ICC(2,1) = 0.29
 JUDGED = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], float)
@@ -147,3 +149,16 @@ def test_training_and_mode_test_write_the_same_agreement_and_methods(read, tmp_p
     ):
         assert fact in text, fact
     assert "None" not in text and "nan" not in text and "{" not in text
+
+    for_use = {name: value for name, value in state["settings"].items() if name != "init"}  # as export.py makes them
+    torch.save(state | {"settings": for_use}, tmp_path / "for_use.pt")
+    assert main([*map(str, again[:4]), "--checkpoint", str(tmp_path / "for_use.pt"), "--result", str(tmp_path / "use")]) == 0
+    assert "It started from [random or other weights], with Adam" in (tmp_path / "use" / "test_methods.md").read_text()
+
+
+def test_the_interval_is_of_the_radiographs_with_landmarks():
+    points = np.full((3, 2, 2), 10.0)
+    points[1] = np.nan
+    data = SimpleNamespace(points_px=points, joint=SimpleNamespace(measures=()), annotators=[], split="test")
+    found = of_measures(data, {"images": 3, "ipe_px": 20.0, "ipe_px_sd": 1.0, "median_px": 20.0, "pe_mm": None})
+    assert found["interval"].startswith("95 % interval of the mean error: 7.294 to 32.706 px")  # t of 1 degree: 12.706

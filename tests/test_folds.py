@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from dataloader import RadiographDataset
 from labelling.proposals import read_predictions
 from main import main, read_settings
 from runtime.files import DataError
-from training import cross_validation
+from training import cross_validation, sets
 from training.cross_validation import Outcome, settings_of_all
 from training.judgement import write_disagreements
 from training.sets import parts, without_mistaken
@@ -129,6 +130,8 @@ def test_every_radiograph_is_predicted_by_a_network_that_has_not_seen_it(data, t
     assert made["held_out"] == {"radiographs": len(HELD), "folds": 3}
     assert made["held_out_ipe_px"] == pytest.approx(figures["ipe_px"], abs=0.02)
     assert f"exchangeable with the {len(HELD)} held-out ones" in capsys.readouterr().out
+    status, said = cross_validated(capsys, data, run, "--resume")
+    assert status == 1 and "last.pt: made with other settings (folds 3 -> 0, other radiographs" in said
     (run / "fold_1").rename(run / "other")
     (run / "fold_2").rename(run / "fold_1")
     (run / "other").rename(run / "fold_2")
@@ -219,6 +222,28 @@ def test_folds_need_no_validation_and_no_test_radiographs(tmp_path, capsys):
     assert preprocess(raw, tmp_path / "one").returncode == 0
     status, said = cross_validated(capsys, tmp_path / "one", tmp_path / "single")
     assert status == 0 and "valid: none are given; the only radiograph of train is validated on too" in said, said
+
+
+def test_mistaken_annotations_are_left_out_of_all_that_is_learnt_from(data, monkeypatch):
+    """Of validation too where a cross-validation learns from it, and of other folders."""
+    monkeypatch.setattr(sets, "mistaken", lambda points: {0: 1})
+    settings = read_settings(["--data", str(data), "--also", str(data), "--folds", "2"])
+    of_folds, (extra,) = sets.load_splits(settings), sets.load_extra(settings)
+    assert {split: len(one) for split, one in of_folds.items()} == {"train": 3, "valid": 1, "test": 2} and len(extra) == 3
+    assert len(sets.load_splits(replace(settings, folds=0))["valid"]) == 2
+
+
+def test_random_weights_are_not_taken_for_the_network_that_lies_in_the_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("best.pt").touch()
+    began = []
+
+    def train(settings, *_):
+        began.append(settings.init)
+        return SimpleNamespace(test=lambda data: None, history=[], tree=None, first_ipe_px=1.0, unfinished="")
+
+    cross_validation.train_fold(read_settings(["--init="]), tmp_path / "run", 1, [], [], train)
+    assert began == [""]
 
 
 def test_annotations_in_another_order_are_not_learnt_from(capsys):

@@ -6,7 +6,8 @@ from conftest import ROOT
 
 from joints.hand import MEAN_SHAPE, is_hand
 from joints.shape import normalise, procrustes_distance
-from phantom.shape import load, read_annotations, sample
+from phantom.shape import load, sample
+from radiographs.raw_folder import read_points
 
 FROM_LITTLE = [*range(13), 16, 15, 14, 13, *range(33, 37), *range(29, 33), *range(25, 29), *range(21, 25), *range(17, 21)]
 MODEL = load(ROOT / "phantom" / "shape.npz")
@@ -87,5 +88,5 @@ def test_other_landmarks_are_no_hand():
 
 
 def test_the_atlas_is_of_hands(atlas):
-    _, points = read_annotations(atlas / "all_coordinates.csv")
+    points = np.array(list(read_points(atlas / "all_coordinates.csv").values()))
     assert all(is_hand(one[None]) for one in points) and is_hand(points)

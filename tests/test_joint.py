@@ -188,7 +188,7 @@ def test_landmarks_that_a_mirrored_radiograph_exchanges():
     rungs = np.stack([np.tile([20.0, 40.0], 5), np.repeat(10.0 * np.arange(5), 2)], 1)
     bent = rungs + rng.normal(0, 3, (30, 1, 2)) + rng.normal(0, 2, (30, 10, 2)) + [(4, 0)]
     bent[3, 2], bent[:, 4] = np.nan, bent[:, 4] + (0.5, 0)
-    assert mirror_order(bent).tolist() == [1, 0, 3, 2, 5, 4, 7, 6, 9, 8]
+    assert mirror_order(bent).tolist() == mirror_order(bent[:1], np.inf).tolist() == [1, 0, 3, 2, 5, 4, 7, 6, 9, 8]
     assert mirror_order(bent * (1, 1) + np.outer(np.arange(10), (8, 0))) is None
     assert mirror_order(MEAN_SHAPE + rng.normal(0, 0.01, (30, 37, 2))) is None
     bent[:, 7] = np.nan
@@ -213,6 +213,15 @@ def test_which_radiographs_are_shown_mirrored(joint, count, symmetric):
             self.points_network_px = square + np.random.default_rng(0).normal(0, 2, (count, 4, 2))
 
     assert Data().is_symmetric() == symmetric and Data().mirror_order().tolist() == [1, 0, 3, 2]
+
+
+def test_a_single_landmark_may_be_one_of_two_sides():
+    class Data(RadiographDataset):
+        def __init__(self):
+            self.joint, self.ids = Description(("hip",)), list(range(30))
+            self.points_network_px = np.random.default_rng(0).normal((20, 40), 2, (30, 1, 2))
+
+    assert not Data().is_symmetric() and Data().mirror_order().tolist() == [0]
 
 
 def test_the_check_knows_sides_and_mirror_pairs():

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
@@ -13,8 +14,10 @@ import pytest
 import torch
 from conftest import LANDMARKS, SMALL_RUN, SPLITS, as_process, fewer_landmarks, preprocess, rows_of, spawn, train, weights_of
 
+from dataloader import RadiographDataset
 from main import main
 from runtime import distributed
+from runtime.files import write_csv
 
 
 @pytest.mark.slow
@@ -69,9 +72,16 @@ def test_training_starts_from_the_weights_of_another_run(data, tmp_path, capsys)
     still = ("--stages", "64x1", "--learning_rate", "1e-12", "--ridge", "0")
     assert train(data, tmp_path / "first", "--stages", "64x1").returncode == 0
     init = ("--init", tmp_path / "first" / "best.pt")
-    assert train(data, tmp_path / "second", *still, *init).returncode == 0
+    ran = train(data, tmp_path / "second", *still, *init)
+    assert ran.returncode == 0 and "too small" not in ran.stdout
     first, second = weights_of(tmp_path / "first" / "best.pt"), weights_of(tmp_path / "second" / "best.pt")
     assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
+
+    state = torch.load(tmp_path / "first" / "best.pt", weights_only=True)
+    torch.save(state | {"seen": {"train": RadiographDataset(data, "valid").marks()}}, tmp_path / "of_valid.pt")
+    ran = train(data, tmp_path / "known", *still, "--init", tmp_path / "of_valid.pt")
+    known = "of_valid.pt was trained on 2 of 2 radiographs (b1, b2), so that validation errors are too small"
+    assert ran.returncode == 0 and known in ran.stdout
 
     other = fewer_landmarks(data, tmp_path / "other")
     assert main([str(a) for a in ("--data", other, "--result", tmp_path / "third", *SMALL_RUN, *still, *init)]) == 0
@@ -184,3 +194,15 @@ def test_radiographs_of_another_folder_are_learnt_from_too(data, raw, tmp_path, 
     assert preprocess(raw, tmp_path / "unmatched", "--reference", "none").returncode == 0
     ran = train(data, tmp_path / "x", "--stages", "32x1", "--also", tmp_path / "unmatched")
     assert ran.returncode == 1 and "another reference" in ran.stderr
+
+    tested = Path(shutil.copytree(data, tmp_path / "tested"))
+    shutil.rmtree(tested / "train")
+    (tested / "test").rename(tested / "train")
+    rows = [row | {"split": "train"} for row in rows_of(data / "landmarks.csv") if row["split"] == "test"]
+    write_csv(tested / "landmarks.csv", rows)
+    for folds in (0, 2):
+        ran = train(data, tmp_path / "x", "--folds", folds, "--also", tested)
+        assert ran.returncode == 1 and "tested: has 2 radiographs that are measured on (c1, c2 of" in ran.stderr
+        assert not (tmp_path / "x").exists()  # before anything is learnt
+    ran = train(data, tmp_path / "seen", "--stages", "32x1", "--also", tested, "--allow_seen")
+    assert ran.returncode == 0 and "seen {'train': 2}" in ran.stdout, ran.stderr

@@ -277,16 +277,21 @@ def test_a_shape_model_knows_nothing_of_excluded_radiographs(tmp_path):
         rows = [f"{i:03d}," + ",".join(f"{value:.6f}" for value in hand.ravel()) for i, hand in enumerate(hands)]
         (tmp_path / f"{name}.csv").write_text("\n".join(rows))
     (tmp_path / "list.txt").write_text("".join(f"{i:03d}\n" for i in range(60, 120)))
+    (tmp_path / "files.txt").write_text("".join(f"{i:03d}.jpg\n" for i in range(60, 120)))
     (tmp_path / "table.csv").write_text("".join(f"{i:03d},0,0\n" for i in range(60, 120)))
     shape.build_table(tmp_path / "narrow.csv", tmp_path / "narrow.npz")
     shape.build_table(tmp_path / "both.csv", tmp_path / "all.npz")
     narrow_mean, all_mean = shape.load(tmp_path / "narrow.npz").mean, shape.load(tmp_path / "all.npz").mean
-    for exclude in ("list.txt", "table.csv"):
+    for exclude in ("list.txt", "files.txt", "table.csv"):
         shape.build_table(tmp_path / "both.csv", tmp_path / "rest.npz", [tmp_path / exclude])
         assert shape.load(tmp_path / "rest.npz").mean == pytest.approx(narrow_mean, abs=1e-7)
     assert np.abs(all_mean - narrow_mean).max() > 0.01
     (tmp_path / "none.txt").write_text("another\n")
     with pytest.raises(DataError, match=r"none\.txt: expected IDs to exclude, found none"):
         shape.build_table(tmp_path / "both.csv", tmp_path / "x.npz", [tmp_path / "none.txt"])
+    rows = (tmp_path / "both.csv").read_text().splitlines()
+    (tmp_path / "blank.csv").write_text("\n".join([*rows[:-1], rows[-1].split(",")[0] + 74 * ","]))
+    with pytest.raises(DataError, match=r"blank\.csv: expected 37 landmarks of each hand, found 37 or blanks"):
+        shape.build_table(tmp_path / "blank.csv", tmp_path / "x.npz")
     with pytest.raises(DataError, match=r"none\.txt: expected a table that python -m phantom\.shape writes"):
         shape.load(tmp_path / "none.txt")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import LANDMARKS, SMALL_RUN, rows_of, spawn, train, weights_of
 
+from dataloader import RadiographDataset, batches_of, make_loader
 from main import main
 from runtime.files import write_csv
 
@@ -32,6 +33,18 @@ def test_interrupted_by_the_user_or_a_scheduler_and_alone_in_its_folder(data, tm
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130 and "--resume" in stderr and "Traceback" not in stderr
     assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["history"]
+
+
+def test_dropout_goes_on_alike_with_any_number_of_loading_processes(prepared):
+    """In the first epoch of a resumed run as in a later one of an uninterrupted run, whose processes are there already."""
+    data, expected = RadiographDataset(prepared, "train"), []
+    for workers in (0, 0, 2):
+        loader = make_loader(data, 2, workers)
+        for _ in range(2):
+            torch.manual_seed(0)
+            assert len([*batches_of(loader)]) == 2
+            expected.append(torch.rand(4).tolist())
+    assert expected == 6 * expected[:1]
 
 
 def test_other_data_are_refused(data, tmp_path, capsys):

@@ -76,15 +76,16 @@ def test_without_a_run_the_mistake_is_named(tmp_path, monkeypatch, capsys):
     assert said.count("train first, or name a folder") + said.count("run data_preprocessing.py") == 3
 
 
-def test_runs_that_start_together_get_two_folders(tmp_path):
-    assert [new_run(tmp_path).name for _ in range(2)] == ["001", "002"]
-    (tmp_path / "099").mkdir()
-    (tmp_path / "notes").mkdir()
-    assert new_run(tmp_path).name == "100"
+def test_runs_that_start_together_get_two_folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert [new_run().name for _ in range(2)] == ["001", "002"]
+    (tmp_path / "result" / "099").mkdir()
+    (tmp_path / "result" / "notes").mkdir()
+    assert new_run().name == "100"
     with pytest.raises(DataError, match=r"expected a run with best\.pt"):
-        newest_run("best.pt", results=tmp_path)
-    (tmp_path / "002" / "best.pt").write_text("")
-    assert newest_run("best.pt", results=tmp_path).name == "002"
+        newest_run("best.pt")
+    (tmp_path / "result" / "002" / "best.pt").write_text("")
+    assert newest_run("best.pt").name == "002"
 
 
 def test_settings_other_than_the_default_are_marked(capsys):

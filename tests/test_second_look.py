@@ -153,6 +153,16 @@ def test_it_learns(detailed):
         Training(read_settings("--crop 30 --second_look 1 --levels 3".split()), sets, first, "float32", 0, {})
 
 
+def test_a_radiograph_without_landmarks_teaches_nothing(detailed, monkeypatch):
+    monkeypatch.setattr("second_look.training.CROPS", LANDMARKS)  # so that a step sees one radiograph
+    data = RadiographDataset(detailed, "train")
+    data.points_detail_px[1] = np.nan
+    settings = read_settings("--crop 32 --second_look 1 --channels 4 --levels 3".split())
+    look = Training(settings, {"train": data}, SCN(num_landmarks=LANDMARKS, channels=4, levels=3), "float32", 0, {})
+    _, loss, errors = look.train_epoch(1, lambda i, n: 1.0)
+    assert look.steps == len(data) and np.isfinite(loss) and len(errors) == (len(data) - 1) * LANDMARKS
+
+
 @pytest.mark.slow
 def test_it_is_kept_where_it_pays_and_tested(detailed, whole, tmp_path):
     run, said = whole
@@ -229,9 +239,21 @@ def test_mirrored_crops_show_the_landmark_that_takes_the_place():
     assert 10 <= sum(brighter) <= 30
 
 
+@pytest.mark.slow
+def test_it_is_measured_in_the_precision_that_its_convolutions_are_right_in(detailed, tmp_path, monkeypatch):
+    monkeypatch.setattr("second_look.training.settle", lambda *_: "float32")
+    asked = []
+    monkeypatch.setattr("solver.refine_all", lambda *given: asked.append(given[-1]) or refine_all(*given))
+    ran = train(detailed, tmp_path / "run", *LOOK[:2], "--second_look", 1, "--stages", "64x1", "--precision", "bfloat16")
+    assert ran.returncode == 0 and asked == ["float32"], ran.stderr
+    assert json.loads((tmp_path / "run" / "test.json").read_text())["precision"] == "float32"
+
+
 def test_switched_off_it_changes_nothing(detailed, prepared, tmp_path):
     assert train(detailed, tmp_path / "off", *LOOK, "--second_look", 0).returncode == 0
-    assert train(prepared, tmp_path / "without", *LOOK).returncode == 0
+    ran = train(prepared, tmp_path / "without", *LOOK)
+    assert ran.returncode == 1 and "second_look: expected data prepared with --detail, found" in ran.stderr
+    assert train(prepared, tmp_path / "without", *LOOK, "--second_look", 0).returncode == 0
     for name in ("test_landmarks.csv", "test_by_landmark.csv"):
         assert (tmp_path / "off" / name).read_bytes() == (tmp_path / "without" / name).read_bytes()
 

@@ -140,10 +140,20 @@ def test_a_loss_that_is_not_finite_stops_before_anything_is_kept(solver, monkeyp
     assert not (tmp_path / "last.pt").exists()
 
 
+def test_a_second_look_is_held_against_itself_where_both_looks_have_one_size(solver, monkeypatch, capsys):
+    monkeypatch.setattr(solver, "keep", lambda: None)
+    row = {f"{split}_{key}": 1.0 for split in ("train", "valid") for key in ("loss", "ipe_px", "or_10px")}
+    for look, error_px in ((1, 1.0), (2, 3.0), (2, 6.3)):
+        more = {"epoch": 1, "look": look, "size": 64, "learning_rate": 1e-3, "seconds": 1.0, "train_ipe_px": error_px}
+        solver.end_epoch(row | more)
+    said = [line for line in capsys.readouterr().out.splitlines() if "the least so far" in line]
+    assert len(said) == 1 and "6.30 px, is 2.1 times" in said[0]
+
+
 def test_the_second_look_is_judged_by_what_it_can_mend(solver, monkeypatch):
     """A landmark that the first look found elsewhere stays where it is, and says nothing of whether to go on."""
     data = solver.sets["valid"]
-    data.detail, solver.settings.crop, solver.look = 96, 32, SimpleNamespace(average=None)
+    data.detail, solver.settings.crop, solver.look = 96, 32, SimpleNamespace(average=None, precision="float32")
     found, refined = data.points_network_px + 3.0, data.points_network_px + np.array([0.5, 0])
     found[0, 0], refined[0, 0] = data.points_network_px[0, 0] + 20, data.points_network_px[0, 0] + 20
     monkeypatch.setattr(solver_module, "refine_all", lambda *_: (refined, None))

@@ -4,7 +4,7 @@ Findings are suspicions for a person to look at; training goes on with them.
 """
 
 from collections.abc import Iterator
-from itertools import combinations, islice
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -44,8 +44,8 @@ def outside(sets: list[RadiographDataset], limit: int | None) -> list[str]:
     """Landmarks that lie beside the hand, as Otsu's threshold outlines it: none where that outlines no such joint at all."""
     findings, looked = [], 0
     for data in sets:
-        for i, (picture, points) in enumerate(zip(islice(data.pictures(), limit), data.points_network_px)):
-            near = binary_dilation(hand_outline(picture), iterations=max(1, int(REACH * data.size)))
+        for i, points in enumerate(data.points_network_px[:limit]):
+            near = binary_dilation(hand_outline(data.picture(i)), iterations=max(1, int(REACH * data.size)))
             x, y = points[np.isfinite(points).all(1)].round().astype(int).clip(0, np.array(data.frame[::-1]) - 1).T
             beside, looked = ~near[y, x], looked + 1
             if beside.size and beside.mean() > OUTSIDE_SHARE:

@@ -54,7 +54,7 @@ def cross_validate(settings, result: Path, data: RadiographDataset, extra: list[
 def train_fold(settings, result: Path, k: int, rest: RadiographDataset, held_out: RadiographDataset, train: Callable) -> Outcome:
     """Train fold `k` in its folder, measure it on what is held out, and say how long the others will take."""
     folder, began = folder_of(result, k), time.monotonic()
-    init = str(folder_of(Path(settings.init), k)) if Path(settings.init, BEST).exists() else settings.init
+    init = str(folder_of(Path(settings.init), k)) if settings.init and Path(settings.init, BEST).exists() else settings.init
     refuse_beginning(settings, init, held_out)
     of_fold = resume_if_possible(replace(settings, init=init), folder)
     solver = train(of_fold, folder, rest, held_out)

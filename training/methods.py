@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import numpy as np
 from scipy import stats
 
 from dataloader import RadiographDataset
@@ -103,12 +104,13 @@ def split_of(data: RadiographDataset, state: dict, figures: dict) -> str:
 
 def of_network(state: dict) -> dict:
     has, look, valid = state["settings"].get, state.get("second_look"), state["valid_ipe_px"]
+    unknown = "random weights" if "init" in state["settings"] else "[random or other weights]"  # weights made for use do not say
     crop = " A second network saw a crop of {size} px around each point, from the radiograph at {longer} px (longer side)."
     return {
         "parameters": sum(weight.numel() for name, weight in state["weights"].items() if not name.startswith(PREFIX)),
         "tree": " Among look-alike peaks, those that lie as in the annotations were chosen." if state.get("tree") else "",
         "second_look": crop.format(**look) if look else "",
-        "init": Path(has("init")).name if has("init") else "random weights",
+        "init": Path(has("init")).name if has("init") else unknown,
         "epoch": state["epoch"],
         "valid": f", with a validation error of {valid:.3f} px of the frame" if math.isfinite(valid) else "",
         "ranges": ", ".join(words.format(has(name)) for name, words in AUGMENTATIONS.items() if has(name)) or "not at all",
@@ -118,7 +120,8 @@ def of_network(state: dict) -> dict:
 
 
 def of_measures(data: RadiographDataset, figures: dict) -> dict:
-    n, mean, sd, measures = figures["images"], figures["ipe_px"], figures["ipe_px_sd"], data.joint.measures
+    mean, sd, measures = figures["ipe_px"], figures["ipe_px_sd"], data.joint.measures
+    n = int(np.isfinite(data.points_px).all(-1).any(1).sum())  # a radiograph without landmarks has no error
     millimetres = interval = agreement = ""
     if figures["pe_mm"] is not None:
         within = ", ".join(f"{share:.1f} % within {radius} mm" for radius, share in figures["sdr_mm"].items())

@@ -20,21 +20,19 @@ WEIGHTS = "weights.pt"  # what export.py makes of the best
 STATES = (LAST, PREVIOUS)
 
 
-def numbered(results: Path = RESULTS) -> list[Path]:
+def numbered() -> list[Path]:
     """The folders with a number for a name, the newest last."""
-    folders = results.iterdir() if results.is_dir() else []
+    folders = RESULTS.iterdir() if RESULTS.is_dir() else []
     return sorted((path for path in folders if path.is_dir() and path.name.isdecimal()), key=lambda path: int(path.name))
 
 
-def new_run(results: Path = RESULTS) -> Path:
+def new_run() -> Path:
     """Make the next numbered folder; two runs that start together get two."""
     while True:
-        number = 1 + max((int(path.name) for path in numbered(results)), default=0)
-        try:
-            (results / f"{number:03d}").mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return results / f"{number:03d}"
+        folder = RESULTS / f"{1 + max((int(path.name) for path in numbered()), default=0):03d}"
+        with suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            return folder
 
 
 @contextmanager
@@ -48,17 +46,17 @@ def working_in(folder: Path) -> Iterator[None]:
             folder.rmdir()
 
 
-def newest_with(*names: str | Path, results: Path = RESULTS) -> Path | None:
+def newest_with(*names: str | Path) -> Path | None:
     """The newest run that holds a file of one of these names."""
-    runs = [path for path in numbered(results) if any((path / name).exists() for name in names)]
+    runs = [path for path in numbered() if any((path / name).exists() for name in names)]
     return runs[-1] if runs else None
 
 
-def newest_run(*names: str | Path, results: Path = RESULTS) -> Path:
+def newest_run(*names: str | Path) -> Path:
     """The newest run that holds a file of one of these names. Raises DataError where there is none."""
-    if run := newest_with(*names, results=results):
+    if run := newest_with(*names):
         return run
-    raise DataError(f"{results}: expected a run with {' or '.join(map(str, names))}, found none; train first, or name a folder")
+    raise DataError(f"{RESULTS}: expected a run with {' or '.join(map(str, names))}, found none; train first, or name a folder")
 
 
 def folder_of(result: Path, fold: int) -> Path:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from dataloader import RadiographDataset
+from evaluation import seen_radiographs
 from joints.tree import mistaken
 from radiographs.prepared_folder import read_split, splits_of
 from runtime.checkpoint import read_checkpoint
@@ -31,7 +32,7 @@ def load_extra(settings) -> list[RadiographDataset]:
     extra = [RadiographDataset(Path(folder.strip()), "train") for folder in settings.also.split(",") if settings.also]
     for data in extra:
         print(f"also  {len(data)} radiographs of {data.folder}, to train on")
-    return extra
+    return [without_mistaken(data) for data in extra] if settings.mode == "train" else extra
 
 
 def load_splits(settings) -> dict[str, RadiographDataset]:
@@ -42,7 +43,8 @@ def load_splits(settings) -> dict[str, RadiographDataset]:
     if settings.mode == "train":
         if not settings.allow_seen:
             data = without_measured(data, settings.test_on)
-        data["train"] = without_mistaken(data["train"])
+        learnt_from = ("train", "valid") if settings.folds else ("train",)
+        data |= {split: without_mistaken(data[split]) for split in learnt_from if split in data}
         if not settings.folds and "valid" not in data:
             data["train"], data["valid"] = hold_out_tenth(data["train"])
             held = f"{len(data['valid'])} of train, drawn at random, are held out (--folds 5 learns from all)"
@@ -94,17 +96,17 @@ def without_measured(data: dict[str, RadiographDataset], test_on: str) -> dict[s
     return data
 
 
-def without_mistaken(train: RadiographDataset) -> RadiographDataset:
-    """Training radiographs without those whose annotations contradict all others', which are told."""
-    mistakes = mistaken(train.points_network_px)
+def without_mistaken(data: RadiographDataset) -> RadiographDataset:
+    """Radiographs to learn from without those whose annotations contradict all others', which are told."""
+    mistakes = mistaken(data.points_network_px)
     if not mistakes:
-        return train
-    named = [f"{train.ids[i]}: landmark {train.joint.names[landmark]}" for i, landmark in mistakes.items()]
+        return data
+    named = [f"{data.ids[i]}: landmark {data.joint.names[landmark]}" for i, landmark in mistakes.items()]
     print(
-        f"train: {len(named)} left out, whose landmarks lie as in no other, maybe in another order ({first_few(named)}); "
+        f"{data.split}: {len(named)} left out, whose landmarks lie as in no other, maybe in another order ({first_few(named)}); "
         "correct their annotations"
     )
-    return train.subset(np.setdiff1d(np.arange(len(train.ids)), list(mistakes)), train.split)
+    return data.subset(np.setdiff1d(np.arange(len(data.ids)), list(mistakes)), data.split)
 
 
 def refuse_shared(extra: list[RadiographDataset], measured: list[RadiographDataset]) -> None:
@@ -114,7 +116,8 @@ def refuse_shared(extra: list[RadiographDataset], measured: list[RadiographDatas
             if ids := data.known_by(one.marks()):
                 named = f"{first_few(ids)} of {data.folder}"
                 raise DataError(
-                    f"{one.folder}: has {len(ids)} radiographs that are measured on ({named}); prepare it without them"
+                    f"{one.folder}: has {len(ids)} radiographs that are measured on ({named}); prepare it without them, or give "
+                    "--allow_seen"
                 )
 
 
@@ -123,3 +126,11 @@ def refuse_beginning(settings, init: str, data: RadiographDataset) -> None:
     path = checkpoint_of(init)
     if init and path.exists():
         refuse_seen(path, read_checkpoint(path), data, settings.allow_seen)
+
+
+def tell_known(init: str, valid: RadiographDataset) -> None:
+    """Say which validation radiographs the weights to start from were trained on."""
+    path = checkpoint_of(init)
+    if init and path.exists() and (ids := seen_radiographs(read_checkpoint(path), valid).get("train")):
+        of = f"{path} was trained on {len(ids)} of {len(valid)} radiographs ({first_few(ids)})"
+        print(f"valid: {of}, so that validation errors are too small")

@@ -172,7 +172,7 @@ def refuse_other(path: Path, state: dict, settings, data: RadiographDataset, dig
     now = asdict(settings) | data.settings | {"landmarks": data.points_px.shape[1]}
     changed = [key for key in was if was[key] != now.get(key) and key not in marked(settings, MAY_DIFFER, ASIDE)]
     said = [WORDS.get(key, f"{key} {was[key]} -> {now.get(key)}") for key in changed]
-    other = sorted(role for role, digest in digests.items() if digest != state["digests"][role])
+    other = sorted(role for role, digest in digests.items() if digest != state["digests"].get(role))
     said += [f"other radiographs or landmarks in {role}" for role in other]
     if said:
         raise DataError(f"{path}: made with other settings ({', '.join(said)}); use the same, or another --result")
