@@ -26,6 +26,7 @@ from runtime.files import DataError, write_whole
 
 MAIN, SETTLED = "main", "settled"  # the reader without a name, who goes on from the table; the third look at two readers
 JOURNAL = "journal.jsonl"
+REPRESENTATIVES = "representatives.json"
 WINDOW_S = 12.0  # s after which a window that says nothing has left its radiograph
 AHEAD = 2  # radiographs that are prepared ahead
 
@@ -87,7 +88,7 @@ class Session:
         self.reviewing = bool(reviewed)
         self.proposals = read_proposals(self.labels / FOLDER / options.reader, self.landmarks) | (reviewed or {})
         self.earlier: dict[str, Proposal] = {}  # what windows may still show
-        self.order = Order(self.store, list(collection.paths), reading_again=options.reading_again)
+        self.order = Order(self.store, list(collection.paths), self.compared(), reading_again=options.reading_again)
         self.windows = Windows()
         self.job: Job | None = None
         self.job_lock = threading.Lock()
@@ -207,17 +208,20 @@ class Session:
         for other in [other for other in self.order.queue(self.proposals) if other != id][:AHEAD]:
             self.pictures.order(other)
 
+    def to_compare(self) -> list[str]:
+        """IDs of all radiographs; of many, a share drawn once."""
+        return sorted(self.collection.paths, key=lambda id: chance("share", id))[:MOST]
+
+    def compared(self) -> list[str]:
+        """The earlier result of `compare_radiographs`; in a review the least certain come first instead."""
+        stored = self.labels / REPRESENTATIVES
+        known = json.loads(stored.read_text()) if stored.exists() and not self.reviewing else []
+        return known if set(known) == set(self.to_compare()) else []
+
     def compare_radiographs(self) -> None:
-        """Find out which radiographs represent the set; of many, a share drawn once. In a review the least certain come first."""
-        if self.reviewing:
-            return
-        ids = sorted(self.collection.paths, key=lambda id: chance("share", id))[:MOST]
-        stored = self.labels / "representatives.json"
-        known = json.loads(stored.read_text()) if stored.exists() else []
-        if set(known) == set(ids):
-            self.order.ranked = known
-            return
-        if len(ids) < 3 or self.ending.wait(3.0):  # the first picture comes first
+        """Find out which radiographs represent the set."""
+        ids = self.to_compare()
+        if self.reviewing or self.order.ranked or len(ids) < 3 or self.ending.wait(3.0):  # the first picture comes first
             return
         features = {}
         with closing(Apart(make_picture)) as make:
@@ -229,7 +233,7 @@ class Session:
         if len(features) > 2:
             kept = list(features)
             self.order.ranked = [kept[number] for number in representatives(np.stack(list(features.values())))]
-            write_whole(stored, json.dumps(self.order.ranked).encode(), shared=True)
+            write_whole(self.labels / REPRESENTATIVES, json.dumps(self.order.ranked).encode(), shared=True)
 
     # Guide
 
