@@ -58,7 +58,7 @@ def export(session: Session, out: Path) -> None:
         raise DataError(f"{out}: is there already, and labels are not overwritten; choose another --export")
     done = set(session.store.done())
     rows = [row for row in session.store.table_rows() if row["id"] in done]
-    rows = with_columns(rows, session.collection.sizes | session.store.sizes())
+    rows = with_columns(rows, session.sizes())
     if not rows:
         raise DataError(f"{session.labels}: {session.options.reader} has done no radiograph yet; nothing to export")
     write_csv(out, rows)

@@ -335,6 +335,17 @@ def test_everything_without_a_mouse(page, running):
     page.saved()
 
 
+def test_a_second_reading_is_not_marked_to_be_looked_at_again(page, running):
+    """The list, which shows such marks, is of first readings."""
+    page.page.evaluate("() => landmarks.list.open({ id: 'made0', reading: 1 })")
+    page.wait("() => landmarks.key.reading === 1")
+    page.press("k")
+    page.settle()
+    page.saved()
+    assert ("made0", 1) not in running.session.store.items and page.page.is_disabled("#second-look")
+    assert "belongs to the first reading" in page.page.inner_text("#hint")
+
+
 def test_an_undo_pressed_before_the_next_radiograph_is_there_is_not_lost(page, running):
     page.show("made0")
     page.press("Delete")

@@ -370,6 +370,11 @@ def test_what_was_proposed_is_what_the_reader_saw_when_the_mark_was_made(serve):
     server.place("p0", 1, 7, 6, seen="new")
     server.place("p0", 2, 5, 6, seen="old")  # a window that has not been told of the newest
     assert told(1) == told(2) == ("old", (10, 10), True)
+    server.session.proposals["p0"] = proposal("beside", -5)  # which the page does not show
+    server.session.store.items.clear()
+    assert server.get("/api/item?id=p0")["proposal"]["points"] == [[None] * 5] * 3
+    server.place("p0", 0, 5, 6, seen="beside")
+    assert told(0) == ("", None, False)
 
 
 def test_a_file_out_of_reach_or_damaged_costs_no_point(serve):

@@ -48,7 +48,10 @@ const actions = {
   },
   undo: () => undoOrRedo("undo"),
   redo: () => undoOrRedo("redo"),
-  secondLook: () => { if (!app.key.settle && edit.act(app.marks.second ? "no second look" : "second look", [], { second_look: !app.marks.second })) say(app.marks.second ? "for a second look" : "no second look"); },
+  secondLook: () => {
+    if (!ruler.first()) return tell("the mark for a second look belongs to the first reading");
+    if (edit.act(app.marks.second ? "no second look" : "second look", [], { second_look: !app.marks.second })) say(app.marks.second ? "for a second look" : "no second look");
+  },
   ruler: (event) => { if (event.shiftKey && event.key) ruler.remove(); else ruler.begin(); },
   removeRuler: ruler.remove,
   list: () => { setList(true); ($("rows").querySelector('[aria-current="true"]') ?? $("search")).focus(); },

@@ -2,7 +2,7 @@
 
 import { $, app } from "./app.js";
 import { stored } from "./greys.js";
-import { asked, drawPanel } from "./ruler.js";
+import { asked, drawPanel, first } from "./ruler.js";
 
 const stage = $("stage"), canvas = $("canvas");
 
@@ -70,7 +70,7 @@ function drawButtons() {
   $("undo").disabled = !marks.history.length;
   $("redo").disabled = !marks.undone.length;
   $("accept-all").disabled = marks.readonly || !marks.names.some((_, k) => marks.state(k) === "proposed");
-  $("second-look").disabled = marks.readonly || !!app.key.settle;
+  $("second-look").disabled = marks.readonly || !first();
   const decided = marks.names.filter((_, k) => marks.decided(k)).length;
   $("item-state").textContent = decided === marks.names.length ? "done" : `${decided} of ${marks.names.length}`;
 }
