@@ -68,7 +68,6 @@ class Api:
     def get_session(self, _: dict) -> dict:
         session, collection = self.session, self.session.collection
         return {
-            "reader": session.options.reader,
             "name": session.name,
             "names": collection.names,
             "skeleton": collection.joint.skeleton,
@@ -95,9 +94,9 @@ class Api:
         offset, limit = number_in(query, "offset", 0, 10**9, 0), number_in(query, "limit", 1, PAGE, PAGE)
         rows, counts = [], Counter()
         with session.store.lock:
-            for id, split in session.collection.splits.items():
+            for id in session.collection.paths:
                 item = session.store.items.get((id, FIRST))
-                row = {"id": id, "state": session.state(id), "unsure": item.unsure if item else 0, "split": split}
+                row = {"id": id, "state": session.state(id), "unsure": item.unsure if item else 0}
                 row["second_look"] = bool(item and item.second_look)
                 kinds = {"all", row["state"], *(kind for kind in FILTERS[-2:] if row[kind.replace(" ", "_")])}
                 counts.update(kinds)

@@ -115,5 +115,5 @@ class Order:
         if len(tried) >= AGAIN_SHARE * len(done):
             return None
         old = sorted(done, key=done.__getitem__)[:-AGAIN_AFTER]
-        fresh = set(old) - tried - {after, self.store.first_done()}  # the first one is what the guide shows
+        fresh = set(old) - tried - {after, self.store.first_done(there)}  # the first one is what the guide shows
         return min(fresh, key=lambda id: chance("again", self.store.reader, id), default=None)

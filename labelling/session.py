@@ -225,8 +225,8 @@ class Session:
     def guide_source(self) -> tuple[str, np.ndarray] | None:
         """ID and points (L, 2) px of the first annotated radiograph of this reader."""
         with self.store.lock:
-            id = self.store.first_done()
-            return (id, self.store.points_of((id, FIRST))) if id in self.collection.paths else None
+            id = self.store.first_done(self.collection.paths)
+            return id and (id, self.store.points_of((id, FIRST)))
 
     def guide(self, k: int) -> bytes | None:
         """A PNG file of the first annotated radiograph around landmark `k`; None where that has no point."""

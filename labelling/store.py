@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -176,10 +176,11 @@ class Store:
         with self.lock:
             return [id for (id, which), item in self.items.items() if which == reading and item.state == DONE]
 
-    def first_done(self) -> str | None:
-        """The radiograph that was finished before all others; those of a table that was taken over come first."""
+    def first_done(self, ids: Container[str]) -> str | None:
+        """The one of `ids` that was finished before all others; those of a table that was taken over come first."""
         with self.lock:
-            return min(self.done(), key=lambda id: self.items[id, FIRST].finished, default=None)
+            done = [id for id in self.done() if id in ids]
+            return min(done, key=lambda id: self.items[id, FIRST].finished, default=None)
 
     def not_of_the_journal(self, table: Path) -> list[str]:
         """IDs in a table of this reader whose points never stood in the journal: no program wrote them. Raises DataError.

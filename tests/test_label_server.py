@@ -392,6 +392,17 @@ def test_a_file_out_of_reach_or_damaged_costs_no_point(serve):
     assert status == 422 and "p1.png" in json.loads(content)["error"]
 
 
+def test_the_guide_is_of_the_first_done_that_is_still_there(serve):
+    server = serve(["a"], 2)
+    raw = server.session.collection.raw
+    for id in ("p0", "p1"):
+        server.place(id, 0, 30, 40)
+    server.close()
+    (raw / "p0.png").unlink()
+    status, headers, _ = serve(raw=raw).ask("GET", "/guide/0")
+    assert (status, headers["Content-Type"]) == (200, "image/png")
+
+
 def test_names_that_are_no_text_are_refused(tmp_path):
     raw = make_pictures(tmp_path / "raw", 1)
     try:

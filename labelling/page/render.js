@@ -66,7 +66,7 @@ function drawHint() {
 
 function drawButtons() {
   const { marks } = app, press = (id, on) => $(id).setAttribute("aria-pressed", on);
-  press("invert", app.inverted); press("mirror", app.view.mirrored); press("names", app.showNames); press("lines", app.showLines); press("second-look", marks.second);
+  press("invert", app.inverted); press("mirror", app.view.mirrored); press("names", app.showNames); press("lines", app.showLines); press("second-look", marks.second_look);
   $("undo").disabled = !marks.history.length;
   $("redo").disabled = !marks.undone.length;
   $("accept-all").disabled = marks.readonly || !marks.names.some((_, k) => marks.state(k) === "proposed");

@@ -74,7 +74,7 @@ function sizeBy({ ends, mm }, { mm: form }) {
 }
 
 // in words: mm per px, and who says so
-export function pixelSize({ marks: { ruler, pixel }, session }) {
+function pixelSize({ marks: { ruler, pixel }, session }) {
   const own = pixel.mm && `${told(pixel.mm)} mm per px${pixel.mm[0] === pixel.mm[1] ? "" : " (x, y)"}, ${pixel.from}`;
   if (!ruler) return own ?? "pixel size not known";
   return `${told(sizeBy(ruler, pixel))} mm per px, ${session.ruler.by}${own ? `, instead of ${own}` : ""}`;
