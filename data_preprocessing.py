@@ -34,6 +34,7 @@ from radiographs.pixel_size import state_sizes, stated_sizes
 from radiographs.prepared_folder import TABLE, stored_settings, write_settings, write_tables
 from radiographs.preparing import Job, Settings, prepare
 from radiographs.raw_folder import COORDINATES, READERS, SPLITS, Annotations, find_radiographs, read_annotations
+from radiographs.reading import itk
 from runtime.apart import run_jobs
 from runtime.command import FEWER_WORKERS, alone_in, cores, exit_status
 from runtime.files import DataError
@@ -120,6 +121,7 @@ def read_raw(raw: Path) -> tuple[Files, Annotations, list[str]]:
 
 def prepare_all(jobs: list[Job], workers: int) -> tuple[list[dict], list[str]]:
     """The rows of all radiographs that are in order, sorted as the jobs are, and what is wrong with the others."""
+    itk()  # once, before the workers are copies of this process
     answers = list(
         tqdm(run_jobs(prepare, jobs, workers, name=lambda job: job.path), total=len(jobs), unit=" radiographs", disable=None)
     )

@@ -27,7 +27,6 @@ from pathlib import Path
 from labelling.collection import names_from, open_collection, radiographs_of
 from labelling.proposals import Proposal, read_predictions
 from labelling.rounds import FEWEST, Flags
-from labelling.server import Server
 from labelling.session import MAIN, SETTLED, Options, Session
 from radiographs.pixel_size import with_columns
 from runtime.command import exit_status
@@ -59,7 +58,7 @@ def export(session: Session, out: Path) -> None:
         raise DataError(f"{out}: is there already, and labels are not overwritten; choose another --export")
     done = set(session.store.done())
     rows = [row for row in session.store.table_rows() if row["id"] in done]
-    rows = with_columns(rows, session.collection.sizes | session.store.sizes())
+    rows = with_columns(rows, session.sizes())
     if not rows:
         raise DataError(f"{session.labels}: {session.options.reader} has done no radiograph yet; nothing to export")
     write_csv(out, rows)
@@ -82,6 +81,9 @@ def page_that_leads_to(link: str, folder: Path) -> Path:
 
 def serve(session: Session, options: argparse.Namespace) -> None:
     """Answer until Ctrl-C or SIGTERM. Raises DataError where the port is taken."""
+    session.next(None, peek=True)  # the first picture is read while what serves it is loaded
+    from labelling.server import Server
+
     page = ExitStack()  # removes what leads the browser to the link
 
     def entered() -> None:

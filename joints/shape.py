@@ -3,7 +3,6 @@
 import warnings
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from runtime import arrays
 
@@ -62,6 +61,8 @@ def mirror_order(points: np.ndarray, most: float = SYMMETRIC) -> np.ndarray | No
     So a left corner becomes a right one. None where the mean shape is not symmetric, as that of a hand: where it lies farther
     from its mirror image than `most` times what is usual between radiographs.
     """
+    from scipy.optimize import linear_sum_assignment  # takes 0.3 s to load, which label.py does without
+
     centred = points - np.nanmean(points, 1, keepdims=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # landmarks that no radiograph shows

@@ -7,13 +7,13 @@ import numpy as np
 
 from joints.hand import MEAN_SHAPE
 from labelling.marks import DECIDED, DONE, PLACED, STATES, as_json, mark_from
-from labelling.proposals import as_lists, rounded
+from labelling.proposals import as_lists, inside, rounded
 from labelling.rounds import ROUNDS, rounds_of
 from labelling.ruler import LEAST_PX, ruler_from
 from labelling.session import SETTLED, Session
 from labelling.store import AGAIN, FIRST, Change, Conflict, Item, Key, Store
 from labelling.trust import anchoring_bias, differences, repeatability
-from radiographs.pixel_size import BY_HAND, LEAST, MOST
+from radiographs.pixel_size import BY_HAND, LEAST, MOST, Size
 from runtime.files import DataError
 
 PAGE = 200  # most rows of a list in one answer
@@ -45,7 +45,7 @@ def number_in(body: dict, name: str, low: int, high: int, default: int | None = 
 
 
 def check_inside(x: float, y: float, size: tuple[int, int]) -> None:
-    if not (-0.5 <= x <= size[0] - 0.5 and -0.5 <= y <= size[1] - 0.5):
+    if not inside(np.array([x, y]), size):
         raise Refused(400, "expected points inside the radiograph")
 
 
@@ -68,7 +68,6 @@ class Api:
     def get_session(self, _: dict) -> dict:
         session, collection = self.session, self.session.collection
         return {
-            "reader": session.options.reader,
             "name": session.name,
             "names": collection.names,
             "skeleton": collection.joint.skeleton,
@@ -95,9 +94,9 @@ class Api:
         offset, limit = number_in(query, "offset", 0, 10**9, 0), number_in(query, "limit", 1, PAGE, PAGE)
         rows, counts = [], Counter()
         with session.store.lock:
-            for id, split in session.collection.splits.items():
+            for id in session.collection.paths:
                 item = session.store.items.get((id, FIRST))
-                row = {"id": id, "state": session.state(id), "unsure": item.unsure if item else 0, "split": split}
+                row = {"id": id, "state": session.state(id), "unsure": item.unsure if item else 0}
                 row["second_look"] = bool(item and item.second_look)
                 kinds = {"all", row["state"], *(kind for kind in FILTERS[-2:] if row[kind.replace(" ", "_")])}
                 counts.update(kinds)
@@ -123,30 +122,30 @@ class Api:
         picture = session.pictures.get(key[0])
         store = session.store_of(settle)
         with store.lock:
-            item = store.item(key)
+            item, first = store.item(key), store.item((key[0], FIRST))
             answer = {"id": key[0], "reading": key[1], "picture": picture.about(), "version": item.version}
             answer |= {"marks": [as_json(mark) for mark in item.marks], "second_look": item.second_look}
-            ruler = store.item((key[0], FIRST)).ruler
-        pixel_mm, source = session.collection.pixel_size(key[0], picture.spacing_mm, picture.spacing_from)
-        answer |= {"ruler": ruler and ruler.as_json(), "pixel": {"mm": pixel_mm, "from": source}}
-        answer |= {"proposal": None, "others": self.others(query, key[0]) if settle else []}
+            answer |= {"ruler": first.ruler and first.ruler.as_json(), "proposal": None}
+        others = self.others(query, key[0]) if settle else {}
+        answer["others"] = [{"reader": name, "marks": [as_json(mark) for mark in one.marks]} for name, one in others.items()]
+        pixel_mm, source = session.collection.pixel_size(key[0], picture.spacing_mm, picture.spacing_from, first.calibrated)
+        if by_hand := [one.pixel_mm for one in others.values() if one.ruler]:
+            pixel_mm, source = np.mean(by_hand, 0).tolist(), BY_HAND
+        answer["pixel"] = {"mm": pixel_mm, "from": source}
         if not settle and (proposal := session.shown_proposal(key)):
             points = np.column_stack([proposal.points_px, proposal.regions])
-            outside = (points[:, :2] < -0.5) | (points[:, :2] > (picture.width - 0.5, picture.height - 0.5))
-            points[outside.any(1)] = np.nan  # no position: the network lost it at the edge
+            points[~inside(proposal.points_px, (picture.width, picture.height))] = np.nan  # the network lost it at the edge
             answer["proposal"] = {"by": proposal.by, "points": as_lists(points)}
         session.prepare_after(key[0])
         return answer
 
-    def others(self, query: dict, id: str) -> list[dict]:
-        """The marks of the two readers that a third look settles between; both must have done the radiograph."""
-        found = []
-        for name in ("one", "two"):
-            reader = text_in(query, name)
-            item = self.session.other_store(reader).item((id, FIRST))
+    def others(self, query: dict, id: str) -> dict[str, Item]:
+        """What the two readers have that a third look settles between; both must have done the radiograph."""
+        readers = [text_in(query, name) for name in ("one", "two")]
+        found = {reader: self.session.other_store(reader).item((id, FIRST)) for reader in readers}
+        for reader, item in found.items():
             if item.state != DONE:
                 raise Refused(409, f"{reader} has not done {id}")
-            found.append({"reader": reader, "marks": [as_json(mark) for mark in item.marks]})
         return found
 
     def get_next(self, query: dict) -> dict:
@@ -225,7 +224,7 @@ class Api:
             spacing, _ = session.collection.pixel_size(key[0], picture.spacing_mm, picture.spacing_from)
         changes = self.changes(body, key, item, size, proposals=store is session.store)
         second = body["second_look"] if isinstance(body.get("second_look"), bool) else None
-        ruler = self.ruler(body, key, settle=what[-1], size=size)
+        ruler = self.ruler(body, key, what[-1], size, spacing)
         if not changes and second is None and ruler is None:
             raise Refused(400, "expected changes, a second look or a known length")
         # what a window sends once more, after the server was away, counts where nothing else has happened since
@@ -255,20 +254,21 @@ class Api:
             if mark is not None and mark.state in PLACED:
                 check_inside(mark.x, mark.y, size)
             if proposals:
-                mark = self.session.with_proposal(key, k, mark, item.marks[k], body.get("seen"))
+                mark = self.session.with_proposal(key, k, mark, item.marks[k], body.get("seen"), size)
             changes.append((k, mark))
         if len({k for k, _ in changes}) < len(changes):
             raise Refused(400, "expected at most one change a landmark")
         return changes
 
-    def ruler(self, body: dict, key: Key, settle: bool, size: tuple[int, int]) -> dict | None:
+    def ruler(self, body: dict, key: Key, settle: bool, size: tuple[int, int], spacing: Size | None) -> dict | None:
         """What an action says of a known length, {} where it takes that away; None where it says nothing. Raises Refused."""
         if "ruler" not in body:
             return None
         if key[1] != FIRST or settle:
             raise Refused(400, "the pixel size belongs to the first reading; calibrate there")
         try:
-            ruler = ruler_from(body["ruler"] or {})
+            if ruler := ruler_from(body["ruler"] or {}):
+                ruler.check(spacing)
         except DataError as error:
             raise Refused(400, str(error)) from None
         for end in ruler.ends if ruler else ():

@@ -29,8 +29,8 @@ PAGE = Path(__file__).with_name("page")
 KINDS = {".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 THREADS = 16  # requests that are done at once
 MAX_BODY = 1 << 20  # bytes of a request
-KEY = "X-Label-Key"  # the header with the page's key, which the page has from ENTER and keeps in its sessionStorage
-ENTER = '<!doctype html><title>Landmarks</title><meta name="key" content="{}"><script src="/page/enter.js"></script>'
+KEY = "X-Label-Key"  # the header with the page's key, which the page has from a launch token and keeps in its sessionStorage
+HEAD, WITH_KEY = "<head>", '<head>\n<meta name="key" content="{}">'  # of the page, as a launch token opens it
 
 
 class Doors:
@@ -86,12 +86,14 @@ class Application:
             await told(error, scope["path"])(scope, receive, send)
 
     async def start(self, request: Request) -> Response:
-        """The page; for the launch token a cookie that scripts cannot read, and a page that keeps the key and moves on."""
+        """The page; for the launch token with its key, and with a cookie that scripts cannot read."""
+        page = self.files["index.html"]
         if not self.doors.is_launch(request):
-            return send_file(self.files["index.html"])
+            return send_file(page)
         self.doors.launch = secrets.token_urlsafe(24)
         self.entered()
-        response = Response(ENTER.format(self.doors.key), media_type=KINDS[".html"])
+        content = page.read_text(encoding="utf-8").replace(HEAD, WITH_KEY.format(self.doors.key))
+        response = Response(content, media_type=KINDS[".html"])
         response.set_cookie(self.doors.cookie, self.doors.secret, httponly=True, samesite="strict")
         return response
 

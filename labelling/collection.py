@@ -9,7 +9,7 @@ import numpy as np
 from joints.description import DESCRIPTION, Description, read_description
 from joints.hand import HAND
 from joints.known import described, joint_called, joint_of
-from radiographs.pixel_size import STATED, Given, Size, choose, sizes_in
+from radiographs.pixel_size import BY_HAND, STATED, Given, Size, choose, sizes_in
 from radiographs.raw_folder import COORDINATES, LABEL_SET, SPLITS, by_id, read_names, read_points, visible_files
 from radiographs.reading import is_radiograph
 from runtime.files import DataError, write_whole
@@ -37,9 +37,14 @@ class Collection:
         """Whether the landmarks are those of the hand that ships, whatever they are called."""
         return self.joint.names == HAND.names or self.joint == replace(HAND, names=self.joint.names)
 
-    def pixel_size(self, id: str, own: Size | None, source: str) -> tuple[Size | None, str]:
-        """mm (x, y) of a radiograph whose file says `own`, and where it is from: the table and joint.json state others."""
-        return choose(own, source, *self.sizes.get(id, (self.joint.pixel_mm, STATED)))[:2]
+    def pixel_size(self, id: str, own: Size | None, source: str, calibrated: bool = False) -> tuple[Size | None, str]:
+        """mm (x, y) of a radiograph whose file says `own`, and where it is from: the table and joint.json state others.
+
+        `calibrated`: the reader said something of it, which goes before a calibration in the table.
+        """
+        stated = self.joint.pixel_mm, STATED
+        given = self.sizes.get(id, stated)
+        return choose(own, source, *(stated if calibrated and given[1] == BY_HAND else given))[:2]
 
 
 def open_collection(raw: Path, names: list[str] | None, labels: Path | None = None) -> Collection:

@@ -105,8 +105,9 @@ class Order:
         """A radiograph to read a second time, now and then, long enough after the first time."""
         if not self.reading_again:
             return None
-        done = {id: item.finished for id in self.store.done() if (item := self.store.item((id, FIRST))).by_person}
-        begun = [id for (id, reading) in self.store.items if reading == AGAIN]
+        there = set(self.ids)  # what was done may have been moved away
+        done = {id: item.finished for id in self.store.done() if (item := self.store.item((id, FIRST))).by_person and id in there}
+        begun = [id for (id, reading) in self.store.items if reading == AGAIN and id in there]
         for id in begun:
             if self.store.item((id, AGAIN)).state != DONE and id != after and id not in self.passed_again:
                 return id
@@ -114,5 +115,5 @@ class Order:
         if len(tried) >= AGAIN_SHARE * len(done):
             return None
         old = sorted(done, key=done.__getitem__)[:-AGAIN_AFTER]
-        fresh = set(old) - tried - {after, self.store.first_done()}  # the first one is what the guide shows
+        fresh = set(old) - tried - {after, self.store.first_done(there)}  # the first one is what the guide shows
         return min(fresh, key=lambda id: chance("again", self.store.reader, id), default=None)

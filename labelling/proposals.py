@@ -39,6 +39,11 @@ def as_lists(points: np.ndarray) -> list[list[float | None]]:
     return [[rounded(value) for value in row] for row in points.tolist()]
 
 
+def inside(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Which points (..., 2) px lie in a radiograph of a size (x, y) px: (...) bool. One beside it, or NaN, is no position."""
+    return ((points >= -0.5) & (points <= np.array(size) - 0.5)).all(-1)
+
+
 def to_json(id: str, proposal: Proposal) -> dict:
     points = as_lists(np.column_stack([proposal.points_px, proposal.regions]))
     return {"id": id, "by": proposal.by, "doubt": rounded(proposal.doubt, 4), "points": points}

@@ -49,7 +49,7 @@ class Round:
 def new_round(collection: Collection, reader: str, points: dict[str, np.ndarray], sizes: dict[str, Given] | None = None) -> Round:
     """Write the data set of a new round on what a reader has done: links to radiographs, and their table.
 
-    `sizes`: of their pixels, calibrated by the reader. Raises DataError where too little is done.
+    `sizes`: of their pixels, by ID. Raises DataError where too little is done.
     """
     usable = {id: values for id, values in points.items() if np.isfinite(values).any()}
     places = {id: "test" for id in usable if collection.splits[id] == "test"}  # of the set: they stay out of training
@@ -72,7 +72,7 @@ def new_round(collection: Collection, reader: str, points: dict[str, np.ndarray]
         except OSError:  # file systems and users without links
             shutil.copyfile(path, place)
     rows = [{"id": id} | numbered(usable[id].tolist()) for id in places]
-    write_csv(raw / COORDINATES, with_columns(rows, collection.sizes | (sizes or {})))
+    write_csv(raw / COORDINATES, with_columns(rows, sizes or {}))
     if (joint := collection.joint) != Description.numbered(len(joint.names)):
         write_whole(raw / DESCRIPTION, (json.dumps(joint.to_file(), indent=2) + "\n").encode())
     return one

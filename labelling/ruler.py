@@ -15,11 +15,22 @@ class Ruler(NamedTuple):
     ends: tuple[Size, Size]  # (x, y) px of the radiograph
     mm: float  # between them
 
+    @property
+    def length_px(self) -> float:
+        return float(np.linalg.norm(np.subtract(*self.ends)))
+
     def pixel_mm(self, own: Size | None) -> Size:
         """(x, y) mm a pixel; what else is known of them, `own`, tells their form: they are square where it is None."""
         form = np.array(own or (1.0, 1.0))
         x, y = form * self.mm / np.linalg.norm(np.subtract(*self.ends) * form)
         return float(x), float(y)
+
+    def check(self, own: Size | None) -> None:
+        """Raises DataError where a pixel would be of a size that no table may hold."""
+        for one in self.pixel_mm(own):
+            if not LEAST <= one <= MOST:
+                found = f"{one:.3g}, {self.mm:g} mm over {self.length_px:.4g} px"
+                raise DataError(f"expected {LEAST:g} to {MOST:g} mm a pixel, found {found}; correct the size")
 
     def as_json(self) -> dict:
         return {"ends": [list(end) for end in self.ends], "mm": self.mm}
@@ -35,10 +46,7 @@ def ruler_from(said: object) -> Ruler | None:
     first, second = (tuple(map(coordinate, end)) for end in ends)
     if not coordinate(said.get("mm")) > 0:
         raise DataError(f"expected a size in mm above 0, found {said['mm']!r}")
-    length = float(np.linalg.norm(np.subtract(first, second)))
-    if length < LEAST_PX:
+    ruler = Ruler((first, second), float(said["mm"]))
+    if (length := ruler.length_px) < LEAST_PX:
         raise DataError(f"expected ends that are {LEAST_PX:g} px apart or more, found {length:.3g} px; click the other end")
-    if not LEAST <= said["mm"] / length <= MOST:
-        found = f"{said['mm'] / length:.3g}, {said['mm']:g} mm over {length:.4g} px"
-        raise DataError(f"expected {LEAST:g} to {MOST:g} mm a pixel, found {found}; correct the size")
-    return Ruler((first, second), float(said["mm"]))
+    return ruler

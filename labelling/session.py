@@ -3,7 +3,6 @@
 import hashlib
 import json
 import threading
-import time
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +15,11 @@ from labelling.journal import Journal
 from labelling.marks import DONE, NONE, PROPOSED, Mark
 from labelling.order import MOST, Order, chance, is_blind, representatives, small_picture
 from labelling.pictures import Pictures, crop, make_picture
-from labelling.proposals import FOLDER, Proposal, from_json, read_proposals
+from labelling.proposals import FOLDER, Proposal, from_json, inside, read_proposals
 from labelling.rounds import Flags, new_round, next_number, steps_of
 from labelling.store import FIRST, Key, Store, TableWriter
+from labelling.windows import Windows
+from radiographs.pixel_size import BY_HAND, Given
 from radiographs.raw_folder import COORDINATES, READERS
 from runtime.apart import Apart
 from runtime.command import hold
@@ -26,7 +27,7 @@ from runtime.files import DataError, write_whole
 
 MAIN, SETTLED = "main", "settled"  # the reader without a name, who goes on from the table; the third look at two readers
 JOURNAL = "journal.jsonl"
-WINDOW_S = 12.0  # s after which a window that says nothing has left its radiograph
+REPRESENTATIVES = "representatives.json"
 AHEAD = 2  # radiographs that are prepared ahead
 
 
@@ -40,30 +41,6 @@ class Options:
     folds: int = 3
     reading_again: bool = True  # some radiographs come a second time
     without_proposals: bool = True  # a share is shown without
-
-
-class Windows:
-    """Which window works on which reading of a radiograph: one at a time."""
-
-    def __init__(self):
-        self.held: dict[str, tuple[tuple, float]] = {}  # of each window, which shows one radiograph: which, and when it said so
-        self.lock = threading.Lock()
-
-    def claim(self, what: tuple, window: str, take: bool = False) -> bool:
-        """Whether the window has it now; `take` takes it from another one."""
-        now = time.monotonic()
-        with self.lock:
-            others = [one for one, (its, said) in self.held.items() if its == what and one != window]
-            if not take and any(now - self.held[one][1] < WINDOW_S for one in others):
-                return False
-            for one in others:
-                del self.held[one]
-            self.held[window] = (what, now)
-            return True
-
-    def leave(self, window: str) -> None:
-        with self.lock:
-            self.held.pop(window, None)
 
 
 class Session:
@@ -87,7 +64,7 @@ class Session:
         self.reviewing = bool(reviewed)
         self.proposals = read_proposals(self.labels / FOLDER / options.reader, self.landmarks) | (reviewed or {})
         self.earlier: dict[str, Proposal] = {}  # what windows may still show
-        self.order = Order(self.store, list(collection.paths), reading_again=options.reading_again)
+        self.order = Order(self.store, list(collection.paths), self.compared(), reading_again=options.reading_again)
         self.windows = Windows()
         self.job: Job | None = None
         self.job_lock = threading.Lock()
@@ -160,6 +137,12 @@ class Session:
         store.load()
         return store
 
+    def sizes(self) -> dict[str, Given]:
+        """ID: pixel size (x, y) mm of the table or of the reader, whose word goes before the table's calibrations."""
+        said = self.store.calibrated()
+        kept = {id: given for id, given in self.collection.sizes.items() if given[1] != BY_HAND or id not in said}
+        return kept | self.store.sizes()
+
     # Proposals
 
     def shown_proposal(self, key: Key) -> Proposal | None:
@@ -170,10 +153,12 @@ class Session:
         hidden = self.options.without_proposals and not self.reviewing and is_blind(self.store.reader, key[0])
         return None if hidden and self.store.item(key).state != DONE else proposal
 
-    def with_proposal(self, key: Key, k: int, mark: Mark | None, before: Mark | None, seen: object) -> Mark | None:
+    def with_proposal(
+        self, key: Key, k: int, mark: Mark | None, before: Mark | None, seen: object, size: tuple[int, int]
+    ) -> Mark | None:
         """A person's mark, and beside it what was proposed there when it was first made, which the window has no say in.
 
-        `seen`: whose proposal the window shows, which may be the one before the newest.
+        `seen`: whose proposal the window shows, which may be the one before the newest. `size`: of the radiograph (x, y) px.
         """
         if mark is None:
             return None
@@ -182,7 +167,7 @@ class Session:
         proposal, earlier = self.proposals.get(key[0]), self.earlier.get(key[0])
         if earlier and earlier.by == seen:
             proposal = earlier
-        if proposal is None or key[1] != FIRST or not np.isfinite(proposal.points_px[k]).all():
+        if proposal is None or key[1] != FIRST or not inside(proposal.points_px[k], size):
             return mark._replace(by="", proposal=None, shown=False)
         point = tuple(round(float(value), 3) for value in proposal.points_px[k])
         return mark._replace(by=proposal.by, proposal=point, shown=self.shown_proposal(key) is not None)
@@ -207,17 +192,20 @@ class Session:
         for other in [other for other in self.order.queue(self.proposals) if other != id][:AHEAD]:
             self.pictures.order(other)
 
+    def to_compare(self) -> list[str]:
+        """IDs of all radiographs; of many, a share drawn once."""
+        return sorted(self.collection.paths, key=lambda id: chance("share", id))[:MOST]
+
+    def compared(self) -> list[str]:
+        """The earlier result of `compare_radiographs`; in a review the least certain come first instead."""
+        stored = self.labels / REPRESENTATIVES
+        known = json.loads(stored.read_text()) if stored.exists() and not self.reviewing else []
+        return known if set(known) == set(self.to_compare()) else []
+
     def compare_radiographs(self) -> None:
-        """Find out which radiographs represent the set; of many, a share drawn once. In a review the least certain come first."""
-        if self.reviewing:
-            return
-        ids = sorted(self.collection.paths, key=lambda id: chance("share", id))[:MOST]
-        stored = self.labels / "representatives.json"
-        known = json.loads(stored.read_text()) if stored.exists() else []
-        if set(known) == set(ids):
-            self.order.ranked = known
-            return
-        if len(ids) < 3 or self.ending.wait(3.0):  # the first picture comes first
+        """Find out which radiographs represent the set."""
+        ids = self.to_compare()
+        if self.reviewing or self.order.ranked or len(ids) < 3 or self.ending.wait(3.0):  # the first picture comes first
             return
         features = {}
         with closing(Apart(make_picture)) as make:
@@ -227,17 +215,18 @@ class Session:
                 with suppress(DataError, OSError):
                     features[id] = small_picture(make(self.collection.paths[id]).pixels)
         if len(features) > 2:
-            kept = list(features)
-            self.order.ranked = [kept[number] for number in representatives(np.stack(list(features.values())))]
-            write_whole(stored, json.dumps(self.order.ranked).encode(), shared=True)
+            kept, unread = list(features), [id for id in ids if id not in features]
+            best = representatives(np.stack(list(features.values())))
+            self.order.ranked = [*(kept[number] for number in best), *unread]
+            write_whole(self.labels / REPRESENTATIVES, json.dumps(self.order.ranked).encode(), shared=True)
 
     # Guide
 
     def guide_source(self) -> tuple[str, np.ndarray] | None:
         """ID and points (L, 2) px of the first annotated radiograph of this reader."""
         with self.store.lock:
-            id = self.store.first_done()
-            return (id, self.store.points_of((id, FIRST))) if id in self.collection.paths else None
+            id = self.store.first_done(self.collection.paths)
+            return id and (id, self.store.points_of((id, FIRST)))
 
     def guide(self, k: int) -> bytes | None:
         """A PNG file of the first annotated radiograph around landmark `k`; None where that has no point."""
@@ -259,7 +248,7 @@ class Session:
                 raise DataError("a job is running; stop it first")
             if what == "train":
                 points = {id: self.store.points_of((id, FIRST)) for id in self.store.done() if id in self.collection.paths}
-                one = new_round(self.collection, self.options.reader, points, self.store.sizes())
+                one = new_round(self.collection, self.options.reader, points, self.sizes())
                 self.job = Job("train and propose", steps_of(one, self.options.flags, self.propose_step, self.options.folds))
             elif self.options.propose:
                 self.job = Job("propose", [self.propose_step(self.options.propose)])

@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +44,7 @@ class Item:
     size: tuple[int, int] | None = None  # width, height px
     spacing: Size | None = None  # mm a pixel (x, y), of its file or stated
     ruler: Ruler | None = None  # by which the reader calibrated the radiograph; of the first reading alone
+    calibrated: bool = False  # whether the reader said something of its pixel size, which may be that a ruler is taken away
     seconds: float = 0.0  # that the reader worked on it
     finished: int = 0  # number of the entry by which it was done
     unsure: int = 0  # marks that the reader doubts
@@ -145,7 +146,8 @@ class Store:
         item.second_look = bool(entry.get("second_look", item.second_look))
         item.size = tuple(entry.get("size") or ()) or item.size
         item.spacing = tuple(entry.get("spacing") or ()) or item.spacing
-        item.ruler = ruler if "ruler" in entry else item.ruler
+        if "ruler" in entry:
+            item.ruler, item.calibrated = ruler, True
         before, item.state = item.state, state_of(item.marks)
         item.unsure = sum(mark is not None and mark.unsure for mark in item.marks)
         item.measured = ()
@@ -174,10 +176,11 @@ class Store:
         with self.lock:
             return [id for (id, which), item in self.items.items() if which == reading and item.state == DONE]
 
-    def first_done(self) -> str | None:
-        """The radiograph that was finished before all others; those of a table that was taken over come first."""
+    def first_done(self, ids: Container[str]) -> str | None:
+        """The one of `ids` that was finished before all others; those of a table that was taken over come first."""
         with self.lock:
-            return min(self.done(), key=lambda id: self.items[id, FIRST].finished, default=None)
+            done = [id for id in self.done() if id in ids]
+            return min(done, key=lambda id: self.items[id, FIRST].finished, default=None)
 
     def not_of_the_journal(self, table: Path) -> list[str]:
         """IDs in a table of this reader whose points never stood in the journal: no program wrote them. Raises DataError.
@@ -198,11 +201,14 @@ class Store:
         ids = {id for id, *_ in unknown}
         return [id for id in given if id in ids]
 
+    def calibrated(self) -> dict[str, Item]:
+        """First readings by ID of which the reader said something of the pixel size."""
+        with self.lock:
+            return {id: item for (id, reading), item in self.items.items() if reading == FIRST and item.calibrated}
+
     def sizes(self) -> dict[str, Given]:
         """ID: pixel size (x, y) mm of the radiographs that the reader calibrated."""
-        with self.lock:
-            rulers = {id: item for (id, reading), item in self.items.items() if reading == FIRST and item.ruler}
-            return {id: (item.pixel_mm, BY_HAND) for id, item in rulers.items()}
+        return {id: (item.pixel_mm, BY_HAND) for id, item in self.calibrated().items() if item.ruler}
 
     def table_rows(self) -> list[dict]:
         """Rows ID, x0, y0, ... of all radiographs with a confirmed point, sorted by their ID; the pixel sizes calibrated."""

@@ -6,9 +6,9 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
-import SimpleITK as sitk
 from PIL import Image, ImageOps
 
 from runtime.files import DataError
@@ -44,19 +44,24 @@ class ReaderSettings:
     def __enter__(self) -> None:
         with self.lock:
             if not ReaderSettings.reads:
-                shown = sitk.ProcessObject.GetGlobalWarningDisplay()
-                ReaderSettings.before = Image.MAX_IMAGE_PIXELS, warnings.filters[:], shown
+                ReaderSettings.before = Image.MAX_IMAGE_PIXELS, warnings.filters[:]
                 Image.MAX_IMAGE_PIXELS = None
                 warnings.filterwarnings("ignore", module=r"PIL|pydicom|radiographs\.dicom")
-                sitk.ProcessObject.SetGlobalWarningDisplay(False)
             ReaderSettings.reads += 1
 
     def __exit__(self, *_) -> None:
         with self.lock:
             ReaderSettings.reads -= 1
             if not ReaderSettings.reads:
-                Image.MAX_IMAGE_PIXELS, warnings.filters[:], shown = self.before
-                sitk.ProcessObject.SetGlobalWarningDisplay(shown)
+                Image.MAX_IMAGE_PIXELS, warnings.filters[:] = self.before
+
+
+def itk() -> ModuleType:
+    """SimpleITK without its warnings; it takes 0.1 s to load, and many pictures do without."""
+    import SimpleITK as sitk
+
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    return sitk
 
 
 def read_radiograph(path: Path) -> Radiograph:
@@ -84,7 +89,7 @@ def reader_of(path: Path) -> Callable[[Path], Radiograph]:
     ending = path.suffix.lower()
     if ending in PICTURES:
         return read_picture
-    if ending not in DICOM and not is_dicom(path) and sitk.ImageFileReader.GetImageIOFromFileName(str(path)) != "GDCMImageIO":
+    if ending not in DICOM and not is_dicom(path) and itk().ImageFileReader.GetImageIOFromFileName(str(path)) != "GDCMImageIO":
         from radiographs.volumes import read_volume  # here, since it needs this module
 
         return read_volume
@@ -211,7 +216,7 @@ def places_by_itk(path: Path, turned: int) -> dict:
 
     They take dots per inch for millimetres, which are not the patient's, and no notice of the orientation.
     """
-    reader = sitk.ImageFileReader()
+    reader = itk().ImageFileReader()
     try:
         str(path).encode()  # ITK ends the process at a name that is no UTF-8
         reader.SetFileName(str(path))

@@ -319,8 +319,9 @@ def test_everything_without_a_mouse(page, running):
     after = marks_of(running, "made1")[0]
     assert (after.x - before.x, after.y - before.y) == pytest.approx((-1, -0.1))
     page.press("i", "m", "h", "l", "j", "2", "b", "Shift+C", "k", "+", "-", "Control+ArrowLeft")
-    switched = "[landmarks.inverted, landmarks.view.mirrored, landmarks.marks.second, !landmarks.showNames, !landmarks.showLines]"
-    assert all(page.page.evaluate(switched)) and not page.page.evaluate("landmarks.crosshair")
+    switched = "[landmarks.inverted, landmarks.view.mirrored, landmarks.marks.second_look]"
+    shown = "[landmarks.showNames, landmarks.showLines, landmarks.crosshair]"
+    assert all(page.page.evaluate(switched)) and not any(page.page.evaluate(shown))
     page.press("?")
     assert page.page.locator("#keys-dialog").is_visible()
     page.press("Escape", "t")
@@ -333,6 +334,17 @@ def test_everything_without_a_mouse(page, running):
     page.press(*["Control+z"] * 5)
     page.wait("() => !landmarks.marks.history.length")
     page.saved()
+
+
+def test_a_second_reading_is_not_marked_to_be_looked_at_again(page, running):
+    """The list, which shows such marks, is of first readings."""
+    page.page.evaluate("() => landmarks.list.open({ id: 'made0', reading: 1 })")
+    page.wait("() => landmarks.key.reading === 1")
+    page.press("k")
+    page.settle()
+    page.saved()
+    assert ("made0", 1) not in running.session.store.items and page.page.is_disabled("#second-look")
+    assert "belongs to the first reading" in page.page.inner_text("#hint")
 
 
 def test_an_undo_pressed_before_the_next_radiograph_is_there_is_not_lost(page, running):
@@ -566,6 +578,9 @@ def test_two_readers_are_blind_to_each_other_and_a_third_look_settles(browser, r
         row.locator("button").click()
         opened.wait("() => landmarks.key.settle === true")
         assert "Third look" in opened.page.inner_text("#banner")
+        opened.press("]")  # it is at one landmark
+        opened.page.locator("#landmarks button").first.click()
+        assert opened.page.evaluate("() => landmarks.active") == 1
         opened.press("1")
         opened.saved()
         mark = server.session.settled.item(("made2", 0)).marks[1]

@@ -99,6 +99,53 @@ def test_it_is_kept_replaced_and_removed_and_survives_a_restart(serve):
     assert "pixel_mm" not in table.read_text() and read_points(table)["p0"][0].tolist() == [5, 5]
 
 
+def test_one_that_a_table_has_too_can_be_taken_away(serve, tmp_path):
+    """As after an export that became the set's table."""
+    server = serve(["a"], 1)
+    raw = server.session.collection.raw
+    server.place("p0", 0, 5, 5)
+    assert calibrate(server, "p0")[0] == 200
+    server.close()
+    assert command("label.py", "--raw", raw, "--export", raw / "all_coordinates.csv").returncode == 0
+    server = serve(raw=raw)
+    unknown = {"mm": None, "from": "unknown"}
+    assert server.get("/api/item?id=p0")["pixel"] == unknown  # what it is without the calibration
+    assert calibrate(server, "p0", None)[0] == 200
+    assert server.get("/api/item?id=p0")["pixel"] == unknown and server.session.sizes() == {}
+    server.close()
+    assert command("label.py", "--raw", raw, "--export", tmp_path / "out.csv").returncode == 0
+    assert "pixel_mm" not in (tmp_path / "out.csv").read_text()
+
+
+def test_pixels_that_are_not_square_have_limits_both_ways(serve, tmp_path):
+    """Twice as high as wide: 400 mm over 50 px across are 8 mm x 16 mm, which no table may hold."""
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    saved(made(film(), 8, PixelSpacing=[0.2, 0.1]), raw / "scan.dcm")
+    server = serve(["a"], raw=raw)
+    across, down = [[10, 20], [60, 20]], [[10, 20], [10, 70]]
+    for ends, mm, found in ((across, 400, "16, 400 mm over 50 px"), (down, 0.06, "0.0006, 0.06 mm over 50 px")):
+        status, answer = calibrate(server, "scan", ends, mm)
+        assert status == 400 and answer["error"] == f"expected 0.001 to 10 mm a pixel, found {found}; correct the size"
+    assert calibrate(server, "scan", down, 400)[0] == 200
+    assert server.session.store.sizes()["scan"] == (pytest.approx((4, 8)), BY_HAND)
+
+
+def test_a_third_look_has_what_the_two_readers_calibrated(serve):
+    anna = serve(["a"], 1, reader="anna")
+    raw = anna.session.collection.raw
+    ben = serve(raw=raw, reader="ben")
+    for server in (anna, ben):
+        server.place("p0", 0, 20, 30)
+    anna.session.store.changed.set()
+    third = "/api/item?id=p0&settle=1&one=anna&two=ben"
+    for server, mm, mean in ((anna, 25, 0.5), (ben, 35, 0.6)):
+        assert calibrate(server, "p0", mm=mm)[0] == 200
+        ben.session.readers = lambda: ["anna", "ben"]  # whose tables are written in the background
+        item = ben.get(third)
+        assert item["pixel"] == {"mm": pytest.approx([mean, mean]), "from": BY_HAND} and item["ruler"] is None
+
+
 def test_a_table_and_a_description_keep_their_sizes_beside_it(raw, tmp_path):
     """In an export and in a round of training: calibrated by hand, or stated in the table; of the page also joint.json's."""
     table = raw / "all_coordinates.csv"
@@ -113,7 +160,7 @@ def test_a_table_and_a_description_keep_their_sizes_beside_it(raw, tmp_path):
     assert collection.pixel_size("a3", (0.15, 0.15), "PixelSpacing") == ((0.15, 0.15), "PixelSpacing")
     with closing(Session(collection, Options())) as session:
         session.store.act(("a1", FIRST), 1, "once", "calibrate", [], ruler={"ends": ENDS, "mm": 25})
-        one = new_round(collection, "main", read_points(table), session.store.sizes())
+        one = new_round(collection, "main", read_points(table), session.sizes())
     assert command("label.py", "--raw", raw, "--export", tmp_path / "out.csv").returncode == 0
     expected = {"a1": ((0.5, 0.5), BY_HAND), "a2": ((0.2, 0.1), "stated")}
     assert sizes_in(tmp_path / "out.csv") == sizes_in(one.folder / "raw" / "all_coordinates.csv") == expected
@@ -264,6 +311,11 @@ def test_by_keyboard_undone_and_redone_and_wrong_sizes_are_said(serve, window):
         page.page.fill("#ruler-mm", "9999")
         page.press("Enter")
         assert page.page.inner_text("#ruler-wrong").startswith("expected 0.001 to 10 mm per px, found ")
+        page.page.evaluate("() => { landmarks.marks.pixel = { mm: [0.2, 0.1], from: 'file' }; }")
+        page.page.fill("#ruler-mm", str(6 * abs(np.diff(page.page.evaluate("() => landmarks.measuring"), axis=0)).sum()))
+        page.press("Enter")
+        assert page.page.inner_text("#ruler-wrong").startswith("expected 0.001 to 10 mm per px, found 12: ")
+        page.page.evaluate("() => { landmarks.marks.pixel = { mm: null, from: 'unknown' }; }")
         assert ruler_of(server) is None
         page.page.fill("#ruler-mm", "12.5")
         page.press("Enter")
@@ -299,6 +351,12 @@ def test_by_keyboard_undone_and_redone_and_wrong_sizes_are_said(serve, window):
         assert page.page.text_content("#overlay .ruler text") == "12.5 mm"
         page.page.click("#ruler-remove")
         page.saved()
+        page.page.evaluate("by => { landmarks.marks.pixel = { mm: [0.2, 0.2], from: by }; }", BY_HAND)
+        page.press("Shift+D")
+        page.settle()
+        assert "this calibration is of all_coordinates.csv" in page.page.inner_text("#hint")
+        page.page.evaluate("() => { landmarks.marks.pixel = { mm: null, from: 'unknown' }; landmarks.draw(); }")
+        page.settle()
         assert ruler_of(server) is None and page.page.is_disabled("#ruler-remove")
         page.press("Control+z")  # also over a reload
         page.saved()

@@ -252,13 +252,33 @@ def test_what_represents_the_set_comes_first_then_the_least_certain_and_what_was
     assert "f" not in work.queue(reviewed | disagrees)
 
 
+def test_a_radiograph_that_cannot_be_read_represents_the_set_least(tmp_path, monkeypatch):
+    """And the others are not compared anew at each start."""
+
+    class Here:
+        def __init__(self, work):
+            self.work, self.close = work, lambda: None
+
+        def __call__(self, path):
+            return self.work(path)
+
+    monkeypatch.setattr("labelling.session.Apart", Here)
+    raw = make_pictures(tmp_path / "raw")
+    (raw / "p1.png").write_bytes(b"nothing")
+    with closing(Session(open_collection(raw, ["a"]), Options())) as session:
+        monkeypatch.setattr(session.ending, "wait", lambda seconds: False)
+        session.compare_radiographs()
+        assert session.order.ranked[-1] == "p1" and session.compared() == session.order.ranked
+        assert sorted(session.order.ranked) == ["p0", "p1", "p2", "p3"]
+
+
 def test_a_second_reading_can_be_left_and_the_guide_is_none(tmp_path):
     store = open_store(tmp_path, landmarks=1)
     ids = [f"p{number:02}" for number in range(30)]
     for id in reversed(ids[:14]):
         place(store, id, 0, 1, 1)
     work = Order(store, ids)
-    assert store.first_done() == "p13"
+    assert store.first_done(ids) == "p13"
     given = [work.next({})]
     for _ in range(11):
         given.append(work.next({}, given[-1][0]))
@@ -266,6 +286,17 @@ def test_a_second_reading_can_be_left_and_the_guide_is_none(tmp_path):
     assert again and len(set(again)) == len(again)
     assert "p13" not in again  # the guide shows it with its points
     assert next(id for id, reading in given if reading == FIRST) == "p14"
+
+
+def test_what_was_moved_out_of_the_set_does_not_come_again(tmp_path):
+    store = open_store(tmp_path, landmarks=1)
+    ids = [f"p{number:02}" for number in range(14)]
+    for id in ids:
+        place(store, id, 0, 1, 1)
+    for kept in ids[:2], ids[-2:]:
+        assert Order(store, kept).next({}) in (None, (ids[1], AGAIN))
+    store.act((ids[3], AGAIN), 0, "begun", "place", [])
+    assert Order(store, ids[-2:]).next({}) is None
 
 
 def test_some_come_again_unannounced_and_without_what_was_said(serve, monkeypatch):

@@ -33,6 +33,7 @@ function advance() {
 const nothingHere = () => tell("nothing is placed here yet; P goes back to the point before");
 
 export function choose(k, show = true, keep = false) {
+  if (app.key.settle && k !== app.active) return tell("a third look is at one landmark; Page Down goes on to the next difference");
   if (app.active >= 0) app.last = app.active;
   app.active = k;
   if (!keep) app.selected.clear();

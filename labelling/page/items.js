@@ -7,7 +7,7 @@ import { same } from "./marks.js";
 import { Raster } from "./raster.js";
 import { render } from "./render.js";
 
-export const queryOf = (key) => ({ id: key.id, reading: key.reading, ...(key.settle ? { settle: 1, one: key.one, two: key.two } : {}) });
+const queryOf = (key) => ({ id: key.id, reading: key.reading, ...(key.settle ? { settle: 1, one: key.one, two: key.two } : {}) });
 export const place = (key) => ({ set: app.set, id: key.id, reading: key.reading, ...(key.settle ? { settle: true } : {}) });
 
 // bring a reading of a radiograph on the stage; `remember`: it can be gone back to
@@ -162,7 +162,7 @@ export const undoOrRedo = (which) => inTurn(() => step(which)).catch((error) => 
 
 async function step(which) {
   if (app.dragging) return;
-  const entry = await app.marks[which]((key) => open(key));
+  const entry = await app.marks.step(which, (key) => open(key));
   if (!entry) return;
   if (entry.passed) return tell("changed in another window since; left as it is");
   if (entry.changes.length && !app.key.settle) choose(entry.changes[0].landmark, false);

@@ -1,6 +1,6 @@
 // Every action by keyboard: one table, which the sheet of keys is made from.
 
-export const KEYS = [
+const KEYS = [
   ["Points", [
     [["Enter"], "accept the proposed point, or place at the crosshair", "enter"],
     [["A"], "accept all proposed points", "acceptAll"],

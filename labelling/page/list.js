@@ -1,8 +1,8 @@
 // The list of radiographs with their states; a page of it at a time.
 
 import { get } from "./api.js";
+import { $ } from "./app.js";
 
-const $ = (id) => document.getElementById(id);
 const STATES = { none: ["○", "none"], proposed: ["◌", "proposed"], partly: ["◐", "partly"], done: ["●", "done"] };
 const FILTERS = { all: "all", none: "none", proposed: "proposed", partly: "partly", done: "done", "second look": "for second look", unsure: "with unsure points" };
 

@@ -48,7 +48,10 @@ const actions = {
   },
   undo: () => undoOrRedo("undo"),
   redo: () => undoOrRedo("redo"),
-  secondLook: () => { if (!app.key.settle && edit.act(app.marks.second ? "no second look" : "second look", [], { second_look: !app.marks.second })) say(app.marks.second ? "for a second look" : "no second look"); },
+  secondLook: () => {
+    if (!ruler.first()) return tell("the mark for a second look belongs to the first reading");
+    if (edit.act(app.marks.second_look ? "no second look" : "second look", [], { second_look: !app.marks.second_look })) say(app.marks.second_look ? "for a second look" : "no second look");
+  },
   ruler: (event) => { if (event.shiftKey && event.key) ruler.remove(); else ruler.begin(); },
   removeRuler: ruler.remove,
   list: () => { setList(true); ($("rows").querySelector('[aria-current="true"]') ?? $("search")).focus(); },
@@ -133,7 +136,7 @@ function changed() {
     const removed = marks.own.some((mark) => mark?.state === "removed");
     const state = decided === marks.names.length ? "done" : decided || removed ? "partly" : shown ? "proposed" : "none";
     const finished = state === "done" && app.list.rows.find((row) => row.id === key.id)?.state !== "done";
-    app.list.update(key.id, state, marks.second, marks.own.filter((mark) => mark?.unsure).length);
+    app.list.update(key.id, state, marks.second_look, marks.own.filter((mark) => mark?.unsure).length);
     if (finished) setTimeout(() => { app.guideVersion++; app.progress.load(); }, 600);
   }
   app.draw();

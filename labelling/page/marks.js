@@ -5,7 +5,7 @@ const ABOUT = ["second_look", "ruler"]; // what is said of the radiograph as a w
 const KEPT = 2000; // changes kept over a reload of the page; within a page there is no limit
 
 export class Marks {
-  // `save(body)` sends an action; `changed(landmarks)` is called after every change
+  // `save(body)` sends an action; `changed()` is called after every change
   constructor(set, names, save, changed) {
     this.kept = `landmarks-history-${set}`;
     Object.assign(this, { names, save, changed, own: [], proposal: null, version: 0, key: null, second_look: false, ruler: null, pixel: {}, readonly: false });
@@ -34,7 +34,6 @@ export class Marks {
     return null;
   }
 
-  get second() { return this.second_look; }
   state(k) { return this.at(k)?.state ?? "open"; }
   placed(k) { return ["confirmed", "proposed"].includes(this.state(k)); }
   decided(k) { return ["confirmed", "absent"].includes(this.state(k)); }
@@ -66,24 +65,21 @@ export class Marks {
     for (const { name, to } of entry.about) body[name] = this[name] = to;
     this.version++;
     this.save(body);
-    this.changed(entry.changes.map(({ landmark }) => landmark));
+    this.changed();
   }
 
   remember() {
     try { sessionStorage.setItem(this.kept, JSON.stringify(this.history.slice(-KEPT))); } catch { /* full: undo ends with the page */ }
   }
 
-  // `open(key)` brings the radiograph of the change on the stage first
-  async undo(open) { return this.step(this.history, this.undone, "undo", open); }
-  async redo(open) { return this.step(this.undone, this.history, "redo", open); }
-
-  async step(from, to, what, open) {
+  // undo or redo; `open(key)` brings the radiograph of the change on the stage first
+  async step(what, open) {
+    const back = what === "undo", [from, to] = back ? [this.history, this.undone] : [this.undone, this.history];
     const entry = from.at(-1);
     if (!entry) return null;
     if (!same(entry.key, this.key) && !(await open(entry.key))) return null;
     if (this.readonly) return null;
     from.pop();
-    const back = what === "undo";
     const about = entry.about ?? []; // the page may have been loaded anew, after the server was
     const looksLike = (mark) => mark && [mark.state, mark.x, mark.y, !!mark.unsure];
     if (entry.changes.some((c) => !same(looksLike(this.own[c.landmark]), looksLike(back ? c.to : c.from))) || about.some((c) => !same(this[c.name], back ? c.to : c.from))) {

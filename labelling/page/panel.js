@@ -1,10 +1,10 @@
 // Beside the radiograph: the landmark at work, its guide picture and place in the skeleton, the loupe, and the list of landmarks.
 
 import { guide } from "./api.js";
+import { $ } from "./app.js";
 import { element } from "./overlay.js";
 
-const $ = (id) => document.getElementById(id);
-export const SIGNS = { confirmed: "●", proposed: "◌", absent: "∅", open: "○" };
+const SIGNS = { confirmed: "●", proposed: "◌", absent: "∅", open: "○" };
 const WORDS = { confirmed: "confirmed", proposed: "proposed, not accepted yet", absent: "absent", open: "not placed yet" };
 
 export class Panel {

@@ -1,8 +1,7 @@
 // Progress and time left, training and proposing, and what can be said of the labels.
 
 import { Failed, get, post } from "./api.js";
-
-const $ = (id) => document.getElementById(id);
+import { $ } from "./app.js";
 
 export function make(name, text, attributes = {}) {
   const made = document.createElement(name);
@@ -21,7 +20,7 @@ export function table(head, rows) {
   return made;
 }
 
-export function duration(seconds) {
+function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
   if (seconds < 90) return `${Math.round(seconds)} s`;
   if (seconds < 5400) return `${Math.round(seconds / 60)} min`;

@@ -2,7 +2,7 @@
 
 import { $, app } from "./app.js";
 import { stored } from "./greys.js";
-import { asked, drawPanel } from "./ruler.js";
+import { asked, drawPanel, first } from "./ruler.js";
 
 const stage = $("stage"), canvas = $("canvas");
 
@@ -66,11 +66,11 @@ function drawHint() {
 
 function drawButtons() {
   const { marks } = app, press = (id, on) => $(id).setAttribute("aria-pressed", on);
-  press("invert", app.inverted); press("mirror", app.view.mirrored); press("names", app.showNames); press("lines", app.showLines); press("second-look", marks.second);
+  press("invert", app.inverted); press("mirror", app.view.mirrored); press("names", app.showNames); press("lines", app.showLines); press("second-look", marks.second_look);
   $("undo").disabled = !marks.history.length;
   $("redo").disabled = !marks.undone.length;
   $("accept-all").disabled = marks.readonly || !marks.names.some((_, k) => marks.state(k) === "proposed");
-  $("second-look").disabled = marks.readonly || !!app.key.settle;
+  $("second-look").disabled = marks.readonly || !first();
   const decided = marks.names.filter((_, k) => marks.decided(k)).length;
   $("item-state").textContent = decided === marks.names.length ? "done" : `${decided} of ${marks.names.length}`;
 }

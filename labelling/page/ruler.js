@@ -5,7 +5,7 @@ import { act } from "./edit.js";
 import { exact } from "./marks.js";
 
 const between = ([a, b]) => Math.hypot(b[0] - a[0], b[1] - a[1]);
-const first = () => !app.key.reading && !app.key.settle; // the reading that the pixel size belongs to
+export const first = () => !app.key.reading && !app.key.settle; // the reading that the pixel size belongs to
 
 export function begin() {
   if (app.measuring) return end();
@@ -46,10 +46,10 @@ function ask() {
 function save(event) {
   event.preventDefault();
   if (app.measuring?.length !== 2) return end(); // another radiograph was opened meanwhile
-  const text = $("ruler-mm").value.trim(), mm = Number(text), [least, most] = app.session.ruler.mm, one = mm / between(app.measuring);
-  if (!text || !(mm > 0 && mm < Infinity)) return wrong(`expected a size above 0 in mm, as 25.4, found ${text || "nothing"}`);
-  if (one < least || one > most) return wrong(`expected ${least} to ${most} mm per px, found ${+one.toPrecision(3)}: correct the size`);
-  const ruler = { ends: app.measuring, mm };
+  const text = $("ruler-mm").value.trim(), ruler = { ends: app.measuring, mm: Number(text) }, [least, most] = app.session.ruler.mm;
+  if (!text || !(ruler.mm > 0 && ruler.mm < Infinity)) return wrong(`expected a size above 0 in mm, as 25.4, found ${text || "nothing"}`);
+  const beyond = sizeBy(ruler, app.marks.pixel).find((one) => one < least || one > most);
+  if (beyond) return wrong(`expected ${least} to ${most} mm per px, found ${+beyond.toPrecision(3)}: correct the size`);
   end();
   if (act("calibrate", [], { ruler })) say(pixelSize(app));
 }
@@ -60,17 +60,24 @@ function wrong(text) {
 }
 
 export const remove = () => {
-  if (app.marks.ruler && first() && act("remove calibration", [], { ruler: null })) say(pixelSize(app));
+  const { marks, session } = app;
+  if (!marks.ruler && marks.pixel.from === session.ruler.by && first()) return tell("this calibration is of all_coordinates.csv: calibrate anew, or remove it there");
+  if (marks.ruler && first() && act("remove calibration", [], { ruler: null })) say(pixelSize(app));
 };
 
 const told = ([x, y]) => (x === y ? "" : `${x.toPrecision(4)} x `) + y.toPrecision(4);
 
+// mm per px (x, y) by a ruler; what else is known of the pixels tells their form: they are square where nothing is
+function sizeBy({ ends, mm }, { mm: form }) {
+  const [across, down] = form ?? [1, 1], factor = mm / between(ends.map(([x, y]) => [x * across, y * down]));
+  return [across * factor, down * factor];
+}
+
 // in words: mm per px, and who says so
-export function pixelSize({ marks: { ruler, pixel }, session }) {
+function pixelSize({ marks: { ruler, pixel }, session }) {
   const own = pixel.mm && `${told(pixel.mm)} mm per px${pixel.mm[0] === pixel.mm[1] ? "" : " (x, y)"}, ${pixel.from}`;
   if (!ruler) return own ?? "pixel size not known";
-  const form = pixel.mm ?? [1, 1], factor = ruler.mm / between(ruler.ends.map(([x, y]) => [x * form[0], y * form[1]]));
-  return `${told(form.map((value) => value * factor))} mm per px, ${session.ruler.by}${own ? `, instead of ${own}` : ""}`;
+  return `${told(sizeBy(ruler, pixel))} mm per px, ${session.ruler.by}${own ? `, instead of ${own}` : ""}`;
 }
 
 export function drawPanel() {
@@ -78,7 +85,7 @@ export function drawPanel() {
   $("pixel-size").textContent = pixelSize(app);
   $("ruler").setAttribute("aria-pressed", !!measuring);
   $("ruler").disabled = fixed;
-  $("ruler-remove").disabled = fixed || !marks.ruler;
+  $("ruler-remove").disabled = fixed || !(marks.ruler || marks.pixel.from === app.session.ruler.by);
 }
 
 $("ruler-form").addEventListener("submit", save);
