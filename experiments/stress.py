@@ -1,4 +1,4 @@
-"""How predictions hold on radiographs that are framed, turned, exposed or processed as other places do it.
+"""How predictions hold on radiographs that are framed, turned, exposed or processed as other places do it, and on no hands.
 
     python -m experiments.stress --raw dataset --weights weights/scn_hand.pt
 
@@ -6,11 +6,12 @@ changes the validation radiographs of a raw folder (never the test ones) and the
 table for docs/lab/stress.md: errors in px of the unchanged radiograph's 256 x 256 frame, over landmarks still in the picture.
 --run FOLDER, where the weights are those of all radiographs of train and valid: their cross-validation; each radiograph is then
 predicted with the weights of the fold that has not seen it. --foreign FOLDER takes radiographs without landmarks instead: their
-truth is what is found in them as they came.
+truth is what is found in them as they came. --non_hands counts flags on pictures of no hand.
 """
 
 import argparse
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import numpy as np
 import metrics
 from experiments.common import mahalanobis, surest, table
 from experiments.conditions import CONDITIONS, Change
+from experiments.non_hands import non_hands
 from export import halved
 from prediction.calibration import NO_HAND, OUTSIDE
 from prediction.predictor import Predictor
@@ -106,6 +108,19 @@ def report(conditions: list[str], radiographs: list[Radiograph]) -> None:
     print(in_words(results))
 
 
+def report_non_hands(predictor: Predictor, count: int) -> None:
+    """The flags on `count` pictures that show no hand."""
+    made, flagged, denied = Counter(), Counter(), Counter()
+    for kind, picture in non_hands(count):
+        found = surest(predictor, picture.astype(np.float32))
+        made[kind] += 1
+        flagged[kind] += bool(found.flags)
+        denied[kind] += NO_HAND in found.flags
+    rows = [[kind, made[kind], flagged[kind], denied[kind]] for kind in made]
+    rows.append(["all", made.total(), flagged.total(), denied.total()])
+    print(table(["no hands", "made", "flagged", "as not a hand"], rows))
+
+
 def of_folds(weights: Path, run: Path) -> dict[str, Predictor]:
     """By radiograph the predictor of a weights file, with the weights of the fold that has not seen that radiograph."""
     state, predictors = read_checkpoint(weights), {}
@@ -123,6 +138,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--run", type=Path, help="the cross-validation that the weights come from")
     parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=[*CONDITIONS], metavar="NAME", help="some alone")
     parser.add_argument("--foreign", type=Path, help="folder of radiographs without landmarks, instead of --raw")
+    parser.add_argument("--non_hands", type=int, default=0, help="pictures without a hand")
     options = parser.parse_args(arguments)
     predictor = Predictor(options.weights)
     if options.foreign:
@@ -134,6 +150,8 @@ def main(arguments: list[str] | None = None) -> None:
         own = of_folds(options.weights, options.run) if options.run else dict.fromkeys(chosen, predictor)
         radiographs = [(own[id], read_radiograph(files[id][1]).pixels, points[id]) for id in chosen]
     report(options.conditions, radiographs)
+    if options.non_hands:
+        report_non_hands(predictor, options.non_hands)
 
 
 if __name__ == "__main__":

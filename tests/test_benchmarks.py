@@ -4,15 +4,25 @@ import re
 import time
 
 import pytest
+import torch
 from conftest import LANDMARKS, ROOT, SMALL_RUN, command, make_raw
 
 from benchmarks import archive, inference, machine, step, time_to_accuracy
+from experiments import common
+from prediction.predictor import Predictor
 from runtime.checkpoint import read_checkpoint, write_checkpoint
 
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory):
     return make_raw(tmp_path_factory.mktemp("made") / "raw")
+
+
+@pytest.fixture(scope="module")
+def prepared_small(raw, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prepared")
+    common.prepare(raw, folder, size=64)
+    return folder
 
 
 def run(module, capsys, *arguments: object) -> str:
@@ -80,3 +90,17 @@ def test_archive(capsys, monkeypatch):
     assert said.startswith("40 files in ") and " bytes each; " in said
     count, _, first, last, *_, highest = numbers(said)
     assert count == 40 and 100 < first <= last <= highest < 2000
+
+
+def test_engines(prepared_small, weights, capsys, monkeypatch):
+    """The errors of each engine are those of its own heatmaps: one that sees nothing is far off."""
+    predictor = Predictor(weights)
+    blank = torch.zeros(1, LANDMARKS, predictor.size, predictor.size)
+    made = {
+        "by torch": lambda picture: predictor.model(picture, predictor.spatial_factor)[0].detach(),
+        "blind": lambda picture: blank,
+    }
+    monkeypatch.setattr(inference, "engines_of", lambda *_: made)
+    lines = run(inference, capsys, "--data", prepared_small, "--weights", weights).splitlines()
+    (_, sees, _, still), (_, blind, _, moved) = (numbers(line) for line in lines[-2:])
+    assert still == 0 and sees < blind / 3 and moved > 5

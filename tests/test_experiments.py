@@ -14,17 +14,20 @@ from scipy.ndimage import center_of_mass, label
 
 import export
 import predict
+from dataloader import RadiographDataset
 from experiments import (
     atlas_folds,
     common,
     conditions,
     draw,
+    eleven_readers,
     knee,
     prediction,
     results,
     stress,
 )
 from experiments.conditions import CONDITIONS
+from experiments.non_hands import KINDS
 from heatmap import draw_heatmaps
 from joints.hand import NAMES
 from phantom.data_set import write_data_set
@@ -306,9 +309,11 @@ def error_px(small: Run, id: str, predictor: Predictor) -> np.ndarray:
 
 def test_stress(small, capsys):
     names = ("as it came", "mirrored", "inverted")
-    run(stress, "--raw", small.raw, "--weights", small.weights, "--conditions", *names)
+    run(stress, "--raw", small.raw, "--weights", small.weights, "--conditions", *names, "--non_hands", len(KINDS) + 1)
     printed = capsys.readouterr().out
-    (of_conditions,) = tables(printed)
+    of_conditions, (_, *kinds, whole) = tables(printed)
+    assert [row[:2] for row in kinds] == [[kind.__name__.replace("_", " "), "2" if kind is KINDS[0] else "1"] for kind in KINDS]
+    assert whole == ["all", "6", str(sum(int(row[2]) for row in kinds)), "0"]  # five landmarks are no hand to be denied
     assert [row[0] for row in of_conditions[1:]] == [*names, "mean over conditions"]
     errors = np.array([error_px(small, id, Predictor(small.weights)) for id in SPLITS["valid"]])
     assert float(of_conditions[1][1]) == pytest.approx(errors.mean(), abs=6e-3)
@@ -346,3 +351,23 @@ def test_stress_of_folds_takes_for_each_radiograph_the_network_that_has_not_seen
         state = read_checkpoint(small.weights) | {"weights": {name: weight.half() for name, weight in weights.items()}}
         errors.append(error_px(small, id, Predictor(state)))
     assert printed == pytest.approx(np.mean(errors), abs=6e-3) and printed > 5  # hardly trained
+
+
+def test_eleven_readers(small, tmp_path, capsys):
+    """Two readers 4 px right and left of the network's own points: it lies at their mean, and each 8 px from the other's."""
+    rows = [row for row in rows_of(small.result / "test_landmarks.csv") if row["image"] == "c1"]
+    data = RadiographDataset(small.data, "test")
+    found = np.array([[float(row["x_px"]), float(row["y_px"])] for row in rows])
+    own = (found + 0.5) * data.sizes_px[data.ids.index("c1")] / SIZE - 0.5
+    table = tmp_path / "table.csv"
+    names = data.joint.names
+    lines = [",".join(["ID,reader", *(f"{name}_{axis}" for name in names for axis in "xy")])]
+    placed = {"a": own + np.array([4.0, 0.0]), "b": own - np.array([4.0, 0.0])}
+    lines += [",".join(["c1", reader, *map(str, points.ravel())]) for reader, points in placed.items()]
+    table.write_text("\n".join(lines) + "\n")
+    flags = ("--checkpoint", small.result / "best.pt", "--data", small.data, "--table", table, "--pixel_mm", 0.25)
+    eleven_readers.main([str(flag) for flag in flags])
+    said = capsys.readouterr().out
+    assert "1 radiographs, 2 readers, regions calibrated on 1 others" in said
+    assert "mean of all readers 0.00 mm" in said and "a 2.00, b 2.00; median 2.00 mm" in said
+    assert re.search(r"\| 95 % \| [\d.]+ \([\d.]+ to [\d.]+\) \|", said)
