@@ -90,4 +90,4 @@ export function drawPanel() {
 
 $("ruler-form").addEventListener("submit", save);
 $("ruler-cancel").addEventListener("click", end);
-$("ruler-dialog").addEventListener("close", () => { if (app.measuring) end(); }); // Escape
+$("ruler-dialog").addEventListener("close", () => { if (app.measuring?.length === 2) end(); }); // Escape; a new measuring may have begun before this event
