@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from finder.network import MOST
@@ -78,6 +79,7 @@ class Worker:
         items = self.items()
         batches = iter(lambda: list(islice(items, batch)), [])
         self.reader = Crew(self.dicom.read_with_source if "dicom" in self.call["formats"] else read_with_header, workers)
+        threadpool_limits(1, "blas")  # which does not go by thread: NumPy's own threads would take the others' cores
         pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(max(1, own_cores // workers),))
         bar = tqdm(total=share, unit=" radiographs", disable=None if self.shard.number == 1 else True)
         try:

@@ -22,6 +22,8 @@ from queue import SimpleQueue
 from time import monotonic
 from typing import TypeVar
 
+from threadpoolctl import threadpool_limits
+
 from runtime.files import DataError
 
 try:
@@ -237,6 +239,7 @@ def start_worker() -> None:
         os._exit(1)
 
     threading.Thread(target=leave, daemon=True).start()  # before anything that may take its time
+    threadpool_limits(1, "blas")
     if torch := sys.modules.get("torch"):  # which label.py does without
         torch.set_num_threads(1)
 

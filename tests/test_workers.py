@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dying_reader import read_or_die
+from threadpoolctl import threadpool_info
 
 import data_preprocessing
 from data_preprocessing import Job, Settings, run
@@ -53,6 +54,16 @@ def job(action, bad: str, letter: str) -> str:
     if letter in bad:
         action()
     return letter.upper()
+
+
+def test_numpy_has_one_thread_in_each_process():
+    """Its own threads, for every product of matrices, would spin on the cores of the other processes."""
+    (threads,) = run_jobs(threads_of_numpy, "a", workers=1, name=str)
+    assert threads and set(threads) == {1}
+
+
+def threads_of_numpy(_: str) -> list[int]:
+    return [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
 
 
 def without(letters: str) -> list[str]:
