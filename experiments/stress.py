@@ -24,8 +24,9 @@ from experiments.non_hands import non_hands
 from export import halved
 from prediction.calibration import NO_HAND, OUTSIDE
 from prediction.predictor import Predictor
+from radiographs.names import is_radiograph
 from radiographs.raw_folder import COORDINATES, find_radiographs, read_points
-from radiographs.reading import is_radiograph, read_radiograph
+from radiographs.reading import read_radiograph
 from runtime.checkpoint import read_checkpoint
 from runtime.command import exit_status
 from runtime.files import read_csv

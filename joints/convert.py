@@ -21,8 +21,8 @@ import numpy as np
 from joints.challenges import CHALLENGES
 from joints.description import DESCRIPTION, Description, read_description
 from joints.formats import CENTRE, CORNER, FORMATS, Annotations, Point, id_of
+from radiographs.names import is_radiograph
 from radiographs.raw_folder import COORDINATES, READERS, SPLITS, maker_of, read_annotations
-from radiographs.reading import is_radiograph
 from runtime.command import exit_status
 from runtime.files import DataError, csv_lines, write_whole
 

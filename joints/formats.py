@@ -24,8 +24,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 
+from radiographs.names import without_ending
 from radiographs.raw_folder import same_form
-from radiographs.reading import read_radiograph, without_ending
+from radiographs.reading import read_radiograph
 from runtime.files import DataError
 
 Point = tuple[float, float]

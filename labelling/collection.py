@@ -9,9 +9,9 @@ import numpy as np
 from joints.description import DESCRIPTION, Description, read_description
 from joints.hand import HAND
 from joints.known import described, joint_called, joint_of
+from radiographs.names import is_radiograph
 from radiographs.pixel_size import BY_HAND, STATED, Given, Size, choose, sizes_in
 from radiographs.raw_folder import COORDINATES, LABEL_SET, SPLITS, by_id, read_names, read_points, visible_files
-from radiographs.reading import is_radiograph
 from runtime.files import DataError, write_whole
 
 LABELS = "labels"  # inside RAW, where no other folder is named

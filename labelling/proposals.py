@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from prediction.calibration import OUTSIDE
+from radiographs.names import without_ending
 from radiographs.raw_folder import same_form
-from radiographs.reading import without_ending
 from runtime.files import DataError, read_csv
 
 FOLDER = "proposals"  # inside the labels, a folder a reader: one file of JSON lines a run of propose.py, in their order

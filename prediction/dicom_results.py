@@ -27,7 +27,7 @@ from prediction.outputs import measure_rows
 from prediction.overlay import flags_of, rim
 from prediction.predictor import Prediction
 from prediction.regions import semi_axes
-from radiographs.reading import Radiograph
+from radiographs.radiograph import Radiograph
 from runtime.files import DataError, write_whole
 from runtime.version import VERSION
 

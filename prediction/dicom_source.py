@@ -19,7 +19,9 @@ from pydicom.valuerep import validate_value
 from radiographs.dicom import is_inverted, read_data_set
 from radiographs.dicom_pixels import first, text
 from radiographs.header import read_with_header
-from radiographs.reading import PICTURES, VOLUMES, Radiograph, ReaderSettings, is_dicom
+from radiographs.names import PICTURES, VOLUMES, is_dicom
+from radiographs.radiograph import Radiograph
+from radiographs.reading import ReaderSettings
 from runtime.files import DataError
 from runtime.version import VERSION
 

@@ -18,8 +18,8 @@ from tempfile import TemporaryFile
 
 import numpy as np
 
+from radiographs.names import is_radiograph
 from radiographs.raw_folder import maker_of
-from radiographs.reading import is_radiograph
 from runtime.files import DataError
 
 ENDINGS = 20  # of files that are left out, that are named

@@ -14,7 +14,7 @@ from joints.lengths_angles import lengths_and_angles
 from prediction.calibration import OUTSIDE, UNLIKE_TRAINING
 from prediction.predictor import Prediction
 from prediction.regions import conjugate, semi_axes
-from radiographs.reading import Radiograph
+from radiographs.radiograph import Radiograph
 from runtime.files import DataError, whole_file, write_whole
 
 COLUMNS = ["image", "hand", "side", "landmark", "name", "x", "y", "confidence", "semi_major", "semi_minor", "angle"]

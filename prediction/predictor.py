@@ -23,7 +23,7 @@ from prediction.known_answer import FARTHEST_OF_ENGINES_PX, FARTHEST_PX, off_px
 from prediction.regions import conjugate, semi_axes
 from radiographs.detail import detail_frame, to_detail
 from radiographs.network_frame import hand_outline, outline_is_plausible, to_8_bit, to_input
-from radiographs.reading import check_pixels, grey
+from radiographs.radiograph import check_pixels, grey
 from radiographs.view import View
 from runtime import arrays
 from runtime.checkpoint import read_checkpoint

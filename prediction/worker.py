@@ -24,8 +24,8 @@ from prediction.predictor import Prediction, Predictor
 from prediction.shard import Shard
 from radiographs.header import read_with_header
 from radiographs.pixel_size import row_of, with_stated
+from radiographs.radiograph import Radiograph
 from radiographs.raw_folder import JOURNAL
-from radiographs.reading import Radiograph
 from runtime.apart import Crew
 from runtime.command import cores
 from runtime.files import DataError, csv_lines, named

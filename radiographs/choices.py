@@ -3,7 +3,7 @@
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +13,6 @@ from radiographs.reading import read_radiograph
 from runtime.apart import Apart
 from runtime.checkpoint import read_checkpoint
 from runtime.files import DataError
-
-if TYPE_CHECKING:
-    from finder.template import ShapeTemplate
 
 AUTO = "auto"
 CHECKPOINT = ".pt"  # how the file names of checkpoints end
@@ -65,7 +62,7 @@ def shape_of(path: Path) -> Frame:
     return read_radiograph(path).pixels.shape
 
 
-def choose_settings(settings: Settings, found: Files, shipped: str, template: "ShapeTemplate | None") -> Settings:
+def choose_settings(settings: Settings, found: Files, shipped: str, template: Any) -> Settings:
     """The settings without "auto", each choice told with its reason. `shipped` is the joint whose weights ship, or blank."""
     of_checkpoint = read_checkpoint(Path(settings.reference))["data"] if settings.reference.endswith(CHECKPOINT) else {}
     shapes = [] if template else training_shapes(found)
@@ -93,7 +90,7 @@ def training_shapes(found: Files) -> list[Frame]:
     return shapes
 
 
-def frame_by_form(shapes: list[Frame], template: "ShapeTemplate | None") -> tuple[int | str, str]:
+def frame_by_form(shapes: list[Frame], template: Any) -> tuple[int | str, str]:
     """The frame that suits what is shown of the training radiographs (rows, columns), and why."""
     if template:
         width, height = np.diff(template.frame(), axis=0)[0]

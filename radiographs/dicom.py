@@ -18,7 +18,7 @@ from pydicom.pixels import apply_color_lut
 from scipy.special import expit
 
 from radiographs.dicom_pixels import first, in_one_line, numbers, stored_values, text
-from radiographs.reading import LUMINANCE, Radiograph, check_size, grey
+from radiographs.radiograph import LUMINANCE, Radiograph, check_size, grey
 from runtime.files import DataError
 
 FIRST_BYTES = {b"\2\0", b"\x08\0", b"\0\x08"}  # the group of the first element, where a file has no preamble

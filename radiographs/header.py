@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
-from radiographs.reading import PICTURES, VOLUMES, Radiograph, is_dicom, read_radiograph
+from radiographs.names import PICTURES, VOLUMES, is_dicom
+from radiographs.radiograph import Radiograph
+from radiographs.reading import read_radiograph
 from runtime.files import DataError
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
-from radiographs.reading import Radiograph, plain_id, same_form
+from radiographs.names import plain_id, same_form
+from radiographs.radiograph import Radiograph
 from runtime.files import DataError, meant
 
 COLUMN, SOURCE = "pixel_mm", "pixel_mm_from"  # of a table of landmarks; the first one is also the key of joint.json

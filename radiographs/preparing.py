@@ -6,7 +6,7 @@ import json
 import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
@@ -21,9 +21,6 @@ from radiographs.reading import read_radiograph
 from radiographs.view import sample
 from radiographs.volumes import files_of
 from runtime.files import DataError, write_whole
-
-if TYPE_CHECKING:
-    from finder.template import ShapeTemplate
 
 COMPRESSION = 1  # of pictures and heatmaps: a fifth larger than by 6, and three times faster
 
@@ -48,7 +45,7 @@ class Job:
     settings: Settings
     reference: np.ndarray | None  # the intensity profile to match
     out: Path
-    template: "ShapeTemplate | None" = None  # what is shown of a radiograph; none: all
+    template: Any = None  # the finder's ShapeTemplate, of what is shown of a radiograph; none: all
     readings: dict[str, np.ndarray] = field(default_factory=dict)  # annotator: as points_px
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from radiographs.names import plain_id, same_form, without_ending
 from radiographs.pixel_size import split_columns
-from radiographs.reading import plain_id, same_form, without_ending
 from runtime.files import DataError, meant
 
 SPLITS = ("train", "valid", "test")

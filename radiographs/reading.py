@@ -1,39 +1,23 @@
 """Reading a radiograph from a file: pictures by Pillow, DICOM by `radiographs.dicom`, others by `radiographs.volumes`."""
 
 import threading
-import unicodedata
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from radiographs.names import DICOM, PICTURES, is_dicom
+from radiographs.radiograph import Radiograph, check_pixels, check_size, grey
 from runtime.files import DataError
 
-MAX_PIXELS = 100_000_000  # a file that says it has more is refused before it is unfolded
-PICTURES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"}  # their headers give dots per inch at best, no millimetres
-DICOM = {".dcm", ".dicom", ".ima"}  # its files often have no ending, or a number of their name for one
-VOLUMES = {".mha", ".mhd", ".nii", ".nrrd", ".nhdr", ".gz"}
 GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # of Pillow, read as they are
 BITS, ORIENTATION, SAMPLE_FORMAT = 258, 274, 339  # tags of TIFF and EXIF
 UNSIGNED = 1  # of SAMPLE_FORMAT
-MAX_VALUES = 4  # of a pixel: red, green, blue, alpha
 TRANSPOSED = (5, 6, 7, 8)  # orientations whose rows are stored as columns
 WHITE_IS_0, APART = 0, 2  # in a TIFF file: how grey values are meant, that colours lie apart
-LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of red, green, blue (ITU-R BT.709)
-
-
-@dataclass
-class Radiograph:
-    pixels: np.ndarray  # (rows, columns) float32, bone bright where the file says so
-    spacing_mm: tuple[float, float] | None = None  # (x, y) mm per pixel, where the file knows
-    spacing_from: str = "unknown"
-    origin_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of the first pixel's centre in the file's physical space (LPS)
-    steps_mm: tuple[tuple[float, float, float], ...] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))  # there, to the next x and y, by ITK
-    notes: list[str] = field(default_factory=list)  # what is odd about the file, for the flags
 
 
 class ReaderSettings:
@@ -90,89 +74,12 @@ def reader_of(path: Path) -> Callable[[Path], Radiograph]:
     if ending in PICTURES:
         return read_picture
     if ending not in DICOM and not is_dicom(path) and itk().ImageFileReader.GetImageIOFromFileName(str(path)) != "GDCMImageIO":
-        from radiographs.volumes import read_volume  # here, since it needs this module
+        from radiographs.volumes import read_volume  # here, since SimpleITK takes 0.1 s to load
 
         return read_volume
-    from radiographs.dicom import read_dicom  # here, since it needs this module, and its libraries take 0.05 s to load
+    from radiographs.dicom import read_dicom  # here, since its libraries take 0.05 s to load
 
     return read_dicom
-
-
-def is_dicom(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(132)[128:] == b"DICM"
-
-
-def is_radiograph(path: Path) -> bool:
-    """Whether a file is one to read, by its ending, or because it is DICOM; the table of contents of a DICOM medium is none."""
-    if path.suffix.lower() in PICTURES | DICOM | VOLUMES:
-        return True
-    try:
-        return path.is_file() and path.name.upper() != "DICOMDIR" and is_dicom(path)
-    except OSError:
-        return False
-
-
-def without_ending(name: str) -> str:
-    """A file's name without the ending of its format: 1.2.840.dcm becomes 1.2.840, which stays as it is."""
-    name = name[:-3] if name.lower().endswith(".gz") else name
-    return name[: -len(ending)] if (ending := Path(name).suffix).lower() in PICTURES | DICOM | VOLUMES else name
-
-
-def plain_id(text: str) -> str:
-    """The ID that a cell of a table means."""
-    return same_form(without_ending(text.strip()))
-
-
-def same_form(id: str) -> str:
-    """An ID without outer blanks and with accented letters in one form: file systems and tables write them differently."""
-    return unicodedata.normalize("NFC", id.strip())
-
-
-def check_pixels(source: Path | str, pixels: np.ndarray) -> None:
-    """Raises DataError where (rows, columns) pixels can be no radiograph."""
-    if not np.isfinite(pixels).all():
-        raise DataError(f"{source}: expected finite pixels, found NaN or infinity; export the radiograph again")
-    if min(pixels.shape) < 8 or pixels.min() == pixels.max():
-        found = f" with values from {pixels.min():g} to {pixels.max():g}" if pixels.size else ""
-        raise DataError(
-            f"{source}: expected a radiograph, found {pixels.shape[1]} x {pixels.shape[0]} pixels{found}; replace or remove it"
-        )
-
-
-def check_size(path: Path, width: int, height: int, values: int = 1) -> None:
-    """Raises DataError for more pixels, or values a pixel, than any radiograph has, before readers unfold them all."""
-    if width * height > MAX_PIXELS:
-        raise DataError(
-            f"{path}: expected at most {MAX_PIXELS:,} pixels, found {width} x {height}; shrink it, or raise MAX_PIXELS"
-            f" in {Path(__file__).name}"
-        )
-    if values > MAX_VALUES:
-        raise DataError(f"{path}: expected at most {MAX_VALUES} values a pixel, found {values}; export it in shades of grey")
-
-
-def grey(path: Path | str, pixels: np.ndarray) -> np.ndarray:
-    """An array as a reader gives it -> (rows, columns) float32. Raises DataError."""
-    if pixels.dtype.kind not in "biuf":
-        raise DataError(f"{path}: expected numbers as pixels, found {pixels.dtype}; export the radiograph again")
-    if pixels.dtype == bool:
-        pixels = pixels.astype(np.uint8)
-    while pixels.ndim > 2 and pixels.shape[0] == 1:
-        pixels = pixels[0]
-    if pixels.ndim == 3 and pixels.shape[-1] in (1, 2):
-        pixels = pixels[..., 0]
-    if pixels.ndim == 3 and pixels.shape[-1] in (3, 4):
-        pixels = pixels[..., :3] @ LUMINANCE
-    if pixels.ndim != 2:
-        raise DataError(f"{path}: expected one picture, found an array of shape {pixels.shape}; export a single frame")
-    if not pixels.size:
-        return pixels.astype(np.float32)
-    low, high = pixels.min(), pixels.max()
-    size = max(abs(float(low)), abs(float(high)))
-    span = float(high) - float(low)
-    if np.isfinite(size) and span > 0 and (not 1e-6 < size < 1e9 or span < 1e-3 * size):
-        pixels = (pixels - np.float64(low)) / span  # single precision would not hold the differences or their squares
-    return pixels.astype(np.float32)
 
 
 def read_picture(path: Path) -> Radiograph:

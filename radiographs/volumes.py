@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from radiographs.reading import DICOM, PICTURES, Radiograph, check_size, grey
+from radiographs.names import DICOM, PICTURES
+from radiographs.radiograph import Radiograph, check_size, grey
 from runtime.files import DataError
 
 META = (".mha", ".mhd")

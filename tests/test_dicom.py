@@ -27,9 +27,11 @@ from pydicom.sequence import Sequence
 import metrics
 from dataloader import RadiographDataset
 from prediction.listing import write_listing
-from radiographs import reading
+from radiographs import radiograph as limits
+from radiographs.names import is_radiograph
+from radiographs.radiograph import LUMINANCE
 from radiographs.raw_folder import find_radiographs
-from radiographs.reading import LUMINANCE, is_radiograph, read_radiograph
+from radiographs.reading import read_radiograph
 from runtime.files import DataError
 
 RAMP = np.arange(20 * 30).reshape(20, 30)
@@ -390,7 +392,7 @@ def test_a_deflated_file_is_not_unfolded_without_limit(tmp_path, monkeypatch):
     start = data_set_at(path)
     deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     path.write_bytes(path.read_bytes()[:start] + deflater.compress(bytes(1 << 25)) + deflater.flush())
-    monkeypatch.setattr(reading, "MAX_PIXELS", 1_000_000)
+    monkeypatch.setattr(limits, "MAX_PIXELS", 1_000_000)
     with pytest.raises(DataError, match="expected at most 1,000,000 pixels"):
         read_radiograph(path)
 

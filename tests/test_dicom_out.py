@@ -24,7 +24,7 @@ from prediction.dicom_source import NO_DATE, check_highdicom, read_source, setti
 from prediction.listing import Item
 from prediction.predictor import Prediction
 from prediction.worker import Worker
-from radiographs.reading import Radiograph
+from radiographs.radiograph import Radiograph
 from runtime.files import DataError
 
 sr = pytest.importorskip("highdicom.sr", reason="needs the optional package highdicom")

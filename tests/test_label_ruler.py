@@ -20,8 +20,8 @@ from labelling.session import Options, Session
 from labelling.store import AGAIN, FIRST, Item
 from labelling.trust import differences, spacing_mm
 from radiographs.pixel_size import sizes_in, stated_sizes, with_stated
+from radiographs.radiograph import Radiograph
 from radiographs.raw_folder import read_names, read_points
-from radiographs.reading import Radiograph
 from runtime.files import DataError
 
 ENDS = [[10, 20], [40, 60]]  # 50 px apart

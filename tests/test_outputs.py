@@ -17,7 +17,7 @@ from prediction.outputs import COLUMNS, MEASURE_COLUMNS, Coco, annotation, image
 from prediction.overlay import COLOURS, base_picture, draw
 from prediction.page import card
 from prediction.predictor import Prediction
-from radiographs.reading import Radiograph
+from radiographs.radiograph import Radiograph
 from runtime.files import csv_lines
 
 EXTENT = 400, 500  # width, height px

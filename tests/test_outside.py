@@ -24,7 +24,7 @@ from test_workers import hurry, linux, posix
 from labelling.collection import radiographs_of
 from labelling.pictures import Pictures
 from prediction.journal import state_of
-from radiographs import reading
+from radiographs import radiograph as limits
 from radiographs.reading import read_radiograph
 from radiographs.volumes import files_of
 from runtime import apart
@@ -94,7 +94,7 @@ def test_what_a_deflated_file_unfolds_to_counts_wherever_its_header_says_so(tmp_
     body = deflater.compress(bytes(9_000_000)) + deflater.flush()
     content = element(0, b"UL", struct.pack("<I", len(head))) + head + body
     (tmp_path / "a.dcm").write_bytes((bytes(128) + b"DICM" if preamble else b"") + content)
-    monkeypatch.setattr(reading, "MAX_PIXELS", 1_000_000)
+    monkeypatch.setattr(limits, "MAX_PIXELS", 1_000_000)
     refused(tmp_path / "a.dcm", "expected at most 1,000,000 pixels")
 
 

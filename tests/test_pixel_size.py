@@ -15,8 +15,8 @@ from joints.description import Description
 from prediction.folder import check_rows
 from prediction.listing import Item
 from radiographs.pixel_size import read_size, stated_sizes, with_stated
+from radiographs.radiograph import Radiograph
 from radiographs.raw_folder import read_names, read_points
-from radiographs.reading import Radiograph
 from runtime.files import DataError
 
 

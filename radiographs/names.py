@@ -1,0 +1,39 @@
+"""Which files are radiographs, by their names and first bytes, and the IDs that their names stand for."""
+
+import unicodedata
+from pathlib import Path
+
+PICTURES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"}  # their headers give dots per inch at best, no millimetres
+DICOM = {".dcm", ".dicom", ".ima"}  # its files often have no ending, or a number of their name for one
+VOLUMES = {".mha", ".mhd", ".nii", ".nrrd", ".nhdr", ".gz"}
+
+
+def is_dicom(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def is_radiograph(path: Path) -> bool:
+    """Whether a file is one to read, by its ending, or because it is DICOM; the table of contents of a DICOM medium is none."""
+    if path.suffix.lower() in PICTURES | DICOM | VOLUMES:
+        return True
+    try:
+        return path.is_file() and path.name.upper() != "DICOMDIR" and is_dicom(path)
+    except OSError:
+        return False
+
+
+def without_ending(name: str) -> str:
+    """A file's name without the ending of its format: 1.2.840.dcm becomes 1.2.840, which stays as it is."""
+    name = name[:-3] if name.lower().endswith(".gz") else name
+    return name[: -len(ending)] if (ending := Path(name).suffix).lower() in PICTURES | DICOM | VOLUMES else name
+
+
+def plain_id(text: str) -> str:
+    """The ID that a cell of a table means."""
+    return same_form(without_ending(text.strip()))
+
+
+def same_form(id: str) -> str:
+    """An ID without outer blanks and with accented letters in one form: file systems and tables write them differently."""
+    return unicodedata.normalize("NFC", id.strip())
