@@ -43,7 +43,7 @@ def splits_of(folder: Path) -> set[str]:
 
 
 def read_split(path: Path) -> dict[str, list[str]]:
-    """The IDs of train, valid and test from two lists, one ID a line: every tenth of the training ones validates.
+    """The IDs of train, valid and test from two lists, one ID a line: every tenth of the training ones validates, none of one.
 
     `path` is a folder with train.txt and test.txt, or the common beginning of two such files, as FOLDER/set1_. Raises DataError.
     """
@@ -59,6 +59,8 @@ def read_split(path: Path) -> dict[str, list[str]]:
     train, test = lists.values()
     if both := set(train) & set(test):
         raise DataError(f"{path}: {sorted(both)[0]} is in train and in test; remove it from one")
+    if len(train) == 1:
+        return lists
     return {"train": [id for i, id in enumerate(train) if i % 10], "valid": train[::10], "test": test}
 
 

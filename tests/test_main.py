@@ -15,9 +15,10 @@ import torch
 from conftest import LANDMARKS, SMALL_RUN, SPLITS, as_process, fewer_landmarks, preprocess, rows_of, spawn, train, weights_of
 
 from dataloader import RadiographDataset
-from main import main
+from main import main, read_settings
 from runtime import distributed
 from runtime.files import write_csv
+from training.sets import load_splits
 
 
 @pytest.mark.slow
@@ -107,6 +108,9 @@ def test_a_list_of_ids_replaces_the_folders_splits(data, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "train 3 of 4 listed radiographs" in said and "valid 1 of 1 listed" in said and "test  2 of 2 listed" in said
     assert {row["image"] for row in rows_of(tmp_path / "run" / "test_landmarks.csv")} == {"a3", "b2"}
+    (tmp_path / "one_train.txt").write_text("a1\n")  # the only one trains and validates
+    found = load_splits(read_settings([str(argument) for argument in arguments]))
+    assert found["train"].ids == found["valid"].ids == ["a1"] and found["test"].ids == ["a3", "b2"]
     (tmp_path / "one_test.txt").write_text("a1\n")
     for split, expected in (
         ("one_", "a1 is in train and in test"),

@@ -38,7 +38,7 @@ def load_extra(settings) -> list[RadiographDataset]:
 def load_splits(settings) -> dict[str, RadiographDataset]:
     """The data sets of a training or a check: train, and of valid and what is measured those that are listed or there."""
     wanted = ("train", "valid", settings.test_on)
-    there = wanted if settings.split else ("train", *splits_of(Path(settings.data)))
+    there = read_split(Path(settings.split)) if settings.split else ("train", *splits_of(Path(settings.data)))
     data = load_data(settings, tuple(split for split in wanted if split in there))
     if settings.mode == "train":
         if not settings.allow_seen:
