@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from conftest import ROOT
 
+from runtime.checkpoint import read_checkpoint
 from runtime.device import choose_precision, native_precision
 from runtime.files import DataError
 
@@ -37,3 +39,11 @@ def test_of_gpus(monkeypatch, capability, expected):
 def test_tf32_is_refused_on_a_cpu():
     with pytest.raises(DataError, match="found tf32"):
         choose_precision("tf32", CPU)
+
+
+def test_checkpoints_are_read_on_the_cpu_and_carry_no_code(monkeypatch):
+    """Those that a GPU wrote too, whatever the device of the run, since NumPy wants numbers of them."""
+    given = {}
+    monkeypatch.setattr(torch, "load", lambda path, usual=torch.load, **how: given.update(how) or usual(path, **how))
+    read_checkpoint(ROOT / "weights" / "scn_hand.pt")
+    assert given == {"map_location": "cpu", "weights_only": True}
