@@ -96,6 +96,13 @@ def test_colour_alpha_and_16_bit_are_the_same_radiograph(tmp_path):
         assert read_radiograph(tmp_path / name).pixels / factor == pytest.approx(GREY, abs=0.01)
 
 
+def test_signed_pixels_of_8_bits_do_not_wrap(tmp_path):
+    ramp = np.tile(np.arange(-100, 100, dtype=np.int8), (20, 1))
+    tifffile.imwrite(tmp_path / "signed.tif", ramp)
+    pixels = read_radiograph(tmp_path / "signed.tif").pixels
+    assert (pixels - pixels.min() == ramp + 100.0).all()
+
+
 def test_resizing_averages_and_keeps_positions():
     """Four pixels become their mean; a ramp stays a ramp; a smaller picture is interpolated."""
     checks = np.indices((64, 128)).sum(0) % 2
