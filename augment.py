@@ -75,15 +75,15 @@ class Elastic:
 class Augment:
     """Ranges of the random changes, each symmetric around none; with all at zero, nothing changes."""
 
-    processing: float  # share of radiographs that are changed as other equipment would have made them
-    intensity_scale: float  # factor 1 +- this on intensities
-    intensity_shift: float  # +- this; intensities span [-1, 1]
-    translation: float  # +- this fraction of the picture's width and height
-    rotation: float  # +- degrees
-    scaling: float  # factor exp(+- this) on size
-    stretch: float  # factor exp(+- this) on width and exp(-+ this) on height
-    elastic: float  # +- this fraction of the picture, at each control point
-    elastic_intervals: int  # intervals between control points, across the picture
+    processing: float = 0.0  # share of radiographs that are changed as other equipment would have made them
+    intensity_scale: float = 0.0  # factor 1 +- this on intensities
+    intensity_shift: float = 0.0  # +- this; intensities span [-1, 1]
+    translation: float = 0.0  # +- this fraction of the picture's width and height
+    rotation: float = 0.0  # +- degrees
+    scaling: float = 0.0  # factor exp(+- this) on size
+    stretch: float = 0.0  # factor exp(+- this) on width and exp(-+ this) on height
+    elastic: float = 0.0  # +- this fraction of the picture, at each control point
+    elastic_intervals: int = 4  # intervals between control points, across the picture
 
     @classmethod
     def of(cls, settings) -> "Augment":

@@ -1,8 +1,13 @@
-"""The training loss."""
+"""The training loss, of the SCN, of its second look and of the finder."""
 
 from collections.abc import Iterable
 
 from torch import Tensor
+
+
+def heatmap_errors(heatmaps: Tensor, targets: Tensor) -> Tensor:
+    """What is minimised of each heatmap (..., H, W): ||heatmap - target||^2, (...)."""
+    return (heatmaps - targets).square().sum((-2, -1))
 
 
 def ridge_loss(
@@ -17,9 +22,9 @@ def ridge_loss(
     resolution (4) compares with one at the whole. `weights` are the convolution kernels. Returns the total and its parts.
     """
     present = points.isfinite().all(-1)
-    squares = (heatmaps - targets).square().sum((-2, -1)) * pixel_area
+    errors = heatmap_errors(heatmaps, targets) * pixel_area
     parts = {
-        "heatmaps": squares.where(present, 0.0).sum() / len(heatmaps),
+        "heatmaps": errors.where(present, 0.0).sum() / len(heatmaps),
         "ridge": ridge * sum((weight.square().sum() for weight in weights), heatmaps.new_zeros(())),
     }
     return parts["heatmaps"] + parts["ridge"], parts

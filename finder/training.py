@@ -16,6 +16,7 @@ from finder.network import SIDE, Finder, make_network, standardise
 from finder.template import ShapeTemplate, extent, ranks
 from heatmap import draw_heatmaps
 from joints.shape import of_the_other_side
+from loss import heatmap_errors
 from radiographs.processing import processed
 from runtime.arithmetic import settle
 from runtime.device import autocast
@@ -185,7 +186,7 @@ def train_finder(data: list[RadiographDataset], steps: int, seed: int, device: t
             images, targets = (part.to(device, non_blocking=True) for part in make_batch(pool, generator))
             with autocast(device, precision):
                 heatmaps, _, _ = network(images.contiguous(memory_format=torch.channels_last))
-            loss = (heatmaps.float() - targets).square().sum() / BATCH
+            loss = heatmap_errors(heatmaps.float(), targets).sum() / BATCH
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), CLIP)

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from augment import mirrored
+from augment import Augment, mirrored
 from dataloader import Key, RadiographDataset, batches_of, make_training_loader
 from heatmap import draw_heatmaps
+from loss import heatmap_errors
 from model import SCN
 from radiographs.detail import to_detail, to_grey
 from radiographs.processing import by_other_equipment
@@ -30,34 +31,37 @@ LONGEST = 1e3  # norm that longer gradients of a step are cut to; without, one i
 SIGMA = 2.5  # standard deviation of the target heatmaps, detail px
 NOISE = 4.0  # standard deviation of the crops' middles, detail px: two to three times the first look's error
 PROCESSING = 1  # key of random numbers that are drawn beside the others
-ROTATION, SCALING, GREY = math.radians(10), 0.1, 0.2  # +- ranges of each crop's own changes: radians, exponent, factor and shift
 
 
 class Crops(Dataset):
     """The crops of a radiograph, changed anew in every epoch by the random numbers of (seed, epoch, number)."""
 
-    def __init__(self, data: RadiographDataset, size: int, seed: int, processing: float = 0.0, mirror: np.ndarray | None = None):
-        """`processing`: share of radiographs as other equipment would have made them; `mirror` as in dataloader.Augmented."""
-        self.data, self.size, self.seed, self.processing, self.mirror = data, size, seed, processing, mirror
+    def __init__(self, data: RadiographDataset, size: int, seed: int, ranges: Augment, mirror: np.ndarray | None = None):
+        """`ranges` of each crop's rotation, scaling and intensities, and of each radiograph's processing; `mirror` as in
+        dataloader.Augmented.
+        """
+        self.data, self.size, self.seed, self.ranges, self.mirror = data, size, seed, ranges, mirror
 
     def __len__(self) -> int:
         return len(self.data)
 
     def __getitem__(self, key: Key) -> dict[str, Tensor]:
         """crops (n, 1, size, size), points (n, 2) px of the crops, landmarks (n): of all that lie inside their crop."""
-        rng = np.random.default_rng((self.seed, *key))
+        rng, ranges = np.random.default_rng((self.seed, *key)), self.ranges
         detail, truth = self.data.detail_picture(key[1]), torch.from_numpy(self.data.points_detail_px[key[1]])
-        if self.processing:
+        if ranges.processing:
             own = np.random.default_rng((self.seed, *key, PROCESSING))
-            detail = to_detail(by_other_equipment(detail, own)) if own.random() < self.processing else detail
+            detail = to_detail(by_other_equipment(detail, own)) if own.random() < ranges.processing else detail
         grey, count = to_grey(detail), len(truth)
         if self.mirror is not None and rng.random() < 0.5:
             grey, truth = grey.flip(-1), mirrored(truth, grey.shape[-1])[self.mirror]
-        angle, zoom = rng.uniform(-ROTATION, ROTATION, count), np.exp(rng.uniform(-SCALING, SCALING, count))
+        limits = math.radians(ranges.rotation), ranges.scaling
+        angle, exponent = (rng.uniform(-limit, limit, count) for limit in limits)
         turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], 1).reshape(-1, 2, 2)
-        matrices = torch.from_numpy(turn * zoom[:, None, None])
+        matrices = torch.from_numpy(turn * np.exp(exponent)[:, None, None])
         centres = truth.nan_to_num() + torch.from_numpy(rng.normal(0, NOISE, (count, 2)))
-        scale, shift = (torch.from_numpy(rng.uniform(-GREY, GREY, count)).float()[:, None, None, None] for _ in range(2))
+        limits = ranges.intensity_scale, ranges.intensity_shift
+        scale, shift = (torch.from_numpy(rng.uniform(-limit, limit, count)).float()[:, None, None, None] for limit in limits)
         points = to_crops(truth, centres, self.size, matrices)
         inside = ((points > -0.5) & (points < self.size - 0.5)).all(-1)
         if count > CROPS:
@@ -99,7 +103,7 @@ class Training:
         self.steps = 0
         self.radiographs = max(1, round(CROPS / landmarks))  # a step
         mirror = sets["train"].mirror_order() if settings.mirror == "on" else None
-        crops = Crops(sets["train"], settings.crop, settings.seed, settings.processing, mirror)
+        crops = Crops(sets["train"], settings.crop, settings.seed, Augment.of(settings), mirror)
         self.loader = make_training_loader(crops, self.radiographs, workers, joined)
         # processes that train together must all go backwards equally often
         self.at_once = at_once(self.device) if distributed.WORLD == 1 else self.radiographs * landmarks
@@ -129,7 +133,7 @@ class Training:
             for crops, points, landmarks in parts:
                 with autocast(self.device, self.precision):
                     heatmaps = self.parallel(crops, landmarks)
-                of_part = (heatmaps - draw_heatmaps(points, side, side, SIGMA)).square().sum()
+                of_part = heatmap_errors(heatmaps, draw_heatmaps(points, side, side, SIGMA)).sum()
                 (of_part * own).backward()
                 loss += of_part.detach()
                 top = heatmaps.detach().flatten(1).argmax(1)

@@ -10,7 +10,7 @@ from dataloader import Augmented
 from heatmap import decode_heatmaps, draw_heatmaps
 from runtime.files import DataError
 
-NONE = Augment(**{field.name: 0 for field in dataclasses.fields(Augment)} | {"elastic_intervals": 4})
+NONE = Augment()
 EVERYTHING = dataclasses.replace(
     NONE, intensity_scale=0.25, intensity_shift=0.25, translation=0.06, rotation=15, scaling=0.15, stretch=0.05, elastic=0.04
 )

@@ -3,6 +3,8 @@
 import os
 import signal
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import imageio.v3 as iio
 import pytest
@@ -10,9 +12,10 @@ import torch
 from conftest import LANDMARKS, SMALL_RUN, rows_of, spawn, train, weights_of
 
 from dataloader import RadiographDataset, batches_of, make_loader
-from main import main
-from runtime.files import write_csv
+from main import Settings, main
+from runtime.files import DataError, write_csv
 from training.runs import STATES
+from training.state import refuse_other
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send")
@@ -62,6 +65,14 @@ def test_other_data_are_refused(data, tmp_path, capsys):
     assert (
         ran.returncode == 1 and "other radiographs or landmarks in train, other radiographs or landmarks in valid" in ran.stderr
     )
+
+
+def test_a_setting_that_is_newer_than_the_state_counts_as_its_default(data):
+    state = {"settings": {"stages": "32x2"}, "data": {}, "network": {"num_landmarks": len(LANDMARKS)}, "digests": {}}
+    train_data, settings = RadiographDataset(data, "train"), replace(Settings(), stages="32x2")
+    refuse_other(Path("last.pt"), state, settings, train_data, {})
+    with pytest.raises(DataError, match=r"rotation 10\.0 -> 20"):
+        refuse_other(Path("last.pt"), state, replace(settings, rotation=20), train_data, {})
 
 
 @pytest.mark.slow

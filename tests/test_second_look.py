@@ -11,6 +11,7 @@ from conftest import LANDMARKS, command, make_raw, preprocess, rows_of, train
 
 import export
 import predict
+from augment import Augment
 from dataloader import RadiographDataset
 from evaluation import target_px2
 from heatmap import decode_heatmaps, draw_heatmaps
@@ -29,6 +30,7 @@ from second_look.network import SecondLook, refine, refine_all
 from second_look.training import Crops, Training
 from solver import Solver
 
+RANGES = Augment(rotation=10, scaling=0.1, intensity_scale=0.2, intensity_shift=0.2)
 LOOK = ("--crop", 32, "--second_look", 3, "--stages", "64x2")
 
 
@@ -213,9 +215,22 @@ def test_a_training_by_validation_goes_on_and_ends_as_an_uninterrupted_one(detai
     assert [row | {"seconds": ""} for row in rows_of(folder / "metrics.csv")] == [row | {"seconds": ""} for row in rows]
 
 
+def test_crops_are_changed_within_the_ranges_of_the_settings(detailed):
+    """Turned crops show their landmarks as far from the middle as others; shifts of intensities differ by crop alone."""
+    data = RadiographDataset(detailed, "train")
+    plain = Crops(data, 32, 0, Augment())[1, 0]
+    turned, brighter = (Crops(data, 32, 0, ranges)[1, 0] for ranges in (Augment(rotation=90), Augment(intensity_shift=0.5)))
+    middle = torch.tensor([15.5, 15.5])
+    assert torch.allclose((plain["points"] - middle).norm(dim=1), (turned["points"] - middle).norm(dim=1), atol=1e-4)
+    assert (plain["points"] - turned["points"]).norm(dim=1).median() > 1
+    assert torch.equal(plain["points"], brighter["points"])
+    shifts = (brighter["crops"] - plain["crops"]).flatten(1)
+    assert (shifts.std(1) < 1e-5).all() and 0.1 < shifts.abs().max() <= 0.5 and shifts.mean(1).std() > 0.05
+
+
 def test_other_equipment_changes_greys_and_no_point(detailed):
     data = RadiographDataset(detailed, "train")
-    plain, other = (Crops(data, 32, seed=0, processing=share)[1, 0] for share in (0.0, 1.0))
+    plain, other = (Crops(data, 32, 0, Augment(processing=share))[1, 0] for share in (0.0, 1.0))
     assert torch.equal(plain["points"], other["points"]) and torch.equal(plain["landmarks"], other["landmarks"])
     assert (plain["crops"] - other["crops"]).abs().mean() > 0.01
 
@@ -228,7 +243,7 @@ def test_mirrored_crops_show_the_landmark_that_takes_the_place():
         detail_picture=lambda i: to_detail((bright - dark)[0].numpy() * 50 + np.linspace(-50, 50, 140)),
         points_detail_px=places[None].double().numpy(),
     )
-    crops = Crops(data, 32, seed=0, mirror=np.array([1, 0]))
+    crops = Crops(data, 32, 0, RANGES, mirror=np.array([1, 0]))
     brighter = []
     for epoch in range(40):
         item = crops[epoch, 0]

@@ -67,7 +67,9 @@ def read(kind: type, description: str | None, arguments: list[str] | None = None
         if one.type is not bool:
             read_as = or_auto(get_args(one.type)[0]) if get_args(one.type) else one.type
             how = {"type": read_as, "choices": one.metadata.get("choices")}
-        help_text = f"{comments.get(one.name, '')} (default: {one.default!r})".replace("%", "%%")
+        if one.name not in comments:
+            raise TypeError(f"{kind.__name__}.{one.name}: expected a line that ends with a comment, its help")
+        help_text = f"{comments[one.name]} (default: {one.default!r})".replace("%", "%%")
         parser.add_argument(f"--{one.name}", default=one.default, help=help_text, **how)
     settings = kind(**vars(parser.parse_args(arguments)))
     for one in flags:

@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from torch import Tensor
@@ -168,7 +168,8 @@ def read_state(result: Path) -> tuple[Path, dict]:
 
 def refuse_other(path: Path, state: dict, settings, data: RadiographDataset, digests: dict[str, str]) -> None:
     """Raises DataError where a state was made with other settings, or with radiographs of other digests by their role."""
-    was = state["settings"] | state["data"] | {"landmarks": state["network"]["num_landmarks"]}
+    missing = {one.name: one.default for one in fields(settings)}  # of a state that is older than a setting
+    was = missing | state["settings"] | state["data"] | {"landmarks": state["network"]["num_landmarks"]}
     now = asdict(settings) | data.settings | {"landmarks": data.points_px.shape[1]}
     changed = [key for key in was if was[key] != now.get(key) and key not in marked(settings, MAY_DIFFER, ASIDE)]
     said = [WORDS.get(key, f"{key} {was[key]} -> {now.get(key)}") for key in changed]
