@@ -207,7 +207,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--reference",
         default=AUTO,
         help="ID of the training radiograph to match histograms to, or a checkpoint, to match to its own reference, or none; "
-        f"auto: {USUAL_REFERENCE}, else the first one",
+        f"auto: {USUAL_REFERENCE}, else a typical one",
     )
     parser.add_argument(
         "--detail",

@@ -1,5 +1,6 @@
 """What the training radiographs choose where settings of preparation are "auto", and the histogram that is matched to."""
 
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from runtime.files import DataError
 AUTO = "auto"
 CHECKPOINT = ".pt"  # how the file names of checkpoints end
 DETAIL = 2  # times the network frame, that radiographs are shown larger for the second look; not more than they have
-LOOKED_AT = 15  # training radiographs, for the form of the frame
+LOOKED_AT = 15  # training radiographs, for the form of the frame and a typical histogram
 FINE, WIDE = 2.0, 3.0  # px, of heatmaps for a network that starts from weights of its joint, and from random ones
 USUAL_REFERENCE = "3209"  # the radiograph of the Digital Hand Atlas that the reference matches to
 Files = dict[str, tuple[str, Path]]  # ID: split and path of a radiograph
@@ -30,7 +31,7 @@ def training_files(found: Files) -> dict[str, Path]:
 def choose_reference(settings: Settings, found: Files) -> tuple[Settings, np.ndarray | None]:
     """The settings with the ID of the reference radiograph, or "none", and its intensity profile.
 
-    "auto" is the usual one, else the first of train; a checkpoint lends the one that it was trained with. Raises DataError.
+    "auto" is the usual one, else a typical one of train; a checkpoint lends the one that it was trained with. Raises DataError.
     """
     wanted, train = settings.reference, training_files(found)
     if wanted == "none":
@@ -40,16 +41,38 @@ def choose_reference(settings: Settings, found: Files) -> tuple[Settings, np.nda
         if frame_of(data["size"]) != frame_of(settings.size):
             raise DataError(f"--reference {wanted}: was trained on data of {data['size']} px; prepare with --size {data['size']}")
         return replace(settings, reference=data["reference"]), None if data["profile"] is None else np.array(data["profile"])
-    first = next(iter(train))
-    if wanted == AUTO:
-        wanted = USUAL_REFERENCE if USUAL_REFERENCE in train else first
-    if wanted not in train:
-        raise DataError(
-            f"--reference {wanted}: no such radiograph in train; name one that is, such as {first}, a checkpoint "
-            f"(*{CHECKPOINT}), or none to leave the histograms as they are"
-        )
+    frame = frame_of(settings.size)
     with closing(Apart(profile_of, fork=True)) as profile:
-        return replace(settings, reference=wanted), profile(train[wanted], frame_of(settings.size))
+        if wanted == AUTO:
+            wanted = USUAL_REFERENCE if USUAL_REFERENCE in train else typical(train, lambda path: profile(path, frame))
+        if wanted not in train:
+            raise DataError(
+                f"--reference {wanted}: no such radiograph in train; name one that is, such as {next(iter(train))}, a checkpoint "
+                f"(*{CHECKPOINT}), or none to leave the histograms as they are"
+            )
+        return replace(settings, reference=wanted), profile(train[wanted], frame)
+
+
+def typical(train: dict[str, Path], profile: Callable[[Path], np.ndarray]) -> str:
+    """The ID of the radiograph, of some evenly over all, whose histogram is nearest to those of the others on average.
+
+    An overexposed one would make all others so: what lies beside the lungs of a spine, say, becomes white.
+    """
+    profiles = {}
+    for id in evenly(list(train)):
+        with suppress(DataError):  # it is told where all are prepared
+            profiles[id] = profile(train[id])
+    if not profiles:
+        return next(iter(train))
+    curves = np.array([(one - one[0]) / ((one[-1] - one[0]) or 1) for one in profiles.values()])
+    nearest = list(profiles)[np.abs(curves - curves[:, None]).mean((1, 2)).argmin()]
+    print(f"auto: --reference {nearest}, whose histogram is the most usual of {len(profiles)} training radiographs", flush=True)
+    return nearest
+
+
+def evenly(items: list) -> list:
+    """LOOKED_AT items at most, evenly over all."""
+    return items[:: -(-len(items) // LOOKED_AT)]
 
 
 def profile_of(path: Path, frame: Frame) -> np.ndarray:
@@ -82,9 +105,9 @@ def choose_settings(settings: Settings, found: Files, shipped: str, template: An
 
 def training_shapes(found: Files) -> list[Frame]:
     """(rows, columns) of some of the training radiographs."""
-    train, shapes = list(training_files(found).values()), []
+    shapes = []
     with closing(Apart(shape_of, fork=True)) as shape:
-        for path in train[:: -(-len(train) // LOOKED_AT)]:
+        for path in evenly(list(training_files(found).values())):
             with suppress(DataError):  # it is told where all are prepared
                 shapes.append(shape(path))
     return shapes

@@ -102,7 +102,7 @@ def test_a_described_joint_is_called_so_everywhere(tmp_path, capsys):
     raw = made(tmp_path / "raw", KNEE, missing=0.1)
     (raw / "joint.json").write_text(json.dumps(DESCRIBED))
     result, weights = trained(raw, tmp_path)
-    assert "auto: --reference" not in capsys.readouterr().out
+    assert "auto: --reference" in capsys.readouterr().out
     rows = predicted(raw, weights, tmp_path / "out", "--measure")
     names = DESCRIBED["landmarks"]
     assert [row["name"] for row in rows] == names * SPLITS["test"]

@@ -11,6 +11,7 @@ from conftest import LANDMARKS, SPLITS, command, made_radiograph, preprocess, ro
 
 from data_preprocessing import Settings, run
 from heatmap import decode_heatmaps, rescale
+from radiographs.choices import choose_reference, typical
 from radiographs.raw_folder import find_radiographs, read_points
 from radiographs.view import View, sample
 from runtime.files import DataError
@@ -214,7 +215,23 @@ def test_folder_of_someone_else_and_unknown_reference_are_refused(raw, tmp_path)
     ran = preprocess(raw, tmp_path / "out", "--reference", "3209")
     assert ran.returncode == 1 and "--reference 3209: no such radiograph in train; name one that is, such as a1" in ran.stderr
     assert preprocess(raw, tmp_path / "none", "--reference", "none").returncode == 0
-    assert "reference='a1'" in preprocess(raw, tmp_path / "auto", "--reference", "auto").stdout
+
+
+def test_the_reference_is_a_typical_radiograph(raw, tmp_path):
+    """Profiles of five values: a is nearly white, d dark, e blank; b, of 16 bits, and c are alike, c a little darker."""
+    profiles = {
+        "a": [0, 90, 95, 100, 100],
+        "b": [0, 25_000, 55_000, 75_000, 100_000],
+        "c": [0, 20, 50, 75, 100],
+        "d": [5, 6, 6, 7, 105],
+    }
+    profiles["e"] = [7.0] * 5  # a blank picture
+    assert typical({id: Path(id) for id in profiles}, lambda path: np.array(profiles[path.name], float)) == "c"
+    ran = preprocess(raw, tmp_path / "auto", "--reference", "auto")
+    chosen = json.loads((tmp_path / "auto" / "settings.json").read_text())["reference"]
+    assert f"auto: --reference {chosen}, whose histogram is the most usual of 4 training radiographs" in ran.stdout
+    with pytest.raises(DataError, match="cannot be read as a radiograph"):  # the first one's mistake is told
+        choose_reference(Settings(64, 2.0, "auto"), {"a": ("train", tmp_path / "none.png")})
 
 
 @pytest.mark.parametrize(
