@@ -19,7 +19,7 @@ from runtime.files import DataError
 from training import cross_validation, sets
 from training.cross_validation import Outcome, settings_of_all
 from training.judgement import write_disagreements
-from training.sets import parts, without_mistaken
+from training.sets import parts, tell_mistaken, without_mistaken
 
 pytestmark = pytest.mark.slow
 
@@ -259,3 +259,16 @@ def test_annotations_in_another_order_are_not_learnt_from(capsys):
     assert said.startswith("train: 1 left out") and "(a4: landmark z)" in said
     points[4] = points[5]
     assert without_mistaken(data) is data and not capsys.readouterr().out
+
+
+def test_measured_annotations_in_another_order_are_told(capsys):
+    rng = np.random.default_rng(0)
+    points = np.stack([np.full(6, 30.0), 10.0 * np.arange(6)], 1) + rng.normal(0, 0.5, (30, 6, 2))
+    points[[2, 27]] = np.roll(points[[2, 27]], -1, 1)  # one that is learnt from, and is told elsewhere, and one of validation
+    joint = SimpleNamespace(names=tuple("uvwxyz"))
+    train = SimpleNamespace(points_network_px=points[:25], ids=[f"a{i}" for i in range(25)])
+    valid = SimpleNamespace(points_network_px=points[25:], ids=[f"b{i}" for i in range(5)], joint=joint, split="valid")
+    tell_mistaken(valid, train)
+    assert capsys.readouterr().out.startswith(
+        "valid: of 1 the landmarks lie as in no other, maybe in another order (b2: landmark z)"
+    )

@@ -45,6 +45,9 @@ def load_splits(settings) -> dict[str, RadiographDataset]:
             data = without_measured(data, settings.test_on)
         learnt_from = ("train", "valid") if settings.folds else ("train",)
         data |= {split: without_mistaken(data[split]) for split in learnt_from if split in data}
+        for split in data:
+            if split not in learnt_from:
+                tell_mistaken(data[split], data["train"])
         if not settings.folds and "valid" not in data:
             data["train"], data["valid"] = hold_out_tenth(data["train"])
             held = f"{len(data['valid'])} of train, drawn at random, are held out (--folds 5 learns from all)"
@@ -101,12 +104,23 @@ def without_mistaken(data: RadiographDataset) -> RadiographDataset:
     mistakes = mistaken(data.points_network_px)
     if not mistakes:
         return data
-    named = [f"{data.ids[i]}: landmark {data.joint.names[landmark]}" for i, landmark in mistakes.items()]
-    print(
-        f"{data.split}: {len(named)} left out, whose landmarks lie as in no other, maybe in another order ({first_few(named)}); "
-        "correct their annotations"
-    )
+    said = f"whose landmarks lie as in no other, maybe in another order ({named(data, mistakes)}); correct their annotations"
+    print(f"{data.split}: {len(mistakes)} left out, {said}")
     return data.subset(np.setdiff1d(np.arange(len(data.ids)), list(mistakes)), data.split)
+
+
+def tell_mistaken(data: RadiographDataset, train: RadiographDataset) -> None:
+    """Say which radiographs that are measured have annotations that contradict all others'; they count all the same."""
+    known = len(train.points_network_px)
+    found = mistaken(np.concatenate([train.points_network_px, data.points_network_px]))
+    if mistakes := {i - known: landmark for i, landmark in found.items() if i >= known}:
+        odd = f"{len(mistakes)} whose landmarks lie as in no other, maybe in another order ({named(data, mistakes)})"
+        print(f"{data.split}: {odd}, are measured all the same; correct their annotations")
+
+
+def named(data: RadiographDataset, mistakes: dict[int, int]) -> str:
+    """The first of some radiographs and their landmarks, by number."""
+    return first_few([f"{data.ids[i]}: landmark {data.joint.names[landmark]}" for i, landmark in mistakes.items()])
 
 
 def refuse_shared(extra: list[RadiographDataset], measured: list[RadiographDataset]) -> None:
