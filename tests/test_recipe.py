@@ -30,14 +30,14 @@ AS_MANY = np.random.default_rng(0).normal(size=(3, 37, 2))  # as a hand has
     ("flags", "of", "init", "stages", "rate"),
     [
         ("", data(), "weights/scn_synthetic.pt", "128", 6e-4),  # the defaults of the hand
-        ("--channels 8", data(), "", "128 256", 8e-4),  # at 64 px heatmaps of 2 px would be too narrow
-        ("", data(OTHERS, sigma=3.0), "weights/scn_synthetic.pt", "64 128 256", 8e-4),
-        ("", data(OTHERS, (384, 128), 3.0), "weights/scn_synthetic.pt", "96 192 384", 8e-4),
-        ("", data(OTHERS, (128, 512), 3.0), "weights/scn_synthetic.pt", "128 256 512", 8e-4),
-        ("--channels 8", data(OTHERS, sigma=3.0), "", "64 128 256", 8e-4),
-        ("", data(AS_MANY, sigma=3.0), "", "64 128 256", 8e-4),  # the heatmaps would be taken over too
-        ("--init=", data(OTHERS, sigma=3.0), "", "64 128 256", 8e-4),
-        ("--init weights/scn_hand.pt", data(OTHERS, sigma=3.0), "weights/scn_hand.pt", "64 128 256", 8e-4),
+        ("--channels 8", data(), "", "128 256", 4e-4),  # at 64 px heatmaps of 2 px would be too narrow
+        ("", data(OTHERS, sigma=3.0), "weights/scn_synthetic.pt", "64 128 256", 4e-4),
+        ("", data(OTHERS, (384, 128), 3.0), "weights/scn_synthetic.pt", "96 192 384", 4e-4),
+        ("", data(OTHERS, (128, 512), 3.0), "weights/scn_synthetic.pt", "128 256 512", 4e-4),
+        ("--channels 8", data(OTHERS, sigma=3.0), "", "64 128 256", 4e-4),
+        ("", data(AS_MANY, sigma=3.0), "", "64 128 256", 4e-4),  # the heatmaps would be taken over too
+        ("--init=", data(OTHERS, sigma=3.0), "", "64 128 256", 4e-4),
+        ("--init weights/scn_hand.pt", data(OTHERS, sigma=3.0), "weights/scn_hand.pt", "64 128 256", 4e-4),
         ("--init own.pt", data(OTHERS, sigma=3.0), "own.pt", "128", 6e-4),
         ("--stages 256x3 --learning_rate 0.1", data(OTHERS, sigma=3.0), "weights/scn_synthetic.pt", "256x3", 0.1),
     ],

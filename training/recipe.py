@@ -16,7 +16,7 @@ PRETRAINED = {"hand": Path("weights/scn_synthetic.pt")}  # weights to start from
 OF_ANY = PRETRAINED["hand"]  # weights that other joints start from, but for the landmarks' heatmaps
 USUAL_SIZE, USUAL_FACTOR = 256, 8  # px: the frame that the architecture was published for, and one px of its grid
 SHAPES = ("channels", "levels", "spatial_kernel")  # settings that weights can only be taken over with
-RATE_OF_RANDOM, RATE_OF_PRETRAINED = 8e-4, 6e-4
+RATE_OF_RANDOM, RATE_OF_PRETRAINED = 4e-4, 6e-4
 
 
 def choose(settings, data: RadiographDataset):
