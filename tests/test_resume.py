@@ -68,11 +68,19 @@ def test_other_data_are_refused(data, tmp_path, capsys):
 
 
 def test_a_setting_that_is_newer_than_the_state_counts_as_its_default(data):
-    state = {"settings": {"stages": "32x2"}, "data": {}, "network": {"num_landmarks": len(LANDMARKS)}, "digests": {}}
+    state = {"settings": {"stages": "32x2"}, "data": {}, "network": {"num_landmarks": LANDMARKS}, "digests": {}}
     train_data, settings = RadiographDataset(data, "train"), replace(Settings(), stages="32x2")
     refuse_other(Path("last.pt"), state, settings, train_data, {})
     with pytest.raises(DataError, match=r"rotation 10\.0 -> 20"):
         refuse_other(Path("last.pt"), state, replace(settings, rotation=20), train_data, {})
+
+
+def test_a_crop_of_the_second_look_is_not_taken_for_that_of_the_preparation(data):
+    train_data = RadiographDataset(data, "train")
+    state = {"settings": {}, "data": train_data.settings, "network": {"num_landmarks": LANDMARKS}, "digests": {}}
+    refuse_other(Path("last.pt"), state, Settings(), train_data, {})
+    with pytest.raises(DataError, match="crop 48 -> 40"):
+        refuse_other(Path("last.pt"), state, Settings(crop=40), train_data, {})
 
 
 @pytest.mark.slow

@@ -169,10 +169,16 @@ def read_state(result: Path) -> tuple[Path, dict]:
 def refuse_other(path: Path, state: dict, settings, data: RadiographDataset, digests: dict[str, str]) -> None:
     """Raises DataError where a state was made with other settings, or with radiographs of other digests by their role."""
     missing = {one.name: one.default for one in fields(settings)}  # of a state that is older than a setting
-    was = missing | state["settings"] | state["data"] | {"landmarks": state["network"]["num_landmarks"]}
-    now = asdict(settings) | data.settings | {"landmarks": data.points_px.shape[1]}
-    changed = [key for key in was if was[key] != now.get(key) and key not in marked(settings, MAY_DIFFER, ASIDE)]
-    said = [WORDS.get(key, f"{key} {was[key]} -> {now.get(key)}") for key in changed]
+    then = {"landmarks": state["network"]["num_landmarks"]}, missing | state["settings"], state["data"]
+    now = {"landmarks": data.points_px.shape[1]}, asdict(settings), data.settings
+    free = marked(settings, MAY_DIFFER, ASIDE)
+    changed = [
+        (key, value, after.get(key))
+        for before, after in zip(then, now)
+        for key, value in before.items()
+        if value != after.get(key) and key not in free
+    ]
+    said = [WORDS.get(key, f"{key} {value} -> {new}") for key, value, new in changed]
     other = sorted(role for role, digest in digests.items() if digest != state["digests"].get(role))
     said += [f"other radiographs or landmarks in {role}" for role in other]
     if said:
