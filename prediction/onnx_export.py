@@ -86,7 +86,8 @@ def shown(predictor: Predictor, folder: Path) -> dict[nn.Module, list[dict[str, 
     if predictor.second:
         if data.detail != (longer := predictor.second_look["longer"]):
             raise DataError(f"{folder}: expected pictures for the second look; prepare it again with --detail {longer}")
-        ranges = Augment(rotation=10, scaling=0.1, intensity_scale=0.2, intensity_shift=0.2)  # use leaves no scale
+        # changed as in training, so that pictures in use do not exceed the scales of the whole numbers
+        ranges = Augment(rotation=10, scaling=0.1, intensity_scale=0.2, intensity_shift=0.2)
         of_crops = Crops(data, predictor.second_look["size"], 0, ranges)
         examples[predictor.second] = [{name: of_crops[0, i][name] for name in ("crops", "landmarks")} for i in chosen]
     return examples

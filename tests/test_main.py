@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -19,6 +20,18 @@ from main import main, read_settings
 from runtime import distributed
 from runtime.files import write_csv
 from training.sets import load_splits
+from training.settings import read
+
+
+@dataclass
+class Silent:
+    explained: int = 3  # what it is
+    silent: int = 3
+
+
+def test_a_setting_without_its_help_is_an_error():
+    with pytest.raises(TypeError, match=r"Silent\.silent: expected a line that ends with a comment"):
+        read(Silent, None, [])
 
 
 @pytest.mark.slow
