@@ -38,6 +38,11 @@ def test_by_hand(off, unfinished, words):
     assert said.startswith(words) and ("train longer (--hours 2" in said) == words.startswith("NOT")
 
 
+def test_a_single_radiograph_that_was_learnt_from_says_nothing():
+    one = data(1)
+    assert judge(one, one.points_network_px, one.points_network_px).startswith("the only radiograph was learnt from, so nothing")
+
+
 @pytest.mark.slow
 def test_a_training_that_was_stopped_too_early_is_called_so(prepared, tmp_path):
     """A second's time, where several epochs at each size are needed; export.py says it again."""

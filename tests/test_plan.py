@@ -56,6 +56,9 @@ def test_a_stage_ends_when_two_rounds_bring_little():
         # least of the last two rounds and before: 4.96 and 5 px; with hours of the last four, 4.94 and 5 px
         (1, {}, FLAT, [0] * 5 + [1 / 3, 2 / 3, 1]),
         (1, {"seconds": 36000}, FLAT, [0] * 7 + [0.25, 0.5, 0.75, 1]),
+        # a single radiograph, learnt and validated: the mean shape is its own, and 0.09 px are all that can be had
+        (1, {"unlearnt_px": 0}, [0.3, 0.2, 0.19, 0.19, 0.19, 0.19, 0.19, 0.19, 0.19], [0] * 5 + [1 / 3, 2 / 3, 1]),
+        (1, {"unlearnt_px": 0}, [0.3, 0.2, 0.09, 0.05, 0.04, 0.03, 0.02, 0.01], [0] * 3 + [0.5, 1]),
         # without a landmark in validation it ends
         (1, {"unlearnt_px": math.nan}, [math.nan] * 9, [0] * 3 + [0.5, 1]),
     ],

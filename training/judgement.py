@@ -34,6 +34,8 @@ def judge(
     if not errors.size:
         return "held-out radiographs show no landmark, so nothing says whether the network has learnt"
     mean_shape = mean_shape_error(train_points_network_px, data.points_network_px)
+    if not mean_shape:
+        return "the only radiograph was learnt from, so nothing says whether the network has learnt; annotate more"
     lost, size = int((errors > LOST * data.size).sum()), LOST * data.size
     facts = [
         f"{errors.mean():.2f} px on {len(errors)} held-out radiographs, half of them below {np.median(errors):.2f} px, where the "

@@ -16,6 +16,7 @@ from training.schedule import progress_after_epochs, schedule_factor
 FALL = 0.5  # epochs in which the learning rate falls to 0 at the end, for each epoch before at that size
 GAIN = 0.03  # share by which the error must fall in some rounds, or it counts as no longer falling
 EVENING_GAIN, EVENING_PATIENCE = 0.01, 4  # the same with --hours
+EXACT = 0.1  # px of the network frame: an error below it has stopped falling, as that of a single radiograph, which is learnt too
 MOST = 24  # rounds of a stage at most
 STILL = "still falling"
 BEGUN = 0.9  # share of the mean shape's error: above it nothing has been learnt yet, so nothing can have stopped
@@ -83,7 +84,8 @@ class ByValidation:
         patience: int = 2,
     ):
         """`unlearnt_px`: the mean shape's error; `seconds`: in which all is done; `patience`: rounds that must bring GAIN."""
-        self.sizes, self.round_epochs, self.begun_px, self.seconds = sizes, round_epochs, BEGUN * unlearnt_px, seconds
+        self.sizes, self.round_epochs, self.seconds = sizes, round_epochs, seconds
+        self.begun_px = BEGUN * (unlearnt_px or math.inf)  # 0 of a single radiograph, which is its own mean
         evening = math.isfinite(seconds)
         self.gain, self.patience = (EVENING_GAIN, EVENING_PATIENCE) if evening else (GAIN, patience)
         rounds = (1 + self.patience) * round_epochs
@@ -118,7 +120,7 @@ class ByValidation:
         before, lately = min(errors[: -self.patience]), min(errors[-self.patience :])
         if math.isnan(lately):
             return "validation shows no landmark"
-        falls = lately <= (1 - self.gain) * before
+        falls = EXACT < lately <= (1 - self.gain) * before
         if (falls or lately > self.begun_px) and count < MOST:
             return ""
         said = f"validation error {before:.2f} -> {lately:.2f} px in {self.patience * self.round_epochs} epochs"
