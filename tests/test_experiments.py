@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from experiments import (
     conditions,
     draw,
     eleven_readers,
+    few_radiographs,
     knee,
     prediction,
     results,
@@ -179,6 +181,26 @@ def test_atlas_folds(hands, tmp_path, capsys):
     assert row[3:5] == [f"{100 * np.mean(mm <= 2):.2f}", str((mm > 2).sum())]
     with pytest.raises(SystemExit, match="2"):
         run(atlas_folds, *arguments)  # from weights that may know the annotations
+
+
+def test_few_radiographs(hands, tmp_path, capsys):
+    """A network of one of the two training radiographs, beside one that an earlier call has trained."""
+    by_count = tmp_path / "few" / "1"
+    (by_count / "1").mkdir(parents=True)
+    kept = {"ipe_px": 1.5, "pe_mm": 2.0, "median_mm": 1.0, "sdr_mm": {"2": 50.0}}
+    (by_count / "1" / "test.json").write_text(json.dumps(kept))
+    arguments = (tmp_path / "few", "--data", hands, "--n", 1, "--draws", 2, "--flags", shlex.join(map(str, TINY[1:])))
+    run(few_radiographs, *arguments, "--figure", tmp_path / "curve.png")
+    tested = json.loads((by_count / "0" / "test.json").read_text())
+    assert {by_count / f"{number}_train.txt" for number in (0, 1)} < set(by_count.iterdir())
+    assert (by_count / "0_train.txt").read_text().split() == few_radiographs.draw(RadiographDataset(hands, "train").ids, 1, 0)
+    ((_, row),) = tables(capsys.readouterr().out)
+    mean, half = (tested["ipe_px"] + 1.5) / 2, abs(tested["ipe_px"] - 1.5) / 2
+    assert row[:4] == ["few", "1", "2", f"{mean:.3f} ± {half * 2**0.5:.3f}"]
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert few_radiographs.draw(["c", "a", "b", "d"], 2, 0) == few_radiographs.draw(["d", "c", "b", "a"], 2, 0)
+    with pytest.raises(DataError, match="expected 3 training radiographs or more, found 2; give a smaller --n"):
+        run(few_radiographs, tmp_path / "few", "--data", hands, "--n", 3)
 
 
 @pytest.mark.slow

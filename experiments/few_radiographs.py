@@ -1,0 +1,109 @@
+"""How accurate networks of few radiographs are: `python main.py` on n of the training radiographs, as a table and a curve.
+
+    python -m experiments.few_radiographs few/hands --data dataset/processed --n 1 5 10 25 50 --draws 3
+    python -m experiments.few_radiographs few/hands few/heads --figure curve.png
+
+Networks that are trained already are kept. Radiographs that test has too are not drawn.
+"""
+
+import argparse
+import json
+import random
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from dataloader import RadiographDataset
+from experiments.common import table, train
+from runtime.command import exit_status
+from runtime.files import DataError
+
+RESULT = "test.json"
+
+
+def draw(ids: list[str], n: int, number: int) -> list[str]:
+    """n of these IDs at random, sorted; the same for the same `number` of the draw."""
+    shuffled = sorted(ids)
+    random.Random(1000 * number + n).shuffle(shuffled)
+    return sorted(shuffled[:n])
+
+
+def train_networks(folder: Path, data: Path, counts: list[int], draws: int, flags: list[str]) -> None:
+    """A network of each n and draw into FOLDER/n/draw, and beside it the lists of its radiographs. Raises DataError."""
+    learnt, tested = (RadiographDataset(data, split) for split in ("train", "test"))
+    ids = [id for id in learnt.ids if id not in set(learnt.known_by(tested.marks()))]
+    for n in counts:
+        if n > len(ids):
+            raise DataError(f"{data}: expected {n} training radiographs or more, found {len(ids)}; give a smaller --n")
+        for number in range(draws if n < len(ids) else 1):
+            result = folder / str(n) / str(number)
+            result.mkdir(parents=True, exist_ok=True)
+            for split, listed in (("train", draw(ids, n, number)), ("test", tested.ids)):
+                (folder / str(n) / f"{number}_{split}.txt").write_text("\n".join(listed) + "\n")
+            train(data, result, "--split", folder / str(n) / f"{number}_", *flags)
+
+
+def read_figures(folder: Path) -> dict[int, list[dict]]:
+    """What the tests of each n say, the fewest radiographs first."""
+    found: dict[int, list[dict]] = {}
+    for path in sorted(folder.glob(f"*/*/{RESULT}"), key=lambda path: (int(path.parts[-3]), path)):
+        found.setdefault(int(path.parts[-3]), []).append(json.loads(path.read_text()))
+    return found
+
+
+def in_words(values: list[float | None]) -> str:
+    """Mean and SD over draws, a dash without millimetres."""
+    if None in values:
+        return "-"
+    return f"{np.mean(values):.3f}" + (f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else "")
+
+
+def draw_curve(found: dict[str, dict[int, list[dict]]], path: Path) -> None:
+    """Mean errors over n, both on logarithmic axes: a line for each set, a dot for each draw."""
+    figure = Figure(figsize=(5, 3.2), layout="constrained")
+    axes = figure.subplots()
+    for name, by_count in found.items():
+        errors = {n: [one["pe_mm"] for one in tests] for n, tests in by_count.items()}
+        (line,) = axes.plot(list(errors), [np.mean(values) for values in errors.values()], label=name)
+        for n, values in errors.items():
+            axes.plot([n] * len(values), values, "o", color=line.get_color())
+    axes.set(xscale="log", yscale="log", xlabel="radiographs to learn from", ylabel="mean error, mm")
+    ticks = sorted({n for by_count in found.values() for n in by_count})
+    axes.set_xticks(ticks, [str(n) for n in ticks], minor=False)
+    axes.minorticks_off()
+    axes.set_yticks([0.5, 1, 2, 4, 8], ["0.5", "1", "2", "4", "8"])
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=150)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", type=Path, nargs="+", help="of networks; with --data the one to train into")
+    parser.add_argument("--data", type=Path, help="prepared data")
+    parser.add_argument("--n", type=int, nargs="+", default=[1, 5, 10, 25, 50], help="radiographs to learn from")
+    parser.add_argument("--draws", type=int, default=3, help="networks of each n, each of other radiographs")
+    parser.add_argument("--figure", type=Path, help="PNG of the curve, in mm")
+    parser.add_argument("--flags", type=shlex.split, default=[], help="of main.py, in quotes")
+    options = parser.parse_args(arguments)
+    if options.data:
+        train_networks(options.folders[0], options.data, options.n, options.draws, options.flags)
+    found = {folder.name: read_figures(folder) for folder in options.folders}
+    header = ["set", "n", "draws", "IPE, px", "mean, mm", "median, mm", "within 2 mm, %"]
+    rows = [
+        [name, n, len(tests)]
+        + [in_words([one[key] for one in tests]) for key in ("ipe_px", "pe_mm", "median_mm")]
+        + [in_words([one["sdr_mm"]["2"] for one in tests])]
+        for name, by_count in found.items()
+        for n, tests in by_count.items()
+    ]
+    print(table(header, rows))
+    if options.figure:
+        draw_curve(found, options.figure)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status(main))
