@@ -21,7 +21,7 @@ from second_look.network import refine_all
 from second_look.training import Training
 from training import figures, report
 from training.first_look import FirstLook
-from training.judgement import judge
+from training.judgement import judge, tell_disagreements
 from training.plan import ByValidation, Epoch, Laid, mean_shape_error
 from training.runs import BEST, checkpoint_of
 from training.schedule import read_stages
@@ -238,10 +238,11 @@ class Solver(State):
         self.say(report.warning(self.rows_of(row["look"])))
 
     def show_judgement(self) -> None:
-        """Say whether the best network has learnt."""
+        """Say whether the best network has learnt, and which annotations of validation it disagrees with."""
         best, valid, train = read_checkpoint(self.result / BEST), self.sets["valid"], self.sets["train"]
         found = find_all(best, valid, self.device, (self.look or self.first_look).precision, self.settings.batch_size)
         print(judge(valid, found.points_network_px, train.points_network_px, self.unfinished))
+        tell_disagreements(self.result, valid, found.points_network_px, found.peaks)
 
     def test(self, data: RadiographDataset) -> None:
         """Measure the best network on a data set; what is found goes to RESULT."""

@@ -16,7 +16,7 @@ from dataloader import RadiographDataset
 from labelling.proposals import read_predictions
 from main import main, read_settings
 from runtime.files import DataError
-from training import cross_validation, sets
+from training import cross_validation, judgement, sets
 from training.cross_validation import Outcome, settings_of_all
 from training.judgement import write_disagreements
 from training.sets import parts, tell_mistaken, without_mistaken
@@ -47,10 +47,13 @@ def test_parts_cover_everything_once():
             parts(11, folds)
 
 
-def test_only_a_cross_validation_of_as_many_folds_is_gone_on_with(data, tmp_path, capsys):
+def test_only_a_cross_validation_of_as_many_folds_is_gone_on_with(data, tmp_path, capsys, monkeypatch):
     """Before anything is trained; and one that was killed in its first fold, between two files, is not begun anew."""
     run = tmp_path / "run"
-    assert cross_validated(capsys, data, run)[0] == 0
+    monkeypatch.setattr(judgement, "LOST", -1.0)  # each annotation counts as one that the network disagrees with
+    status, said = cross_validated(capsys, data, run)
+    assert status == 0 and "2 radiographs where a network that is sure disagrees with an annotation, the worst first (" in said
+    assert f"python label.py --raw FOLDER --review {run / 'disagreements'}\n" in said
     status, said = cross_validated(capsys, data, run, "--folds", 3, "--resume")
     assert status == 1 and "last.pt: made with other settings (folds 0 -> 3)" in said and not (run / "fold_1").exists()
     begun = tmp_path / "begun" / "fold_1"

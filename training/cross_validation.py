@@ -12,9 +12,9 @@ import numpy as np
 from dataloader import RadiographDataset
 from runtime import distributed
 from runtime.checkpoint import read_checkpoint
-from runtime.files import DataError, first_few, read_csv
+from runtime.files import DataError, read_csv
 from training import report
-from training.judgement import DISAGREEMENTS, judge, write_disagreements
+from training.judgement import judge, tell_disagreements
 from training.runs import BEST, HELD_OUT, POOLED, STATES, folder_of
 from training.sets import refuse_beginning, split_by
 from training.settings import AUTO
@@ -73,10 +73,7 @@ def show_pooled(settings, result: Path, data: RadiographDataset, outcomes: list[
     print(f"IPE, mean and SD over folds: {np.nanmean(of_folds):.3f} ± {np.nanstd(of_folds, ddof=1):.3f} px")
     unfinished = next((one.unfinished for one in outcomes if one.unfinished), "")
     print(judge(data, points, data.points_network_px, unfinished))
-    if ids := write_disagreements(result, data, points, peaks):
-        said = f"{len(ids)} radiographs where a network that is sure disagrees with an annotation, the worst first"
-        print(f"{said} ({first_few(ids)}):")
-        print(f"to look at them, python label.py --raw FOLDER --review {result / DISAGREEMENTS}")
+    tell_disagreements(result, data, points, peaks)
 
 
 def pool(result: Path, train_valid: RadiographDataset, folds: int) -> tuple[dict, np.ndarray, np.ndarray]:

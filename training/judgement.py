@@ -8,7 +8,7 @@ import numpy as np
 from dataloader import RadiographDataset
 from heatmap import rescale
 from metrics import ipe, mean_of_present, plain, point_errors
-from runtime.files import write_csv
+from runtime.files import first_few, write_csv
 from training.plan import mean_shape_error
 
 LOST = 0.03  # share of the frame's longer side: mean error from which on a radiograph is lost
@@ -103,6 +103,14 @@ def format_annotators(figures: dict) -> str:
     share = figures.get("share_of_readers_distance")
     of = f"; to their mean {share:.2f} of what lies between readers" if share is not None else ""
     return f"readers, px of the radiographs, {figures['landmarks']} landmarks that all placed: {distances}{of}"
+
+
+def tell_disagreements(result: Path, data: RadiographDataset, points_network_px: np.ndarray, peaks: np.ndarray) -> None:
+    """Write which annotations a sure network disagrees with, and say how to look at them."""
+    if ids := write_disagreements(result, data, points_network_px, peaks):
+        said = f"{len(ids)} radiographs where a network that is sure disagrees with an annotation, the worst first"
+        print(f"{said} ({first_few(ids)}):")
+        print(f"to look at them, python label.py --raw FOLDER --review {result / DISAGREEMENTS}")
 
 
 def write_disagreements(result: Path, data: RadiographDataset, points_network_px: np.ndarray, peaks: np.ndarray) -> list[str]:

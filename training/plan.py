@@ -15,7 +15,8 @@ from training.schedule import progress_after_epochs, schedule_factor
 
 FALL = 0.5  # epochs in which the learning rate falls to 0 at the end, for each epoch before at that size
 GAIN = 0.03  # share by which the error must fall in some rounds, or it counts as no longer falling
-EVENING_GAIN, EVENING_PATIENCE = 0.01, 4  # the same with --hours
+EVENING_GAIN, EVENING_PATIENCE = 0.01, 4  # the same with --hours, at the last size
+EARLY_PATIENCE = 1  # rounds that must bring GAIN at the sizes before the last, which only lead to it
 EXACT = 0.1  # px of the network frame: an error below it has stopped falling, as that of a single radiograph, which is learnt too
 MOST = 24  # rounds of a stage at most
 STILL = "still falling"
@@ -81,15 +82,15 @@ class ByValidation:
         round_epochs: int,
         unlearnt_px: float,
         seconds: float = math.inf,
-        patience: int = 2,
+        patience: int = 2,  # at the last size
     ):
         """`unlearnt_px`: the mean shape's error; `seconds`: in which all is done; `patience`: rounds that must bring GAIN."""
         self.sizes, self.round_epochs, self.seconds = sizes, round_epochs, seconds
         self.begun_px = BEGUN * (unlearnt_px or math.inf)  # 0 of a single radiograph, which is its own mean
         evening = math.isfinite(seconds)
         self.gain, self.patience = (EVENING_GAIN, EVENING_PATIENCE) if evening else (GAIN, patience)
-        rounds = (1 + self.patience) * round_epochs
-        least = [size for size in sizes for _ in range(rounds)] + sizes[-1:] * epochs_of_fall(rounds)
+        early, last = ((1 + rounds) * round_epochs for rounds in (EARLY_PATIENCE, self.patience))
+        least = [size for size in sizes[:-1] for _ in range(early)] + sizes[-1:] * (last + epochs_of_fall(last))
         self.progress = progress_after_epochs(least, network_size)
         self.unfinished = ""  # why training ended though the error was still falling
 
@@ -113,17 +114,19 @@ class ByValidation:
 
     def stopped(self, steady: list[dict]) -> str:
         """Why the steady epochs at a size are enough, blank where they are not."""
+        is_last = bool(steady) and steady[0]["size"] == self.sizes[-1]
+        gain, patience = (self.gain, self.patience) if is_last else (GAIN, EARLY_PATIENCE)
         count = len(steady) // self.round_epochs
-        if len(steady) % self.round_epochs or count <= self.patience:
+        if len(steady) % self.round_epochs or count <= patience:
             return ""
         errors = self.rounds(steady)
-        before, lately = min(errors[: -self.patience]), min(errors[-self.patience :])
+        before, lately = min(errors[:-patience]), min(errors[-patience:])
         if math.isnan(lately):
             return "validation shows no landmark"
-        falls = EXACT < lately <= (1 - self.gain) * before
+        falls = EXACT < lately <= (1 - gain) * before
         if (falls or lately > self.begun_px) and count < MOST:
             return ""
-        said = f"validation error {before:.2f} -> {lately:.2f} px in {self.patience * self.round_epochs} epochs"
+        said = f"validation error {before:.2f} -> {lately:.2f} px in {patience * self.round_epochs} epochs"
         return f"{said}, {STILL} after the {len(steady)} that are allowed" if falls else said
 
     def gained(self, steady: list[dict]) -> bool:
