@@ -32,7 +32,7 @@ from training.testing import test
 SHOWN_A_ROUND = 360  # radiographs, in epochs whose validation errors are taken together
 STEPS_A_ROUND = 270  # the same for the second look, in steps
 TREE_COST = 0.01  # share by which a shape tree may raise the validation error, since it mends gross mistakes elsewhere
-LEAST_ROUND = 2  # epochs: of many radiographs the errors still fall when a few epochs bring little
+LEAST_ROUND, MOST_ROUND = 2, 60  # epochs: of many radiographs a single one says little; of very few an epoch mostly writes files
 PATIENCE = 2  # rounds that must bring a gain, or the error has stopped falling
 PATIENCE_OF_LEARNT = 1  # the same for weights that know the landmarks already, and for the second look
 NEAR = 1 / 4  # share of a crop's side: errors count as this at most when the second look's epochs are decided
@@ -106,7 +106,7 @@ class Solver(State):
             raise DataError("stages: expected SIZExEPOCHS without validation radiographs, found sizes alone; give epochs too")
         unlearnt = mean_shape_error(self.sets["train"].points_network_px, self.sets["valid"].points_network_px)
         seconds = 3600 * self.settings.hours * share or math.inf
-        rounds = max(LEAST_ROUND, math.ceil(round_epochs))
+        rounds = min(max(LEAST_ROUND, math.ceil(round_epochs)), MOST_ROUND)
         return ByValidation(sizes, self.sets["train"].size, rounds, unlearnt, seconds, patience)
 
     def train(self) -> None:

@@ -1,10 +1,12 @@
 """How long a training lasts: by epochs that are given, or by validation; worked out by hand."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from solver import Solver
 from training.plan import MOST, ByValidation, Laid, mean_shape_error
 
 
@@ -118,3 +120,10 @@ def test_it_decides_the_same_from_the_epochs_done_alone():
 def test_mean_shape_by_hand():
     train = np.array([[[0.0, 0], [4, 4]], [[2, 0], [np.nan, np.nan]]])
     assert mean_shape_error(train, np.array([[[1.0, 3], [4, 0]]])) == 3.5
+
+
+@pytest.mark.parametrize(("wanted", "epochs"), [(0.9, 2), (3.96, 4), (360, 60)])
+def test_a_round_has_two_to_sixty_epochs(wanted, epochs):
+    one = SimpleNamespace(points_network_px=np.zeros((1, 3, 2)), size=64)
+    solver = SimpleNamespace(sets={"train": one, "valid": one}, settings=SimpleNamespace(hours=0))
+    assert Solver.by_validation(solver, [64], wanted, share=1, patience=1).round_epochs == epochs
