@@ -34,22 +34,27 @@ def draw(ids: list[str], n: int, number: int) -> list[str]:
 def train_networks(folder: Path, data: Path, counts: list[int], draws: int, flags: list[str]) -> None:
     """A network of each n and draw into FOLDER/n/draw, and beside it the lists of its radiographs. Raises DataError."""
     learnt, tested = (RadiographDataset(data, split) for split in ("train", "test"))
-    ids = [id for id in learnt.ids if id not in set(learnt.known_by(tested.marks()))]
+    known = set(learnt.known_by(tested.marks()))
+    ids = [id for id in learnt.ids if id not in known]
+    if not 1 <= min(counts) <= max(counts) <= len(ids):
+        raise DataError(f"{data}: expected 1 to {len(ids)} of its training radiographs, found --n {' '.join(map(str, counts))}")
     for n in counts:
-        if n > len(ids):
-            raise DataError(f"{data}: expected {n} training radiographs or more, found {len(ids)}; give a smaller --n")
         for number in range(draws if n < len(ids) else 1):
             result = folder / str(n) / str(number)
             result.mkdir(parents=True, exist_ok=True)
-            for split, listed in (("train", draw(ids, n, number)), ("test", tested.ids)):
-                (folder / str(n) / f"{number}_{split}.txt").write_text("\n".join(listed) + "\n")
+            if not (result / RESULT).exists():
+                for split, listed in (("train", draw(ids, n, number)), ("test", tested.ids)):
+                    (folder / str(n) / f"{number}_{split}.txt").write_text("\n".join(listed) + "\n")
             train(data, result, "--split", folder / str(n) / f"{number}_", *flags)
 
 
 def read_figures(folder: Path) -> dict[int, list[dict]]:
-    """What the tests of each n say, the fewest radiographs first."""
+    """What the tests of each n say, the fewest radiographs first. Raises DataError."""
+    paths = [path for path in folder.glob(f"*/*/{RESULT}") if path.parts[-3].isdecimal()]
+    if not paths:
+        raise DataError(f"{folder}: expected networks that --data has trained, found none")
     found: dict[int, list[dict]] = {}
-    for path in sorted(folder.glob(f"*/*/{RESULT}"), key=lambda path: (int(path.parts[-3]), path)):
+    for path in sorted(paths, key=lambda path: (int(path.parts[-3]), path)):
         found.setdefault(int(path.parts[-3]), []).append(json.loads(path.read_text()))
     return found
 
@@ -62,7 +67,10 @@ def in_words(values: list[float | None]) -> str:
 
 
 def draw_curve(found: dict[str, dict[int, list[dict]]], path: Path) -> None:
-    """Mean errors over n, both on logarithmic axes: a line for each set, a dot for each draw."""
+    """Mean errors over n, both on logarithmic axes: a line for each set, a dot for each draw. Raises DataError without mm."""
+    for name, by_count in found.items():
+        if any(one["pe_mm"] is None for tests in by_count.values() for one in tests):
+            raise DataError(f"{name}: expected millimetres for the curve, found radiographs without; leave --figure out")
     figure = Figure(figsize=(5, 3.2), layout="constrained")
     axes = figure.subplots()
     for name, by_count in found.items():
@@ -70,11 +78,13 @@ def draw_curve(found: dict[str, dict[int, list[dict]]], path: Path) -> None:
         (line,) = axes.plot(list(errors), [np.mean(values) for values in errors.values()], label=name)
         for n, values in errors.items():
             axes.plot([n] * len(values), values, "o", color=line.get_color())
-    axes.set(xscale="log", yscale="log", xlabel="radiographs to learn from", ylabel="mean error, mm")
+    axes.set(xscale="log", yscale="log", xlabel="annotated radiographs", ylabel="mean error, mm")
     ticks = sorted({n for by_count in found.values() for n in by_count})
     axes.set_xticks(ticks, [str(n) for n in ticks], minor=False)
     axes.minorticks_off()
-    axes.set_yticks([0.5, 1, 2, 4, 8], ["0.5", "1", "2", "4", "8"])
+    lowest, highest = axes.get_ylim()
+    ticks_mm = [tick for tick in (0.25, 0.5, 1, 2, 4, 8, 16, 32) if lowest <= tick <= highest]
+    axes.set_yticks(ticks_mm, [f"{tick:g}" for tick in ticks_mm])
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=150)
@@ -84,14 +94,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="+", help="of networks; with --data the one to train into")
     parser.add_argument("--data", type=Path, help="prepared data")
-    parser.add_argument("--n", type=int, nargs="+", default=[1, 5, 10, 25, 50], help="radiographs to learn from")
-    parser.add_argument("--draws", type=int, default=3, help="networks of each n, each of other radiographs")
+    parser.add_argument(
+        "--n",
+        type=int,
+        nargs="+",
+        default=[1, 5, 10, 25, 50],
+        help="annotated radiographs; every tenth, and the first, validates",
+    )
+    parser.add_argument("--draws", type=int, default=3, help="networks of each n, each of its own random draw")
     parser.add_argument("--figure", type=Path, help="PNG of the curve, in mm")
-    parser.add_argument("--flags", type=shlex.split, default=[], help="of main.py, in quotes")
+    parser.add_argument("--flags", type=shlex.split, default=[], help='of main.py: --flags="--seed 1"')
     options = parser.parse_args(arguments)
     if options.data:
         train_networks(options.folders[0], options.data, options.n, options.draws, options.flags)
-    found = {folder.name: read_figures(folder) for folder in options.folders}
+    found = {str(folder): read_figures(folder) for folder in options.folders}
     header = ["set", "n", "draws", "IPE, px", "mean, mm", "median, mm", "within 2 mm, %"]
     rows = [
         [name, n, len(tests)]

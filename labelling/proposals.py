@@ -95,7 +95,7 @@ def read_predictions(folder: Path, paths: dict[str, Path]) -> tuple[dict[str, Pr
                 raise DataError(f"{path}: expected {len(names)} landmarks of {image}, found another number; run predict.py again")
             found[id] = min(proposals, key=lambda one: one.doubt)
     except FileNotFoundError:
-        raise DataError(f"{path}: not found; --review names a folder that predict.py wrote") from None
+        raise DataError(f"{path}: not found; --review names a folder that predict.py or main.py wrote") from None
     except (KeyError, TypeError, ValueError, csv.Error) as error:  # TypeError: of a row that was cut
         raise DataError(f"{path}: not as predict.py writes it ({error}); run it again") from error
     return found, names, len(hands) - len(found)
@@ -121,6 +121,6 @@ def proposal_of(rows: list[dict[str, str]], by: str) -> Proposal:
     place = np.stack(numbers, 1)
     place[[OUTSIDE in row["landmark_flags"] for row in rows]] = math.nan
     least_sure = np.sort(confidence)[: max(1, len(rows) // 4)]
-    apart = rows[0].get("doubt", "")  # a column that main.py --folds writes
+    apart = rows[0].get("doubt", "")  # a column that main.py writes
     doubt = float(apart or 1 - np.nanmean(least_sure))
     return Proposal(place[:, :2], place[:, 2:], by, doubt, reviewed=True, disagrees=bool(apart))

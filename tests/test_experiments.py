@@ -192,15 +192,24 @@ def test_few_radiographs(hands, tmp_path, capsys):
     arguments = (tmp_path / "few", "--data", hands, "--n", 1, "--draws", 2, "--flags", shlex.join(map(str, TINY[1:])))
     run(few_radiographs, *arguments, "--figure", tmp_path / "curve.png")
     tested = json.loads((by_count / "0" / "test.json").read_text())
-    assert {by_count / f"{number}_train.txt" for number in (0, 1)} < set(by_count.iterdir())
+    assert not (by_count / "1_train.txt").exists()  # the list of a network that is kept is left alone
     assert (by_count / "0_train.txt").read_text().split() == few_radiographs.draw(RadiographDataset(hands, "train").ids, 1, 0)
     ((_, row),) = tables(capsys.readouterr().out)
     mean, half = (tested["ipe_px"] + 1.5) / 2, abs(tested["ipe_px"] - 1.5) / 2
-    assert row[:4] == ["few", "1", "2", f"{mean:.3f} ± {half * 2**0.5:.3f}"]
+    assert row[:4] == [str(tmp_path / "few"), "1", "2", f"{mean:.3f} ± {half * 2**0.5:.3f}"]
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert few_radiographs.draw(["c", "a", "b", "d"], 2, 0) == few_radiographs.draw(["d", "c", "b", "a"], 2, 0)
-    with pytest.raises(DataError, match="expected 3 training radiographs or more, found 2; give a smaller --n"):
-        run(few_radiographs, tmp_path / "few", "--data", hands, "--n", 3)
+    assert few_radiographs.draw([*"abcdefgh"], 2, 0) != few_radiographs.draw([*"abcdefgh"], 2, 1)
+    for counts in ((1, 3), (0,)):
+        with pytest.raises(DataError, match="expected 1 to 2 of its training radiographs, found --n "):
+            run(few_radiographs, tmp_path / "none", "--data", hands, "--n", *counts)
+    assert not (tmp_path / "none").exists()
+    with pytest.raises(DataError, match="expected networks that --data has trained, found none"):
+        run(few_radiographs, tmp_path)
+    (by_count / "1" / "test.json").write_text(json.dumps(kept | {"pe_mm": None}))
+    with pytest.raises(DataError, match="expected millimetres for the curve"):
+        run(few_radiographs, tmp_path / "few", "--figure", tmp_path / "curve.png")
+    assert tables(capsys.readouterr().out)[-1][1][4] == "-"
 
 
 @pytest.mark.slow

@@ -47,13 +47,10 @@ def test_parts_cover_everything_once():
             parts(11, folds)
 
 
-def test_only_a_cross_validation_of_as_many_folds_is_gone_on_with(data, tmp_path, capsys, monkeypatch):
+def test_only_a_cross_validation_of_as_many_folds_is_gone_on_with(data, tmp_path, capsys):
     """Before anything is trained; and one that was killed in its first fold, between two files, is not begun anew."""
     run = tmp_path / "run"
-    monkeypatch.setattr(judgement, "LOST", -1.0)  # each annotation counts as one that the network disagrees with
-    status, said = cross_validated(capsys, data, run)
-    assert status == 0 and "2 radiographs where a network that is sure disagrees with an annotation, the worst first (" in said
-    assert f"python label.py --raw FOLDER --review {run / 'disagreements'}\n" in said
+    assert cross_validated(capsys, data, run)[0] == 0
     status, said = cross_validated(capsys, data, run, "--folds", 3, "--resume")
     assert status == 1 and "last.pt: made with other settings (folds 0 -> 3)" in said and not (run / "fold_1").exists()
     begun = tmp_path / "begun" / "fold_1"
@@ -92,6 +89,15 @@ def test_annotations_that_a_sure_network_disagrees_with_are_listed(prepared, tmp
     one = found[data.ids[1]]
     assert one.disagrees and one.doubt == pytest.approx(20 / 64)
     assert one.points_px - data.points_px[1] == pytest.approx(shifted(data, 20), abs=1e-3)
+
+
+def test_a_plain_training_lists_annotations_of_validation_that_it_disagrees_with(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(judgement, "LOST", -1.0)  # all count as such
+    status, said = cross_validated(capsys, data, tmp_path)
+    assert status == 0 and "a network that is sure disagrees with the annotations of 2, the worst first (" in said
+    assert f"python label.py --raw FOLDER --review {tmp_path / 'disagreements'}\n" in said
+    rows = rows_of(tmp_path / "disagreements" / "landmarks.csv")
+    assert {row["image"] for row in rows} == set(RadiographDataset(data, "valid").ids)
 
 
 def shifted(data, off: float) -> np.ndarray:

@@ -58,7 +58,7 @@ def test_a_stage_ends_when_a_round_brings_little_or_at_the_last_size_two():
         # least of the last two rounds and before: 4.96 and 5 px; with hours of the last four, 4.94 and 5 px
         (1, {}, FLAT, [0] * 5 + [1 / 3, 2 / 3, 1]),
         (1, {"seconds": 36000}, FLAT, [0] * 7 + [0.25, 0.5, 0.75, 1]),
-        # a single radiograph, learnt and validated: the mean shape is its own, and 0.09 px are all that can be had
+        # a single radiograph, learnt and validated: its own mean shape is no bar; and below 0.1 px the error has stopped falling
         (1, {"unlearnt_px": 0}, [0.3, 0.2, 0.19, 0.19, 0.19, 0.19, 0.19, 0.19, 0.19], [0] * 5 + [1 / 3, 2 / 3, 1]),
         (1, {"unlearnt_px": 0}, [0.3, 0.2, 0.09, 0.05, 0.04, 0.03, 0.02, 0.01], [0] * 3 + [0.5, 1]),
         # without a landmark in validation it ends
@@ -99,6 +99,15 @@ def test_hours_end_a_training_that_would_go_on():
     assert len(rows) == 9 and [row["size"] for row in rows] == [64] * 9
     assert [row["fall"] > 0 for row in rows] == [False] * 6 + [True] * 3
     assert plan.unfinished == "4 minutes are left"
+
+
+def test_hours_are_for_the_last_size_and_a_finer_one_must_fit_into_them():
+    """An epoch at 128 px takes three times one at 64 px, (128² + 2048) / (64² + 2048), and one of fall must fit in after it."""
+    rows = [{"size": 64, "valid_near_px": error, "fall": 0, "seconds": 60.0} for error in (8.0, 7.9)]
+    for seconds, size, unfinished in ((480, 128, ""), (479, 64, "6 minutes are left")):
+        plan = ByValidation([64, 128], 128, 1, 40, seconds)
+        epoch = plan.next(rows)
+        assert (epoch.size, bool(epoch.fall), plan.unfinished) == (size, size == 64, unfinished)
 
 
 def test_it_decides_the_same_from_the_epochs_done_alone():

@@ -108,9 +108,8 @@ def format_annotators(figures: dict) -> str:
 def tell_disagreements(result: Path, data: RadiographDataset, points_network_px: np.ndarray, peaks: np.ndarray) -> None:
     """Write which annotations a sure network disagrees with, and say how to look at them."""
     if ids := write_disagreements(result, data, points_network_px, peaks):
-        said = f"{len(ids)} radiographs where a network that is sure disagrees with an annotation, the worst first"
-        print(f"{said} ({first_few(ids)}):")
-        print(f"to look at them, python label.py --raw FOLDER --review {result / DISAGREEMENTS}")
+        said = f"a network that is sure disagrees with the annotations of {len(ids)}, the worst first ({first_few(ids)})"
+        print(f"{said}; to look at them, python label.py --raw FOLDER --review {result / DISAGREEMENTS}")
 
 
 def write_disagreements(result: Path, data: RadiographDataset, points_network_px: np.ndarray, peaks: np.ndarray) -> list[str]:

@@ -11,13 +11,13 @@ from functools import partial
 
 import numpy as np
 
-from training.schedule import progress_after_epochs, schedule_factor
+from training.schedule import cost, progress_after_epochs, schedule_factor
 
 FALL = 0.5  # epochs in which the learning rate falls to 0 at the end, for each epoch before at that size
 GAIN = 0.03  # share by which the error must fall in some rounds, or it counts as no longer falling
 EVENING_GAIN, EVENING_PATIENCE = 0.01, 4  # the same with --hours, at the last size
 EARLY_PATIENCE = 1  # rounds that must bring GAIN at the sizes before the last, which only lead to it
-EXACT = 0.1  # px of the network frame: an error below it has stopped falling, as that of a single radiograph, which is learnt too
+EXACT = 0.1  # px of the network frame: an error below it has stopped falling, as where the only radiograph validates itself
 MOST = 24  # rounds of a stage at most
 STILL = "still falling"
 BEGUN = 0.9  # share of the mean shape's error: above it nothing has been learnt yet, so nothing can have stopped
@@ -85,7 +85,7 @@ class ByValidation:
         patience: int = 2,  # at the last size
     ):
         """`unlearnt_px`: the mean shape's error; `seconds`: in which all is done; `patience`: rounds that must bring GAIN."""
-        self.sizes, self.round_epochs, self.seconds = sizes, round_epochs, seconds
+        self.sizes, self.network_size, self.round_epochs, self.seconds = sizes, network_size, round_epochs, seconds
         self.begun_px = BEGUN * (unlearnt_px or math.inf)  # 0 of a single radiograph, which is its own mean
         evening = math.isfinite(seconds)
         self.gain, self.patience = (EVENING_GAIN, EVENING_PATIENCE) if evening else (GAIN, patience)
@@ -100,13 +100,14 @@ class ByValidation:
         size = before_fall[-1]["size"] if rows else self.sizes[0]
         steady = [row for row in before_fall if row["size"] == size]
         fallen, fall = len(rows) - len(before_fall), epochs_of_fall(len(steady))
-        stopped, late = self.stopped(steady), self.late(before_fall, spent, epochs_of_fall(len(steady) + 1))
+        stopped, late = self.stopped(steady), self.late(before_fall, spent, size, epochs_of_fall(len(steady) + 1))
         if not (stopped or late or fallen):
             return Epoch(size, lambda i, n: 1.0)
         finer = self.sizes[self.sizes.index(size) + 1 :]
-        if finer and not (late or fallen):
+        if finer and not (late or fallen or (late := self.late(before_fall, spent, finer[0], 1))):
             return Epoch(finer[0], lambda i, n: 1.0, says=f"{stopped}: on to {finer[0]} px")
-        self.unfinished = stopped if STILL in stopped else "" if stopped or not self.gained(steady) else late
+        enough = not finer and (stopped or not self.gained(steady))
+        self.unfinished = stopped if STILL in stopped else "" if enough else late
         if fallen == fall:
             return None
         says = "" if fallen else f"{late or stopped}: the learning rate falls over {fall} epochs"
@@ -134,12 +135,13 @@ class ByValidation:
         errors = self.rounds(steady)
         return len(errors) < 2 or errors[-1] <= (1 - self.gain) * min(errors[:-1])
 
-    def late(self, rows: list[dict], spent: float, fall: int) -> str:
-        """Why one more epoch and the fall after it do not fit into the time; blank where they do."""
+    def late(self, rows: list[dict], spent: float, size: int, fall: int) -> str:
+        """Why one more epoch at a size and the fall after it do not fit into the time; blank where they do."""
         if not rows or math.isinf(self.seconds):
             return ""
         left = self.seconds - spent - sum(row["seconds"] for row in rows)
-        return f"{max(0, left) / 60:.0f} minutes are left" if left < (fall + 1) * rows[-1]["seconds"] else ""
+        seconds = rows[-1]["seconds"] * cost(size, self.network_size) / cost(rows[-1]["size"], self.network_size)
+        return f"{max(0, left) / 60:.0f} minutes are left" if left < (fall + 1) * seconds else ""
 
     def rounds(self, rows: list[dict]) -> list[float]:
         errors = [row["valid_near_px"] for row in rows[: len(rows) // self.round_epochs * self.round_epochs]]

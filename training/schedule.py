@@ -51,13 +51,15 @@ def read_stages(stages: str, frame: Frame, spatial_factor: int, local_factor: in
     return sizes, counted
 
 
-def progress_after_epochs(sizes: list[int], network_size: int) -> list[float]:
-    """The share of a run's time, in [0, 1], that is over after 0, 1, ... epochs.
+def cost(size: int, network_size: int) -> float:
+    """What an epoch's time goes with: its pixels, and at every size an eighth of a full picture for the spatial configuration."""
+    return size**2 + network_size**2 / 8
 
-    An epoch's time goes with its pixels; the spatial configuration adds an eighth of a full picture at every resolution.
-    """
-    cost = np.cumsum([0] + [size**2 + network_size**2 / 8 for size in sizes])
-    return (cost / cost[-1]).tolist()
+
+def progress_after_epochs(sizes: list[int], network_size: int) -> list[float]:
+    """The share of a run's time, in [0, 1], that is over after 0, 1, ... epochs."""
+    costs = np.cumsum([0] + [cost(size, network_size) for size in sizes])
+    return (costs / costs[-1]).tolist()
 
 
 def schedule_factor(schedule: str, progress: float) -> float:
