@@ -94,13 +94,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="+", help="of networks; with --data the one to train into")
     parser.add_argument("--data", type=Path, help="prepared data")
-    parser.add_argument(
-        "--n",
-        type=int,
-        nargs="+",
-        default=[1, 5, 10, 25, 50],
-        help="annotated radiographs; every tenth, and the first, validates",
-    )
+    parser.add_argument("--n", type=int, nargs="+", default=[1, 5, 10, 25, 50], help="annotated radiographs; a tenth validates")
     parser.add_argument("--draws", type=int, default=3, help="networks of each n, each of its own random draw")
     parser.add_argument("--figure", type=Path, help="PNG of the curve, in mm")
     parser.add_argument("--flags", type=shlex.split, default=[], help='of main.py: --flags="--seed 1"')

@@ -108,6 +108,7 @@ def test_hours_are_for_the_last_size_and_a_finer_one_must_fit_into_them():
         plan = ByValidation([64, 128], 128, 1, 40, seconds)
         epoch = plan.next(rows)
         assert (epoch.size, bool(epoch.fall), plan.unfinished) == (size, size == 64, unfinished)
+    assert plan.next([*rows, rows[-1] | {"fall": 1.0}]) is None and plan.unfinished == unfinished  # the reproach stays
 
 
 def test_it_decides_the_same_from_the_epochs_done_alone():

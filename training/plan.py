@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from training.schedule import cost, progress_after_epochs, schedule_factor
+from training.schedule import epoch_cost, progress_after_epochs, schedule_factor
 
 FALL = 0.5  # epochs in which the learning rate falls to 0 at the end, for each epoch before at that size
 GAIN = 0.03  # share by which the error must fall in some rounds, or it counts as no longer falling
@@ -82,9 +82,9 @@ class ByValidation:
         round_epochs: int,
         unlearnt_px: float,
         seconds: float = math.inf,
-        patience: int = 2,  # at the last size
+        patience: int = 2,
     ):
-        """`unlearnt_px`: the mean shape's error; `seconds`: in which all is done; `patience`: rounds that must bring GAIN."""
+        """`unlearnt_px`: the mean shape's error; `seconds`: in which all is done; `patience`: at the last size, rounds."""
         self.sizes, self.network_size, self.round_epochs, self.seconds = sizes, network_size, round_epochs, seconds
         self.begun_px = BEGUN * (unlearnt_px or math.inf)  # 0 of a single radiograph, which is its own mean
         evening = math.isfinite(seconds)
@@ -104,8 +104,10 @@ class ByValidation:
         if not (stopped or late or fallen):
             return Epoch(size, lambda i, n: 1.0)
         finer = self.sizes[self.sizes.index(size) + 1 :]
-        if finer and not (late or fallen or (late := self.late(before_fall, spent, finer[0], 1))):
-            return Epoch(finer[0], lambda i, n: 1.0, says=f"{stopped}: on to {finer[0]} px")
+        if finer:
+            late = late or self.late(before_fall, spent, finer[0], 1)
+            if not (late or fallen):
+                return Epoch(finer[0], lambda i, n: 1.0, says=f"{stopped}: on to {finer[0]} px")
         enough = not finer and (stopped or not self.gained(steady))
         self.unfinished = stopped if STILL in stopped else "" if enough else late
         if fallen == fall:
@@ -140,7 +142,7 @@ class ByValidation:
         if not rows or math.isinf(self.seconds):
             return ""
         left = self.seconds - spent - sum(row["seconds"] for row in rows)
-        seconds = rows[-1]["seconds"] * cost(size, self.network_size) / cost(rows[-1]["size"], self.network_size)
+        seconds = rows[-1]["seconds"] * epoch_cost(size, self.network_size) / epoch_cost(rows[-1]["size"], self.network_size)
         return f"{max(0, left) / 60:.0f} minutes are left" if left < (fall + 1) * seconds else ""
 
     def rounds(self, rows: list[dict]) -> list[float]:

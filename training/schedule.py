@@ -51,14 +51,14 @@ def read_stages(stages: str, frame: Frame, spatial_factor: int, local_factor: in
     return sizes, counted
 
 
-def cost(size: int, network_size: int) -> float:
-    """What an epoch's time goes with: its pixels, and at every size an eighth of a full picture for the spatial configuration."""
+def epoch_cost(size: int, network_size: int) -> float:
+    """What an epoch's time goes with, px²: its pixels, and an eighth of a full picture for the spatial configuration."""
     return size**2 + network_size**2 / 8
 
 
 def progress_after_epochs(sizes: list[int], network_size: int) -> list[float]:
     """The share of a run's time, in [0, 1], that is over after 0, 1, ... epochs."""
-    costs = np.cumsum([0] + [cost(size, network_size) for size in sizes])
+    costs = np.cumsum([0] + [epoch_cost(size, network_size) for size in sizes])
     return (costs / costs[-1]).tolist()
 
 
