@@ -29,7 +29,7 @@ from radiographs.detail import BEYOND, USUAL
 from radiographs.view import View
 from runtime import arrays
 from second_look.crops import cut, of_crops
-from second_look.network import around_the_likely
+from second_look.network import locate
 
 DYNAMIC = {"picture": ("height", "width"), "rows": ("rows",), "columns": ("columns",), "taps": ("taps",)}  # sides that may differ
 
@@ -244,7 +244,7 @@ def second(predictor: Predictor, picture: Tensor, points: Tensor, negative: Tens
     back = torch.tensor([width, height]).double() / size_of(shown)
     centres = rescale(points, 1 / back).float()
     heatmaps = predictor.second(cut(grey[None], centres, side), torch.arange(len(points)))
-    found, _, covariances = fit_peaks(around_the_likely(heatmaps, side))
+    found, covariances = locate(heatmaps)
     return rescale(of_crops(found, centres, side).double(), back), covariances.double() * back[:, None] * back
 
 

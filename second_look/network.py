@@ -1,12 +1,14 @@
 """The network of the second look: a local appearance that says of each crop where its own landmark lies."""
 
+import math
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dataloader import RadiographDataset
-from heatmap import fit_peaks, rescale
+from heatmap import rescale
 from model import HEAD_STD, SCN, Level, pyramid
 from radiographs.detail import to_grey
 from radiographs.network_frame import Frame
@@ -14,7 +16,11 @@ from runtime.device import autocast
 from second_look.crops import cut, of_crops
 
 PRIOR_SHARE = 0.19  # share of the crop: standard deviation of the Gaussian around its middle that weights its peaks
-NEAR = 6  # px: how far around the chosen peak the fit reaches
+NEAR = 10  # px: how far around the chosen peak its centroid is taken
+CUT = 0.2  # share of the peak that is taken off its heatmap before the centroid: what is lower is no part of it
+# what a Gaussian's variance shrinks by, cut so: the means of r² / 2 from 0 to -log CUT with and without the cut
+LEFT = (1 - CUT * (1 - math.log(CUT) + math.log(CUT) ** 2 / 2)) / (1 - CUT * (1 - math.log(CUT)))
+LEAST = 1e-6  # of a heatmap's sum, or it is empty
 CACHED = 20  # crops at once on a core, whose features its caches hold: a tenth to a fifth faster than all or fewer
 MOST = 1 << 30  # crops at once on a GPU
 PREFIX = "second_look."  # what the names of its weights begin with in a checkpoint
@@ -86,10 +92,10 @@ def second_look_of(state: dict, device: torch.device) -> SecondLook | None:
 
 
 @torch.no_grad()
-def refine(network: SecondLook, detail: np.ndarray, found: Tensor, size: int, precision: str) -> tuple[Tensor, Tensor, Tensor]:
+def refine(network: SecondLook, detail: np.ndarray, found: Tensor, size: int, precision: str) -> tuple[Tensor, Tensor]:
     """Where landmarks lie, from a detail picture (height, width) uint8 and where the first look found them, (L, 2) detail px.
 
-    -> points (L, 2) detail px, the heights of their heatmaps (L), and their covariances (L, 2, 2), detail px².
+    -> points (L, 2) detail px and their covariances (L, 2, 2), detail px².
     """
     device = network.device
     centres = found.float().to(device)
@@ -97,9 +103,8 @@ def refine(network: SecondLook, detail: np.ndarray, found: Tensor, size: int, pr
     parts = zip(crops.split(at_once(device)), landmarks.split(at_once(device)))
     with autocast(device, precision):
         heatmaps = torch.cat([network(*part).float() for part in parts])
-    points, _, covariances = fit_peaks(around_the_likely(heatmaps, size))
-    heights = heatmaps.flatten(1).amax(1)
-    return of_crops(points, centres, size), heights, covariances
+    points, covariances = locate(heatmaps)
+    return of_crops(points, centres, size), covariances
 
 
 def refine_all(
@@ -123,17 +128,31 @@ def refine_in_frame(
     """A second look at one detail picture: points (L, 2) network-frame px in and out, and covariances (L, 2, 2) in its px²."""
     back = np.array(frame[::-1]) / detail.shape[::-1]
     points = detail_points(torch.from_numpy(points_px), frame, detail.shape)
-    points, _, covariances = refine(network, detail, points, size, precision)
+    points, covariances = refine(network, detail, points, size, precision)
     return rescale(points.cpu().double().numpy(), back), covariances.cpu().double().numpy() * back[:, None] * back
 
 
-def around_the_likely(heatmaps: Tensor, side: int) -> Tensor:
-    """Heatmaps (N, side, side), each without what is far from the peak that is highest under a Gaussian around the middle."""
-    span = torch.arange(side, device=heatmaps.device)
-    prior = torch.exp(-0.5 * ((span - (side - 1) / 2) / (PRIOR_SHARE * side)) ** 2)
-    top = (heatmaps.clamp_min(0) * prior[:, None] * prior).flatten(1).argmax(1)
-    far_rows, far_columns = (((span - at[:, None]).abs() > NEAR) for at in (top // side, top % side))
-    return heatmaps.masked_fill(far_rows[:, :, None] | far_columns[:, None, :], 0.0)
+def locate(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
+    """Where heatmaps (N, S, S) say that their landmarks lie -> points (N, 2) px, covariances (N, 2, 2) px².
+
+    The peak is taken that is highest under a Gaussian around the middle; of what is around it and above a share of its height,
+    the centroid, and how far that spreads. The highest pixel is where a landmark lies most often, the centroid is nearer to all
+    the places where annotators may have put it: 0.770 instead of 0.774 px on 21 hands. An empty heatmap leaves the middle.
+    """
+    side = heatmaps.shape[-1]
+    span = torch.arange(side, device=heatmaps.device) - (side - 1) / 2
+    prior = torch.exp(-0.5 * (span / (PRIOR_SHARE * side)) ** 2)
+    heatmaps = heatmaps.clamp_min(0)
+    top = (heatmaps * prior[:, None] * prior).flatten(1).argmax(1)
+    near_rows, near_columns = ((span - span[at][:, None]).abs() <= NEAR for at in (top // side, top % side))
+    heatmaps = heatmaps * near_rows[:, :, None] * near_columns[:, None, :]
+    heatmaps = (heatmaps - CUT * heatmaps.flatten(1).amax(1)[:, None, None]).clamp_min(0)
+    shares = heatmaps / heatmaps.sum((1, 2), keepdim=True).clamp_min(LEAST)
+    in_columns, in_rows = shares.sum(1), shares.sum(2)
+    x, y = in_columns @ span, in_rows @ span
+    xx, yy, xy = in_columns @ span**2 - x * x, in_rows @ span**2 - y * y, (shares @ span * span).sum(1) - x * y
+    covariances = torch.stack([xx, xy, xy, yy], 1).reshape(-1, 2, 2) / LEFT
+    return torch.stack([x, y], 1) + (side - 1) / 2, covariances
 
 
 def detail_points(points: Tensor, frame: Frame, detail: Frame) -> Tensor:

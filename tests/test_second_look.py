@@ -26,7 +26,7 @@ from radiographs.view import View
 from runtime.checkpoint import read_checkpoint
 from runtime.files import DataError
 from second_look.crops import cut, of_crops, to_crops
-from second_look.network import SecondLook, refine, refine_all
+from second_look.network import SecondLook, locate, refine, refine_all
 from second_look.training import Crops, Training
 from solver import Solver
 
@@ -107,9 +107,22 @@ def test_a_second_look_that_knows_is_right(monkeypatch):
     look = SecondLook(num_landmarks=2, channels=4, levels=2)
     drawn = draw_heatmaps(to_crops(truth, found, size), size, size, 3.0)
     monkeypatch.setattr(look, "forward", lambda crops, _: drawn)
-    points, heights, covariances = refine(look, np.zeros((200, 180), np.uint8), found, size, "float32")
-    assert (points - truth).norm(dim=1).max() < 0.02 and heights.min() > 0.9
+    points, covariances = refine(look, np.zeros((200, 180), np.uint8), found, size, "float32")
+    assert (points - truth).norm(dim=1).max() < 0.02
     assert torch.allclose(covariances, 9.0 * torch.eye(2).expand(2, 2, 2), atol=0.3)
+
+
+def test_a_landmark_lies_at_the_centroid_of_its_likely_peak():
+    """Of three annotators in ten who chose 5 px further right, the highest pixel knows little; a peak far away counts nothing."""
+    at = torch.tensor([[20.0, 24.0], [25.0, 24.0], [45.0, 3.0]])
+    often, seldom, far = draw_heatmaps(at, 48, 48, 2.5)
+    (point, empty), covariances = locate(torch.stack([0.7 * often + 0.3 * seldom + 2 * far, torch.zeros(48, 48)]))
+    highest, _ = decode_heatmaps((0.7 * often + 0.3 * seldom)[None])
+    mean, variance = 0.7 * 20 + 0.3 * 25, 2.5**2 + 0.7 * 0.3 * 5**2
+    assert abs(point[0] - mean) < 0.5 < mean - highest[0, 0] and abs(point[1] - 24) < 0.01
+    (along, tilt), (_, across) = covariances[0]
+    assert abs(along - variance) < 1.5 and abs(across - 2.5**2) < 0.5 and abs(tilt) < 0.01
+    assert torch.equal(empty, torch.tensor([23.5, 23.5]))
 
 
 def test_a_few_crops_at_once_are_the_same(monkeypatch):
@@ -163,6 +176,18 @@ def test_a_radiograph_without_landmarks_teaches_nothing(detailed, monkeypatch):
     look = Training(settings, {"train": data}, SCN(num_landmarks=LANDMARKS, channels=4, levels=3), "float32", 0, {})
     _, loss, errors = look.train_epoch(1, lambda i, n: 1.0)
     assert look.steps == len(data) and np.isfinite(loss) and len(errors) == (len(data) - 1) * LANDMARKS
+
+
+def test_heatmap_and_distance_are_minimised(detailed):
+    """Of a network that finds nothing, the energy of each target, 2.5² pi, and its distance from the middle."""
+    data = RadiographDataset(detailed, "train")
+    settings = read_settings("--crop 32 --second_look 1 --channels 4 --levels 3".split())
+    first = SCN(num_landmarks=LANDMARKS, channels=4, levels=3)
+    look = Training(settings, {"train": data.subset(np.arange(1), "train")}, first, "float32", 0, {})
+    for weight in (look.model.weight, look.model.bias):
+        torch.nn.init.zeros_(weight)
+    _, loss, errors = look.train_epoch(1, lambda i, n: 1.0)
+    assert loss == pytest.approx(2.5**2 * np.pi + errors.mean(), rel=0.01) and errors.min() > 0.5
 
 
 @pytest.mark.slow
