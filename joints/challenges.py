@@ -36,7 +36,7 @@ def read_aasce2019(path: Path, images: dict[str, Path]) -> Annotations:
     Some spines begin with the last vertebra, at the top; these are put in order, and told, as are points outside a picture,
     which are left blank.
     """
-    files = path.with_name("filenames.csv").read_text().split()
+    files = [line.strip() for line in path.with_name("filenames.csv").read_text().splitlines() if line.strip()]
     values = np.loadtxt(path, delimiter=",", ndmin=2)
     if not images or len(files) != len(values):
         raise DataError(f"{path}: expected --images, and as many rows as {path.with_name('filenames.csv')}; give both")

@@ -255,19 +255,19 @@ def test_spines_as_the_challenge_publishes_them_are_put_in_order(tmp_path, capsy
     """Shares of 100 x 200 px; the second spine begins with the last vertebra, which lies at the top."""
     right = np.array([(10 + 50 * (k % 2), 5 + 5 * (k // 2)) for k in range(68)], float)
     (tmp_path / "pictures").mkdir()
-    for name in ("a.jpg", "b.jpg"):
+    for name in ("a.jpg", "b AP.jpg"):
         iio.imwrite(tmp_path / "pictures" / name, np.zeros((200, 100), np.uint8))
     beside = np.roll(right, -4, 0)
     beside[0] = (100, 30)  # the right edge of a picture of 100 px is at 99.5
     shares = [(points / (100, 200)).T.ravel() for points in (right, beside)]
     np.savetxt(tmp_path / "landmarks.csv", shares, delimiter=",")
-    (tmp_path / "filenames.csv").write_text("a.jpg\nb.jpg\n")
+    (tmp_path / "filenames.csv").write_text("a.jpg\nb AP.jpg\n")
     source = tmp_path / "landmarks.csv", "--from", "aasce2019"
     assert convert(*source, "--out", tmp_path / "raw", "--images", tmp_path / "pictures") == 0
     said = capsys.readouterr().out
-    assert "1 spines whose last vertebra was the first (b)" in said and "outside their picture (b: T2 upper left)" in said
+    assert "1 spines whose last vertebra was the first (b AP)" in said and "outside their picture (b AP: T2 upper left)" in said
     points, blank = read_points(tmp_path / "raw" / "all_coordinates.csv"), right.copy()
     blank[4] = np.nan
-    assert points["a"] == pytest.approx(right) and points["b"] == pytest.approx(blank, nan_ok=True)
+    assert points["a"] == pytest.approx(right) and points["b AP"] == pytest.approx(blank, nan_ok=True)
     assert read_names(tmp_path / "raw" / "all_coordinates.csv")[5] == "T2 upper right"
     assert convert(*source, "--out", tmp_path / "none") == 1 and "expected --images" in capsys.readouterr().err
