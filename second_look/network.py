@@ -18,8 +18,9 @@ from second_look.crops import cut, of_crops
 PRIOR_SHARE = 0.19  # share of the crop: standard deviation of the Gaussian around its middle that weights its peaks
 NEAR = 10  # px: how far around the chosen peak its centroid is taken
 CUT = 0.2  # share of the peak that is taken off its heatmap before the centroid: what is lower is no part of it
-# what a Gaussian's variance shrinks by, cut so: the means of r² / 2 from 0 to -log CUT with and without the cut
-LEFT = (1 - CUT * (1 - math.log(CUT) + math.log(CUT) ** 2 / 2)) / (1 - CUT * (1 - math.log(CUT)))
+END = -math.log(CUT)  # half the squared radius, in squared standard deviations, at which a Gaussian is cut
+# share of its variance that a Gaussian so cut has left: the mean of t, weighted with exp(-t) - CUT, from 0 to END
+LEFT = (1 - CUT * (1 + END + END**2 / 2)) / (1 - CUT * (1 + END))
 LEAST = 1e-6  # of a heatmap's sum, or it is empty
 CACHED = 20  # crops at once on a core, whose features its caches hold: a tenth to a fifth faster than all or fewer
 MOST = 1 << 30  # crops at once on a GPU
