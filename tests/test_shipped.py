@@ -16,7 +16,7 @@ from radiographs.reading import read_radiograph
 from runtime.device import native_precision
 
 SAID = ROOT / "tests" / "synthetic_hands.json"  # landmarks, px of the drawn pictures, by seed
-IPE_PX = 0.614  # of every third validation radiograph, in the 256 x 256 frame; it has learnt from them
+IPE_PX = 0.622  # of every third validation radiograph, in the 256 x 256 frame; it has learnt from them
 
 
 @pytest.mark.slow
