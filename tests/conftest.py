@@ -143,6 +143,7 @@ class Forked(subprocess.Popen):
             before()
         sys.stdout, sys.stderr, sys.argv = open(1, "w", closefd=False), open(2, "w", closefd=False), arguments
         os.chdir(ROOT)
+        torch.set_num_threads(torch.get_num_threads())  # PyTorch's pool of threads anew, before two threads do so at once
         status = 1
         try:
             runpy.run_path(arguments[0], run_name="__main__")
