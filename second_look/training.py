@@ -29,7 +29,7 @@ RATE, WARMUP = 1e-3, 100  # Adam's learning rate; steps over which it rises
 AVERAGING = 0.995  # decay of the averaged weights, per step
 LONGEST = 1e3  # norm that longer gradients of a step are cut to; without, one in a few trainings is thrown off for good
 SIGMA = 2.5  # standard deviation of the target heatmaps, detail px
-DISTANCE = 1.0  # weight of the distance, px, between where a heatmap says that its landmark lies and the truth
+DISTANCE = 1.0  # weight of the distance, crop px, between where a heatmap says that its landmark lies and the truth
 NOISE = 4.0  # standard deviation of the crops' middles, detail px: two to three times the first look's error
 PROCESSING = 1  # key of random numbers that are drawn beside the others
 
@@ -134,11 +134,11 @@ class Training:
             for crops, points, landmarks in parts:
                 with autocast(self.device, self.precision):
                     heatmaps = self.parallel(crops, landmarks)
-                off = (locate(heatmaps)[0] - points).norm(dim=1)
-                of_part = (heatmap_errors(heatmaps, draw_heatmaps(points, side, side, SIGMA)) + DISTANCE * off).sum()
+                off_px = (locate(heatmaps)[0] - points).norm(dim=1)
+                of_part = (heatmap_errors(heatmaps, draw_heatmaps(points, side, side, SIGMA)) + DISTANCE * off_px).sum()
                 (of_part * own).backward()
                 loss += of_part.detach()
-                errors.append(off.detach())
+                errors.append(off_px.detach())
             if not torch.isfinite(loss):
                 raise DataError(f"second look, epoch {epoch}: the loss is not finite; train with --second_look 0")
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), LONGEST)
