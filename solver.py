@@ -100,14 +100,16 @@ class Solver(State):
         patience = PATIENCE if len(sizes) > 1 else PATIENCE_OF_LEARNT  # learnt weights begin with the last size
         return self.by_validation(sizes, SHOWN_A_ROUND / len(data), FIRST_SHARE if self.two_looks else 1, patience)
 
-    def by_validation(self, sizes: list[int], round_epochs: float, share: float, patience: int) -> ByValidation:
+    def by_validation(
+        self, sizes: list[int], round_epochs: float, share: float, patience: int, falls: bool = True
+    ) -> ByValidation:
         """A plan that goes by the validation radiographs, in a share of --hours. Raises DataError without any."""
         if "valid" not in self.sets:
             raise DataError("stages: expected SIZExEPOCHS without validation radiographs, found sizes alone; give epochs too")
         unlearnt = mean_shape_error(self.sets["train"].points_network_px, self.sets["valid"].points_network_px)
         seconds = 3600 * self.settings.hours * share or math.inf
         rounds = min(max(LEAST_ROUND, math.ceil(round_epochs)), MOST_ROUND)
-        return ByValidation(sizes, self.sets["train"].size, rounds, unlearnt, seconds, patience)
+        return ByValidation(sizes, self.sets["train"].size, rounds, unlearnt, seconds, patience, falls)
 
     def train(self) -> None:
         """Run the epochs that are still to do; after each, validate, write a line, and keep the last and the best state."""
@@ -134,6 +136,7 @@ class Solver(State):
             row = {"epoch": len(self.history) + 1, "look": look, "size": epoch.size, "fall": epoch.fall}
             row |= train(epoch) | validate(epoch)
             self.end_epoch(row | {"seconds": time.perf_counter() - start})
+        self.say(plan.ended)
         self.say(report.warning_at_end(self.rows_of(look)))
         self.unfinished = plan.unfinished or self.unfinished
 
@@ -189,9 +192,9 @@ class Solver(State):
             self.write_best_if_missed()
         print(f"second look: crops of {settings.crop} px from radiographs of {data.detail} px")
         if settings.second_look == AUTO:
-            plan = self.by_validation([data.detail], STEPS_A_ROUND / len(self.look.loader), 1, PATIENCE_OF_LEARNT)
+            plan = self.by_validation([data.detail], STEPS_A_ROUND / len(self.look.loader), 1, PATIENCE_OF_LEARNT, falls=False)
         else:
-            plan = Laid([data.detail] * settings.second_look, settings.schedule, data.detail)
+            plan = Laid([data.detail] * settings.second_look, "constant", data.detail)
 
         def train(epoch: Epoch) -> dict:
             rate, loss, errors = self.look.train_epoch(len(self.rows_of(look=2)) + 1, epoch.factor)

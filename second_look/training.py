@@ -27,6 +27,7 @@ from second_look.network import PREFIX, SecondLook, at_once, locate
 CROPS = 37  # about so many crops a step: of several radiographs, or of some landmarks of one
 RATE, WARMUP = 1e-3, 100  # Adam's learning rate; steps over which it rises
 AVERAGING = 0.995  # decay of the averaged weights, per step
+SPAN = 5  # before that the average is of about the last fifth of the steps: it stands in for a fall of the learning rate
 LONGEST = 1e3  # norm that longer gradients of a step are cut to; without, one in a few trainings is thrown off for good
 SIGMA = 2.5  # standard deviation of the target heatmaps, detail px
 DISTANCE = 1.0  # weight of the distance, crop px, between where a heatmap says that its landmark lies and the truth
@@ -145,7 +146,7 @@ class Training:
             self.optimizer.step()
             self.steps += 1
             with torch.no_grad():
-                decay = min(AVERAGING, (1 + self.steps) / (10 + self.steps))
+                decay = min(AVERAGING, (1 + self.steps) / (1 + SPAN + self.steps))
                 torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
             losses.append(loss)
         errors = torch.cat(errors).cpu().numpy()
