@@ -103,6 +103,10 @@ class RadiographDataset(Dataset):
         blank = dict.fromkeys((f"{axis}{i}" for i in range(landmarks) for axis in "xy"), "")
         return self.points([given.get(id, blank) for id in self.ids], landmarks)
 
+    def in_radiographs(self, points_network_px: np.ndarray) -> np.ndarray:
+        """Points (N, L, 2) px of the network's frame -> of the radiographs."""
+        return rescale(points_network_px, (self.sizes_px / self.frame[::-1])[:, None])
+
     def picture(self, i: int) -> np.ndarray:
         """(height, width) uint8, read from the radiograph's file. Raises DataError."""
         return self.read(i, ".png", self.frame)
@@ -126,6 +130,8 @@ class RadiographDataset(Dataset):
     def look_at(self, i: int) -> tuple[str, np.ndarray]:
         """Digest and fingerprint of a picture."""
         picture = self.picture(i)
+        if self.detail:
+            self.detail_picture(i)  # whether it can be read
         return hashlib.sha256(picture.tobytes()).hexdigest()[:16], fingerprint(picture)
 
     def marks(self) -> list[str]:

@@ -6,7 +6,7 @@
 The weights are kept in half precision. A finder is trained, which says where in a picture the joint lies and how. Held-out
 radiographs, those of validation or all of a cross-validation, as they came and changed as those of other places differ, tell how
 far it and each landmark can be trusted; the training ones tell what shapes are plausible. Where sides are confused, mirrored
-radiographs are not looked for later. Test radiographs are not looked at.
+radiographs are not looked for later. No network is shown a test radiograph.
 """
 
 import argparse
@@ -22,12 +22,13 @@ import metrics
 from dataloader import RadiographDataset
 from evaluation import find_all, fits, seen_radiographs, target_px2
 from finder.training import STEPS, train_finder
+from joints.known import first_other
 from main import Settings
 from prediction.calibration import Calibration
 from prediction.held_out import COPIES, HeldOut, calibration_of, hold_out, together
 from prediction.known_answer import known_answer
 from prediction.known_picture import picture_for
-from prediction.predictor import FITTED_HEIGHT, Predictor
+from prediction.predictor import Predictor
 from prediction.regions import COVERAGE, promised, semi_axes
 from runtime.checkpoint import read_checkpoint, write_checkpoint
 from runtime.command import exit_status
@@ -44,8 +45,8 @@ FEWEST_LANDMARKS = 3  # that say how they lie
 FEWEST = 5  # validation radiographs that tell whether sides are confused
 MOST_SWAPPED, MOST_LOST = 0.05, 0.2  # of pictures that are held out
 TAKEN_AS_THEY_COME = "predict.py takes every picture as upright and filled, as the training radiographs are"
-Judge = tuple[dict, RadiographDataset]  # what a checkpoint has of its own, and radiographs that it has not seen
-OWN = "weights", "size", "tree", "unfinished"
+Judge = tuple[dict, RadiographDataset]  # a checkpoint's own, and radiographs that it has not seen
+OWN = "weights", "size", "tree", "unfinished"  # what the checkpoints of folds have each for themselves
 KEPT = "network second_look tree size network_size precision data provenance epoch valid_ipe_px seen unfinished".split()
 
 
@@ -80,7 +81,6 @@ def export(
     judges = judges_of(checkpoint, state, train, valid)
     made = {name: state[name] for name in KEPT if name in state} | {
         "weights": halved(state["weights"]),
-        "confidence": FITTED_HEIGHT,
         "names": list(train.joint.names),
         "held_out_ipe_px": held_out_error(state, judges, train),
         "held_out": {"radiographs": sum(len(data) for _, data in judges), "folds": state["settings"].get("folds", 0)},
@@ -93,7 +93,7 @@ def export(
     elif train.points_px.shape[1] < FEWEST_LANDMARKS:
         print(f"finder: none, since less than {FEWEST_LANDMARKS} landmarks do not say how they lie; {TAKEN_AS_THEY_COME}")
     else:
-        sets = [train, *(RadiographDataset(path, "train") for path in also)]
+        sets = [train, *of_same_landmarks(train, also)]
         made["finder"] = train_finder(sets, steps, seed, choose_device("auto"), state["precision"]).to_file()
     held_out = drop_unreliable(made, judges, seed)
     calibration = calibration_of(train.points_px, held_out, target_px2(state))
@@ -115,6 +115,17 @@ def learnt_from(state: dict, folder: Path | None) -> tuple[RadiographDataset, Ra
     had |= {"mode": "train", "allow_missing": True} | ({"data": str(folder)} if folder else {})
     data = load_splits(Settings(**had))
     return data["train"], data.get("valid")
+
+
+def of_same_landmarks(data: RadiographDataset, folders: Sequence[Path]) -> list[RadiographDataset]:
+    """The training radiographs of more prepared folders. Raises DataError where these are of other landmarks."""
+    others, expected = [RadiographDataset(folder, "train") for folder in folders], data.joint.names
+    for folder, found in zip(folders, (other.joint.names for other in others)):
+        if len(found) != len(expected):
+            raise DataError(f"{folder}: expected {len(expected)} landmarks as in {data.folder}, found {len(found)}; leave it out")
+        if other := first_other(expected, found):
+            raise DataError(f"{folder}: expected the landmarks of {data.folder}, but {other}; leave it out")
+    return others
 
 
 def stored(calibration: Calibration) -> dict[str, torch.Tensor]:
@@ -174,9 +185,15 @@ def halved(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: weight.half() for name, weight in weights.items()}
 
 
+def predictor_of(made: dict, state: dict) -> Predictor:
+    """As predict.py has it of `made`, but with the network of a fold's checkpoint."""
+    own = {name: state.get(name) for name in OWN}
+    return Predictor(made | own | {"weights": halved(own["weights"])}, check=False)
+
+
 def all_held_out(made: dict, judges: list[Judge], seed: int, copies: int = COPIES) -> HeldOut:
     """What predict.py would find with each judge's own network."""
-    predictors = [Predictor(made | own | {"weights": halved(own["weights"])}, check=False) for own, _ in judges]
+    predictors = [predictor_of(made, own) for own, _ in judges]
     return together([hold_out(predictor, data, seed, copies) for predictor, (_, data) in zip(predictors, judges)])
 
 

@@ -66,8 +66,7 @@ def sdr(errors: np.ndarray, radius: float, axis: int | None = None) -> np.ndarra
 
 def of_present(function: Callable, values: np.ndarray, axis: int | None = None) -> np.ndarray:
     """What one of NumPy's functions that leave NaN out says; NaN where there is nothing else."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
         return function(values, axis)
 
 

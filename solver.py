@@ -197,7 +197,7 @@ class Solver(State):
             plan = Laid([data.detail] * settings.second_look, "constant", data.detail)
 
         def train(epoch: Epoch) -> dict:
-            rate, loss, errors = self.look.train_epoch(len(self.rows_of(look=2)) + 1, epoch.factor)
+            rate, loss, errors = self.look.train_epoch(len(self.rows_of(look=2)) + 1)
             error_px = float(errors.mean()) * data.size / data.detail
             return {"learning_rate": rate, "train_loss": loss, "train_ipe_px": error_px, "train_or_10px": math.nan}
 

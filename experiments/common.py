@@ -13,10 +13,10 @@ from runtime.files import read_csv
 from training.runs import LAST
 
 
-def prepare(raw: Path, out: Path, sigma: float = 3.0, size: int = 256) -> None:
-    """Prepare a raw folder; with heatmaps of 3 px, as pretraining takes them, unless told otherwise."""
+def prepare(raw: Path, out: Path, size: int = 256) -> None:
+    """Prepare a raw folder with heatmaps of 3 px, as pretraining takes them."""
     out.mkdir(parents=True, exist_ok=True)
-    data_preprocessing.run(raw, out, data_preprocessing.Settings(size, sigma, "auto"), cores())
+    data_preprocessing.run(raw, out, data_preprocessing.Settings(size, 3.0, "auto"), cores())
 
 
 def train(data: Path, result: Path, *flags: object) -> None:

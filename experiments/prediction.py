@@ -17,7 +17,7 @@ import numpy as np
 from dataloader import RadiographDataset
 from evaluation import target_px2
 from experiments.common import mahalanobis, surest, table
-from export import all_held_out, judges_of
+from export import all_held_out, judges_of, learnt_from
 from prediction.held_out import HeldOut
 from prediction.predictor import Predictor
 from prediction.regions import calibrate_regions, semi_axes
@@ -51,8 +51,7 @@ def report(residuals: np.ndarray, ellipses: np.ndarray, fold_of: np.ndarray) -> 
 def report_folds(run: Path, weights: Path, folder: Path | None) -> None:
     """Each radiograph through finder, network and second look of the fold that has not seen it."""
     state, made = read_checkpoint(run / BEST), read_checkpoint(weights)
-    folder = folder or Path(state["settings"]["data"])
-    judges = judges_of(run / BEST, state, *(RadiographDataset(folder, split) for split in ("train", "valid")))
+    judges = judges_of(run / BEST, state, *learnt_from(state, folder))
     fold_of = np.concatenate([np.full(len(data), k) for k, (_, data) in enumerate(judges, 1)])
     found = all_held_out(made, judges, seed=0, copies=0)
     report(found.residuals_px, out_of_fold_regions(found, fold_of, target_px2(state)), fold_of)

@@ -11,9 +11,9 @@ import numpy as np
 
 from dataloader import RadiographDataset
 from experiments.common import table
-from heatmap import rescale
 from runtime.command import exit_status
 from runtime.files import DataError, read_csv
+from training.report import found_in
 
 CORNERS = 4  # landmarks a vertebra: upper left, upper right, lower left, lower right
 LOST = 0.03  # of the film's height, beyond which on average a film is called lost
@@ -56,13 +56,10 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     rows = read_csv(options.result / f"{options.split}_landmarks.csv")
     data = RadiographDataset(options.data, options.split, sorted({row["image"] for row in rows}))
-    place = {id: i for i, id in enumerate(data.ids)}
-    found = np.full(data.points_px.shape, np.nan)
-    for row in rows:
-        found[place[row["image"]], int(row["landmark"])] = float(row["x_px"]), float(row["y_px"])
+    found, _ = found_in(rows, data)
     if found.shape[1] % CORNERS:
         raise DataError(f"{options.data}: expected {CORNERS} landmarks a vertebra, found {found.shape[1]} in all; give spines")
-    found = rescale(found, (data.sizes_px / data.frame[::-1])[:, None])
+    found = data.in_radiographs(found)
     heights = data.sizes_px[:, 1]
     shares = np.linalg.norm(found - data.points_px, axis=-1) / heights[:, None]
     whole = np.isfinite(data.points_px).all((1, 2))

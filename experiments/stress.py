@@ -21,7 +21,7 @@ import metrics
 from experiments.common import mahalanobis, surest, table
 from experiments.conditions import CONDITIONS, Change
 from experiments.non_hands import non_hands
-from export import halved
+from export import predictor_of
 from prediction.calibration import NO_HAND, OUTSIDE
 from prediction.predictor import Predictor
 from radiographs.names import is_radiograph
@@ -123,11 +123,11 @@ def report_non_hands(predictor: Predictor, count: int) -> None:
 
 
 def of_folds(weights: Path, run: Path) -> dict[str, Predictor]:
-    """By radiograph the predictor of a weights file, with the weights of the fold that has not seen that radiograph."""
+    """By radiograph the predictor of a weights file, with the network of the fold that has not seen that radiograph."""
     state, predictors = read_checkpoint(weights), {}
     for k in range(1, read_checkpoint(run / BEST)["settings"]["folds"] + 1):
         fold = folder_of(run, k)
-        predictor = Predictor(state | {"weights": halved(read_checkpoint(fold / BEST)["weights"])}, check=False)
+        predictor = predictor_of(state, read_checkpoint(fold / BEST))
         predictors |= {row["image"]: predictor for row in read_csv(fold / f"{HELD_OUT}_landmarks.csv")}
     return predictors
 

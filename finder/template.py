@@ -32,8 +32,7 @@ class ShapeTemplate:
         """
         if of_either:
             points = np.where(of_the_other_side(points)[:, None, None], points * (-1, 1), points)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # of a landmark that is always missing
+        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # of a landmark that is always missing
             mean = np.nanmean(normalise(points), 0)
         return cls(np.nan_to_num(normalise(mean)), margins, reflections=(False, True) if of_either else (False,))
 

@@ -31,8 +31,7 @@ def of_the_other_side(shapes: np.ndarray) -> np.ndarray:
     flip = np.array([-1.0, 1.0])
     reference = shapes[np.isfinite(shapes).all(-1).sum(1).argmax()]
     mirrored = np.zeros(len(shapes), bool)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of landmarks that are always missing, and shapes without any
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # landmarks always missing, shapes without any
         for _ in range(ROUNDS):
             alike = normalise(np.where(np.isfinite(shapes), reference, np.nan))  # with the same landmarks missing
             as_is, turned = (np.nanmean(((shapes * way - alike) ** 2).sum(-1), 1) for way in (1, flip))
@@ -64,8 +63,7 @@ def mirror_order(points: np.ndarray, most: float = SYMMETRIC) -> np.ndarray | No
     from scipy.optimize import linear_sum_assignment  # takes 0.3 s to load, which label.py does without
 
     centred = points - np.nanmean(points, 1, keepdims=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # landmarks that no radiograph shows
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # landmarks that no radiograph shows
         usual = np.nanmedian(centred, 0)
         spread = np.nanmedian(np.linalg.norm(centred - usual, axis=-1))
     if not np.isfinite(usual).all():

@@ -110,8 +110,7 @@ def mistaken(points: np.ndarray) -> dict[int, int]:
     steps = (points - points[:, parents])[:, parents >= 0]
     if len(points) < MEANT_FROM:
         return {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # landmarks that no radiograph shows
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # landmarks that no radiograph shows
         middle = np.nanmedian(steps, 0)
         deviations = 1.4826 * np.nanmedian(np.abs(steps - middle), 0) + BLUR
     off = np.nan_to_num(np.linalg.norm((steps - middle) / deviations, axis=-1))

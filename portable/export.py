@@ -104,8 +104,7 @@ def translated(graph: Graph):
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise DataError(f"ONNX: {error}; pip install onnx onnxscript onnxruntime") from error
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"), torch.no_grad():
         shapes = tuple(dict.fromkeys(range(len(graph.dynamic.get(of, ()))), torch.export.Dim.DYNAMIC) for of in graph.inputs)
         program = torch.export.export(graph.module.eval(), tuple(graph.inputs.values()), dynamic_shapes=(shapes,), strict=False)
         aten = torch.ops.aten

@@ -216,8 +216,6 @@ def first(predictor: Predictor, framed: Tensor, negative: Tensor, darkened: Tens
     times = predictor.network_size // predictor.size
     heatmaps = predictor.model(F.avg_pool2d(image[None, None], times), predictor.spatial_factor)[0]
     points, heights, covariances = fit_peaks(heatmaps)
-    if not predictor.fitted_heights:
-        heights = heatmaps.amax((-2, -1))
     confidence = heights[0].double()
     points, covariances = rescale(points[0], times).double(), (covariances[0] * times**2).double()
     return points, confidence, covariances, confidence.mean(), negative, bright, outlined

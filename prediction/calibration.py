@@ -3,7 +3,6 @@
 All of it is measured once by `export.py`, on training annotations and held-out radiographs, and stored with the weights.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,10 +54,7 @@ class Calibration:
     @classmethod
     def from_file(cls, stored: dict[str, np.ndarray]) -> "Calibration":
         """From what a weights file holds under "trust"."""
-        if "radius" in stored:  # of the time before there were ellipses
-            regions = Regions(np.eye(2) * stored["radius"][:, None, None] ** 2, math.nan)
-        else:
-            regions = Regions(stored["region_shape"], float(stored["region_target_px2"]))
+        regions = Regions(stored["region_shape"], float(stored["region_target_px2"]))
         return cls(regions, **{name: stored[name] for name in cls.__annotations__ if name in stored})
 
     def to_file(self) -> dict[str, np.ndarray]:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 
-from joints.known import joint_called
 from prediction.listing import Listing, printable, write_listing
 from prediction.outputs import COLUMNS
 from prediction.predictor import Predictor
@@ -104,12 +103,9 @@ def absolute(given: str) -> str:
 def read_call(out: Path) -> dict:
     """The settings of the predictions in a folder. Raises DataError where there are none."""
     try:
-        call = json.loads((out / JOURNAL / CALL).read_bytes())
+        return json.loads((out / JOURNAL / CALL).read_bytes())
     except FileNotFoundError:
         raise DataError(f"{out}: expected predictions, found none; choose the --out of a call of predict.py") from None
-    if "joint" not in call:  # folders of earlier versions
-        call["joint"] = joint_called(call["names"], None).to_file()
-    return call
 
 
 def check_call(out: Path, call: dict) -> None:

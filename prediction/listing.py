@@ -23,6 +23,7 @@ from radiographs.raw_folder import maker_of
 from runtime.files import DataError
 
 ENDINGS = 20  # of files that are left out, that are named
+FOUND_NONE = "expected radiographs in this folder, found none"
 PATH = "path"  # the column of a table of files that says where they lie
 
 
@@ -208,7 +209,7 @@ def of_folder(folder: Path, out: Path, errors: list[str], say) -> Iterator[Item]
     if left_out:
         say(f"{printable(str(folder))}: left out {left_out} files that are no radiographs ({', '.join(sorted(endings))})")
     if not taken:
-        errors.append(f"{folder}: expected radiographs in this folder, found none")
+        errors.append(f"{folder}: {FOUND_NONE}")
 
 
 def walk(folder: Path, real: Path, out: Path, errors: list[str], say) -> Iterator[Path]:

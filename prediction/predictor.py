@@ -31,7 +31,6 @@ from runtime.device import choose_device, choose_precision
 from runtime.files import DataError
 from second_look.network import refine_in_frame, second_look_of
 
-FITTED_HEIGHT = "fitted height"  # what a weights file calls the confidence that its calibration is for
 MAX_RUNS = 3  # runs of the network for one hand at most, not counting `retry_inverted`
 UNSURE = 0.5  # mean confidence, below which a hand is also looked at with bright and dark exchanged
 
@@ -105,7 +104,6 @@ class Predictor:
         self.tree, self.finder = ShapeTree.from_file(state.get("tree")), None
         if orientation == "auto" and state.get("finder"):
             self.finder = Finder.from_file(state["finder"], self.device, self.precision)
-        self.fitted_heights = state.get("confidence") == FITTED_HEIGHT  # what its calibration is for; else the highest pixel
         if check and "known_answer" in state:
             self.check(state["known_answer"], source)
 
@@ -167,9 +165,7 @@ class Predictor:
         outlines = [None if self.profile is None else hand_outline(one) for one in frames]
         prepared = np.stack([to_8_bit(one, self.profile, outline) for one, outline in zip(frames, outlines)])
         images = torch.from_numpy(to_input(prepared))[:, None].to(self.device)
-        heatmaps, points, heights, covariances = find_landmarks(self.model, images, self.size, self.precision, self.tree)
-        if not self.fitted_heights:
-            heights = heatmaps.amax((-2, -1)).float()
+        _, points, heights, covariances = find_landmarks(self.model, images, self.size, self.precision, self.tree)
         parts = (part.cpu().double().numpy() for part in (points, heights, covariances))
         for candidate, outline, *found in zip(candidates, outlines, *parts):
             candidate.points_view_px, candidate.confidence, candidate.covariances_view_px2 = found

@@ -64,14 +64,12 @@ def calibrate_regions(
 def units(covariances: np.ndarray, confidence: np.ndarray, target_px2: float) -> np.ndarray:
     """What errors are measured in, (..., 2, 2) px: the root of the heatmap's excess variance, larger the lower the heatmap."""
     xp, unit = arrays.of(covariances), arrays.like(covariances, np.eye(2))
-    root = unit  # of weights that were exported before there were ellipses
-    if not math.isnan(target_px2):
-        middle, apart, (long, short) = variances(covariances)
-        along = (covariances - middle[..., None, None] * unit) / xp.where(apart > 0, apart, 1.0)[..., None, None]
-        long, short = (  # what they are wider than their targets
-            xp.sqrt((one - CLEAR * target_px2).clip(min=FLOOR * target_px2))[..., None, None] for one in (long, short)
-        )
-        root = (long + short) / 2 * unit + (long - short) / 2 * along
+    middle, apart, (long, short) = variances(covariances)
+    along = (covariances - middle[..., None, None] * unit) / xp.where(apart > 0, apart, 1.0)[..., None, None]
+    long, short = (  # what they are wider than their targets
+        xp.sqrt((one - CLEAR * target_px2).clip(min=FLOOR * target_px2))[..., None, None] for one in (long, short)
+    )
+    root = (long + short) / 2 * unit + (long - short) / 2 * along
     return root / confidence.clip(min=LEAST_CONFIDENCE)[..., None, None]
 
 

@@ -1,12 +1,13 @@
 """A folder that radiographs keep arriving in: each is predicted once, when its file has stopped changing."""
 
 import os
+import sys
 from argparse import Namespace
 from collections.abc import Callable
 from time import sleep
 
 from prediction.journal import state_of
-from prediction.listing import find
+from prediction.listing import FOUND_NONE, find
 from radiographs.raw_folder import JOURNAL
 from runtime.command import heed_signals
 from runtime.files import DataError, write_whole
@@ -25,9 +26,14 @@ def watch(options: Namespace, predict: Callable[[Namespace], object]) -> int:
     if strange := [folder for folder in folders if not os.path.isdir(folder)]:
         raise DataError(f"{strange[0]}: expected a folder to watch, found none; make it first")
     before, done = {}, {}
+    said: set[str] = set()
     try:
         while True:
-            now = {os.path.abspath(item.path): state_of(item.path) for item in find(folders, out, [], [], lambda _: None)}
+            errors: list[str] = []
+            now = {os.path.abspath(item.path): state_of(item.path) for item in find(folders, out, [], errors, lambda _: None)}
+            errors = [error for error in errors if not error.endswith(FOUND_NONE)]
+            print("".join(f"{error}\n" for error in errors if error not in said), end="", file=sys.stderr, flush=True)
+            said = set(errors)
             whole = {path: state for path, state in now.items() if before.get(path) == state and "\n" not in path}
             before = now
             if whole and whole != done:

@@ -168,19 +168,23 @@ class Worker:
         """Remove what was drawn of earlier contents of a radiograph's file."""
         if self.index.place(item) is None:
             return
-        self.place("overlays", f"{item.plain}.png").unlink(missing_ok=True)
+        drawn = [*self.places("overlays", f"{item.plain}.png")]
         if "slicer" in self.call["formats"]:
             for hand in ("", *(f"_hand_{number}" for number in range(1, MOST + 1))):
-                self.place("slicer", f"{item.plain}{hand}.mrk.json").unlink(missing_ok=True)
+                drawn += self.places("slicer", f"{item.plain}{hand}.mrk.json")
         if "dicom" in self.call["formats"]:
-            stem = self.place("dicom", item.plain)
-            for ending in self.dicom.ENDINGS:
-                stem.with_name(f"{stem.name}_{ending}.dcm").unlink(missing_ok=True)
+            stems = self.places("dicom", item.plain)
+            drawn += [stem.with_name(f"{stem.name}_{ending}.dcm") for stem in stems for ending in self.dicom.ENDINGS]
+        for path in drawn:
+            path.unlink(missing_ok=True)
+
+    def places(self, folder: str, name: str) -> tuple[Path, Path]:
+        """Where a picture goes among few others, and among many: an archive that is gone on with may have grown."""
+        inner = self.out / folder
+        return inner / name, inner / f"{digest(name) & 0xFF:02x}" / name
 
     def place(self, folder: str, name: str) -> Path:
-        """Where a picture goes."""
-        inner = self.out / folder
-        if self.many:
-            inner /= f"{digest(name) & 0xFF:02x}"
-        inner.mkdir(parents=True, exist_ok=True)
-        return inner / name
+        """Where a picture goes, in a folder that is there."""
+        path = self.places(folder, name)[self.many]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path

@@ -9,8 +9,8 @@ from runtime.files import DataError
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
 NATIVE_BFLOAT16 = ("amx_bf16", "avx512_bf16", "bf16")  # what processors call that they multiply it themselves
-MAX_WORKERS = 8  # of a loader: more than keep a GPU fed
 AMPERE = (8, 0)  # the first GPUs that do
+MAX_WORKERS = 8  # of a loader: more than keep a GPU fed
 
 
 def choose_device(name: str) -> torch.device:

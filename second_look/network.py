@@ -128,8 +128,7 @@ def refine_in_frame(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A second look at one detail picture: points (L, 2) network-frame px in and out, and covariances (L, 2, 2) in its px²."""
     back = np.array(frame[::-1]) / detail.shape[::-1]
-    points = detail_points(torch.from_numpy(points_px), frame, detail.shape)
-    points, covariances = refine(network, detail, points, size, precision)
+    points, covariances = refine(network, detail, torch.from_numpy(rescale(points_px, 1 / back)), size, precision)
     return rescale(points.cpu().double().numpy(), back), covariances.cpu().double().numpy() * back[:, None] * back
 
 
@@ -154,8 +153,3 @@ def locate(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     xx, yy, xy = in_columns @ span**2 - x * x, in_rows @ span**2 - y * y, (shares @ span * span).sum(1) - x * y
     covariances = torch.stack([xx, xy, xy, yy], 1).reshape(-1, 2, 2) / KEPT
     return torch.stack([x, y], 1) + (side - 1) / 2, covariances
-
-
-def detail_points(points: Tensor, frame: Frame, detail: Frame) -> Tensor:
-    """Points (..., 2) of a network frame (height, width) -> of the detail picture (height, width) of the same."""
-    return rescale(points, torch.tensor([detail[1] / frame[1], detail[0] / frame[0]], dtype=points.dtype, device=points.device))

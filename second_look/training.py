@@ -2,7 +2,6 @@
 
 import copy
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -113,19 +112,16 @@ class Training:
         self.precision = distributed.gather([settle(self.model, [(shape, ())], precision)])[0]
         self.parallel = distributed.wrap(self.model)
 
-    def train_epoch(self, epoch: int, factor: Callable[[int, int], float]) -> tuple[float, float, np.ndarray]:
-        """One pass over the training radiographs: rate, mean loss a landmark, errors (n) detail px.
-
-        `factor` on the learning rate at step i of n.
-        """
+    def train_epoch(self, epoch: int) -> tuple[float, float, np.ndarray]:
+        """One pass over the training radiographs: rate, mean loss a landmark, errors (n) detail px."""
         settings, batches = self.settings, self.loader.batch_sampler
         batches.epoch = epoch
         torch.manual_seed(1_000_000 * settings.seed + 500_000 + epoch)
         self.model.train()
         side, losses, errors = settings.crop, [], []
-        for i, (batch, whole) in enumerate(zip(batches_of(self.loader), batches.whole(), strict=True)):
+        for batch, whole in zip(batches_of(self.loader), batches.whole(), strict=True):
             heed_signals()
-            rate = RATE * factor(i, len(batches)) * min(1.0, (1 + self.steps) / WARMUP)
+            rate = RATE * min(1.0, (1 + self.steps) / WARMUP)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             parts = zip(*(batch[name].to(self.device).split(self.at_once) for name in ("crops", "points", "landmarks")))

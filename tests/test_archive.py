@@ -152,18 +152,6 @@ def test_a_file_that_is_not_there_for_a_while_keeps_its_prediction(pictures, wei
     assert run(*arguments) == 0 and "all 2 radiographs were predicted before" in capsys.readouterr().out
 
 
-def test_a_folder_of_an_earlier_version_goes_on(pictures, weights, whole, capsys):
-    """It kept the names of the landmarks, and nothing else of their joint."""
-    path, before = whole / "journal" / "call.json", outputs(whole)
-    call = json.loads(path.read_text())
-    call["names"] = call.pop("joint")["landmarks"]
-    path.write_text(json.dumps(call))
-    (whole / "journal" / "written.json").unlink()
-    assert run("--merge", "--out", whole) == 1 and outputs(whole) == before
-    assert run(pictures, "--weights", weights, "--out", whole, "--format", "coco,slicer") == 1
-    assert "5 radiographs predicted, 5 of them before" in capsys.readouterr().out and outputs(whole) == before
-
-
 def test_another_call_does_not_go_on(pictures, weights, whole, tmp_path, capsys):
     usual = (pictures, "--weights", weights, "--out", whole, "--format", "coco,slicer")
     other = tmp_path / "other.pt"
@@ -482,6 +470,16 @@ def test_pictures_of_many_radiographs_lie_in_several_folders(pictures, weights, 
     paths = sorted(path.relative_to(tmp_path / "out") for path in (tmp_path / "out" / "overlays").rglob("*.png"))
     assert len(paths) == 5 and all(len(path.parts) == 3 for path in paths)
     assert all(f'href="{path.as_posix()}"' in (tmp_path / "out" / "index.html").read_text() for path in paths)
+
+
+def test_of_an_archive_that_has_grown_no_earlier_picture_stays(pictures, weights, whole, monkeypatch):
+    """Among few radiographs it was drawn elsewhere; its file has changed since."""
+    monkeypatch.setattr(worker, "MANY", 2)
+    iio.imwrite(pictures / "a.png", made_radiograph(7)[0])
+    assert run(pictures, "--weights", weights, "--out", whole, "--format", "coco,slicer") == 1
+    for folder in ("overlays", "slicer"):
+        (there,) = (path.relative_to(whole / folder) for path in (whole / folder).rglob("a.png*"))
+        assert len(there.parts) == 2
 
 
 def test_parquet_has_the_rows_of_the_table(pictures, weights, tmp_path, capsys, monkeypatch):

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import imageio.v3 as iio
 import pytest
@@ -169,9 +171,20 @@ def test_figures_of_another_network_stay(run, prepared, tmp_path, capsys):
     assert digest_of({"a": torch.ones(2)}) == digest_of({"a": torch.ones(2).half()}) != digest_of({"a": torch.zeros(2)})
 
 
-def test_weights_say_what_they_have_seen_and_what_confidence_means(weights, prepared):
+def test_a_finder_learns_from_the_same_landmarks_alone(monkeypatch):
+    def of(names: str) -> SimpleNamespace:
+        return SimpleNamespace(folder="data", joint=SimpleNamespace(names=tuple(names)))
+
+    monkeypatch.setattr(export, "RadiographDataset", lambda folder, split: of(folder.name))
+    own = of("abc")
+    for name, said in (("ab", "expected 3 landmarks as in data, found 2"), ("acb", "but landmark 1 is 'c' instead of 'b'")):
+        with pytest.raises(DataError, match=f"^{name}: .*{said}; leave it out$"):
+            export.of_same_landmarks(own, [Path(name)])
+    assert [one.joint.names for one in export.of_same_landmarks(own, [Path("abc"), Path("012")])] == [tuple("abc"), tuple("012")]
+
+
+def test_weights_say_what_they_have_seen(weights, prepared):
     state = torch.load(weights, weights_only=True)
-    assert state["confidence"] == "fitted height"
     assert state["seen"] == {split: RadiographDataset(prepared, split).marks() for split in ("train", "valid")}
 
 

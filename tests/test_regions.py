@@ -121,14 +121,6 @@ def test_regions_grow_as_heatmaps_fall_and_an_outlier_shapes_none():
     assert (areas[1] < 2 * areas[0]).all()
 
 
-def test_weights_of_before_have_circles():
-    """Radii at full confidence; half the confidence, twice the radius."""
-    stored = {"radius": np.array([2.0, 3.0]), "doubtful": np.zeros(2), "pairs": np.zeros((0, 2), int)}
-    calibration = Calibration.from_file(stored | {"log_mean": np.zeros(0), "log_sd": np.zeros(0)})
-    long, short, _ = semi_axes(calibration.regions.of(np.full((2, 2, 2), np.nan), np.array([1, 0.5])))
-    assert long == pytest.approx([2, 6]) and short == pytest.approx([2, 6])
-
-
 def test_export_says_what_regions_promise():
     """Two landmarks with ellipses of 2 by 1 px, a third that no held-out radiograph shows."""
     residuals = np.zeros((24, 3, 2))

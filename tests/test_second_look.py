@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -147,6 +148,13 @@ def test_preparation_keeps_the_radiograph_for_it(detailed):
     }
 
 
+def test_a_damaged_picture_of_the_second_look_is_told_before_training(detailed, tmp_path):
+    shutil.copytree(detailed, tmp_path / "data")
+    (tmp_path / "data" / "train" / "a1.detail.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"a1\.detail\.png: cannot be read"):
+        RadiographDataset(tmp_path / "data", "train")
+
+
 @pytest.mark.slow
 def test_it_learns(detailed):
     """From a first look that is some px off: after eighty steps it is not."""
@@ -156,7 +164,7 @@ def test_it_learns(detailed):
     first = SCN(num_landmarks=LANDMARKS, channels=16, levels=3)
     look = Training(settings, sets, first, "float32", 0, {})
     for epoch in range(1, 81):
-        look.train_epoch(epoch, lambda i, n, epoch=epoch: 1 - (epoch - 1) / 80)
+        look.train_epoch(epoch)
     valid = RadiographDataset(detailed, "valid")
     wrong = valid.points_network_px + np.random.default_rng(0).normal(0, 2.0, valid.points_network_px.shape)
     points, _ = refine_all(look.average, valid, wrong, 32, "float32")
@@ -174,7 +182,7 @@ def test_a_radiograph_without_landmarks_teaches_nothing(detailed, monkeypatch):
     data.points_detail_px[1] = np.nan
     settings = read_settings("--crop 32 --second_look 1 --channels 4 --levels 3".split())
     look = Training(settings, {"train": data}, SCN(num_landmarks=LANDMARKS, channels=4, levels=3), "float32", 0, {})
-    _, loss, errors = look.train_epoch(1, lambda i, n: 1.0)
+    _, loss, errors = look.train_epoch(1)
     assert look.steps == len(data) and np.isfinite(loss) and len(errors) == (len(data) - 1) * LANDMARKS
 
 
@@ -186,7 +194,7 @@ def test_heatmap_and_distance_are_minimised(detailed):
     look = Training(settings, {"train": data.subset(np.arange(1), "train")}, first, "float32", 0, {})
     for weight in (look.model.weight, look.model.bias):
         torch.nn.init.zeros_(weight)
-    _, loss, errors = look.train_epoch(1, lambda i, n: 1.0)
+    _, loss, errors = look.train_epoch(1)
     assert loss == pytest.approx(2.5**2 * np.pi + errors.mean(), rel=0.01) and errors.min() > 0.5
 
 

@@ -5,6 +5,7 @@ import re
 import shlex
 import signal
 import time
+from argparse import Namespace
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from conftest import ROOT, made_radiograph, rows_of, spawn
 
 import predict
 from benchmarks.archive import write_weights
+from prediction import watch
 from prediction.journal import whole_lines
 
 
@@ -55,6 +57,23 @@ def test_what_arrives_is_predicted_once(tmp_path):
     assert watching.returncode == 0 and said.count("cut.png") <= 1  # said by the first one
     assert set(lines(out).values()) == {1}
     assert {Path(row["image"]).name for row in rows_of(out / "landmarks.csv")} >= {"0.png", "1.png", "2.png"}
+
+
+def test_a_folder_that_cannot_be_reached_is_told_once_each_time(tmp_path, monkeypatch, capsys):
+    """It is gone in the second, third and fifth look of six; that it is empty is no fault."""
+    folder, looks = tmp_path / "in", iter((False, True, True, False, True, False))
+
+    def before_a_look(*seconds: float) -> None:
+        gone = next(looks, None)
+        if gone is None:
+            raise KeyboardInterrupt
+        if gone == folder.exists():
+            folder.rmdir() if gone else folder.mkdir()
+
+    before_a_look()
+    monkeypatch.setattr(watch, "sleep", before_a_look)
+    assert watch.watch(Namespace(inputs=[str(folder)], out=tmp_path / "out"), predict.run) == 0
+    assert capsys.readouterr().err == 2 * f"{folder}: no such file or folder\n"
 
 
 def test_only_folders_are_watched(tmp_path, capsys):

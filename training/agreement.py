@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from dataloader import RadiographDataset
-from heatmap import rescale
 from joints.lengths_angles import lengths_and_angles
 from runtime.files import write_csv
 from training import figures
@@ -82,7 +81,7 @@ def rated(data: RadiographDataset, points_network_px: np.ndarray, unit_mm: np.nd
     the one other rater. Lengths are in mm, of radiographs whose pixels have a known size, or in px where none has.
     """
     given = dict(zip(data.annotators, data.readings_px.swapaxes(0, 1))) or {ANNOTATION: data.points_px}
-    raters = [rescale(points_network_px, (data.sizes_px / data.frame[::-1])[:, None]), *given.values()]
+    raters = [data.in_radiographs(points_network_px), *given.values()]
     px_mm = unit_mm * np.array(data.frame[::-1]) / data.sizes_px[:, None]
     known = np.isfinite(px_mm).all((1, 2))
     points = np.stack(raters, 1) * np.where(known[:, None, None], px_mm, 1.0)[:, None]  # (N, R, L, 2)

@@ -82,12 +82,7 @@ def pool(result: Path, train_valid: RadiographDataset, folds: int) -> tuple[dict
     Returns the figures, points (N, L, 2) network-frame px, and the heights of their peaks (N, L).
     """
     rows = [row for k in range(1, folds + 1) for row in read_csv(folder_of(result, k) / f"{HELD_OUT}_landmarks.csv")]
-    place = {id: i for i, id in enumerate(train_valid.ids)}
-    points = np.full(train_valid.points_px.shape, np.nan)
-    peaks = np.full(points.shape[:2], np.nan)
-    for row in rows:
-        at = place[row["image"]], int(row["landmark"])
-        points[at], peaks[at] = (float(row["x_px"]), float(row["y_px"])), float(row["peak"])
+    points, peaks = report.found_in(rows, train_valid)
     data = train_valid.subset(np.arange(len(train_valid)), POOLED)
     of_folds = [json.loads((folder_of(result, k) / f"{HELD_OUT}.json").read_text())["ipe_px"] for k in range(1, folds + 1)]
     return report.write_test(result, data, points, peaks, {"split": POOLED, "ipe_px_of_folds": of_folds}), points, peaks

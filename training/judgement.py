@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from dataloader import RadiographDataset
-from heatmap import rescale
 from metrics import ipe, mean_of_present, plain, point_errors
 from runtime.files import first_few, write_csv
 from training.plan import mean_shape_error
@@ -61,7 +60,7 @@ def distances_px(data: RadiographDataset, points_network_px: np.ndarray) -> dict
     points_network_px (N, L, 2). Only landmarks that every annotator placed count, so that all are of the same ones; others are
     NaN.
     """
-    found = rescale(points_network_px, (data.sizes_px / data.frame[::-1])[:, None])
+    found = data.in_radiographs(points_network_px)
     by_all = np.isfinite(data.readings_px).all((1, 3))
     given = {annotator: data.readings_px[:, k] for k, annotator in enumerate(data.annotators)}
     pairs = {("network", MEAN): (found, data.readings_px.mean(1))}
@@ -120,7 +119,7 @@ def write_disagreements(result: Path, data: RadiographDataset, points_network_px
     """
     apart = np.nan_to_num(point_errors(points_network_px, data.points_network_px) * peaks.clip(0, 1)).max(1)
     worst = [i for i in np.argsort(-apart) if apart[i] > LOST * data.size]
-    found = rescale(points_network_px, (data.sizes_px / data.frame[::-1])[:, None])
+    found = data.in_radiographs(points_network_px)
     unsaid = dict.fromkeys(("semi_major", "semi_minor", "angle", "landmark_flags"), "")
     rows = [
         {"image": data.ids[i], "hand": 1, "name": name, "x": found[i, k, 0], "y": found[i, k, 1], "confidence": peaks[i, k]}

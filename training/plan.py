@@ -4,13 +4,13 @@ Either way it depends on the epochs done alone, so a run that goes on decides as
 """
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
+from metrics import mean_of_present
 from training.schedule import epoch_cost, progress_after_epochs, schedule_factor
 
 FALL = 0.5  # epochs in which the learning rate falls to 0 at the end, for each epoch before at that size
@@ -161,6 +161,4 @@ class ByValidation:
 
 def mean_shape_error(train: np.ndarray, others: np.ndarray) -> float:
     """How far landmarks (N, L, 2) lie from their means over the training radiographs: what no learning at all would give."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # landmarks that no radiograph shows
-        return float(np.nanmean(np.linalg.norm(others - np.nanmean(train, 0), axis=-1)))
+    return float(mean_of_present(np.linalg.norm(others - mean_of_present(train, 0), axis=-1)))

@@ -7,7 +7,7 @@ from dataloader import RadiographDataset
 from heatmap import SMALLEST_SIGMA
 from joints.known import shaped_as
 from runtime.checkpoint import read_checkpoint
-from training.runs import BEST
+from training.runs import checkpoint_of
 from training.schedule import fitting_sizes
 from training.settings import AUTO
 
@@ -61,7 +61,7 @@ def spatial_factor(data: RadiographDataset) -> tuple[int, str]:
 
 def fits(init: str, data: RadiographDataset) -> bool:
     """Whether weights to start from know as many landmarks as the data have; weights that are gone by now count as such."""
-    path = Path(init, BEST) if Path(init).is_dir() else Path(init)
+    path = checkpoint_of(init)
     return bool(init) and (not path.exists() or read_checkpoint(path)["network"]["num_landmarks"] == data.points_px.shape[1])
 
 

@@ -141,6 +141,18 @@ def write_test(folder: Path, data: RadiographDataset, points_network_px: np.ndar
     return result
 
 
+def found_in(rows: list[dict[str, str]], data: RadiographDataset) -> tuple[np.ndarray, np.ndarray]:
+    """Points (N, L, 2) px of the network's frame and heights of peaks (N, L) of tables that `write_test` wrote, as `data` lists
+    its radiographs; NaN of those that no row has.
+    """
+    place, points = {id: i for i, id in enumerate(data.ids)}, np.full(data.points_px.shape, np.nan)
+    peaks = np.full(points.shape[:2], np.nan)
+    for row in rows:
+        at = place[row["image"]], int(row["landmark"])
+        points[at], peaks[at] = (float(row["x_px"]), float(row["y_px"])), float(row["peak"])
+    return points, peaks
+
+
 def listed(figures: dict) -> str:
     """Figures on one line; those of several annotators on a second one."""
     plain = ", ".join(f"{name} {value}" for name, value in figures.items() if name != "readers")
