@@ -30,7 +30,7 @@ from training.state import State, rank
 from training.testing import test
 
 SHOWN_A_ROUND = 360  # radiographs, in epochs whose validation errors are taken together
-STEPS_A_ROUND = 270  # the same for the second look, in steps
+STEPS_A_ROUND = 180  # the same for the second look, in steps
 TREE_COST = 0.01  # share by which a shape tree may raise the validation error, since it mends gross mistakes elsewhere
 LEAST_ROUND, MOST_ROUND = 2, 60  # epochs: of many radiographs a single one says little; of very few an epoch mostly writes files
 PATIENCE = 2  # rounds that must bring a gain, or the error has stopped falling
@@ -100,16 +100,14 @@ class Solver(State):
         patience = PATIENCE if len(sizes) > 1 else PATIENCE_OF_LEARNT  # learnt weights begin with the last size
         return self.by_validation(sizes, SHOWN_A_ROUND / len(data), FIRST_SHARE if self.two_looks else 1, patience)
 
-    def by_validation(
-        self, sizes: list[int], round_epochs: float, share: float, patience: int, falls: bool = True
-    ) -> ByValidation:
+    def by_validation(self, sizes: list[int], round_epochs: float, share: float, patience: int) -> ByValidation:
         """A plan that goes by the validation radiographs, in a share of --hours. Raises DataError without any."""
         if "valid" not in self.sets:
             raise DataError("stages: expected SIZExEPOCHS without validation radiographs, found sizes alone; give epochs too")
         unlearnt = mean_shape_error(self.sets["train"].points_network_px, self.sets["valid"].points_network_px)
         seconds = 3600 * self.settings.hours * share or math.inf
         rounds = min(max(LEAST_ROUND, math.ceil(round_epochs)), MOST_ROUND)
-        return ByValidation(sizes, self.sets["train"].size, rounds, unlearnt, seconds, patience, falls)
+        return ByValidation(sizes, self.sets["train"].size, rounds, unlearnt, seconds, patience)
 
     def train(self) -> None:
         """Run the epochs that are still to do; after each, validate, write a line, and keep the last and the best state."""
@@ -136,7 +134,6 @@ class Solver(State):
             row = {"epoch": len(self.history) + 1, "look": look, "size": epoch.size, "fall": epoch.fall}
             row |= train(epoch) | validate(epoch)
             self.end_epoch(row | {"seconds": time.perf_counter() - start})
-        self.say(plan.ended)
         self.say(report.warning_at_end(self.rows_of(look)))
         self.unfinished = plan.unfinished or self.unfinished
 
@@ -192,12 +189,12 @@ class Solver(State):
             self.write_best_if_missed()
         print(f"second look: crops of {settings.crop} px from radiographs of {data.detail} px")
         if settings.second_look == AUTO:
-            plan = self.by_validation([data.detail], STEPS_A_ROUND / len(self.look.loader), 1, PATIENCE_OF_LEARNT, falls=False)
+            plan = self.by_validation([data.detail], STEPS_A_ROUND / len(self.look.loader), 1, PATIENCE_OF_LEARNT)
         else:
-            plan = Laid([data.detail] * settings.second_look, "constant", data.detail)
+            plan = Laid([data.detail] * settings.second_look, settings.schedule, data.detail)
 
         def train(epoch: Epoch) -> dict:
-            rate, loss, errors = self.look.train_epoch(len(self.rows_of(look=2)) + 1)
+            rate, loss, errors = self.look.train_epoch(len(self.rows_of(look=2)) + 1, epoch.factor)
             error_px = float(errors.mean()) * data.size / data.detail
             return {"learning_rate": rate, "train_loss": loss, "train_ipe_px": error_px, "train_or_10px": math.nan}
 

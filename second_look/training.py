@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -26,7 +27,6 @@ from second_look.network import PREFIX, SecondLook, at_once, locate
 CROPS = 37  # about so many crops a step: of several radiographs, or of some landmarks of one
 RATE, WARMUP = 1e-3, 100  # Adam's learning rate; steps over which it rises
 AVERAGING = 0.995  # decay of the averaged weights, per step
-SPAN = 5  # before that the average is of about the last fifth of the steps: it stands in for a fall of the learning rate
 LONGEST = 1e3  # norm that longer gradients of a step are cut to; without, one in a few trainings is thrown off for good
 SIGMA = 2.5  # standard deviation of the target heatmaps, detail px
 DISTANCE = 1.0  # weight of the distance, crop px, between where a heatmap says that its landmark lies and the truth
@@ -112,16 +112,19 @@ class Training:
         self.precision = distributed.gather([settle(self.model, [(shape, ())], precision)])[0]
         self.parallel = distributed.wrap(self.model)
 
-    def train_epoch(self, epoch: int) -> tuple[float, float, np.ndarray]:
-        """One pass over the training radiographs: rate, mean loss a landmark, errors (n) detail px."""
+    def train_epoch(self, epoch: int, factor: Callable[[int, int], float]) -> tuple[float, float, np.ndarray]:
+        """One pass over the training radiographs: rate, mean loss a landmark, errors (n) detail px.
+
+        `factor` on the learning rate at step i of n.
+        """
         settings, batches = self.settings, self.loader.batch_sampler
         batches.epoch = epoch
         torch.manual_seed(1_000_000 * settings.seed + 500_000 + epoch)
         self.model.train()
         side, losses, errors = settings.crop, [], []
-        for batch, whole in zip(batches_of(self.loader), batches.whole(), strict=True):
+        for i, (batch, whole) in enumerate(zip(batches_of(self.loader), batches.whole(), strict=True)):
             heed_signals()
-            rate = RATE * min(1.0, (1 + self.steps) / WARMUP)
+            rate = RATE * factor(i, len(batches)) * min(1.0, (1 + self.steps) / WARMUP)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             parts = zip(*(batch[name].to(self.device).split(self.at_once) for name in ("crops", "points", "landmarks")))
@@ -142,7 +145,7 @@ class Training:
             self.optimizer.step()
             self.steps += 1
             with torch.no_grad():
-                decay = min(AVERAGING, (1 + self.steps) / (1 + SPAN + self.steps))
+                decay = min(AVERAGING, (1 + self.steps) / (10 + self.steps))
                 torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
             losses.append(loss)
         errors = torch.cat(errors).cpu().numpy()

@@ -46,16 +46,6 @@ def test_a_stage_ends_when_a_round_brings_little_or_at_the_last_size_two():
     assert [row["factors"] for row in rows[7:]] == [(1, 1), (1, 0.75), (0.5, 0.25)] and not plan.unfinished
 
 
-def test_without_a_fall_training_ends_where_the_error_or_the_time_does():
-    """The fourth error is less than 3 % below the third; or, an epoch taking a minute, the fourth fits and a fifth does not."""
-    plan = ByValidation([64], 256, 1, unlearnt_px=40, patience=1, falls=False)
-    assert len(plan.progress) == 3 and run(plan, lambda size, n: ERRORS[64][n])[-1]["valid_near_px"] == 4.95
-    assert plan.ended == "validation error 5.00 -> 4.95 px in 1 epochs" and not plan.unfinished
-    plan = ByValidation([64], 256, 1, unlearnt_px=40, seconds=290, falls=False)
-    rows = run(plan, lambda size, n: 9.0 * 0.9**n)
-    assert [row["factors"] for row in rows] == [(1, 1)] * 4 and plan.ended == plan.unfinished == "1 minutes are left"
-
-
 @pytest.mark.parametrize(
     ("round_epochs", "more", "errors", "falls"),
     [

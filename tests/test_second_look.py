@@ -164,7 +164,7 @@ def test_it_learns(detailed):
     first = SCN(num_landmarks=LANDMARKS, channels=16, levels=3)
     look = Training(settings, sets, first, "float32", 0, {})
     for epoch in range(1, 81):
-        look.train_epoch(epoch)
+        look.train_epoch(epoch, lambda i, n, epoch=epoch: 1 - (epoch - 1) / 80)
     valid = RadiographDataset(detailed, "valid")
     wrong = valid.points_network_px + np.random.default_rng(0).normal(0, 2.0, valid.points_network_px.shape)
     points, _ = refine_all(look.average, valid, wrong, 32, "float32")
@@ -182,7 +182,7 @@ def test_a_radiograph_without_landmarks_teaches_nothing(detailed, monkeypatch):
     data.points_detail_px[1] = np.nan
     settings = read_settings("--crop 32 --second_look 1 --channels 4 --levels 3".split())
     look = Training(settings, {"train": data}, SCN(num_landmarks=LANDMARKS, channels=4, levels=3), "float32", 0, {})
-    _, loss, errors = look.train_epoch(1)
+    _, loss, errors = look.train_epoch(1, lambda i, n: 1.0)
     assert look.steps == len(data) and np.isfinite(loss) and len(errors) == (len(data) - 1) * LANDMARKS
 
 
@@ -194,7 +194,7 @@ def test_heatmap_and_distance_are_minimised(detailed):
     look = Training(settings, {"train": data.subset(np.arange(1), "train")}, first, "float32", 0, {})
     for weight in (look.model.weight, look.model.bias):
         torch.nn.init.zeros_(weight)
-    _, loss, errors = look.train_epoch(1)
+    _, loss, errors = look.train_epoch(1, lambda i, n: 1.0)
     assert loss == pytest.approx(2.5**2 * np.pi + errors.mean(), rel=0.01) and errors.min() > 0.5
 
 

@@ -44,7 +44,7 @@ def falling(start: float, step: float, i: int, n: int) -> float:
 class Laid:
     """Epochs that the settings count; `schedule` linear, cosine or constant over all of them, or fall at their end."""
 
-    bound = ended = ""
+    bound = ""
 
     def __init__(self, sizes: list[int], schedule: str, network_size: int):
         self.sizes, self.schedule = sizes, schedule
@@ -83,29 +83,24 @@ class ByValidation:
         unlearnt_px: float,
         seconds: float = math.inf,
         patience: int = 2,
-        falls: bool = True,
     ):
-        """`unlearnt_px`: the mean shape's error; `seconds`: in which all is done; `patience`: at the last size, rounds;
-        `falls`: whether the learning rate falls at the end.
-        """
+        """`unlearnt_px`: the mean shape's error; `seconds`: in which all is done; `patience`: at the last size, rounds."""
         self.sizes, self.network_size, self.round_epochs, self.seconds = sizes, network_size, round_epochs, seconds
         self.begun_px = BEGUN * (unlearnt_px or math.inf)  # 0 of a single radiograph, which is its own mean
         evening = math.isfinite(seconds)
         self.gain, self.patience = (EVENING_GAIN, EVENING_PATIENCE) if evening else (GAIN, patience)
         early, last = ((1 + rounds) * round_epochs for rounds in (EARLY_PATIENCE, self.patience))
-        self.falls = falls
-        least = [size for size in sizes[:-1] for _ in range(early)] + sizes[-1:] * (last + self.epochs_of_fall(last))
+        least = [size for size in sizes[:-1] for _ in range(early)] + sizes[-1:] * (last + epochs_of_fall(last))
         self.progress = progress_after_epochs(least, network_size)
         self.unfinished = ""  # why training ended though the error was still falling
-        self.ended = ""  # why it ended, where no fall has said so
 
     def next(self, rows: list[dict], spent: float = 0) -> Epoch | None:
         """After the epochs of `rows`, and `spent` seconds before them; None: all is done."""
         before_fall = [row for row in rows if not row["fall"]]
         size = before_fall[-1]["size"] if rows else self.sizes[0]
         steady = [row for row in before_fall if row["size"] == size]
-        fallen, fall = len(rows) - len(before_fall), self.epochs_of_fall(len(steady))
-        stopped, late = self.stopped(steady), self.late(before_fall, spent, size, self.epochs_of_fall(len(steady) + 1))
+        fallen, fall = len(rows) - len(before_fall), epochs_of_fall(len(steady))
+        stopped, late = self.stopped(steady), self.late(before_fall, spent, size, epochs_of_fall(len(steady) + 1))
         if not (stopped or late or fallen):
             return Epoch(size, lambda i, n: 1.0)
         finer = self.sizes[self.sizes.index(size) + 1 :]
@@ -116,13 +111,9 @@ class ByValidation:
         enough = not finer and (stopped or not self.gained(steady))
         self.unfinished = stopped if STILL in stopped else "" if enough else late
         if fallen == fall:
-            self.ended = "" if fall else late or stopped
             return None
         says = "" if fallen else f"{late or stopped}: the learning rate falls over {fall} epochs"
         return Epoch(size, partial(falling, fallen / fall, 1 / fall), (fallen + 1) / fall, says)
-
-    def epochs_of_fall(self, steady: int) -> int:
-        return epochs_of_fall(steady) if self.falls else 0
 
     def stopped(self, steady: list[dict]) -> str:
         """Why the steady epochs at a size are enough, blank where they are not."""
