@@ -62,7 +62,7 @@ class Settings:
     crop: int = setting(48, POSITIVE)  # side of a second-look crop, px of the larger pictures
     batch_size: int = setting(2, POSITIVE)  # radiographs; small ones make more steps in the same time
     learning_rate: float | str = setting("auto", POSITIVE)  # highest; auto: 6e-4 from the joint's weights, or 4e-4; 2e-3 diverges
-    schedule: str = one_of("linear constant cosine fall")  # of the first look where epochs are counted; fall: in the end
+    schedule: str = one_of("linear constant cosine fall")  # how the rate falls where epochs are counted; fall: at the end
     warmup: int = 70  # steps over which the rate rises at the start of every resolution
     beta1: float = setting(0.9, FRACTION)  # Adam's momentum, the usual one; the reference has 0.5
     beta2: float = setting(0.99, FRACTION)  # Adam's memory of squared gradients: short, as they are tiny first and grow fast
