@@ -105,7 +105,10 @@ def split_of(data: RadiographDataset, state: dict, figures: dict) -> str:
 def of_network(state: dict) -> dict:
     has, look, valid = state["settings"].get, state.get("second_look"), state["valid_ipe_px"]
     unknown = "random weights" if "init" in state["settings"] else "[random or other weights]"  # weights made for use do not say
-    crop = " A second network saw a crop of {size} px around each point, from the radiograph at {longer} px (longer side)."
+    crop = (
+        " A second network saw a crop of {size} px around each point, from the radiograph at {longer} px (longer side); "
+        "the landmark is the centroid of its heatmap's peak."
+    )
     return {
         "parameters": sum(weight.numel() for name, weight in state["weights"].items() if not name.startswith(PREFIX)),
         "tree": " Among look-alike peaks, those that lie as in the annotations were chosen." if state.get("tree") else "",
