@@ -34,7 +34,7 @@ def test_the_figures_of_a_run_by_hand(tmp_path, monkeypatch, capsys):
     data = SimpleNamespace(ids=["a", "b"], points_px=points, sizes_px=np.array([[200, 400]] * 2), frame=np.array([100, 50]))
     monkeypatch.setattr(spines, "RadiographDataset", lambda *_: data)
     found = rescale(points + np.array([0, 20])[None] * np.array([0, 1])[:, None, None], np.array([0.25, 0.25]))
-    rows = [{"image": id, "landmark": i, "x_px": x, "y_px": y} for id, of in zip("ab", found) for i, (x, y) in enumerate(of)]
+    rows = [{"image": id, "landmark": i, "x_px": x, "y_px": y, "peak": 1} for id, of in zip("ab", found) for i, (x, y) in enumerate(of)]
     write_csv(tmp_path / "valid_landmarks.csv", rows[::-1])
     spines.main([str(tmp_path), "--data", str(tmp_path), "--split", "valid"])
     cells = [float(cell) for cell in capsys.readouterr().out.splitlines()[-1].strip("| ").split("|")]
