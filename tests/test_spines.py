@@ -1,3 +1,4 @@
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -32,9 +33,11 @@ def test_the_figures_of_a_run_by_hand(tmp_path, monkeypatch, capsys):
     """Two films of 200 x 400 px in a frame of 100 x 50: one found as it is, the other 20 px too low."""
     points = np.array([spine_of(TURNED, np.full(9, 100.0))] * 2)
     data = SimpleNamespace(ids=["a", "b"], points_px=points, sizes_px=np.array([[200, 400]] * 2), frame=np.array([100, 50]))
+    data.in_radiographs = partial(spines.RadiographDataset.in_radiographs, data)
     monkeypatch.setattr(spines, "RadiographDataset", lambda *_: data)
     found = rescale(points + np.array([0, 20])[None] * np.array([0, 1])[:, None, None], np.array([0.25, 0.25]))
-    rows = [{"image": id, "landmark": i, "x_px": x, "y_px": y, "peak": 1} for id, of in zip("ab", found) for i, (x, y) in enumerate(of)]
+    at = [(id, i, *point) for id, points in zip("ab", found) for i, point in enumerate(points)]
+    rows = [dict(zip(("image", "landmark", "x_px", "y_px", "peak"), (*one, 1))) for one in at]
     write_csv(tmp_path / "valid_landmarks.csv", rows[::-1])
     spines.main([str(tmp_path), "--data", str(tmp_path), "--split", "valid"])
     cells = [float(cell) for cell in capsys.readouterr().out.splitlines()[-1].strip("| ").split("|")]
