@@ -68,35 +68,32 @@ class ShapeTree:
         peaks = heatmaps == F.max_pool2d(heatmaps, window, 1, APART)
         heights, at = heatmaps.masked_fill(~peaks, -torch.inf).flatten(2).float().topk(min(PEAKS, height * width))
         x, y = at % width, at // width
-        points = torch.stack([x, y], -1).cpu().double().numpy() * to_network
-        chosen = torch.from_numpy(self.choose(points, heights.cpu().double().numpy())).to(at.device)[..., None]
+        points = torch.stack([x, y], -1).cpu().double() * to_network
+        chosen = self.choose(points, heights.cpu().double()).to(at.device)[..., None]
         beside = (torch.arange(width, device=at.device) - x.gather(2, chosen)).abs() > APART
         below = (torch.arange(height, device=at.device) - y.gather(2, chosen)).abs() > APART
         return heatmaps.masked_fill(below[..., :, None] | beside[..., None, :], torch.finfo(heatmaps.dtype).min)
 
-    def choose(self, points: np.ndarray, heights: np.ndarray) -> np.ndarray:
+    def choose(self, points: Tensor, heights: Tensor) -> Tensor:
         """Which of K peaks each landmark has, (B, L), from points (B, L, K, 2) network-frame px and heights (B, L, K)."""
-        cost = np.where(np.isfinite(heights), -np.log(heights.clip(FAINT)), NONE)
-        order = self.from_root()
-        best: dict[int, np.ndarray] = {}  # of a landmark, for each peak of its parent
+        costs = [*torch.where(heights.isfinite(), -heights.clamp_min(FAINT).log(), NONE).unbind(1)]
+        order, best = self.from_root(), {}  # best: of a landmark, for each peak of its parent
         for i in order[:0:-1]:
-            parent = self.parents[i]
-            off = points[:, i, :, None] - points[:, parent, None] - self.offsets[i]  # (B, own, parent's, 2)
-            beyond = (((off @ self.precisions[i]) * off).sum(-1) - FREE**2).clip(0)
-            total = cost[:, i, :, None] + 0.5 * beyond
-            best[i] = total.argmin(1)
-            cost[:, parent] += total.min(1)
-        chosen = np.zeros(cost.shape[:2], int)
-        chosen[:, order[0]] = cost[:, order[0]].argmin(1)
+            parent, (offset, precision) = self.parents[i], (torch.from_numpy(one[i]) for one in (self.offsets, self.precisions))
+            off = points[:, i, :, None] - points[:, parent, None] - offset  # (B, own, parent's, 2)
+            beyond = (((off @ precision) * off).sum(-1) - FREE**2).clamp_min(0)
+            least, best[i] = (costs[i][..., None] + 0.5 * beyond).min(1)
+            costs[parent] = costs[parent] + least
+        chosen = {order[0]: costs[order[0]].argmin(1)}
         for i in order[1:]:
-            chosen[:, i] = np.take_along_axis(best[i], chosen[:, [self.parents[i]]], 1)[:, 0]
-        return chosen
+            chosen[i] = best[i].gather(1, chosen[self.parents[i]][:, None])[:, 0]
+        return torch.stack([chosen[i] for i in range(len(order))], 1)
 
     def from_root(self) -> list[int]:
         """All landmarks, each after the one it hangs on."""
-        order = list(np.flatnonzero(self.parents < 0))
+        order = np.flatnonzero(self.parents < 0).tolist()
         for i in order:
-            order += list(np.flatnonzero(self.parents == i))
+            order += np.flatnonzero(self.parents == i).tolist()
         return order
 
 

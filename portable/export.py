@@ -27,13 +27,9 @@ HALF_FROM = 1024  # numbers, from which on a constant is kept in half precision 
 
 
 def export_model(predictor: Predictor, folder: Path) -> None:
-    """Write the folder. Raises DataError where it is there already, or the network has a part that no graph stands for."""
+    """Write the folder. Raises DataError where it is there already."""
     if folder.exists():
         raise DataError(f"{folder}: is there already; remove it, or choose another name")
-    if predictor.tree:
-        raise DataError(
-            f"{folder}: these weights choose peaks by a shape tree, which has no graph; export the network alone: NAME.onnx"
-        )
     predictor.precision = "float32"
     graphs = graphs_of(predictor)
     written = {name: shrunk(translated(graph)).SerializeToString() for name, graph in graphs.items()}

@@ -215,7 +215,8 @@ def first(predictor: Predictor, framed: Tensor, negative: Tensor, darkened: Tens
     image = pictures.to_8_bit(shown, profile, outline) / 127.5 - 1
     times = predictor.network_size // predictor.size
     heatmaps = predictor.model(F.avg_pool2d(image[None, None], times), predictor.spatial_factor)[0]
-    points, heights, covariances = fit_peaks(heatmaps)
+    tree = predictor.tree
+    points, heights, covariances = fit_peaks(tree.only_chosen(heatmaps, times) if tree else heatmaps)
     confidence = heights[0].double()
     points, covariances = rescale(points[0], times).double(), (covariances[0] * times**2).double()
     return points, confidence, covariances, confidence.mean(), negative, bright, outlined

@@ -21,10 +21,12 @@ from test_dicom import made, saved
 from finder.network import Finder, make_network
 from finder.placement import Placement, place, without
 from finder.template import Found, ShapeTemplate
+from heatmap import draw_heatmaps, fit_peaks
+from joints.tree import ShapeTree
 from phantom.drawing import draw_hand
 from portable import graphs, pictures
 from portable.demo import export_demo
-from portable.export import export_model, solved
+from portable.export import export_model, solved, translated
 from prediction.background import bright_background, darken_background
 from prediction.calibration import Calibration
 from prediction.candidate import is_off, is_same, usual
@@ -224,6 +226,24 @@ def test_equations_are_solved_by_elimination():
     root = np.random.default_rng(8).normal(size=(4, 6, 6))
     matrix, right = root @ root.swapaxes(1, 2) + np.eye(6), root[..., :1]
     np.testing.assert_allclose(solved(*tensors(matrix, right))[0], np.linalg.solve(matrix, right), rtol=1e-8)
+
+
+def test_peaks_are_chosen_together_without_torch_too():
+    """A ladder whose fourth rung is seen more surely in the place of the fifth; the frame has two px for one of the heatmaps."""
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    rungs = np.stack([np.full(8, 30.0), 6 + 7.0 * np.arange(8)], 1)
+    rng = np.random.default_rng(0)
+    tree = ShapeTree.of(2 * (rungs + rng.uniform(-4, 4, (60, 1, 2)) + rng.normal(0, 0.4, (60, 8, 2))))
+    heatmaps = draw_heatmaps(torch.from_numpy(rungs), 72, 64, 1.5)
+    heatmaps[3] = torch.maximum(0.6 * heatmaps[3], 0.9 * heatmaps[4])
+    module = graphs.Calls(lambda heatmaps: fit_peaks(tree.only_chosen(heatmaps, 2.0)), None)
+    graph = graphs.Graph(module, {"heatmaps": heatmaps[None]}, ("points", "heights", "covariances"), {})
+    session = runtime.InferenceSession(translated(graph).SerializeToString(), providers=["CPUExecutionProvider"])
+    found = session.run(None, {"in_heatmaps": heatmaps[None].numpy()})
+    for ours, known in zip(found, module(heatmaps[None]), strict=True):
+        np.testing.assert_allclose(ours, known, atol=1e-4)
+    assert np.abs(found[0][0] - rungs).max() < 0.1 < 6 < (fit_peaks(heatmaps)[0][3] - torch.from_numpy(rungs[3])).norm()
 
 
 # ---- the command

@@ -60,8 +60,8 @@ def test_a_higher_peak_close_by_is_left_out(gap):
 def test_a_peak_is_only_given_up_for_a_likelier_place(far, height, chosen):
     """By hand: within three standard deviations the higher peak of 0.5 counts; beyond, at 3.2, it must be higher by e^0.62."""
     tree = ShapeTree(np.array([-1, 0]), np.array([[0.0, 0], [10, 0]]), np.array([np.zeros((2, 2)), np.eye(2)]))
-    points = np.array([[[0.0, 0], [90, 90]], [[10, 0], [10 + far, 0]]])
-    heights = np.array([[1, 0.01], [0.5, height]])
+    points = torch.tensor([[[0.0, 0], [90, 90]], [[10, 0], [10 + far, 0]]]).double()
+    heights = torch.tensor([[1, 0.01], [0.5, height]]).double()
     assert tree.choose(points[None], heights[None])[0].tolist() == [0, chosen]
 
 
