@@ -156,7 +156,7 @@ def judges_of(checkpoint: Path, state: dict, train: RadiographDataset, valid: Ra
         if ids := seen_radiographs(one, data).get("train"):
             raise DataError(f"{path}: was trained on {len(ids)} radiographs of {data.split} ({first_few(ids)}); take others")
     shown = [np.flatnonzero(np.isfinite(data.points_px).all(-1).any(1)) for data in parts]  # the others say nothing of it
-    own = [{name: one.get(name) for name in OWN} for one in states]
+    own = map(own_of, states)
     judges = [(one, data.subset(ids, data.split)) for one, data, ids in zip(own, parts, shown) if len(ids)]
     if not judges:
         raise DataError(f"{parts[0].folder}: expected held-out radiographs with landmarks, found none; annotate some")
@@ -185,9 +185,13 @@ def halved(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: weight.half() for name, weight in weights.items()}
 
 
+def own_of(state: dict) -> dict:
+    return {name: state.get(name) for name in OWN}
+
+
 def predictor_of(made: dict, state: dict) -> Predictor:
     """As predict.py has it of `made`, but with the network of a fold's checkpoint."""
-    own = {name: state.get(name) for name in OWN}
+    own = own_of(state)
     return Predictor(made | own | {"weights": halved(own["weights"])}, check=False)
 
 

@@ -88,6 +88,7 @@ class Order:
         Where a network disagrees, also what was done before and is not looked at yet.
         """
         rank = {id: number for number, id in enumerate(self.ranked)}
+        # a copy is gone through, since proposals arrive meanwhile
         to_review = {id for id, proposal in list(proposals.items()) if proposal.disagrees and id not in self.passed}
         done = set(self.store.done()) - to_review
         left = [id for id in self.ids if id not in done]

@@ -11,6 +11,7 @@ import numpy as np
 from joints.shape import normalise
 from prediction.regions import Regions
 from runtime import arrays
+from runtime.files import DataError
 
 NEIGHBOURS = 3  # nearest landmarks that each one's distances are watched to
 LENGTH_LIMIT = 5.0  # standard deviations of a log length from which on it is implausible
@@ -54,6 +55,8 @@ class Calibration:
     @classmethod
     def from_file(cls, stored: dict[str, np.ndarray]) -> "Calibration":
         """From what a weights file holds under "trust"."""
+        if "region_shape" not in stored:
+            raise DataError("weights: expected ellipses for regions, found an earlier version's circles; run export.py again")
         regions = Regions(stored["region_shape"], float(stored["region_target_px2"]))
         return cls(regions, **{name: stored[name] for name in cls.__annotations__ if name in stored})
 

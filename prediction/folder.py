@@ -103,9 +103,12 @@ def absolute(given: str) -> str:
 def read_call(out: Path) -> dict:
     """The settings of the predictions in a folder. Raises DataError where there are none."""
     try:
-        return json.loads((out / JOURNAL / CALL).read_bytes())
+        call = json.loads((out / JOURNAL / CALL).read_bytes())
     except FileNotFoundError:
         raise DataError(f"{out}: expected predictions, found none; choose the --out of a call of predict.py") from None
+    if "joint" not in call:
+        raise DataError(f"{out}: holds predictions of an earlier version; {ANEW}")
+    return call
 
 
 def check_call(out: Path, call: dict) -> None:

@@ -32,7 +32,9 @@ def watch(options: Namespace, predict: Callable[[Namespace], object]) -> int:
             errors: list[str] = []
             now = {os.path.abspath(item.path): state_of(item.path) for item in find(folders, out, [], errors, lambda _: None)}
             errors = [error for error in errors if not error.endswith(FOUND_NONE)]
-            print("".join(f"{error}\n" for error in errors if error not in said), end="", file=sys.stderr, flush=True)
+            for error in errors:
+                if error not in said:
+                    print(error, file=sys.stderr, flush=True)
             said = set(errors)
             whole = {path: state for path, state in now.items() if before.get(path) == state and "\n" not in path}
             before = now

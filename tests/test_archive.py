@@ -156,6 +156,10 @@ def test_another_call_does_not_go_on(pictures, weights, whole, tmp_path, capsys)
     usual = (pictures, "--weights", weights, "--out", whole, "--format", "coco,slicer")
     other = tmp_path / "other.pt"
     other.write_bytes(weights.read_bytes() + b" ")
+    (earlier := tmp_path / "earlier" / "journal").mkdir(parents=True)
+    (earlier / "call.json").write_text("{}")
+    for way in (("--merge",), (pictures, "--weights", weights)):
+        assert run(*way, "--out", earlier.parent) == 1 and "of an earlier version; choose another" in capsys.readouterr().err
     for arguments, name in (
         ((*usual, "--names"), "with_names: False there, True now"),
         ((*usual, "--precision", "bfloat16"), "precision: float32 there, bfloat16 now"),

@@ -12,6 +12,7 @@ from heatmap import draw_ellipses, fit_peaks
 from prediction.calibration import Calibration
 from prediction.held_out import HeldOut, calibration_of
 from prediction.regions import CLEAR, Regions, calibrate_regions, conformal_quantile, conjugate, promised, semi_axes
+from runtime.files import DataError
 
 TARGET = 4.0  # px²
 
@@ -119,6 +120,11 @@ def test_regions_grow_as_heatmaps_fall_and_an_outlier_shapes_none():
     slipped = calibrate_regions(residuals, covariances, np.full((50, 3), 0.8), TARGET)
     areas = [np.sqrt(np.linalg.det(one.shape)) for one in (regions, slipped)]
     assert (areas[1] < 2 * areas[0]).all()
+
+
+def test_regions_of_an_earlier_version_are_told():
+    with pytest.raises(DataError, match="an earlier version's circles; run export"):
+        Calibration.from_file({"radius": np.ones(2)})
 
 
 def test_export_says_what_regions_promise():
