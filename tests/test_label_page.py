@@ -395,6 +395,26 @@ def test_an_outbox_loses_nothing_while_the_server_is_away(page):
     assert found["refused"] == [1, 2, 3] and found["taken"] == [[4, True]]
 
 
+def test_a_radiograph_out_of_reach_does_not_keep_others_waiting(page):
+    script = """async () => {
+        const { Outbox } = await import('/page/api.js'), sent = [], fetched = window.fetch;
+        let away = 3;
+        window.fetch = async (url, more) => {
+            if (url !== '/api/act') return fetched(url, more); // the page's own
+            const { n, id } = JSON.parse(more.body), status = id === 'a' && away-- > 0 ? 422 : 200;
+            sent.push([n, status]);
+            return new Response('{}', { status });
+        };
+        const box = new Outbox('own', 'one', () => {}, () => {});
+        for (const n of [0, 1]) box.add({ n, id: 'a', reading: 0, base: n });
+        for (const n of [2, 3]) box.add({ n, id: 'b', reading: 0, base: n });
+        while (box.waiting) await new Promise((go) => setTimeout(go, 50));
+        window.fetch = fetched;
+        return sent;
+    }"""
+    assert page.page.evaluate(script) == [[0, 422], [2, 200], [3, 200], [0, 422], [0, 422], [0, 200], [1, 200]]
+
+
 def test_a_radiograph_opens_with_what_waits(page):
     script = """async () => {
         const { Marks } = await import('/page/marks.js'), marks = new Marks('set', ['a', 'b', 'c'], () => {}, () => {});

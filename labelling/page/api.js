@@ -95,6 +95,10 @@ export class Outbox {
           this.refused(body, error);
           continue;
         }
+        if (error instanceof Failed && error.status === 422) { // its file is out of reach: other radiographs need not wait for it
+          const own = new Set(this.of(body));
+          this.queue = [...this.queue.filter((one) => !own.has(one)), ...own];
+        }
         this.failing = true;
         for (const each of this.queue) each.late = true; // they may have to pass a window that was opened meanwhile
         const why = error instanceof Failed ? error.message : "the server does not answer";
