@@ -21,9 +21,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the tests of seve
 import torch
 
 import export
-from benchmarks.archive import write_weights
+from model import SCN
 from prediction import onnx_export
-from runtime.checkpoint import digest_of
+from prediction.calibration import Calibration
+from runtime.checkpoint import digest_of, write_checkpoint
 from runtime.files import write_csv
 from training import figures
 
@@ -61,6 +62,21 @@ def exported_once(monkeypatch) -> None:
         return made[name]
 
     monkeypatch.setattr(onnx_export, "float_network", once)
+
+
+def write_weights(path: Path) -> None:
+    """A tiny network of random weights, in a file as export.py writes it."""
+    torch.manual_seed(0)
+    network = {"num_landmarks": LANDMARKS, "channels": 8, "levels": 3, "spatial_kernel": 5}
+    trust = {name: torch.as_tensor(value) for name, value in Calibration.unknown(LANDMARKS).to_file().items()}
+    write_checkpoint(
+        path,
+        {
+            "weights": SCN(**network).state_dict(), "network": network, "size": 32, "network_size": 32,
+            "precision": "float32", "settings": {}, "data": {"size": 32, "profile": None}, "trust": trust,
+            "names": [str(i) for i in range(LANDMARKS)],
+        },
+    )  # fmt: skip
 
 
 def made_radiograph(seed: int, width: int = 90, height: int = 120) -> tuple[np.ndarray, np.ndarray]:

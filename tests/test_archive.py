@@ -11,12 +11,11 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import LANDMARKS, made_radiograph, rows_of
+from conftest import LANDMARKS, made_radiograph, rows_of, write_weights
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 import predict
-from benchmarks.archive import write_weights
 from prediction import page, worker
 from prediction.folder import empty_folder
 from prediction.journal import Index, Journal

@@ -1,13 +1,12 @@
 """Every benchmark in small, on made radiographs: what it prints, and that the work it measures is the work it says."""
 
 import re
-import time
 
 import pytest
 import torch
-from conftest import LANDMARKS, ROOT, SMALL_RUN, command, make_raw
+from conftest import LANDMARKS, ROOT, make_raw
 
-from benchmarks import archive, inference, machine, step, time_to_accuracy
+from benchmarks import inference, machine, step
 from experiments import common
 from prediction.predictor import Predictor
 from runtime.checkpoint import read_checkpoint, write_checkpoint
@@ -63,33 +62,6 @@ def test_inference(tmp_path, capsys):
     assert all(network > 0 and whole > 0 for _, _, network, whole, _ in rows)
     rate = float(re.search(r"convolution (\d+) GFLOP/s", said)[1])
     assert rows[0][4] == pytest.approx(100 * 9.0 / rate / rows[0][2], rel=0.1)
-
-
-def in_process(*words) -> tuple[float, str]:
-    """As time_to_accuracy.measured, without the start of Python."""
-    start, ran = time.perf_counter(), command(*words)
-    return time.perf_counter() - start, ran.stdout
-
-
-def test_time_to_accuracy(raw, capsys, monkeypatch):
-    monkeypatch.setattr(time_to_accuracy, "measured", in_process)
-    flags = ("--", *SMALL_RUN, "--stages", "64x1", "--second_look", 0)
-    lines = run(time_to_accuracy, capsys, "--raw", raw, "--target", 1000, *flags).splitlines()
-    prepared, trained = numbers(lines[1])[0], numbers(lines[2])[0]
-    reached = re.match(r"validation IPE ([\d.]+) px after epoch 1: (\d+) s of preparation and (\d+) s of training", lines[3])
-    assert float(reached[2]) == pytest.approx(prepared, abs=0.6) and float(reached[3]) < trained
-    whole = re.match(r"in all (\d+) s; test of .*ipe_px ([\d.]+).*landmarks (\d+)", lines[4])
-    assert float(whole[1]) == pytest.approx(prepared + trained, abs=0.7)
-    assert float(whole[2]) > 1 and int(whole[3]) == 2 * LANDMARKS
-
-
-@pytest.mark.slow
-def test_archive(capsys, monkeypatch):
-    monkeypatch.setattr(archive, "LOOK_EVERY_S", 0.001)
-    said = run(archive, capsys, "--memory", 40)
-    assert said.startswith("40 files in ") and " bytes each; " in said
-    count, _, first, last, *_, highest = numbers(said)
-    assert count == 40 and 100 < first <= last <= highest < 2000
 
 
 def test_engines(prepared_small, weights, capsys, monkeypatch):

@@ -12,12 +12,11 @@ from types import SimpleNamespace
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import made_radiograph
+from conftest import made_radiograph, write_weights
 from pydicom import dcmread, uid
 from pydicom.dataset import Dataset, FileMetaDataset
 
 import predict
-from benchmarks.archive import write_weights
 from joints.description import Description
 from prediction.calibration import DOUBTFUL, OUTSIDE
 from prediction.dicom_source import NO_DATE, check_highdicom, read_source, settings_of

@@ -7,10 +7,9 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from conftest import command, made_radiograph, preprocess, rows_of, train
+from conftest import command, made_radiograph, preprocess, rows_of, train, write_weights
 
 import predict
-from benchmarks.archive import write_weights
 from joints.description import Description
 from prediction.folder import check_rows
 from prediction.listing import Item

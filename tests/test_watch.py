@@ -10,10 +10,9 @@ from collections import Counter
 from pathlib import Path
 
 import imageio.v3 as iio
-from conftest import ROOT, made_radiograph, rows_of, spawn
+from conftest import ROOT, made_radiograph, rows_of, spawn, write_weights
 
 import predict
-from benchmarks.archive import write_weights
 from prediction import watch
 from prediction.journal import whole_lines
 
