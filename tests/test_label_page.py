@@ -1,15 +1,12 @@
 """label.py's page in a real browser: what is saved is where the pixel is, nothing is lost, everything works by keyboard."""
 
-import asyncio
 import io
 import json
 import re
 import shlex
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import imageio.v3 as iio
-import label_client
 import numpy as np
 import pytest
 from conftest import made_radiograph
@@ -667,13 +664,3 @@ def test_train_and_propose_from_the_page(browser, serve, monkeypatch):
         assert not any(marks_of(server, "p6")) and server.session.proposals["p6"].by.startswith("weights.pt ")
         table = read_points(folder / "raw" / "all_coordinates.csv")
         assert set(table) == set(truth) and all(np.allclose(table[id], truth[id]) for id in truth)
-
-
-def test_how_quick_the_page_is_can_be_measured(monkeypatch):
-    """In small: the time to the first picture, to the next one, and the frames while a point is dragged."""
-    for name, value in {"ROWS": 1250, "COLUMNS": 1000, "DRAG_S": 0.6, "PAUSE_MS": 400}.items():
-        monkeypatch.setattr(label_client, name, value)
-    with ThreadPoolExecutor(1) as thread:  # in this one there is an event loop
-        said = thread.submit(lambda: asyncio.run(label_client.measured())).result()
-    for pattern in (r"picture (\S+) s", r"next radiograph (\d+)", r"drag: (\S+) frames"):
-        assert float(re.search(pattern, said)[1]) > 0, said

@@ -22,7 +22,6 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 from conftest import ROOT, made_radiograph, make_raw
-from label_client import start
 
 import label
 from labelling.application import KEY, MAX_BODY
@@ -34,6 +33,18 @@ from labelling.session import Options, Session
 from runtime.files import DataError
 
 KILLS = int(os.environ.get("LABEL_KILLS", 3))  # of the server in one driven session
+
+
+def start(raw: Path, *more: object, port: int = 0) -> tuple[subprocess.Popen, int, str]:
+    """label.py as a user starts it: its process, port and token."""
+    words = [sys.executable, "label.py", "--raw", raw, "--no-browser", "--port", port, *more]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen([str(word) for word in words], cwd=ROOT, text=True, **streams)
+    link = process.stdout.readline()
+    if not link:
+        raise AssertionError(process.stderr.read())
+    port, token = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/\?token=([\w-]+)\n", link).groups()
+    return process, int(port), token
 
 
 def make_pictures(raw: Path, count: int = 4) -> Path:
