@@ -16,7 +16,8 @@ from runtime.files import DataError, meant
 
 SPLITS = ("train", "valid", "test")
 NUMBERED = re.compile(r"([xy])[ _.]?(\d*)", re.IGNORECASE)  # names of columns that number the landmarks
-NAMED = re.compile(r"(.*)[_ .]([xy])", re.IGNORECASE | re.DOTALL)  # names of columns that name the landmarks
+ROWS = re.compile(r"(row|col|column)[ _.]?\d*", re.IGNORECASE)  # of arrays, whose row comes first
+NAMED = re.compile(r"(.*?)(?:[_ .]|(?<=\d))([xy])", re.IGNORECASE | re.DOTALL)  # names of columns that name the landmarks
 COORDINATES = "all_coordinates.csv"  # the table of landmarks
 READERS = "readers"  # folder of tables like COORDINATES, one a reader, beside it
 LABEL_SET = "set.json"  # in the folder of label.py: the names of the landmarks
@@ -48,6 +49,10 @@ def read_names(path: Path) -> tuple[str, ...] | None:
     """The landmarks' names in a header ID,sella_x,sella_y,...; None without one of this form. Raises DataError."""
     header, rows = read_rows(path)
     cells = [cell.strip() for cell in (header or [""])[1:]]
+    if header and len(cells) != len(rows[0][1]) - 1:
+        raise DataError(
+            f"{path}: expected as many values as its header names, {len(cells)}, found {len(rows[0][1]) - 1}; correct it"
+        )
     numbered = [NUMBERED.fullmatch(cell) for cell in cells]
     if cells and all(numbered):  # as ID,x0,y0: of no meaning but for the order
         for first, second in zip(numbered[::2], numbered[1::2]):
@@ -56,7 +61,15 @@ def read_names(path: Path) -> tuple[str, ...] | None:
                     f"{path}, line 1: expected x and y of one landmark after the other, found {first[0]!r} and {second[0]!r}; "
                     "reorder the columns"
                 )
+        numbers = [int(first[2] or 0) for first in numbered[::2]]
+        if any(numbers) and numbers != sorted(set(numbers)):
+            raise DataError(f"{path}, line 1: expected the landmarks in the order of their numbers; reorder the columns")
         return None
+    if strange := [cell for cell, known in zip(cells, numbered) if ROWS.fullmatch(cell) or (any(numbered) and not known)]:
+        raise DataError(
+            f"{path}, line 1: expected ID and x and y of every landmark, found {strange[0]!r}; make the header "
+            "ID,x0,y0,x1,y1,... or ID,NAME_x,NAME_y,..., and the columns those"
+        )
     parts = [(part[1].strip(), part[2].lower()) if (part := NAMED.fullmatch(cell)) else ("", "") for cell in cells]
     pairs = list(zip(parts[::2], parts[1::2]))
     names = tuple(first[0] for first, _ in pairs)
@@ -70,10 +83,6 @@ def read_names(path: Path) -> tuple[str, ...] | None:
             )
     if twice := [name for name in names if names.count(name) > 1]:
         raise DataError(f"{path}, line 1: expected every landmark once, found {twice[0]!r} twice; correct the header")
-    if len(cells) != len(rows[0][1]) - 1:
-        raise DataError(
-            f"{path}: expected as many values as its header names, {len(cells)}, found {len(rows[0][1]) - 1}; correct it"
-        )
     return names
 
 

@@ -86,9 +86,10 @@ def read_picture(path: Path) -> Radiograph:
     """A JPEG, PNG, TIFF or BMP file; its orientation as its EXIF data say."""
     turned, dots = 1, False
     try:
-        with Image.open(path) as picture:
+        with open(path, "rb") as file, Image.open(file) as picture:  # named, Pillow maps turned TIFF files with sides exchanged
             check_size(path, *picture.size)
-            check_frames(path, getattr(picture, "n_frames", 1))
+            if picture.format != "MPO":  # a telephone's, whose further pictures are smaller ones or depths
+                check_frames(path, getattr(picture, "n_frames", 1))
             turned, dots = picture.getexif().get(ORIENTATION, 1), "dpi" in picture.info
             tags = getattr(picture, "tag_v2", {})
             if max(tags.get(BITS, (1,))) > 8 or max(tags.get(SAMPLE_FORMAT, (UNSIGNED,))) > UNSIGNED:  # Pillow reads some wrong

@@ -109,7 +109,9 @@ def test_names_of_a_header(tmp_path):
     for header, names in (
         ("ID,sella_x,sella_y,A point_X,A point_Y", ("sella", "A point")),
         ("id, sella_x , sella_y,nasion.x,nasion.y", ("sella", "nasion")),
+        ("ID,A1X,A1Y,A2X,A2Y", ("A1", "A2")),
         ("ID,x0,y0,x1,y1", None),
+        ("ID,x,y,x,y", None),
         ("image,a,b,c,d", None),
     ):
         path.write_text(f"{header}\nr1,1,2,3,4\n")
@@ -124,6 +126,11 @@ def test_names_of_a_header(tmp_path):
         ("ID,x1,x2,y1,y2", "x and y of one landmark after the other, found 'x1' and 'x2'"),
         ("ID,y1,x1,y2,x2", "x and y of one landmark after the other, found 'y1' and 'x1'"),
         ("ID,x1,y2,x2,y1", "x and y of one landmark after the other, found 'x1' and 'y2'"),
+        ("ID,A1Y,A1X,A2Y,A2X", "names of landmark 0 as NAME_x,NAME_y, found 'A1Y' and 'A1X'"),
+        ("ID,x1,y1,x0,y0", "in the order of their numbers"),
+        ("ID,row0,col0,row1,col1", "found 'row0'"),
+        ("ID,age,weight,x0,y0", "found 'age'"),
+        ("ID,x0,y0", "expected as many values as its header names, 2, found 4"),
         ("ID,sella_x,sella_y", "expected as many values as its header names, 2, found 4"),
     ):
         path.write_text(f"{header}\nr1,1,2,3,4\n")

@@ -72,16 +72,17 @@ def test_dots_per_inch_place_landmarks_as_itk_has_them(tmp_path, name):
 
 @pytest.mark.parametrize("turned", range(1, 9))
 def test_turned_pictures_stand_upright_and_keep_their_places(tmp_path, turned):
-    """A dot in a JPEG and a 16-bit TIFF of every orientation; 3D Slicer, which turns nothing, has it where it was stored."""
+    """A dot in a JPEG and TIFFs of 8 and 16 bits of every orientation; 3D Slicer, which turns nothing, has it where it was stored."""
     stored = np.zeros((40, 30), np.uint8)
     stored[8:11, 20:23] = 200
     exif = Image.Exif()
     exif[274] = turned
     Image.fromarray(stored).save(tmp_path / "a.jpg", exif=exif, dpi=(127, 254), quality=95)  # 0.2 x 0.1 mm
     tifffile.imwrite(tmp_path / "a.tif", stored.astype(np.uint16) * 257, extratags=[(274, "H", 1, turned, True)])
+    Image.fromarray(stored).save(tmp_path / "b.tif", exif=exif)  # Pillow maps its pixels, with the sides exchanged already
     upright = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "a.jpg"))).astype(float)
     y, x = (round(float(at.mean())) for at in np.nonzero(upright > 150))
-    for name, place_mm in (("a.jpg", (21 * 0.2, 9 * 0.1, 0)), ("a.tif", (21, 9, 0))):
+    for name, place_mm in (("a.jpg", (21 * 0.2, 9 * 0.1, 0)), ("a.tif", (21, 9, 0)), ("b.tif", (21, 9, 0))):
         radiograph = read_radiograph(tmp_path / name)
         assert radiograph.pixels.shape == upright.shape and radiograph.pixels[y, x] > 150
         at = np.array(radiograph.origin_mm) + (x, y) @ np.array(radiograph.steps_mm)
@@ -94,6 +95,12 @@ def test_colour_alpha_and_16_bit_are_the_same_radiograph(tmp_path):
     for name, pixels, factor in (("c.png", colour, 1), ("a.png", alpha, 1), ("d.png", GREY.astype(np.uint16) * 257, 257)):
         iio.imwrite(tmp_path / name, pixels)
         assert read_radiograph(tmp_path / name).pixels / factor == pytest.approx(GREY, abs=0.01)
+
+
+def test_the_first_of_a_telephones_pictures_is_read(tmp_path):
+    """A file of several pictures that calls itself a JPEG; the others are smaller ones of the same."""
+    Image.fromarray(GREY).save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[Image.fromarray(GREY[::2, ::2])])
+    assert np.abs(read_radiograph(tmp_path / "a.jpg").pixels - GREY).mean() < 6  # what the format changes of noise
 
 
 def test_signed_pixels_of_8_bits_do_not_wrap(tmp_path):
