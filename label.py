@@ -24,6 +24,7 @@ import webbrowser
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
+from joints.known import moved
 from labelling.collection import names_from, open_collection, radiographs_of
 from labelling.proposals import Proposal, read_predictions
 from labelling.rounds import FEWEST, Flags
@@ -118,6 +119,8 @@ def run(options: argparse.Namespace) -> None:
         reviewed, of_review = review(options.review, options.raw)
         names = names or of_review
     collection = open_collection(options.raw, names, options.labels)
+    if options.review and (other := moved(collection.names, of_review)):
+        raise DataError(f"{options.review}: expected the landmarks in the order of the labels, found {other}; review another")
     flags = Flags(options.prepare_flags, options.train_flags, options.export_flags)
     chosen = Options(options.reader, options.propose, flags, options.folds, options.again, not options.all_proposals)
     with closing(Session(collection, chosen, reviewed, to_read=bool(options.export))) as session:

@@ -1,5 +1,6 @@
 """Which joint landmarks are of: the one that is described with them, else one that ships, else none with a name."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,3 +49,9 @@ def first_other(expected: tuple[str, ...], found: tuple[str, ...]) -> str | None
     if expected == found or numbers in (expected, found):
         return None
     return next(f"landmark {i} is {b!r} instead of {a!r}" for i, (a, b) in enumerate(zip(expected, found)) if a != b)
+
+
+def moved(expected: Sequence[str], found: Sequence[str]) -> str | None:
+    """In words the first landmark that has another place in both; names that one side alone has say nothing."""
+    places = ((name, i, found.index(name)) for i, name in enumerate(expected) if name in found)
+    return next((f"{name!r} as landmark {there} instead of {here}" for name, here, there in places if here != there), None)

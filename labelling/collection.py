@@ -8,7 +8,7 @@ import numpy as np
 
 from joints.description import DESCRIPTION, Description, read_description
 from joints.hand import HAND
-from joints.known import described, joint_called, joint_of
+from joints.known import described, joint_called, joint_of, moved
 from radiographs.names import is_radiograph
 from radiographs.pixel_size import BY_HAND, STATED, Given, Size, choose, sizes_in
 from radiographs.raw_folder import COORDINATES, LABEL_SET, SPLITS, by_id, read_names, read_points, visible_files
@@ -66,6 +66,8 @@ def open_collection(raw: Path, names: list[str] | None, labels: Path | None = No
                 f"{raw}: expected {len(chosen)} landmarks as in {LABEL_SET if known else 'the command'}, found {len(others)} in"
                 f" {source}; take another --raw, or move {labels} away"
             )
+    if of_raw and (other := moved(chosen, of_raw.names)):
+        raise DataError(f"{raw}: expected the landmarks in the order of its labels, found {other}; make both the same")
     if names is not None and known is not None and names != known:
         raise DataError(f"{labels / LABEL_SET}: has other names of landmarks; leave --names and --landmarks out")
     if known is None:
@@ -74,6 +76,8 @@ def open_collection(raw: Path, names: list[str] | None, labels: Path | None = No
         write_whole(labels / LABEL_SET, content.encode(), shared=True)
     joint = of_raw if of_raw and list(of_raw.names) == chosen else joint_called(chosen, None)
     sizes = sizes_in(raw / COORDINATES) if table else {}
+    if unknown := [id for id in table if id not in paths]:
+        print(f"{raw / COORDINATES}: {len(unknown)} of its {len(table)} rows are of no radiograph here: {', '.join(unknown[:3])}")
     return Collection(raw, paths, splits, joint, labels, {id: points for id, points in table.items() if id in paths}, sizes)
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from labelling.collection import radiographs_of
+from joints.known import moved
+from labelling.collection import radiographs_of, stored_names
 from labelling.proposals import FRAME, Proposal, to_json
 from prediction.predictor import Predictor
 from prediction.regions import semi_axes
@@ -52,12 +53,17 @@ def name_of(weights: Path) -> str:
     return f"{weights.name} {hashlib.sha256(weights.read_bytes()).hexdigest()[:8]}"
 
 
-def run(raw: Path, weights: Path, out: Path, ids: list[str] | None, landmarks: int | None) -> None:
-    """Append a line to `out` for every radiograph that can be read, of some IDs or of all. Raises DataError."""
+def run(raw: Path, weights: Path, out: Path, ids: list[str] | None, names: list[str] | None) -> None:
+    """Append a line to `out` for every radiograph that can be read, of some IDs or of all. Raises DataError.
+
+    `names`: of the set's landmarks, which the weights must have in the same order.
+    """
     predictor = Predictor(weights)
     by = name_of(weights)
-    if landmarks is not None and len(predictor.names) != landmarks:
-        raise DataError(f"{weights}: expected {landmarks} landmarks as in the set, found {len(predictor.names)}; use another")
+    if names and len(predictor.names) != len(names):
+        raise DataError(f"{weights}: expected {len(names)} landmarks as in the set, found {len(predictor.names)}; use another")
+    if names and (other := moved(names, predictor.names)):
+        raise DataError(f"{weights}: expected the landmarks in the order of the set, found {other}; use others")
     paths, _ = radiographs_of(raw)
     wanted = [id for id in (paths if ids is None else ids) if id in paths]
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -81,10 +87,10 @@ def main() -> int:
     parser.add_argument("--raw", type=Path, required=True, help="folder of the radiographs")
     parser.add_argument("--weights", type=Path, required=True, help="file that export.py wrote")
     parser.add_argument("--out", type=Path, required=True, help="file of JSON lines to append to")
-    parser.add_argument("--landmarks", type=int, help="how many landmarks the set has")
+    parser.add_argument("--set", type=Path, help="set.json of the labels, which names the landmarks")
     options = parser.parse_args()
     ids = None if sys.stdin is None or sys.stdin.isatty() else [line.strip() for line in sys.stdin if line.strip()]
-    return exit_status(lambda: run(options.raw, options.weights, options.out, ids, options.landmarks))
+    return exit_status(lambda: run(options.raw, options.weights, options.out, ids, options.set and stored_names(options.set)))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from labelling.rounds import Flags, new_round, next_number, steps_of
 from labelling.store import FIRST, Key, Store, TableWriter
 from labelling.windows import Windows
 from radiographs.pixel_size import BY_HAND, Given
-from radiographs.raw_folder import COORDINATES, READERS
+from radiographs.raw_folder import COORDINATES, LABEL_SET, READERS
 from runtime.apart import Apart
 from runtime.command import hold
 from runtime.files import DataError, write_whole
@@ -276,6 +276,6 @@ class Session:
                     read = file.tell()
 
         arguments = ["-m", "labelling.propose", "--raw", self.collection.raw.resolve(), "--weights", weights.resolve()]
-        arguments += ["--out", out.resolve(), "--landmarks", self.landmarks]
+        arguments += ["--out", out.resolve(), "--set", (self.labels / LABEL_SET).resolve()]
         ids = "".join(f"{id}\n" for id in self.order.queue(self.proposals))
         return Step("proposing", arguments, input=ids, on_line=take)

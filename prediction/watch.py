@@ -25,7 +25,8 @@ def watch(options: Namespace, predict: Callable[[Namespace], object]) -> int:
     options.inputs = [f"@{out / JOURNAL / ARRIVED}"]
     if strange := [folder for folder in folders if not os.path.isdir(folder)]:
         raise DataError(f"{strange[0]}: expected a folder to watch, found none; make it first")
-    before, done = {}, {}
+    before, list_of = {}, out / JOURNAL / ARRIVED
+    done = dict.fromkeys(map(os.fsdecode, list_of.read_bytes().split(b"\n")), 0) if list_of.exists() else {}
     said: set[str] = set()
     try:
         while True:
@@ -38,9 +39,10 @@ def watch(options: Namespace, predict: Callable[[Namespace], object]) -> int:
             said = set(errors)
             whole = {path: state for path, state in now.items() if before.get(path) == state and "\n" not in path}
             before = now
+            whole |= {path: state for path, state in done.items() if path not in now}  # moved on, and stay in the table
             if whole and whole != done:
-                (out / JOURNAL).mkdir(parents=True, exist_ok=True)
-                write_whole(out / JOURNAL / ARRIVED, b"\n".join(map(os.fsencode, sorted(whole))))
+                list_of.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(list_of, b"\n".join(map(os.fsencode, sorted(whole))))
                 predict(options)
                 done = whole
             heed_signals()

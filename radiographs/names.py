@@ -24,9 +24,10 @@ def is_radiograph(path: Path) -> bool:
 
 
 def without_ending(name: str) -> str:
-    """A file's name without the ending of its format: 1.2.840.dcm becomes 1.2.840, which stays as it is."""
-    name = name[:-3] if name.lower().endswith(".gz") else name
-    return name[: -len(ending)] if (ending := Path(name).suffix).lower() in PICTURES | DICOM | VOLUMES else name
+    """A file's name without the endings of formats: 1.2.840.dcm becomes 1.2.840, which stays as it is, and a.dcm.png a."""
+    while (ending := Path(name).suffix).lower() in PICTURES | DICOM | VOLUMES:
+        name = name[: -len(ending)]
+    return name
 
 
 def plain_id(text: str) -> str:

@@ -5,13 +5,13 @@ import json
 from pathlib import Path
 
 from radiographs.network_frame import frame_of
-from radiographs.raw_folder import READERS, SETTINGS, SPLITS, numbered, same_form
+from radiographs.raw_folder import DETAIL, READERS, SETTINGS, SPLITS, numbered, same_form
 from runtime.command import LOCK
 from runtime.files import DataError, read_csv, write_csv, write_whole
 
 FORMAT = 4  # raised when the same settings would write other bytes
 TABLE = "landmarks.csv"
-SUFFIXES = ".png", ".npz", ".detail.png"  # of what is made of a radiograph
+SUFFIXES = ".png", ".npz", f"{DETAIL}.png"  # of what is made of a radiograph
 
 
 def read_folder(folder: Path) -> tuple[dict, list[dict[str, str]]]:

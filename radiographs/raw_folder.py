@@ -21,6 +21,7 @@ NAMED = re.compile(r"(.*?)(?:[_ .]|(?<=\d))([xy])", re.IGNORECASE | re.DOTALL)  
 COORDINATES = "all_coordinates.csv"  # the table of landmarks
 READERS = "readers"  # folder of tables like COORDINATES, one a reader, beside it
 LABEL_SET = "set.json"  # in the folder of label.py: the names of the landmarks
+DETAIL = ".detail"  # what the names of larger prepared pictures have after the ID
 SETTINGS = "settings.json"  # in a prepared folder: what it was made with
 JOURNAL, CALL = "journal", "call.json"  # in a folder of results of predict.py: what is done, and in that what it was called with
 
@@ -182,7 +183,10 @@ def find_radiographs(raw: Path) -> tuple[dict[str, tuple[str, Path]], list[str]]
     errors = []
     if not any(split == "train" for split, _ in paths):
         errors.append(f"{raw / 'train'}: expected radiographs named ID.jpg, .png, .tif, .dcm, .mha or .nii, found none")
-    return by_id(paths, errors), errors
+    found = by_id(paths, errors)
+    for id in sorted(found.keys() & {f"{id}{DETAIL}" for id in found}):
+        errors.append(f"{found[id][1]}: preparation writes a picture of this name for {id.removesuffix(DETAIL)}; rename one")
+    return found, errors
 
 
 def visible_files(folder: Path) -> list[Path]:

@@ -396,6 +396,10 @@ def test_a_file_out_of_reach_or_damaged_costs_no_point(serve):
     server.session.pictures.held.clear()
     assert server.post("/api/act", action_of("p0", 1, 7, 8, 1))["version"] == 2
     refused(server, action_of("p0", 1, 7000, 8, 2))
+    iio.imwrite(raw / "p0.png", made_radiograph(seed=0)[0][::2])  # another picture than the points were placed on
+    server.session.pictures.held.clear()
+    status, _, content = server.ask("GET", "/api/item?id=p0")
+    assert status == 409 and "was labelled on a picture of 90 x 120 px, and is one of 90 x 60 px" in json.loads(content)["error"]
     (raw / "p1.png").write_bytes(b"nothing")
     wait(list(server.session.pictures.coming.values()))  # as it was, it may be on its way, since it comes next
     server.session.pictures.held.clear()

@@ -21,7 +21,7 @@ import label
 from joints.convert import radiographs_in
 from joints.description import read_description
 from joints.hand import HAND, MEAN_SHAPE, NAMES
-from labelling import order
+from labelling import order, propose
 from labelling.api import Api
 from labelling.collection import open_collection, radiographs_of
 from labelling.jobs import Job, Step
@@ -158,6 +158,20 @@ def test_names_of_landmarks_and_radiographs_are_passed_on_in_any_locale(tmp_path
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+def test_landmarks_in_another_order_and_rows_of_no_radiograph_are_told(tmp_path, tiny, capsys):
+    raw = make_pictures(tmp_path / "raw", 1)
+    names = ["1", "0", "2", "3", "4"]  # the weights have 0 first
+    with pytest.raises(DataError, match=r"tiny.pt: .* order of the set, found '1' as landmark 1 instead of 0"):
+        propose.run(raw, tiny, tmp_path / "out", None, names)
+    open_collection(raw, ["a", "b"])
+    (raw / "all_coordinates.csv").write_text("ID,b_x,b_y,a_x,a_y\nP0,1,2,3,4\n")
+    with pytest.raises(DataError, match="in the order of its labels, found 'a' as landmark 1 instead of 0"):
+        open_collection(raw, None)
+    (raw / "all_coordinates.csv").write_text("ID,a_x,a_y,b_x,b_y\nP0,1,2,3,4\np0,1,2,3,4\n")
+    assert list(open_collection(raw, None).table) == ["p0"]
+    assert "1 of its 2 rows are of no radiograph here: P0" in capsys.readouterr().out
+
+
 def test_who_may_read_labels_goes_by_the_umask(tmp_path):
     raw = make_raw(tmp_path / "raw")
     before = os.umask(0o027)

@@ -262,7 +262,7 @@ def test_bad_tables(tmp_path, content, expected):
 
 def test_tables_with_a_header_a_byte_order_mark_and_blank_lines(tmp_path):
     path = tmp_path / "all_coordinates.csv"
-    path.write_text("\ufeffid,x0,y0,x1,y1\n007, 1 ,2.5,,\n\nb.jpg,1,2,3e1,4\n1.2.840,5,6,7,8\n", encoding="utf-8")
+    path.write_text("\ufeffid,x0,y0,x1,y1\n007, 1 ,2.5,,\n\nb.dcm.jpg,1,2,3e1,4\n1.2.840,5,6,7,8\n", encoding="utf-8")
     points = read_points(path)
     assert list(points) == ["007", "b", "1.2.840"]  # endings of pictures are no part of IDs
     assert points["007"][0].tolist() == [1, 2.5] and np.isnan(points["007"][1]).all()
@@ -275,6 +275,10 @@ def test_hidden_files_are_no_radiographs_and_there_must_be_some_to_train_on(tmp_
     (tmp_path / "train" / "a.nii.gz").write_text("")
     found, errors = find_radiographs(tmp_path)
     assert list(found) == ["a"] and not errors
+    (tmp_path / "train" / "a.detail.png").write_text("")  # as preparation calls the larger picture of a
+    (error,) = find_radiographs(tmp_path)[1]
+    assert "a.detail.png: preparation writes a picture of this name for a; rename one" in error
+    (tmp_path / "train" / "a.detail.png").unlink()
     (tmp_path / "train").rename(tmp_path / "valid")
     found, errors = find_radiographs(tmp_path)
     assert list(found) == ["a"] and len(errors) == 1 and f"{tmp_path / 'train'}: expected radiographs" in errors[0]

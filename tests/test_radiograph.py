@@ -72,7 +72,7 @@ def test_dots_per_inch_place_landmarks_as_itk_has_them(tmp_path, name):
 
 @pytest.mark.parametrize("turned", range(1, 9))
 def test_turned_pictures_stand_upright_and_keep_their_places(tmp_path, turned):
-    """A dot in a JPEG and TIFFs of 8 and 16 bits of every orientation; 3D Slicer, which turns nothing, has it where it was stored."""
+    """A dot in a JPEG and in TIFFs of 8 and 16 bits of every orientation; 3D Slicer, which turns nothing, has it as stored."""
     stored = np.zeros((40, 30), np.uint8)
     stored[8:11, 20:23] = 200
     exif = Image.Exif()

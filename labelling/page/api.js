@@ -52,7 +52,8 @@ export class Outbox {
     for (const name of names.filter((n) => n.startsWith(`${PREFIX}${this.set}-`) && n !== this.name)) {
       try {
         const kept = JSON.parse(localStorage.getItem(name));
-        if (Date.now() - kept.alive < SILENT_MS) continue;
+        const silent = Date.now() - kept.alive; // below 0: the clock was put back
+        if (silent >= 0 && silent < SILENT_MS) continue;
         this.queue.push(...kept.queue.map((body) => ({ ...body, window: this.window, late: true })));
         localStorage.removeItem(name);
       } catch { localStorage.removeItem(name); }
