@@ -15,7 +15,7 @@ class Journal:
 
     A line is written first and forced to the disk afterwards: while one thread waits for the disk others write their lines, and
     the next wait is for all of them at once. Where that fails, the system may have dropped them, and tells it once: they are
-    appended again before the next wait.
+    appended again before the next wait. So they are where another program has replaced the file meanwhile.
     """
 
     def __init__(self, path: Path):
@@ -38,6 +38,9 @@ class Journal:
 
     def append(self, lines: bytes) -> None:
         """All or nothing, whatever other servers do meanwhile."""
+        if self.is_replaced():
+            self.file.close()
+            self.file = open(self.path, "ab+", buffering=0)
         flock(self.file, "LOCK_EX")
         end = self.file.seek(0, os.SEEK_END)
         try:
@@ -54,6 +57,10 @@ class Journal:
         finally:
             flock(self.file, "LOCK_UN")
 
+    def is_replaced(self) -> bool:
+        """Whether another file has the journal's name by now, as programs that synchronise folders make it. Raises OSError."""
+        return not os.path.samestat(os.fstat(self.file.fileno()), os.stat(self.path))
+
     def sync(self, ticket: int) -> None:
         """Wait until the entry is on the disk."""
         with self.syncing:
@@ -63,6 +70,8 @@ class Journal:
                         self.append(b"".join(self.waiting))
                     upto, count, self.failed = self.written, len(self.waiting), True
                 os.fsync(self.file.fileno())
+                if self.is_replaced():  # the lines are in a file that has no name any more
+                    raise OSError(errno.ESTALE, "was replaced by another program; the lines are written again", str(self.path))
                 self.synced, self.failed = upto, False
                 del self.waiting[:count]
 

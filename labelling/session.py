@@ -58,7 +58,7 @@ class Session:
         self.labels, self.landmarks = collection.labels, len(collection.names)
         (self.labels / READERS).mkdir(parents=True, exist_ok=True)
         self.journal = Journal(self.labels / JOURNAL)
-        self.closing.enter_context(self.journal.file)
+        self.closing.callback(lambda: self.journal.file.close())
         self.store = self.open_store(options.reader, to_read)
         self.settled: Store | None = None
         self.reviewing = bool(reviewed)

@@ -1,6 +1,7 @@
 """The marks of one reader: held in memory, written to the journal before anyone is told, and rebuilt from it."""
 
 import math
+import os
 import threading
 import time
 from collections import deque
@@ -236,6 +237,7 @@ class TableWriter:
                 f"{len(strange)} rows ({', '.join(strange[:3])}); it is made from the journal: bring that back, or move it away"
             )
         path.parent.mkdir(parents=True, exist_ok=True)
+        self.written = self.stamp()
         self.ending = threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True, name="table")
         self.thread.start()
@@ -247,8 +249,24 @@ class TableWriter:
             self.write()
             self.ending.wait(max(1.0, 20 * (time.monotonic() - begun)))  # a table of 10,000 rows takes a second
 
+    def stamp(self) -> tuple[int, int] | None:
+        """What changes when somebody writes the table; None where there is none."""
+        try:
+            status = os.stat(self.path)
+        except FileNotFoundError:
+            return None
+        return status.st_mtime_ns, status.st_size
+
+    def put_aside(self) -> None:
+        """Keep a table that somebody has changed, under another name."""
+        kept = self.path.with_name(f"{self.path.name}.changed-{datetime.now():%Y%m%d-%H%M%S-%f}")
+        self.path.rename(kept)
+        print(f"{self.path}: was changed by somebody, and is made from the journal alone; what it held is in {kept}", flush=True)
+
     def write(self) -> None:
         self.store.changed.clear()
+        if self.stamp() not in (None, self.written):
+            self.put_aside()
         if rows := self.store.table_rows():
             try:
                 write_csv(self.path, rows)
@@ -256,6 +274,7 @@ class TableWriter:
                 print(f"{self.path}: {error.strerror}", flush=True)
         else:
             self.path.unlink(missing_ok=True)
+        self.written = self.stamp()
 
     def close(self) -> None:
         self.ending.set()

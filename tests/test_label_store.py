@@ -32,7 +32,7 @@ from labelling.pictures import Pictures, make_picture
 from labelling.proposals import Proposal, read_predictions
 from labelling.rounds import Flags, new_round, rounds_of, steps_of, write_figures
 from labelling.session import Options, Session
-from labelling.store import AGAIN, FIRST, Item, Store
+from labelling.store import AGAIN, FIRST, Item, Store, TableWriter
 from labelling.trust import anchoring_bias, differences, spacing_mm
 from prediction.listing import write_listing
 from prediction.outputs import COLUMNS
@@ -127,6 +127,41 @@ def test_after_a_failed_fsync_what_waited_is_appended_again(store, tmp_path):
     store.act(("a", FIRST), 1, "a 0 1 1", "place", [(1, Mark(CONFIRMED, 3.0, 4.0))])  # sent again
     again = open_store(tmp_path).item(("a", FIRST))
     assert again.version == 3 and [mark.x for mark in again.marks] == [1, 3, 3]
+
+
+def test_a_journal_that_another_program_replaces_loses_nothing(store, tmp_path):
+    """As those that synchronise folders do: by a copy, between two lines and between a line and its fsync."""
+    path, fsync = store.journal.path, os.fsync
+
+    def replace(content: bytes) -> None:
+        (tmp_path / "copy").write_bytes(content)
+        (tmp_path / "copy").replace(path)
+
+    replace(path.read_bytes())
+    place(store, "a", 1, 3, 4)
+    earlier = path.read_bytes()
+    with patch("labelling.journal.os.fsync", side_effect=lambda file: (fsync(file), replace(earlier))):
+        with pytest.raises(OSError, match="replaced by another program"):
+            place(store, "a", 2, 5, 6)
+    store.act(("a", FIRST), 2, "a 0 2 2", "place", [(2, Mark(CONFIRMED, 5.0, 6.0))])  # sent again
+    assert [mark.x for mark in open_store(tmp_path).item(("a", FIRST)).marks] == [1, 3, 5]
+    path.unlink()
+    with pytest.raises(OSError, match="No such file"):
+        place(store, "a", 0, 7, 8)
+
+
+def test_a_table_that_somebody_changes_is_kept(store, tmp_path, capsys):
+    table = tmp_path / "main.csv"
+    writer = TableWriter(store, table)
+    writer.close()
+    assert table.read_text() == "id,x0,y0,x1,y1,x2,y2\na,1,2,,,,\n"
+    table.write_text("id,x0,y0,x1,y1,x2,y2\na,11,2,,,,\n")
+    place(store, "b", 0, 7, 8)
+    writer.write()
+    writer.write()
+    (kept,) = tmp_path.glob("main.csv.changed-*")
+    assert "a,11,2" in kept.read_text() and f"what it held is in {kept}" in capsys.readouterr().out
+    assert table.read_text() == "id,x0,y0,x1,y1,x2,y2\na,1,2,,,,\nb,7,8,,,,\n"
 
 
 def test_what_an_earlier_server_wrote_is_forced_to_the_disk_before_a_resend_is_answered(store, tmp_path):
