@@ -265,16 +265,17 @@ class TableWriter:
 
     def write(self) -> None:
         self.store.changed.clear()
-        if self.stamp() not in (None, self.written):
-            self.put_aside()
-        if rows := self.store.table_rows():
-            try:
+        rows = self.store.table_rows()
+        try:
+            if self.stamp() not in (None, self.written):
+                self.put_aside()
+            if rows:
                 write_csv(self.path, rows)
-            except OSError as error:  # a full disk: the journal says so to the reader, the next change tries again
-                print(f"{self.path}: {error.strerror}", flush=True)
-        else:
-            self.path.unlink(missing_ok=True)
-        self.written = self.stamp()
+            else:
+                self.path.unlink(missing_ok=True)
+            self.written = self.stamp()
+        except OSError as error:  # a full disk: the journal says so to the reader, the next change tries again
+            print(f"{self.path}: {error.strerror}", flush=True)
 
     def close(self) -> None:
         self.ending.set()

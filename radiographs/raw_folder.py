@@ -50,6 +50,8 @@ def read_names(path: Path) -> tuple[str, ...] | None:
     """The landmarks' names in a header ID,sella_x,sella_y,...; None without one of this form. Raises DataError."""
     header, rows = read_rows(path)
     cells = [cell.strip() for cell in (header or [""])[1:]]
+    while len(cells) >= len(rows[0][1]) and not cells[-1]:  # as spreadsheets append
+        cells.pop()
     if header and len(cells) != len(rows[0][1]) - 1:
         raise DataError(
             f"{path}: expected as many values as its header names, {len(cells)}, found {len(rows[0][1]) - 1}; correct it"

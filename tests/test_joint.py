@@ -111,7 +111,7 @@ def test_names_of_a_header(tmp_path):
         ("id, sella_x , sella_y,nasion.x,nasion.y", ("sella", "nasion")),
         ("ID,A1X,A1Y,A2X,A2Y", ("A1", "A2")),
         ("ID,x0,y0,x1,y1", None),
-        ("ID,x,y,x,y", None),
+        ("ID,x,y,x,y,,", None),
         ("image,a,b,c,d", None),
     ):
         path.write_text(f"{header}\nr1,1,2,3,4\n")
