@@ -52,6 +52,11 @@ def first_other(expected: tuple[str, ...], found: tuple[str, ...]) -> str | None
 
 
 def moved(expected: Sequence[str], found: Sequence[str]) -> str | None:
-    """In words the first landmark that has another place in both; names that one side alone has say nothing."""
+    """In words the first landmark that has another place in both.
+
+    Names that one side alone has say nothing, nor do numbers that are counted from 0 on one side and from 1 on the other.
+    """
+    if set(expected) != set(found) and "".join((*expected, *found)).isdecimal():
+        return None
     places = ((name, i, found.index(name)) for i, name in enumerate(expected) if name in found)
     return next((f"{name!r} as landmark {there} instead of {here}" for name, here, there in places if here != there), None)

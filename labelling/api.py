@@ -127,7 +127,7 @@ class Api:
                 columns, rows = item.size
                 raise Refused(
                     409,
-                    f"{key[0]}: was labelled on a picture of {columns} x {rows} px, and is one of {picture.width} x "
+                    f"was labelled on a picture of {columns} x {rows} px, and is one of {picture.width} x "
                     f"{picture.height} px now; put the former back",
                 )
             answer = {"id": key[0], "reading": key[1], "picture": picture.about(), "version": item.version}

@@ -67,7 +67,7 @@ def open_collection(raw: Path, names: list[str] | None, labels: Path | None = No
                 f" {source}; take another --raw, or move {labels} away"
             )
     if of_raw and (other := moved(chosen, of_raw.names)):
-        raise DataError(f"{raw}: expected the landmarks in the order of its labels, found {other}; make both the same")
+        raise DataError(f"{raw}: expected the landmarks in the order of its labels or of --names, found {other}; make them agree")
     if names is not None and known is not None and names != known:
         raise DataError(f"{labels / LABEL_SET}: has other names of landmarks; leave --names and --landmarks out")
     if known is None:

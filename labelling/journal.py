@@ -38,9 +38,8 @@ class Journal:
 
     def append(self, lines: bytes) -> None:
         """All or nothing, whatever other servers do meanwhile."""
-        if self.is_replaced():
-            self.file.close()
-            self.file = open(self.path, "ab+", buffering=0)
+        if self.is_replaced():  # what waits may be in the former file alone, which whoever waits for it closes
+            self.file, self.failed = open(self.path, "ab+", buffering=0), True
         flock(self.file, "LOCK_EX")
         end = self.file.seek(0, os.SEEK_END)
         try:
@@ -59,7 +58,12 @@ class Journal:
 
     def is_replaced(self) -> bool:
         """Whether another file has the journal's name by now, as programs that synchronise folders make it. Raises OSError."""
-        return not os.path.samestat(os.fstat(self.file.fileno()), os.stat(self.path))
+        try:
+            return not os.path.samestat(os.fstat(self.file.fileno()), os.stat(self.path))
+        except OSError as error:
+            if error.errno == errno.ESTALE:  # how a file system over a network says it
+                return True
+            raise
 
     def sync(self, ticket: int) -> None:
         """Wait until the entry is on the disk."""
@@ -68,12 +72,14 @@ class Journal:
                 with self.writing:
                     if self.failed:
                         self.append(b"".join(self.waiting))
-                    upto, count, self.failed = self.written, len(self.waiting), True
-                os.fsync(self.file.fileno())
-                if self.is_replaced():  # the lines are in a file that has no name any more
-                    raise OSError(errno.ESTALE, "was replaced by another program; the lines are written again", str(self.path))
-                self.synced, self.failed = upto, False
-                del self.waiting[:count]
+                    file, upto, count, self.failed = self.file, self.written, len(self.waiting), True
+                os.fsync(file.fileno())
+                with self.writing:
+                    if file is not self.file or self.is_replaced():  # the lines are in a file that has no name any more
+                        why = "was replaced by another program; the lines are written again"
+                        raise OSError(errno.ESTALE, why, str(self.path))
+                    self.synced, self.failed = upto, False
+                    del self.waiting[:count]
 
 
 def entries_of(path: Path) -> Iterator[dict]:

@@ -53,6 +53,13 @@ def name_of(weights: Path) -> str:
     return f"{weights.name} {hashlib.sha256(weights.read_bytes()).hexdigest()[:8]}"
 
 
+def names_in(path: Path) -> list[str]:
+    """The names of a set's landmarks. Raises DataError."""
+    if (names := stored_names(path)) is None:
+        raise DataError(f"{path}: expected the names of the set's landmarks, found no file")
+    return names
+
+
 def run(raw: Path, weights: Path, out: Path, ids: list[str] | None, names: list[str] | None) -> None:
     """Append a line to `out` for every radiograph that can be read, of some IDs or of all. Raises DataError.
 
@@ -90,7 +97,7 @@ def main() -> int:
     parser.add_argument("--set", type=Path, help="set.json of the labels, which names the landmarks")
     options = parser.parse_args()
     ids = None if sys.stdin is None or sys.stdin.isatty() else [line.strip() for line in sys.stdin if line.strip()]
-    return exit_status(lambda: run(options.raw, options.weights, options.out, ids, options.set and stored_names(options.set)))
+    return exit_status(lambda: run(options.raw, options.weights, options.out, ids, options.set and names_in(options.set)))
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ class Store:
 
     def apply(self, entry: dict) -> None:
         """Change the state as an entry of the journal says."""
-        key = (str(entry["id"]), int(entry.get("reading", FIRST)))
+        key = (plain_id(str(entry["id"])), int(entry.get("reading", FIRST)))  # earlier ones may have an ending
         changes = [(int(change["landmark"]), mark_from(change["to"])) for change in entry["changes"]]
         if any(not 0 <= k < self.landmarks for k, _ in changes):
             raise DataError("no such landmark")

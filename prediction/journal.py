@@ -81,7 +81,7 @@ class Index:
     """Where the journals of a folder have each radiograph: LINE, and its key once more, held for each."""
 
     def __init__(self, folder: Path, try_again: bool = True):
-        """`try_again`: a file that could not be read is not done, though it is as it was."""
+        """`try_again`: a file that could not be read is not done, though it is as it was; nor is one that is gone."""
         self.paths, self.try_again = journals_in(folder), try_again
         lines = np.fromiter(self.all_lines(), LINE)
         lines = lines[np.lexsort([lines[name] for name in ("start", "file", "turn", "key")])]
@@ -112,7 +112,8 @@ class Index:
         place = self.place(item)
         if place is None or (self.try_again and self.lines["failed"][place]):
             return False
-        return int(self.lines["state"][place]) == state_of(item.path)
+        state = state_of(item.path)
+        return int(self.lines["state"][place]) == state or not (state or self.try_again)
 
     def next_turn(self, item: Item) -> int:
         place = self.place(item)

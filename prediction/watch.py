@@ -25,7 +25,7 @@ def watch(options: Namespace, predict: Callable[[Namespace], object]) -> int:
     options.inputs = [f"@{out / JOURNAL / ARRIVED}"]
     if strange := [folder for folder in folders if not os.path.isdir(folder)]:
         raise DataError(f"{strange[0]}: expected a folder to watch, found none; make it first")
-    before, list_of = {}, out / JOURNAL / ARRIVED
+    before, list_of = None, out / JOURNAL / ARRIVED
     done = dict.fromkeys(map(os.fsdecode, list_of.read_bytes().split(b"\n")), 0) if list_of.exists() else {}
     said: set[str] = set()
     try:
@@ -37,10 +37,11 @@ def watch(options: Namespace, predict: Callable[[Namespace], object]) -> int:
                 if error not in said:
                     print(error, file=sys.stderr, flush=True)
             said = set(errors)
+            first, before = before is None, before or {}
             whole = {path: state for path, state in now.items() if before.get(path) == state and "\n" not in path}
             before = now
             whole |= {path: state for path, state in done.items() if path not in now}  # moved on, and stay in the table
-            if whole and whole != done:
+            if whole and whole != done and not first:  # in the first look nothing is known to be whole
                 list_of.parent.mkdir(parents=True, exist_ok=True)
                 write_whole(list_of, b"\n".join(map(os.fsencode, sorted(whole))))
                 predict(options)

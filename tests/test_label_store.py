@@ -21,6 +21,7 @@ import label
 from joints.convert import radiographs_in
 from joints.description import read_description
 from joints.hand import HAND, MEAN_SHAPE, NAMES
+from joints.known import moved
 from labelling import order, propose
 from labelling.api import Api
 from labelling.collection import open_collection, radiographs_of
@@ -140,6 +141,14 @@ def test_a_journal_that_another_program_replaces_loses_nothing(store, tmp_path):
     replace(path.read_bytes())
     place(store, "a", 1, 3, 4)
     earlier = path.read_bytes()
+    journal = Journal(path)  # of another server
+    tickets = [journal.write({"id": "b", "reading": 0, "reader": "other", "changes": []})]
+    replace(earlier)
+    tickets.append(journal.write({"id": "c", "reading": 0, "reader": "other", "changes": []}))
+    for ticket in tickets:
+        journal.sync(ticket)
+    assert {entry["id"] for entry in entries_of(path)} == {"a", "b", "c"}
+    earlier = path.read_bytes()
     with patch("labelling.journal.os.fsync", side_effect=lambda file: (fsync(file), replace(earlier))):
         with pytest.raises(OSError, match="replaced by another program"):
             place(store, "a", 2, 5, 6)
@@ -192,21 +201,24 @@ def test_names_of_landmarks_and_radiographs_are_passed_on_in_any_locale(tmp_path
     assert job.state == "done" and list(job.lines) == [ascii("Łukasz")]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
 def test_landmarks_in_another_order_and_rows_of_no_radiograph_are_told(tmp_path, tiny, capsys):
     raw = make_pictures(tmp_path / "raw", 1)
     names = ["1", "0", "2", "3", "4"]  # the weights have 0 first
     with pytest.raises(DataError, match=r"tiny.pt: .* order of the set, found '1' as landmark 1 instead of 0"):
         propose.run(raw, tiny, tmp_path / "out", None, names)
+    with pytest.raises(DataError, match="none: expected the names of the set"):
+        propose.run(raw, tiny, tmp_path / "out", None, propose.names_in(tmp_path / "none"))
+    assert moved("12345", "01234") is None and moved("ab", "ba") == "'a' as landmark 1 instead of 0"
     open_collection(raw, ["a", "b"])
     (raw / "all_coordinates.csv").write_text("ID,b_x,b_y,a_x,a_y\nP0,1,2,3,4\n")
-    with pytest.raises(DataError, match="in the order of its labels, found 'a' as landmark 1 instead of 0"):
+    with pytest.raises(DataError, match="in the order of its labels or of --names, found 'a' as landmark 1 instead of 0"):
         open_collection(raw, None)
     (raw / "all_coordinates.csv").write_text("ID,a_x,a_y,b_x,b_y\nP0,1,2,3,4\np0,1,2,3,4\n")
     assert list(open_collection(raw, None).table) == ["p0"]
     assert "1 of its 2 rows are of no radiograph here: P0" in capsys.readouterr().out
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
 def test_who_may_read_labels_goes_by_the_umask(tmp_path):
     raw = make_raw(tmp_path / "raw")
     before = os.umask(0o027)
