@@ -38,7 +38,7 @@ class Journal:
 
     def append(self, lines: bytes) -> None:
         """All or nothing, whatever other servers do meanwhile."""
-        if self.is_replaced():  # what waits may be in the former file alone, which whoever waits for it closes
+        if self.is_replaced():  # what waits may be in the former file alone: it is written again
             self.file, self.failed = open(self.path, "ab+", buffering=0), True
         flock(self.file, "LOCK_EX")
         end = self.file.seek(0, os.SEEK_END)
