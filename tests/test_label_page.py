@@ -75,6 +75,8 @@ class Page:
         self.page.wait_for_selector("body[data-ready]", timeout=WAIT)
 
     def show(self, id: str) -> None:
+        if self.page.evaluate("landmarks.key.id") == id:  # opened anew it would not be told from what is there already
+            return
         self.page.locator(f'#rows button[data-id="{id}"]').click()
         self.wait("id => landmarks.key.id === id", id)
 
