@@ -12,7 +12,7 @@ from tqdm import tqdm
 import metrics
 from dataloader import RadiographDataset, make_loader
 from evaluation import evaluate, find_all
-from joints.tree import ShapeTree
+from joints.tree import ShapeTree, loses
 from runtime import distributed
 from runtime.checkpoint import read_checkpoint
 from runtime.device import be_deterministic, choose_device, choose_precision, choose_workers
@@ -31,7 +31,6 @@ from training.testing import test
 
 SHOWN_A_ROUND = 360  # radiographs, in epochs whose validation errors are taken together
 STEPS_A_ROUND = 180  # the same for the second look, in steps
-TREE_COST = 0.01  # share by which a shape tree may raise the validation error, since it mends gross mistakes elsewhere
 LEAST_ROUND, MOST_ROUND = 2, 60  # epochs: of many radiographs a single one says little; of very few an epoch mostly writes files
 PATIENCE = 2  # rounds that must bring a gain, or the error has stopped falling
 PATIENCE_OF_LEARNT = 1  # the same for weights that know the landmarks already, and for the second look
@@ -173,9 +172,10 @@ class Solver(State):
                 points = evaluate(average, self.valid_loader, self.first["size"], precision, chooser).points_network_px
                 found[name] = points, metrics.point_errors(points, truth)
         if wanted == AUTO:
-            alone, together = (metrics.mean_of_present(errors) for _, errors in found.values())
-            wanted = "on" if together <= (1 + TREE_COST) * alone else "off"
-            self.say(f"shape tree: {wanted}; validation error of first peaks {alone:.3f} px, chosen together {together:.3f} px")
+            alone, together = (errors for _, errors in found.values())
+            wanted = "off" if loses(alone, together) else "on"
+            both = "first peaks {:.3f} px, chosen together {:.3f} px".format(*map(metrics.mean_of_present, (alone, together)))
+            self.say(f"shape tree: {wanted}; validation error of {both}")
         self.tree, (points, errors) = tree if wanted == "on" else None, found[wanted]
         self.first_ipe_px = float(metrics.mean_of_present(metrics.ipe(errors)))
         return points

@@ -18,6 +18,8 @@ NONE = 1e6  # what a peak costs that there is not
 FAINT = 0.05  # height, below which a peak is no less likely
 FREE = 3.0  # standard deviations that a landmark may lie off at no cost: the shape tells a mistake, not which peak is the better
 BLUR = 0.7  # network-frame px, standard deviation that is added to that of every offset, along each axis
+COST = 0.01  # share by which the tree may raise the validation error, since it mends gross mistakes elsewhere
+SURE = 2.0  # standard errors over radiographs that a loss must have beside that: a few radiographs cannot speak against the tree
 
 FAR = 20.0  # standard deviations of an offset beyond which a point is a mistake; hands, heads and spines vary by 5 to 10
 MEANT_FROM = 20  # radiographs, from which on most of them are sure to be right
@@ -95,6 +97,13 @@ class ShapeTree:
         for i in order:
             order += np.flatnonzero(self.parents == i).tolist()
         return order
+
+
+def loses(alone: np.ndarray, together: np.ndarray) -> bool:
+    """Whether peaks chosen together are surely worse than each alone, from errors (N, L) px of validation, NaN where missing."""
+    one, both = (np.nanmean(errors[np.isfinite(alone).any(1)], 1) for errors in (alone, together))
+    loss = both - one
+    return len(loss) > 1 and bool(loss.mean() > max(COST * one.mean(), SURE * loss.std(ddof=1) / len(loss) ** 0.5))
 
 
 def mistaken(points: np.ndarray) -> dict[int, int]:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from heatmap import draw_heatmaps, fit_peaks
-from joints.tree import ShapeTree, mistaken
+from joints.tree import ShapeTree, loses, mistaken
 
 RUNGS = np.stack([np.full(8, 30.0), 6 + 7.0 * np.arange(8)], 1)  # eight, 7 px apart
 
@@ -45,6 +45,24 @@ def test_unambiguous_heatmaps_keep_their_peaks_at_any_size():
     tree = ShapeTree.of(2 * ladders(60))  # trained in a frame of twice the heatmaps' size
     heatmaps = draw_heatmaps(torch.from_numpy(points), 72, 64, 1.5)
     assert (fit_peaks(tree.only_chosen(heatmaps, 2.0))[0] - fit_peaks(heatmaps)[0]).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("losses", "sure"),
+    [
+        ([0.1] * 9, True),
+        ([0.1] * 9 + [np.nan], True),  # of which no landmark is known
+        ([0.009] * 9, False),  # below a hundredth
+        ([0.5], False),  # a single radiograph
+        ([0.05, 0.05, 0.05, -0.05], False),  # 0.025 with a standard error of 0.025
+        ([0.05, 0.05, 0.05, 0.0], True),  # 0.0375 with one of 0.0125
+        ([-0.1] * 9, False),
+        ([np.nan] * 3, False),
+    ],
+)
+def test_only_a_sure_loss_speaks_against_it(losses, sure):
+    alone = np.tile([0.5, np.nan, 1.5], (len(losses), 1)) + 0 * np.array(losses)[:, None]
+    assert loses(alone, alone + np.array(losses)[:, None]) == sure
 
 
 @pytest.mark.parametrize("gap", [3.0, 3.5, 4.0])
