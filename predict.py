@@ -40,7 +40,7 @@ from pathlib import Path
 
 import torch
 
-from prediction.folder import FILES, begin, check_folder, check_lists, describe, read_call
+from prediction.folder import FILES, begin, check_call, check_folder, check_lists, describe, read_call
 from prediction.listing import Listing
 from prediction.onnx_export import export_onnx
 from prediction.outputs import check_pyarrow
@@ -81,12 +81,20 @@ def load(options: argparse.Namespace) -> Predictor:
     return predictor
 
 
+def check(options: argparse.Namespace) -> tuple[Predictor, dict]:
+    """The network and the settings of a call. Raises DataError where --out cannot be begun or gone on with by it."""
+    check_folder(options.out, options.resume)
+    predictor = options.predictor = getattr(options, "predictor", None) or load(options)
+    call = describe(options, predictor)
+    if not options.overwrite:
+        check_call(options.out, call)
+    return predictor, call
+
+
 def run(options: argparse.Namespace, shard: Shard) -> int:
     """Predict this process's radiographs; returns the exit status. Raises DataError where nothing can be done at all."""
     out = options.out
-    check_folder(out, options.resume)
-    predictor = options.predictor = getattr(options, "predictor", None) or load(options)
-    call = describe(options, predictor)
+    predictor, call = check(options)
     listing = begin(options, call, shard)
     with alone_in(out / JOURNAL, f".lock-{shard}"):
         if shard.of == 1:
@@ -246,7 +254,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{options.out / 'dicom'}: its files name the patients as the radiographs do; keep them as you keep those")
         shard = shard_of(options.shard)
         with alone_in(options.out, shared=shard.of > 1):
-            return watch(options, partial(run, shard=shard)) if options.watch else run(options, shard)
+            return watch(options, check, partial(run, shard=shard)) if options.watch else run(options, shard)
 
     return exit_status(work, f"interrupted; the same command goes on with {options.out}")
 

@@ -202,10 +202,17 @@ class Reader:
                 continue
             both = are_names(of, 2) and all(other in defined for other in of)
             self.expect(both, f"{measure} to be the difference of two measures above it", of)
-            lengths = {defined[other].kind == "length" for other in of}
+            lengths = {is_length(defined, other) for other in of}
             self.expect(len(lengths) == 1, f"{measure} to be the difference of two lengths, or of two angles", of)
             defined[name] = Defined(name, kind, tuple(of))
         return tuple(defined.values())
+
+
+def is_length(defined: dict[str, Defined], name: str) -> bool:
+    """Whether a measure is a length, or a difference of such."""
+    while defined[name].kind == "difference":
+        name = defined[name].of[0]
+    return defined[name].kind == "length"
 
 
 def are_names(value: object, *counts: int) -> bool:

@@ -22,7 +22,7 @@ COST = 0.01  # share by which the tree may raise the validation error, since it 
 SURE = 2.0  # standard errors over radiographs that a loss must have beside that: a few radiographs cannot speak against the tree
 
 FAR = 20.0  # standard deviations of an offset beyond which a point is a mistake; hands, heads and spines vary by 5 to 10
-MEANT_FROM = 20  # radiographs, from which on most of them are sure to be right
+MEANT_FROM = 20  # radiographs with an offset, from which on most of them are sure to be right
 
 
 @dataclass
@@ -114,12 +114,13 @@ def mistaken(points: np.ndarray) -> dict[int, int]:
     """
     parents = ShapeTree.of(points).parents
     steps = (points - points[:, parents])[:, parents >= 0]
-    if len(points) < MEANT_FROM:
+    enough = np.isfinite(steps).all(-1).sum(0) >= MEANT_FROM
+    if not enough.any():
         return {}
     with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # landmarks that no radiograph shows
         middle = np.nanmedian(steps, 0)
         deviations = 1.4826 * np.nanmedian(np.abs(steps - middle), 0) + BLUR
-    off = np.nan_to_num(np.linalg.norm((steps - middle) / deviations, axis=-1))
+    off = enough * np.nan_to_num(np.linalg.norm((steps - middle) / deviations, axis=-1))
     farthest = np.flatnonzero(parents >= 0)[off.argmax(1)]
     return {int(i): int(farthest[i]) for i in np.flatnonzero(off.max(1) > FAR)}
 

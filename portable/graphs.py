@@ -160,7 +160,7 @@ def size_of(picture: Tensor) -> Tensor:
 def opened(predictor: Predictor, picture: Tensor):
     size = size_of(picture)
     views = View.whole(size.flip(0), predictor.frame), View.letterbox(size.flip(0), SIDE)
-    hand = of_hand(predictor.finder.whole(size)) if predictor.finder else 0 * size[0] + torch.zeros(10)
+    hand = of_hand(predictor.finder.whole(size)) if predictor.finder else 0 * size[0] + torch.zeros(10, dtype=torch.float64)
     return size, *map(of_view, views), pictures.border_grey(picture), hand
 
 

@@ -179,8 +179,9 @@ def measure_groups(results: Results, hand: Prediction, group: dict) -> list:
     for (*_, name, kind, value, unit, plus_minus, flags), defined in zip(rows, results.joint.measures):
         said = {"qualitative_evaluations": judged(flags.split("; "))}
         if OUTSIDE not in flags:
-            bounds = sr.MeasurementProperties(None, None, None, None, None, *[float(plus_minus)] * 2)
-            for bound in bounds:  # highdicom gives them no unit
+            known = np.isfinite(plus_minus)
+            bounds = sr.MeasurementProperties(None, None, None, None, None, *[float(plus_minus)] * 2) if known else None
+            for bound in bounds or ():  # highdicom gives them no unit
                 bound.MeasuredValueSequence[0].MeasurementUnitsCodeSequence = [sr.CodedConcept.from_code(UNITS[unit])]
             places = [] if defined.kind == "difference" else hand.points_px[list(defined.of)] + 0.5
             shape = "POLYLINE" if len(places) < 4 else "MULTIPOINT"
@@ -188,7 +189,7 @@ def measure_groups(results: Results, hand: Prediction, group: dict) -> list:
                 codes.SCT.Length if kind == "length" else codes.SCT.Angle,
                 float(value),
                 UNITS[unit],
-                properties=bounds if np.isfinite(plus_minus) else None,
+                properties=bounds,
                 referenced_coordinates=[sr.CoordinatesForMeasurement(shape, places, image)] if len(places) else None,
             )
             said["measurements"] = [measured]

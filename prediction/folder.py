@@ -87,7 +87,7 @@ def describe(options: argparse.Namespace, predictor: Predictor) -> dict:
         "precision": predictor.precision,
         "torch": torch.__version__,
         "joint": predictor.joint.to_file(),
-    }
+    } | ({"watched": [absolute(folder) for folder in options.watched]} if options.watch else {})
 
 
 def digest_of_file(path: Path) -> str:
@@ -132,12 +132,9 @@ def brief(*texts: str) -> list[str]:
 def begin(options: argparse.Namespace, call: dict, shard: Shard) -> Listing:
     """List the radiographs, and keep the list and the settings in the journal; other processes may do so at the same time.
 
-    `call` gets the names of the columns that tables have in addition. Raises DataError where there is nothing to predict, and
-    where the folder holds predictions of other settings.
+    `call` gets the names of the columns that tables have in addition. Raises DataError where there is nothing to predict.
     """
     out = options.out
-    if not options.overwrite:
-        check_call(out, call)
     say = print if shard.number == 1 else lambda _: None
     listing = write_listing(options.inputs, out, out / f"{LISTING}{shard}", say)
     columns = call["columns"] = [*listing.columns, *call["dicom"]]

@@ -190,6 +190,10 @@ def of_table(path: str, columns: list[str]) -> Iterator[Item]:
                     raise DataError(f"{path}, line {table.line_num}: expected {len(header)} cells, found {len(row)}")
                 if "\0" in row[place]:
                     raise DataError(f"{path}, line {table.line_num}: expected a path, found a zero byte; write it in UTF-8")
+                if not row[place]:
+                    raise DataError(
+                        f"{path}, line {table.line_num}: expected a path, found none; remove the line, or complete it"
+                    )
                 yield Item(row[place], printable(row[place]), "", row[:place] + row[place + 1 :])
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: expected a comma-separated text file, found something else ({error})") from error

@@ -16,15 +16,17 @@ EVERY = 2.0  # seconds between two looks; a file whose size and time stay the sa
 ARRIVED = "arrived.txt"  # in the journal: the list of files that is predicted
 
 
-def watch(options: Namespace, predict: Callable[[Namespace], object]) -> int:
+def watch(options: Namespace, check: Callable[[Namespace], object], predict: Callable[[Namespace], object]) -> int:
     """Call `predict` with the list of all whole files as its input, whenever one came or changed; 0 after SIGTERM or Ctrl-C.
 
-    `options` are those of predict.py. Raises DataError where an input is no folder.
+    `options` are those of predict.py. Raises DataError where an input is no folder, and what `check` raises of them.
     """
     folders, out = options.inputs, options.out
+    options.watched = folders
     options.inputs = [f"@{out / JOURNAL / ARRIVED}"]
     if strange := [folder for folder in folders if not os.path.isdir(folder)]:
         raise DataError(f"{strange[0]}: expected a folder to watch, found none; make it first")
+    check(options)
     before, list_of = None, out / JOURNAL / ARRIVED
     done = dict.fromkeys(map(os.fsdecode, list_of.read_bytes().split(b"\n")), 0) if list_of.exists() else {}
     said: set[str] = set()

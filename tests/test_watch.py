@@ -73,8 +73,35 @@ def test_a_folder_that_cannot_be_reached_is_told_once_each_time(tmp_path, monkey
 
     before_a_look()
     monkeypatch.setattr(watch, "sleep", before_a_look)
-    assert watch.watch(Namespace(inputs=[str(folder)], out=tmp_path / "out"), predict.run) == 0
+    assert watch.watch(Namespace(inputs=[str(folder)], out=tmp_path / "out"), lambda _: None, predict.run) == 0
     assert capsys.readouterr().err == 2 * f"{folder}: no such file or folder\n"
+
+
+def test_a_refused_call_leaves_no_file_in_the_list(tmp_path, monkeypatch, capsys):
+    """Another folder into the same --out, and an --out of somebody else."""
+    folder, other, out, theirs = (tmp_path / name for name in ("in", "other", "out", "theirs"))
+    for path in (folder, other, theirs):
+        path.mkdir()
+    arrive(folder, 0)
+    arrive(other, 1)
+    (theirs / "note.txt").write_text("mine")
+    write_weights(tmp_path / "tiny.pt")
+    left = iter(range(3))
+
+    def look(seconds: float) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(watch, "sleep", look)
+    call = ["--watch", "--weights", str(tmp_path / "tiny.pt"), "--out"]
+    assert predict.main([str(folder), *call, str(out)]) == 0
+    listed = (out / "journal" / watch.ARRIVED).read_bytes()
+    assert listed.endswith(b"0.png")
+    assert predict.main([str(other), *call, str(out)]) == 1
+    assert "holds predictions of another call (watched: " in capsys.readouterr().err
+    assert (out / "journal" / watch.ARRIVED).read_bytes() == listed
+    assert predict.main([str(other), *call, str(theirs)]) == 1
+    assert [path.name for path in theirs.iterdir() if not path.name.startswith(".")] == ["note.txt"]
 
 
 def test_only_folders_are_watched(tmp_path, capsys):

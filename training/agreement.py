@@ -61,7 +61,10 @@ def icc_2_1(values: np.ndarray) -> dict[str, float]:
     rows = k * float(((of_rows - mean) ** 2).sum()) / (n - 1)  # mean squares
     raters = n * float(((of_raters - mean) ** 2).sum()) / (k - 1)
     error = float(((values - of_rows - of_raters + mean) ** 2).sum()) / ((n - 1) * (k - 1))
-    icc = (rows - error) / (rows + (k - 1) * error + k * (raters - error) / n)
+    total = rows + (k - 1) * error + k * (raters - error) / n
+    if abs(total) <= 1e-12 * error:
+        return nothing
+    icc = (rows - error) / total
     if error <= 1e-12 * (rows + raters):
         return nothing | {"icc": float(icc)}
     a, b = k * icc / (n * (1 - icc)), 1 + k * icc * (n - 1) / (n * (1 - icc))

@@ -82,7 +82,7 @@ def compare(data: RadiographDataset, points_network_px: np.ndarray, unit_mm: np.
         means = {names: float(mean_of_present(one)) for names, one in values.items()}
         between = [mean for (first, _), mean in means.items() if first != "network"]
         figures[name] = plain({" to ".join(names): mean for names, mean in means.items()})
-        if name == "px" and between:
+        if name == "px" and any(between):
             figures["share_of_readers_distance"] = plain(means["network", MEAN] / np.mean(between))
     rows = []
     for i, landmark in enumerate(data.joint.names):

@@ -73,7 +73,10 @@ def folder_to_train_in(settings) -> Path:
     """The folder of a training: as told, or the next number, or to resume the newest one. Raises DataError."""
     to_resume = (*STATES, *(folder_of(Path(), 1) / name for name in STATES))
     if settings.resume:
-        return Path(settings.result or newest_run(*to_resume))
+        result = Path(settings.result or newest_run(*to_resume))
+        if not any((result / name).exists() for name in to_resume):
+            raise DataError(f"{result}: expected a run to go on with, found none; leave out --resume to begin, or name another")
+        return result
     if not settings.result:
         return new_run() if distributed.FIRST else RESULTS  # the other processes write nothing
     result = Path(settings.result)

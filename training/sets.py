@@ -21,6 +21,10 @@ def load_data(settings, splits: tuple[str, ...]) -> dict[str, RadiographDataset]
     listed = read_split(Path(settings.split)) if settings.split else {}
     data = {}
     for split in dict.fromkeys(splits):
+        if listed and split not in listed:
+            raise DataError(
+                f"{settings.split}: expected a list of {split} radiographs, found none; add it, or choose another --test_on"
+            )
         data[split] = RadiographDataset(Path(settings.data), split, listed.get(split), settings.allow_missing)
         of = f" of {len(listed[split])} listed" if listed else ""
         print(f"{split:5s} {len(data[split])}{of} radiographs of {data[split].frame[0]} x {data[split].frame[1]} px")
@@ -45,6 +49,8 @@ def load_splits(settings) -> dict[str, RadiographDataset]:
             data = without_measured(data, settings.test_on)
         learnt_from = ("train", "valid") if settings.folds else ("train",)
         data |= {split: without_mistaken(data[split]) for split in learnt_from if split in data}
+        if not np.isfinite(data["train"].points_px).any():
+            raise DataError(f"{data['train'].folder}: expected landmarks of train, found none; annotate them, and prepare again")
         for split in data:
             if split not in learnt_from:
                 tell_mistaken(data[split], data["train"])
