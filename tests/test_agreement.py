@@ -40,7 +40,8 @@ def test_icc_by_hand_and_as_published():
     assert (found["icc_low"], found["icc_high"]) == pytest.approx((0.0188, 0.7611), abs=1e-4)
     constant = icc_2_1(np.array([[1.0, 2], [2, 3], [3, 4]]))  # one rater is always 1 above: 2 / (2 + 0 + 2·1.5/3)
     assert constant["icc"] == pytest.approx(2 / 3) and math.isnan(constant["icc_low"])
-    for nothing in (np.ones((4, 2)), np.ones((1, 2)), np.empty((0, 2)), np.array([[1.0], [2.0]])):
+    exchanged = np.array([[100.0, 110], [110, 100]])  # 0 of rows and of raters, 100 of the rest: 0 / 0
+    for nothing in (np.ones((4, 2)), np.ones((1, 2)), np.empty((0, 2)), np.array([[1.0], [2.0]]), exchanged):
         assert all(math.isnan(value) for value in icc_2_1(nothing).values())
 
 

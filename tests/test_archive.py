@@ -387,6 +387,7 @@ def test_a_table_of_files_carries_its_columns_into_the_outputs(pictures, weights
         ("case,file\n1,a\n", "expected a header with the column path"),
         ("path,case\na\n", "line 2: expected 2 cells, found 1"),
         ("path,case\na\0.png,1\n", "line 2: expected a path, found a zero byte"),
+        ("path,case\na.png,1\n,2\n", "line 3: expected a path, found none"),
         ("path,flags\na.png,1\n", "its column flags is also one of landmarks.csv"),
     ):
         (tmp_path / "wrong.csv").write_text(text)

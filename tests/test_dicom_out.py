@@ -106,6 +106,19 @@ def test_the_report_has_points_measures_and_flags(written):
     assert line.value.tolist() == [[10.5, 20.5], [40.5, 60.5]] and line.graphic_type.value == "POLYLINE"
 
 
+def test_a_measure_without_bounds_is_written(tmp_path):
+    """Of landmarks that no held-out radiograph showed, as a's region here."""
+    one = hand()
+    one.ellipse_px2[0] = np.nan
+    write_dicom(tmp_path / "a", CALL, results(made(tmp_path / "in.dcm"), one))
+    groups = {
+        group.tracking_identifier: group for group in sr.srread(tmp_path / "a_sr.dcm").content.get_image_measurement_groups()
+    }
+    (width,), (corner,) = (groups[name].get_measurements() for name in ("width", "corner"))
+    assert (width.value, corner.value) == (25.0, pytest.approx(90))
+    assert not [item for item in width[0].get("ContentSequence", ()) if item.ValueType == "NUM"]
+
+
 def test_several_hands_are_told_apart(tmp_path):
     write_dicom(tmp_path / "a", CALL, results(made(tmp_path / "in.dcm"), hand(1), hand(2)))
     groups = sr.srread(tmp_path / "a_sr.dcm").content.get_planar_roi_measurement_groups()

@@ -200,6 +200,10 @@ def test_few_radiographs(hands, tmp_path, capsys):
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert few_radiographs.draw(["c", "a", "b", "d"], 2, 0) == few_radiographs.draw(["d", "c", "b", "a"], 2, 0)
     assert few_radiographs.draw([*"abcdefgh"], 2, 0) != few_radiographs.draw([*"abcdefgh"], 2, 1)
+    (by_count / "0" / "last.pt").rename(by_count / "0" / "previous.pt")  # killed between two files
+    (by_count / "0" / "test.json").unlink()
+    run(few_radiographs, *arguments)
+    assert json.loads((by_count / "0" / "test.json").read_text())["ipe_px"] == tested["ipe_px"]
     for counts in ((1, 3), (0,)):
         with pytest.raises(DataError, match="expected 1 to 2 of its training radiographs, found --n "):
             run(few_radiographs, tmp_path / "none", "--data", hands, "--n", *counts)

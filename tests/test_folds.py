@@ -53,6 +53,8 @@ def test_only_a_cross_validation_of_as_many_folds_is_gone_on_with(data, tmp_path
     assert cross_validated(capsys, data, run)[0] == 0
     status, said = cross_validated(capsys, data, run, "--folds", 3, "--resume")
     assert status == 1 and "last.pt: made with other settings (folds 0 -> 3)" in said and not (run / "fold_1").exists()
+    status, said = cross_validated(capsys, data, tmp_path / "typo", "--folds", 3, "--resume")
+    assert status == 1 and "typo: expected a run to go on with, found none" in said and not (tmp_path / "typo").exists()
     begun = tmp_path / "begun" / "fold_1"
     begun.mkdir(parents=True)
     (run / "last.pt").rename(begun / "previous.pt")

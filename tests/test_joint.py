@@ -34,6 +34,10 @@ KNEE = {
     "bends": ["fm", "tm", "fl"],
     "late": ["tl"],
 }
+DIFFERENCES = {  # of lengths, and of angles
+    "l": {"length": ["fm", "fl"]}, "k": {"length": ["tm", "tl"]}, "l - k": {"difference": ["l", "k"]},
+    "v": {"angle": ["fl", "fm", "tl"]}, "w": {"bend": ["fm", "tm", "tl"]}, "v - w": {"difference": ["v", "w"]},
+}  # fmt: skip
 
 
 def test_a_description_by_hand():
@@ -78,6 +82,11 @@ def test_what_is_written_is_read_again(joint):
             {"measures": {"a": {"length": ["fm", "fl"]}, "b": {"angle": ["fm", "fl", "tm"]}, "c": {"difference": ["a", "b"]}}},
             "measure 'c' to be the difference of two lengths, or of two angles",
         ),
+        (
+            {"measures": DIFFERENCES | {"d": {"difference": ["l - k", "v - w"]}}},
+            "measure 'd' to be the difference of two lengths",
+        ),
+        ({"measures": DIFFERENCES | {"d": {"difference": ["v", "l - k"]}}}, "measure 'd' to be the difference of two lengths"),
         ({"joint": 7}, "joint to be its name, found 7"),
     ],
 )
@@ -87,6 +96,11 @@ def test_mistakes_are_refused_by_name(tmp_path, change, expected):
         read_description(tmp_path / "joint.json")
     assert str(refused.value).startswith(f"{tmp_path / 'joint.json'}: expected ") and expected in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_differences_of_differences():
+    more = {"d": {"difference": ["l - k", "l"]}, "e": {"difference": ["w", "v - w"]}}
+    assert len(Description.of_file(KNEE | {"measures": DIFFERENCES | more}, "joint.json").measures) == 8
 
 
 def test_a_file_that_is_no_description(tmp_path):

@@ -33,6 +33,8 @@ def test_summary_by_hand():
     assert summary["sdr_mm"]["2"] == pytest.approx(500 / 7, abs=1e-5)
     assert summary["sdr_mm"]["10"] == 100
     assert (summary["images"], summary["landmarks"]) == (2, 7)
+    with_blank = metrics.summary(*[np.vstack([errors, [[NAN] * 4]]) for errors in (ERRORS, ERRORS / 2)])
+    assert with_blank | {"images": 2} == summary  # a radiograph without landmarks counts nowhere
     json.dumps(summary, allow_nan=False)
 
 

@@ -55,6 +55,12 @@ def test_the_check_names_what_is_suspicious(data, tmp_path, capsys):
     assert said.count("check: ") == 4
 
 
+def blank_landmarks(data: Path) -> None:
+    rows = rows_of(data / "landmarks.csv")
+    points = [name for name in rows[0] if re.fullmatch(r"(network_)?[xy]\d+", name)]
+    write_csv(data / "landmarks.csv", [row | dict.fromkeys(points, "") for row in rows])
+
+
 @pytest.mark.parametrize(
     ("damage", "expected"),
     [
@@ -68,6 +74,7 @@ def test_the_check_names_what_is_suspicious(data, tmp_path, capsys):
         (lambda data: (data / "valid" / "b1.png").write_bytes(b""), "b1.png: cannot be read"),
         (lambda data: iio.imwrite(data / "train" / "a1.png", np.zeros((9, 9), np.uint8)), "a1.png: expected the shape (64, 64)"),
         (lambda data: drop_split(data, "train"), "expected radiographs of train, found none"),
+        (blank_landmarks, "expected landmarks of train, found none; annotate them, and prepare again"),
     ],
 )
 def test_damaged_data_is_named(data, tmp_path, capsys, damage, expected):
@@ -94,13 +101,17 @@ def test_mistakes_get_one_line(data, tmp_path, capsys):
     assert train(data, tmp_path / "run", "--stages", "32x1").returncode == 0
     (tmp_path / "broken.pt").write_bytes(b"no checkpoint")
     torch.save({"weights": {}}, tmp_path / "strange.pt")
-    other = fewer_landmarks(data, tmp_path / "other")
+    other, listed = fewer_landmarks(data, tmp_path / "other"), tmp_path / "listed"
+    listed.mkdir()
+    for split, ids in (("train", "a1"), ("test", "c1")):
+        (listed / f"{split}.txt").write_text(f"{ids}\n")
     cases = [
         (("--resume", "--stages", "32x1", "--learning_rate", "0.5"), "learning_rate 0.0006 -> 0.5"),
         (("--stages", "30x1", "--result", tmp_path / "new"), "stages: expected SIZExEPOCHS"),
         (("--mode", "test", "--checkpoint", tmp_path / "none.pt"), "none.pt: no such checkpoint"),
         (("--mode", "test", "--checkpoint", tmp_path / "strange.pt"), "strange.pt: expected a checkpoint of this program"),
         (("--mode", "test", "--checkpoint", tmp_path / "broken.pt"), "broken.pt: cannot be read as a checkpoint"),
+        (("--mode", "test", "--split", listed, "--test_on", "valid"), "expected a list of valid radiographs, found none"),
         (("--mode", "test", "--data", other), f"expected 5 landmarks, found 4 landmarks in {other}"),
         (("--resume", "--stages", "32x1", "--checkpoint", "x", "--channels", "4"), "channels 8 -> 4"),
         (("--stages", "32x1", "--result", tmp_path / "broken.pt"), "broken.pt"),

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -308,6 +309,12 @@ def test_the_folder_predicts_as_predict_does_without_torch(written, tmp_path):
         assert [row["side"] for row in rows[::37]] == [hand.side for hand in hands], name
         found = np.array([[float(row["x"]), float(row["y"])] for row in rows])
         np.testing.assert_allclose(found, np.concatenate([hand.points_px for hand in hands]), atol=EXACT, err_msg=name)
+
+
+def test_without_a_finder_the_whole_picture_is_of_the_kind_that_the_next_graph_takes():
+    predictor = SimpleNamespace(finder=None, frame=(64, 48))
+    *_, hand = graphs.opened(predictor, torch.zeros(30, 40))
+    assert hand.tolist() == [0] * 10 and hand.dtype == torch.float64  # ONNX refuses another
 
 
 @pytest.mark.parametrize("write", [export_model, export_demo])

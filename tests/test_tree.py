@@ -107,3 +107,7 @@ def test_annotations_in_another_order_are_told():
     points[7], points[9, 2], points[11, 5] = np.roll(points[7], -1, 0), np.nan, points[11, 5] + (0, 40)
     assert set(mistaken(points)) == {7, 11} and mistaken(points)[11] == 5
     assert mistaken(points[:19]) == {}
+    points = ladders(60)
+    points[3:, 7] = np.nan  # three that show the top, two of which agree by chance
+    points[1, 7] = points[1, 6] + points[0, 7] - points[0, 6]
+    assert mistaken(points) == {} and mistaken(points[:, :1]) == {}
