@@ -55,8 +55,11 @@ def ipe(errors: np.ndarray) -> np.ndarray:
 
 
 def outliers(errors: np.ndarray, radius: float) -> np.ndarray:
-    """Number of landmarks of each radiograph farther off than the radius, NaN where it has none: (N, L) -> (N,)."""
-    return np.where(np.isnan(errors).all(1), np.nan, (errors > radius).sum(1))
+    """Or: how many of a radiograph's landmarks are farther off than the radius, on average; (N, L) -> (), NaN without any.
+
+    Radiographs without landmarks do not count.
+    """
+    return mean_of_present(np.where(np.isnan(errors).all(1), np.nan, (errors > radius).sum(1)))
 
 
 def sdr(errors: np.ndarray, radius: float, axis: int | None = None) -> np.ndarray:
@@ -84,7 +87,7 @@ def summary(errors_px: np.ndarray, errors_mm: np.ndarray) -> dict:
         "ipe_px": mean_of_present(per_radiograph),
         "ipe_px_sd": of_present(np.nanstd, per_radiograph),
         "median_px": of_present(np.nanmedian, errors_px),
-        "or_px": {str(radius): mean_of_present(outliers(errors_px, radius)) for radius in (4, 10)},
+        "or_px": {str(radius): outliers(errors_px, radius) for radius in (4, 10)},
         "or_percent": {str(radius): 100 - sdr(errors_px, radius) for radius in (4, 10)},
         "pe_mm": mean_of_present(errors_mm),
         "pe_mm_sd": of_present(np.nanstd, errors_mm),

@@ -10,7 +10,7 @@ import main
 from prediction.predictor import Prediction, Predictor
 from runtime.command import cores
 from runtime.files import read_csv
-from training.runs import STATES
+from training.runs import STATES, holds
 
 
 def prepare(raw: Path, out: Path, size: int = 256) -> None:
@@ -22,7 +22,7 @@ def prepare(raw: Path, out: Path, size: int = 256) -> None:
 def train(data: Path, result: Path, *flags: object) -> None:
     """Train into RESULT unless an earlier call did, go on with what an interrupted one left."""
     if not (result / "test.json").exists():
-        resume = ["--resume"] if any((result / name).exists() for name in STATES) else []
+        resume = ["--resume"] if holds(result, *STATES) else []
         run_main("--data", data, "--result", result, *flags, *resume)
 
 

@@ -29,8 +29,8 @@ def figures_of(px: np.ndarray, mm: np.ndarray) -> dict[str, float]:
     return {
         "IPE, px": float(metrics.mean_of_present(metrics.ipe(px))),
         "median, px": metrics.of_present(np.nanmedian, px),
-        "Or(4 px)": float(metrics.mean_of_present(metrics.outliers(px, 4))),
-        "Or(10 px)": float(metrics.mean_of_present(metrics.outliers(px, 10))),
+        "Or(4 px)": float(metrics.outliers(px, 4)),
+        "Or(10 px)": float(metrics.outliers(px, 10)),
         "PE, mm": float(metrics.mean_of_present(mm)),
         **{f"SDR({radius} mm), %": float(metrics.sdr(mm, radius)) for radius in (2, 4, 10)},
     }

@@ -111,7 +111,7 @@ def test_mistakes_get_one_line(data, tmp_path, capsys):
         (("--mode", "test", "--checkpoint", tmp_path / "none.pt"), "none.pt: no such checkpoint"),
         (("--mode", "test", "--checkpoint", tmp_path / "strange.pt"), "strange.pt: expected a checkpoint of this program"),
         (("--mode", "test", "--checkpoint", tmp_path / "broken.pt"), "broken.pt: cannot be read as a checkpoint"),
-        (("--mode", "test", "--split", listed, "--test_on", "valid"), "expected a list of valid radiographs, found none"),
+        (("--mode", "test", "--split", listed, "--test_on", "valid"), "expected radiographs of valid, found none in its lists"),
         (("--mode", "test", "--data", other), f"expected 5 landmarks, found 4 landmarks in {other}"),
         (("--resume", "--stages", "32x1", "--checkpoint", "x", "--channels", "4"), "channels 8 -> 4"),
         (("--stages", "32x1", "--result", tmp_path / "broken.pt"), "broken.pt"),

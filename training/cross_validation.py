@@ -15,7 +15,7 @@ from runtime.checkpoint import read_checkpoint
 from runtime.files import DataError, read_csv
 from training import report
 from training.judgement import judge, tell_disagreements
-from training.runs import BEST, HELD_OUT, POOLED, STATES, folder_of
+from training.runs import BEST, HELD_OUT, POOLED, STATES, folder_of, holds
 from training.sets import refuse_beginning, split_by
 from training.settings import AUTO
 
@@ -106,7 +106,7 @@ def settings_of_all(settings, outcomes: list[Outcome]) -> dict:
 
 def resume_if_possible(settings, folder: Path):
     """Settings that go on from what a folder holds, if they are to go on at all and it holds something."""
-    return replace(settings, resume=settings.resume and any((folder / name).exists() for name in STATES))
+    return replace(settings, resume=settings.resume and holds(folder, *STATES))
 
 
 def refuse_other_folds(settings, result: Path) -> None:

@@ -38,7 +38,7 @@ def epoch_figures(split: str, loss: float, errors_px: np.ndarray) -> dict[str, f
     return {
         f"{split}_loss": loss,
         f"{split}_ipe_px": float(metrics.mean_of_present(metrics.ipe(errors_px))),
-        f"{split}_or_10px": float(metrics.mean_of_present(metrics.outliers(errors_px, OUTLIER_RADIUS_PX))),
+        f"{split}_or_10px": float(metrics.outliers(errors_px, OUTLIER_RADIUS_PX)),
     }
 
 

@@ -46,9 +46,14 @@ def working_in(folder: Path) -> Iterator[None]:
             folder.rmdir()
 
 
+def holds(folder: Path, *names: str | Path) -> bool:
+    """Whether a folder has a file of one of these names."""
+    return any((folder / name).exists() for name in names)
+
+
 def newest_with(*names: str | Path) -> Path | None:
     """The newest run that holds a file of one of these names."""
-    runs = [path for path in numbered() if any((path / name).exists() for name in names)]
+    runs = [path for path in numbered() if holds(path, *names)]
     return runs[-1] if runs else None
 
 
@@ -74,7 +79,7 @@ def folder_to_train_in(settings) -> Path:
     to_resume = (*STATES, *(folder_of(Path(), 1) / name for name in STATES))
     if settings.resume:
         result = Path(settings.result or newest_run(*to_resume))
-        if not any((result / name).exists() for name in to_resume):
+        if not holds(result, *to_resume):
             raise DataError(f"{result}: expected a run to go on with, found none; leave out --resume to begin, or name another")
         return result
     if not settings.result:
@@ -88,7 +93,7 @@ def folder_to_train_in(settings) -> Path:
 
 def list_runs(results: Path, defaults) -> list[str]:
     """A line for every run below a folder: settings other than the default ones, best validation IPE, test IPE."""
-    folders = [path for path in sorted(results.glob("*")) if (path / BEST).exists() or (path / LAST).exists()]
+    folders = [path for path in sorted(results.glob("*")) if holds(path, BEST, LAST)]
     usual = {name: value for name, value in vars(defaults).items() if name not in marked(defaults, ASIDE)}
     lines = []
     for folder in sorted(folders, key=lambda path: (path.name.isdecimal() and int(path.name), path.name)):

@@ -23,7 +23,7 @@ def load_data(settings, splits: tuple[str, ...]) -> dict[str, RadiographDataset]
     for split in dict.fromkeys(splits):
         if listed and split not in listed:
             raise DataError(
-                f"{settings.split}: expected a list of {split} radiographs, found none; add it, or choose another --test_on"
+                f"{settings.split}: expected radiographs of {split}, found none in its lists; choose another --test_on"
             )
         data[split] = RadiographDataset(Path(settings.data), split, listed.get(split), settings.allow_missing)
         of = f" of {len(listed[split])} listed" if listed else ""
