@@ -261,6 +261,30 @@ def test_the_check_knows_sides_and_mirror_pairs():
     assert not list(misread([annotated(foot, Description(names, laterality="either"))]))
 
 
+def test_the_check_finds_landmarks_in_another_order_and_radiographs_on_their_side():
+    """Two exchanged, all one on, and turned by a quarter. Landmarks near each other are not."""
+    names = tuple("abcde")
+    points = np.array([[0.0, 0], [10, 1], [18, 9], [3, 14], [9, 30]]) + np.random.default_rng(0).normal(0, 0.3, (12, 5, 2))
+    assert not list(misread([annotated(points, Description(names))]))
+    points[2, [0, 3]] = points[2, [3, 0]]
+    points[4] = np.roll(points[4], 1, axis=0)
+    points[6] = points[6, :, ::-1] * (1, -1)  # (x, y) -> (y, -x): what lay to the right lies above
+    points[7] = points[7, :, ::-1] * (-1, 1)
+    points[9, [1, 4]] += np.array([[-0.6, 17.4], [0.6, -17.4]])  # 0.6 of the way between them: 2/3 as far when exchanged
+    points[11, 2] = np.nan
+    points[11, [1, 4]] = points[11, [4, 1]]
+    found = list(misread([annotated(points, Description(names))]))
+    assert found == [
+        "train/r2: landmarks a, d may be exchanged: they then lie like the others'",
+        "train/r4: landmarks a, b, c, d, e may be exchanged: they then lie like the others'",
+        "train/r6: may be turned by a quarter to the left: its points then lie like the others'",
+        "train/r7: may be turned by a quarter to the right: its points then lie like the others'",
+        "train/r11: landmarks b, e may be exchanged: they then lie like the others'",
+    ]
+    near = np.array([[0.0, 0], [10, 1], [5, 20], [5, 20.4]]) + np.random.default_rng(0).normal(0, 0.3, (30, 4, 2))
+    assert not list(misread([annotated(near, Description(tuple("abcd")))]))  # the last two are often nearer each other's place
+
+
 def test_readers_may_name_their_columns_in_another_order(tmp_path):
     (tmp_path / "readers").mkdir()
     (tmp_path / "readers" / "anna.csv").write_text("ID,a_x,a_y,b_x,b_y\nr,1,2,3,4\n")

@@ -1,4 +1,4 @@
-"""Looks for the mistakes that training would hide: a picture in two splits, points beside the hand, swapped axes, mirrored hands.
+"""Looks for the mistakes that training would hide: a picture in two splits, points beside the hand or in another order.
 
 Findings are suspicions for a person to look at; training goes on with them.
 """
@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 import torch
 from scipy.ndimage import binary_dilation
+from scipy.optimize import linear_sum_assignment
 
 from augment import Augment, move
 from dataloader import RadiographDataset
@@ -16,11 +17,13 @@ from heatmap import decode_heatmaps, draw_heatmaps
 from joints.shape import normalise, of_the_other_side
 from radiographs.fingerprint import alike
 from radiographs.network_frame import hand_outline
+from runtime.files import first_few
 
 REACH = 0.03  # share of the picture's size: how far from the hand's outline a landmark may lie
 OUTSIDE_SHARE = 0.25  # share of landmarks beyond it, from which on a radiograph is named
 MOST_OUTSIDE = 0.1  # share of the radiographs: where more are named, it is the outline that is wrong, not the points
-MUCH_BETTER = 0.5  # share of a shape's distance from the mean shape, below which another reading of its points must get
+MUCH_BETTER = 0.5  # share of points' distance from the mean shape, below which another reading of them must get
+ODD = 2.0  # times what landmarks usually lie off the mean shape, from which on they may be exchanged
 MOVED_TOGETHER_PX = 0.1  # median distance of a warped dot from its warped point
 
 
@@ -55,7 +58,7 @@ def outside(sets: list[RadiographDataset], limit: int | None) -> list[str]:
 
 
 def misread(sets: list[RadiographDataset]) -> Iterator[str]:
-    """Points that fit the others far better when read as (y, x), mirrored, or with the names of their mirror images."""
+    """Points that fit the others far better when read as (y, x), turned, mirrored, or in another order."""
     shapes = np.concatenate([data.points_px for data in sets])
     present = np.isfinite(shapes).all(-1).sum(1) >= 3
     shapes = shapes[present]
@@ -72,17 +75,39 @@ def misread(sets: list[RadiographDataset]) -> Iterator[str]:
         "x and y may be swapped": lambda s: s[:, ::-1],
         "may be mirrored": lambda s: s * (-1, 1),
         "may be upside down": lambda s: -s,
+        "may be turned by a quarter to the left": lambda s: s[:, ::-1] * (-1, 1),
+        "may be turned by a quarter to the right": lambda s: s[:, ::-1] * (1, -1),
         "y may be counted from below": lambda s: s * (1, -1),
     }
     if joint.mirror and seen.all():
         readings["left and right landmarks may be exchanged"] = lambda s: s[joint.exchanged]
-    for label, shape in zip(np.array(names)[present], normalise(shapes)):
+    numbers = np.flatnonzero(seen)
+    shapes = normalise(shapes)
+    usual = np.nanmedian(np.linalg.norm(shapes - mean, axis=-1), 0)
+    for label, shape in zip(np.array(names)[present], shapes):
         distance = [
             np.sqrt(np.nanmean(((other - mean) ** 2).sum(-1))) for other in (shape, *(r(shape) for r in readings.values()))
         ]
         best = int(np.argmin(distance))
         if best and distance[best] < MUCH_BETTER * distance[0]:
             yield f"{label}: {list(readings)[best - 1]}: its points then lie like the others'"
+        elif len(order := exchanged(shape, mean, usual)):
+            which = first_few([joint.names[number] for number in numbers[order]])
+            yield f"{label}: landmarks {which} may be exchanged: they then lie like the others'"
+
+
+def exchanged(shape: np.ndarray, mean: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    """Landmarks (L, 2) that lie far off their places in the mean shape (L, 2), but near each other's: their numbers.
+
+    usual (L,) is how far from the mean each is in most shapes. Missing points are NaN.
+    """
+    known = np.flatnonzero(np.isfinite(shape + mean).all(-1))
+    squares = ((shape[known, None] - mean[known]) ** 2).sum(-1)
+    _, place = linear_sum_assignment(squares)
+    moved = np.flatnonzero(place != np.arange(len(known)))
+    theirs, others = squares[moved, moved].sum(), squares[moved, place[moved]].sum()
+    odd = theirs > ODD**2 * (usual[known[moved]] ** 2).sum()
+    return known[moved] if odd and others < MUCH_BETTER**2 * theirs else known[:0]
 
 
 def apart(data: RadiographDataset, augment: Augment) -> Iterator[str]:
