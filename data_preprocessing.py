@@ -146,7 +146,7 @@ def print_rows(rows: list[dict], found: Files) -> None:
         missing = int(np.isnan(of_split).any(-1).sum()) if of_split else 0
         print(f"{split:5s} {len(of_split):5d} radiographs, {sum(map(len, of_split)) - missing:6d} landmarks, {missing} missing")
         if not of_split:
-            print(f"{split}: no radiographs; `python main.py --folds 5` does without, and measures on those of train")
+            print(f"{split}: no radiographs; `--folds 5` of main.py does without, and measures on those of train")
     whole = [found[row["id"]][1] for row in rows if not row.get("outlined", True)]
     if len(whole) > len(rows) / 2:
         print(

@@ -165,8 +165,9 @@ def train_and_measure(settings: Settings, data: dict[str, RadiographDataset], ex
             solver.test(measured)
         elif settings.test_on not in data:
             print(f"{settings.test_on}: no radiographs, so nothing is measured on such")
-        use = f"python predict.py FOLDER --weights {result / WEIGHTS}"
-        print(f"next, to use it: python export.py --checkpoint {result / BEST}, then {use}")
+        if settings.folds or not own.known_by(data["valid"].marks()):  # export.py measures on radiographs that are not learnt
+            use = f"python predict.py FOLDER --weights {result / WEIGHTS}"
+            print(f"next, to use it: python export.py --checkpoint {result / BEST}, then {use}")
     return 0
 
 

@@ -204,7 +204,8 @@ class Solver(State):
             ranks = [rank(row["valid_ipe_px"]) for row in self.rows_of(look=2)]
             last = min(ranks) if self.chooses else ranks[-1]
             left_out = "; it is left out" if self.chooses and last > rank(self.first_ipe_px) else ""
-            print(f"second look: validation IPE {self.first_ipe_px:.3f} -> {last:.3f} px{left_out}")
+            if math.isfinite(last):
+                print(f"second look: validation IPE {self.first_ipe_px:.3f} -> {last:.3f} px{left_out}")
 
     def validate(self, size: int) -> dict:
         """Loss, IPE and Or of the (averaged) network on the validation radiographs, NaN where there are none."""

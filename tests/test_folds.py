@@ -215,7 +215,7 @@ def test_folds_need_no_validation_and_no_test_radiographs(tmp_path, capsys):
             path.rename(raw / "train" / path.name)
         (raw / split).rmdir()
     ran = preprocess(raw, tmp_path / "data")
-    assert ran.returncode == 0 and "valid: no radiographs; `python main.py --folds 5` does without" in ran.stdout
+    assert ran.returncode == 0 and "valid: no radiographs; `--folds 5` of main.py does without" in ran.stdout
     status, said = cross_validated(capsys, tmp_path / "data", tmp_path / "run", "--folds", 2)
     everything = sum(map(len, SPLITS.values()))
     assert status == 0 and f"{everything} radiographs out of fold" in said and not (tmp_path / "run" / "test.json").exists()
@@ -233,6 +233,7 @@ def test_folds_need_no_validation_and_no_test_radiographs(tmp_path, capsys):
     assert preprocess(raw, tmp_path / "one").returncode == 0
     status, said = cross_validated(capsys, tmp_path / "one", tmp_path / "single")
     assert status == 0 and "valid: none are given; the only radiograph of train is validated on too" in said, said
+    assert "next, to use it" not in said  # export.py would refuse: nothing is held out
 
 
 def test_mistaken_annotations_are_left_out_of_all_that_is_learnt_from(data, monkeypatch):

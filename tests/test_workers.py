@@ -94,7 +94,7 @@ def die_once(sent: int, path: Path) -> None:
         (partial(die, 9), "file k: its process was killed, most likely for want of memory"),  # again when alone
         (partial(fail, MemoryError()), TOO_LARGE),
         (partial(fail, RuntimeError("DefaultCPUAllocator: can't allocate memory")), TOO_LARGE),
-        pytest.param(partial(bytearray, 128 << 20), TOO_LARGE, marks=linux),
+        pytest.param(partial(bytearray, 1 << 30), TOO_LARGE, marks=linux),
         (partial(time.sleep, 60), "file k: was not read within 120 s"),
     ],
 )
