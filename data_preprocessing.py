@@ -29,6 +29,7 @@ from joints.description import DESCRIPTION
 from joints.known import described, shaped_as
 from phantom.data_set import COUNTS, all_synthetic, files_of_others, write_data_set
 from radiographs.choices import AUTO, USUAL_REFERENCE, Files, choose_reference, choose_settings, training_files
+from radiographs.names import is_radiograph
 from radiographs.network_frame import frame_of, size_in_settings
 from radiographs.pixel_size import state_sizes, stated_sizes
 from radiographs.prepared_folder import TABLE, stored_settings, write_settings, write_tables
@@ -37,7 +38,7 @@ from radiographs.raw_folder import COORDINATES, READERS, SPLITS, Annotations, fi
 from radiographs.reading import itk
 from runtime.apart import run_jobs
 from runtime.command import FEWER_WORKERS, alone_in, cores, exit_status
-from runtime.files import DataError
+from runtime.files import DataError, first_few
 from runtime.version import add_version
 
 RAW = Path("dataset")  # the only folder that synthetic radiographs are made in
@@ -64,6 +65,9 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
         template = ShapeTemplate.of_landmarks(upright, np.full((2, 2), MARGIN), of_either)
     Image.init()  # here, or each process that is copied from this one loads Pillow's formats
     shipped = shaped_as(all_points)
+    named = joint or shipped
+    names = f": {first_few(list(named.names))}" if named else " without names; a header ID,NAME_x,NAME_y,... gives them"
+    print(f"{all_points.shape[1]} landmarks{names}", flush=True)
     settings = choose_settings(settings, found, shipped.joint if shipped else "", template)
     settings, reference = choose_reference(settings, found)
     (out / TABLE).unlink(missing_ok=True)  # from here on nothing counts as prepared
@@ -112,7 +116,9 @@ def read_raw(raw: Path) -> tuple[Files, Annotations, list[str]]:
         read = [sum(id in given for given in readings.values()) for id in points]
         counts = ", ".join(f"{read.count(n)} by {n}" for n in sorted(set(read) - {0}))
         print(f"readers: {', '.join(readings)}; radiographs annotated {counts}: their mean is learnt", flush=True)
-    errors += [f"{path}: no row for {id} in {table}; add it" for id, (_, path) in found.items() if id not in points]
+    unknown = [(id, path) for id, (_, path) in found.items() if id not in points]
+    no_picture = ", or remove the file, whose name is no radiograph's"
+    errors += [f"{path}: no row for {id} in {table}; add it{'' if is_radiograph(path) else no_picture}" for id, path in unknown]
     errors += [f"{table}: no radiograph for the row of {id}; add it or remove the row" for id in points if id not in found]
     if not training_files(found):
         raise DataError("\n".join(errors))

@@ -94,6 +94,7 @@ def export(
         print(f"finder: none, since less than {FEWEST_LANDMARKS} landmarks do not say how they lie; {TAKEN_AS_THEY_COME}")
     else:
         sets = [train, *of_same_landmarks(train, also)]
+        print(f"finder: {steps} steps of training, on {sum(map(len, sets))} radiographs", flush=True)
         made["finder"] = train_finder(sets, steps, seed, choose_device("auto"), state["precision"]).to_file()
     held_out = drop_unreliable(made, judges, seed)
     calibration = calibration_of(train.points_px, held_out, target_px2(state))

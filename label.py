@@ -24,6 +24,7 @@ import webbrowser
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
+from joints.description import Description
 from joints.known import moved
 from labelling.collection import names_from, open_collection, radiographs_of
 from labelling.proposals import Proposal, read_predictions
@@ -62,6 +63,10 @@ def export(session: Session, out: Path) -> None:
     rows = with_columns(rows, session.sizes())
     if not rows:
         raise DataError(f"{session.labels}: {session.options.reader} has done no radiograph yet; nothing to export")
+    names = session.collection.joint.names
+    columns = {f"{axis}{i}": f"{name}_{axis}" for i, name in enumerate(names) for axis in "xy"}
+    if names != Description.numbered(len(names)).names:
+        rows = [{columns.get(column, column): value for column, value in row.items()} for row in rows]
     write_csv(out, rows)
     print(f"written to {out}: {len(rows)} radiographs of {len(session.collection.paths)}")
 

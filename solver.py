@@ -78,7 +78,7 @@ class Solver(State):
         self.first_look = FirstLook(self.network, settings, data, self.device, precision, self.workers)
         if "valid" in sets:
             self.valid_loader = make_loader(sets["valid"], settings.batch_size, self.workers, share=True)
-        self.forecast = report.Forecast(len(data), len(sets.get("valid", [])))
+        self.forecast = report.Forecast(len(data), len(sets.get("valid", [])), self.plan.seconds)
         parameters = sum(weight.numel() for weight in self.first_look.model.parameters())
         print(f"device {self.device}, {precision}, {parameters:,} parameters")
 

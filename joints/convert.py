@@ -24,9 +24,10 @@ from joints.formats import CENTRE, CORNER, FORMATS, Annotations, Point, id_of
 from radiographs.names import is_radiograph
 from radiographs.raw_folder import COORDINATES, READERS, SPLITS, maker_of, read_annotations
 from runtime.command import exit_status
-from runtime.files import DataError, csv_lines, write_whole
+from runtime.files import DataError, csv_lines, first_few, write_whole
 
 KNOWN = FORMATS | CHALLENGES  # that are read
+RARE = 0.2  # share of the radiographs: landmarks that fewer show may be slips of a name
 HALF = {CORNER: 0.5, CENTRE: 0.0}  # px, of the first pixel's centre from the origin
 
 
@@ -40,6 +41,10 @@ def read(path: Path, kind: str, images: Path | None, origin: str | None) -> Anno
     found.names = found.names or names_in_order(found.points)
     if not found.names or not found.points:
         raise DataError(f"{path}: expected landmarks, found none; is it of {kind}?")
+    spelt: dict[str, str] = {}
+    for name in found.names:
+        if (other := spelt.setdefault("".join(name.casefold().split()), name)) != name:
+            raise DataError(f"{path}: expected one spelling of a landmark, found {other!r} and {name!r}; correct the labels")
     half = HALF[origin or KNOWN[kind].origin]
     whole = all(float(value).is_integer() for points in found.points.values() for at in points.values() for value in at)
     if kind == "coco" and origin is None and whole:
@@ -100,6 +105,11 @@ def import_to(folder: Path, found: Annotations, annotator: str | None) -> None:
         write_whole(folder / DESCRIPTION, (json.dumps(joint.to_file(), indent=2) + "\n").encode())
     missing = sum(len(found.names) - len(points) for points in found.points.values())
     print(f"written to {table}: {len(found.points)} radiographs, {len(found.names)} landmarks, {missing} missing")
+    counts = {name: sum(name in points for points in found.points.values()) for name in found.names}
+    if rare := [f"{name} ({count})" for name, count in counts.items() if count < RARE * len(found.points)]:
+        print(f"seldom annotated: {first_few(rare)}; if a name is a slip, correct it there and convert again")
+    if not annotator:
+        print(f"next: radiographs into {folder}/train, then python data_preprocessing.py --raw {folder}")
 
 
 def export_from(raw: Path, kind: str, out: Path, origin: str | None) -> None:

@@ -112,15 +112,17 @@ def digest_of_job(job: Job, content: bytes) -> str:
 
 
 def shown(job: Job, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """What is shown of a radiograph's pixels, and points and readings in it. Raises DataError for landmarks outside."""
+    """What is shown of a radiograph's pixels, and points and readings in it. Raises DataError for points outside or at (0, 0)."""
     height, width = pixels.shape
     for annotator, given_px in {**job.readings, None: job.points_px}.items():
-        outside = (given_px < -0.5) | (given_px > (width - 0.5, height - 0.5))
-        if outside.any():
-            landmark = int(outside.any(1).argmax())
+        outside = ((given_px < -0.5) | (given_px > (width - 0.5, height - 0.5))).any(1)
+        missing = (given_px == 0).all(1)
+        if (wrong := outside | missing).any():
+            landmark = int(wrong.argmax())
             x, y = given_px[landmark]
+            what = "is how some write a missing one" if missing[landmark] else f"lies outside the {width} x {height} picture"
             raise DataError(
-                f"{job.path}: landmark {landmark} at ({x:g}, {y:g}) lies outside the {width} x {height} picture; "
+                f"{job.path}: landmark {landmark} at ({x:g}, {y:g}) {what}; "
                 f"correct its row in {f'{READERS}/{annotator}.csv' if annotator else COORDINATES} or leave it blank"
             )
     if not job.template:

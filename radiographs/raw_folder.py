@@ -130,6 +130,9 @@ def read_annotations(raw: Path) -> Annotations:
     points = {path: read_points(path) for path in tables}
     names = {path: read_names(path) for path in tables}
     first = tables[0]
+    named = next((path for path in tables if names[path]), None)
+    if bare := [path for path in tables if named and read_rows(path)[0] is None]:
+        raise DataError(f"{bare[0]}: expected a header that tells the landmarks, as in {named}, found none; give it one")
     for path in tables[1:]:
         own, expected = (len(next(iter(points[one].values()))) for one in (path, first))
         if own != expected:

@@ -117,6 +117,19 @@ def test_out_and_in_again(raw, tmp_path, kind):
     assert convert(raw, "--to", kind, "--out", tmp_path / "other") == 1  # not over what is there
 
 
+def test_slips_of_names_are_told(tmp_path, capsys):
+    shape = LABELME["shapes"][0]
+    for i, label in enumerate(["sella", "sella", "sella", "sella", "sella", "selta"]):
+        (tmp_path / f"r{i}.json").write_text(json.dumps({"imagePath": f"r{i}.png", "shapes": [shape | {"label": label}]}))
+    assert convert(tmp_path, "--from", "labelme", "--out", tmp_path / "raw") == 0
+    said = capsys.readouterr().out
+    assert "seldom annotated: selta (1); if a name is a slip" in said
+    assert f"next: radiographs into {tmp_path / 'raw'}/train, then python data_preprocessing.py --raw {tmp_path / 'raw'}" in said
+    (tmp_path / "r5.json").write_text(json.dumps({"imagePath": "r5.png", "shapes": [shape | {"label": "Sella "}]}))
+    assert convert(tmp_path, "--from", "labelme", "--out", tmp_path / "again") == 1
+    assert "expected one spelling of a landmark, found 'sella' and 'Sella'; correct the labels" in capsys.readouterr().err
+
+
 def test_readers_and_origins(tmp_path, capsys):
     (tmp_path / "coco.json").write_text(json.dumps(COCO))
     out = ("--from", "coco", "--out", tmp_path / "raw")

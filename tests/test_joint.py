@@ -14,7 +14,7 @@ from joints.lengths_angles import lengths_and_angles
 from joints.shape import mirror_order, of_the_other_side
 from radiographs.raw_folder import read_annotations, read_names
 from runtime.files import DataError
-from training.check import misread
+from training.check import misread, of_other_size
 
 KNEE = {
     "joint": "knee",
@@ -199,7 +199,7 @@ def test_shapes_of_the_other_side():
 def annotated(shapes: np.ndarray, joint: Description) -> SimpleNamespace:
     """A data set as far as the check of shapes needs it."""
     return type("Data", (SimpleNamespace,), {"__len__": lambda self: len(self.ids)})(
-        points_px=shapes, joint=joint, ids=[f"r{i}" for i in range(len(shapes))], split="train"
+        points_px=shapes, points_network_px=shapes, joint=joint, ids=[f"r{i}" for i in range(len(shapes))], split="train"
     )
 
 
@@ -285,6 +285,24 @@ def test_the_check_finds_landmarks_in_another_order_and_radiographs_on_their_sid
     assert not list(misread([annotated(near, Description(tuple("abcd")))]))  # the last two are often nearer each other's place
 
 
+def test_the_check_finds_points_of_another_size():
+    """In mm of 0.1 a px, and of a copy twice as large; not where landmarks are missing, or where one in six is so."""
+    triangle = np.array([[10.0, 10], [50, 10], [10, 90], [30, 20]]) + np.random.default_rng(0).normal(0, 0.2, (30, 4, 2))
+
+    def found(points: np.ndarray) -> list[str]:
+        return of_other_size([annotated(points, Description(tuple("abcd")))])
+
+    triangle[3, 2], triangle[5, 1:], triangle[6] = np.nan, np.nan, np.nan  # without the third the others span half as much
+    assert not found(triangle)
+    triangle[[1, 2]] *= [[[0.1]], [[2]]]
+    assert [line[:36] for line in found(triangle)] == [
+        "train/r1: its points span 0.10 times",
+        "train/r2: its points span 2.01 times",
+    ]
+    triangle[7:10] *= 2
+    assert not found(triangle)
+
+
 def test_readers_may_name_their_columns_in_another_order(tmp_path):
     (tmp_path / "readers").mkdir()
     (tmp_path / "readers" / "anna.csv").write_text("ID,a_x,a_y,b_x,b_y\nr,1,2,3,4\n")
@@ -294,4 +312,9 @@ def test_readers_may_name_their_columns_in_another_order(tmp_path):
     assert annotations.readings["ben"]["r"].tolist() == [[7, 8], [5, 6]]
     (tmp_path / "readers" / "ben.csv").write_text("ID,b_x,b_y,c_x,c_y\nr,5,6,7,8\n")
     with pytest.raises(DataError, match="expected the landmark 'a'"):
+        read_annotations(tmp_path)
+    (tmp_path / "readers" / "ben.csv").write_text("ID,x0,y0,x1,y1\nr,5,6,7,8\n")
+    assert read_annotations(tmp_path).points["r"].tolist() == [[3, 4], [5, 6]]
+    (tmp_path / "readers" / "ben.csv").write_text("r,5,6,7,8\n")
+    with pytest.raises(DataError, match="ben\\.csv: expected a header that tells the landmarks"):
         read_annotations(tmp_path)

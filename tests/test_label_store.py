@@ -37,7 +37,7 @@ from labelling.store import AGAIN, FIRST, Item, Store, TableWriter
 from labelling.trust import anchoring_bias, differences, spacing_mm
 from prediction.listing import write_listing
 from prediction.outputs import COLUMNS
-from radiographs.raw_folder import read_points
+from radiographs.raw_folder import read_names, read_points
 from runtime.files import DataError, csv_lines
 
 
@@ -254,6 +254,7 @@ def test_export_writes_what_is_done_and_overwrites_nothing(tmp_path, capsys):
             place(session.store, id, k, x, x + 1)
     assert label.main(["--raw", str(raw), "--export", str(tmp_path / "out.csv")]) == 0
     assert {id: points.tolist() for id, points in read_points(tmp_path / "out.csv").items()} == {"p0": [[1, 2], [3, 4]]}
+    assert read_names(tmp_path / "out.csv") == ("a", "b")
     assert label.main(["--raw", str(raw), "--export", str(tmp_path / "out.csv")]) == 1
     assert "not overwritten" in capsys.readouterr().err
     journal = (raw / "labels" / "journal.jsonl").read_bytes()

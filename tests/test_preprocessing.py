@@ -120,7 +120,9 @@ def test_everything_wrong_is_named_and_nothing_is_called_whole(raw, tmp_path):
     lines = table.read_text().splitlines()
     _, points = made_radiograph(1)
     lines[1] = row("a2", points + np.array([80, 0]))
+    lines[5] = row("b2", points * [[1], [0], [1], [1], [1]])
     table.write_text("\n".join([*lines[:-1], row("nobody", points)]))
+    (raw / "train" / "notes.txt").write_text("age 7")
     (raw / "train" / "a3.png").write_bytes(b"")
     (raw / "valid" / "b1.png").write_bytes((raw / "valid" / "b1.png").read_bytes()[:500])
     shutil.copy(raw / "train" / "a4.png", raw / "test" / "a4.png")
@@ -131,11 +133,13 @@ def test_everything_wrong_is_named_and_nothing_is_called_whole(raw, tmp_path):
         "a2.png: landmark 0 at",
         "a3.png: cannot be read as a radiograph",
         "b1.png: cannot be read as a radiograph",
+        "b2.png: landmark 1 at (0, 0) is how some write a missing one; correct its row in all_coordinates.csv or leave it blank",
+        f"notes.txt: no row for notes.txt in {table}; add it, or remove the file, whose name is no radiograph's",
         f"c2.png: no row for c2 in {table}",
         f"{table}: no radiograph for the row of nobody",
         "the ID a4 is also that of",
         "test/c1: the same picture as train/a1",
-        "7 problems",
+        "9 problems",
     ):
         assert expected in ran.stderr, ran.stderr
     assert not (tmp_path / "out" / "landmarks.csv").exists()

@@ -21,15 +21,16 @@ from runtime.files import first_few
 
 REACH = 0.03  # share of the picture's size: how far from the hand's outline a landmark may lie
 OUTSIDE_SHARE = 0.25  # share of landmarks beyond it, from which on a radiograph is named
-MOST_OUTSIDE = 0.1  # share of the radiographs: where more are named, it is the outline that is wrong, not the points
+MOST_NAMED = 0.1  # share of the radiographs: where more are named, outlines or framing are unusual, not the points
 MUCH_BETTER = 0.5  # share of points' distance from the mean shape, below which another reading of them must get
+OTHER_SIZE = 1.8  # times what the points of others span, or one part in so many
 ODD = 2.0  # times what landmarks usually lie off the mean shape, from which on they may be exchanged
 MOVED_TOGETHER_PX = 0.1  # median distance of a warped dot from its warped point
 
 
 def check(sets: list[RadiographDataset], augment: Augment, limit: int | None = None) -> list[str]:
     """One line per finding. With a limit, only so many pictures of each split are searched for their hand, the slow part."""
-    return [*copies(sets), *outside(sets, limit), *misread(sets), *apart(sets[0], augment)]
+    return [*copies(sets), *outside(sets, limit), *misread(sets), *of_other_size(sets), *apart(sets[0], augment)]
 
 
 def name(data: RadiographDataset, i: int) -> str:
@@ -54,7 +55,7 @@ def outside(sets: list[RadiographDataset], limit: int | None) -> list[str]:
             if beside.size and beside.mean() > OUTSIDE_SHARE:
                 where = f"{beside.sum()} of {beside.size} landmarks lie beside the {data.joint.joint or 'body part'}"
                 findings.append(f"{name(data, i)}: {where}; are they of this picture?")
-    return findings if len(findings) <= max(1, MOST_OUTSIDE * looked) else []
+    return findings if len(findings) <= max(1, MOST_NAMED * looked) else []
 
 
 def misread(sets: list[RadiographDataset]) -> Iterator[str]:
@@ -94,6 +95,22 @@ def misread(sets: list[RadiographDataset]) -> Iterator[str]:
         elif len(order := exchanged(shape, mean, usual)):
             which = first_few([joint.names[number] for number in numbers[order]])
             yield f"{label}: landmarks {which} may be exchanged: they then lie like the others'"
+
+
+def of_other_size(sets: list[RadiographDataset]) -> list[str]:
+    """Points that lie closer together or farther apart than others', as mm or those of a smaller copy; none where many do."""
+    names = np.array([name(data, i) for data in sets for i in range(len(data))])
+    points = np.concatenate([data.points_network_px for data in sets])
+    enough = np.isfinite(points).all(-1).sum(1) >= 3
+    names, points = names[enough], points[enough]
+    usual = np.where(np.isfinite(points), np.nanmedian(points, 0), np.nan) if len(points) else points  # of the same landmarks
+    own, others = (np.nanstd(one, 1).max(-1) for one in (points, usual))
+    times = own / others
+    times = times / np.median(times) if len(times) else times
+    odd = np.flatnonzero(abs(np.log(times)) > np.log(OTHER_SIZE))
+    said = "times what they do in others; are they px of this picture?"
+    found = [f"{names[i]}: its points span {times[i]:.2f} {said}" for i in odd]
+    return found if len(found) <= max(1, MOST_NAMED * len(points)) else []
 
 
 def exchanged(shape: np.ndarray, mean: np.ndarray, usual: np.ndarray) -> np.ndarray:

@@ -44,7 +44,7 @@ def falling(start: float, step: float, i: int, n: int) -> float:
 class Laid:
     """Epochs that the settings count; `schedule` linear, cosine or constant over all of them, or fall at their end."""
 
-    bound = ""
+    bound, seconds = "", math.inf
 
     def __init__(self, sizes: list[int], schedule: str, network_size: int):
         self.sizes, self.schedule = sizes, schedule

@@ -76,9 +76,9 @@ def named(row: dict) -> str:
 class Forecast:
     """Told of every step, it says once how long the rest will take and when that ends."""
 
-    def __init__(self, trained: int, validated: int, clock: Callable[[], float] = time.monotonic):
-        """`trained` and `validated`: radiographs an epoch."""
-        self.clock, self.steps = clock, 0
+    def __init__(self, trained: int, validated: int, most: float = math.inf, clock: Callable[[], float] = time.monotonic):
+        """`trained` and `validated`: radiographs an epoch; `most`: seconds that all may last."""
+        self.clock, self.steps, self.most = clock, 0, most
         self.longer = 1 + FORWARD * validated / trained  # time of an epoch, over that of its steps alone
 
     def after_step(self, progress: float) -> str | None:
@@ -89,7 +89,7 @@ class Forecast:
         if self.steps != UNTIMED + TIMED or progress <= self.at:
             return None
         seconds = (self.clock() - self.since) / (progress - self.at) * (1 - progress) * self.longer
-        return format_eta(seconds)
+        return format_eta(min(seconds, self.most))
 
 
 def format_eta(seconds: float) -> str:
