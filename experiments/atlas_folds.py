@@ -9,39 +9,15 @@ from weights of its own, pretrained on synthetic radiographs whose shape model k
 
 import argparse
 import sys
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 import metrics
-from experiments.common import prepare, read_errors, table, train
-from phantom.data_set import COUNTS, write_data_set
-from phantom.drawing import STEPS, shape_model
-from phantom.shape import build_table
-from radiographs.prepared_folder import TABLE
-from radiographs.raw_folder import COORDINATES
-from runtime.command import cores, exit_status
-from training.runs import BEST
+from experiments.common import SYNTHETIC, pretrained, read_errors, table, train
+from runtime.command import exit_status
 
 RADII_MM = (2, 4, 10)
-PRETRAINING = ("--init", "", "--stages", "64x4 128x3", "--learning_rate", "8e-4")
-
-
-def pretrained(fold: int, options: argparse.Namespace) -> Path:
-    """The checkpoint of a network that has learnt from synthetic radiographs, and knows nothing of a fold's test radiographs."""
-    folder = options.work / f"synthetic_{fold}"
-    folder.mkdir(parents=True, exist_ok=True)
-    shapes, raw, data = folder / "shape.npz", folder / "raw", folder / "processed"
-    if not (raw / COORDINATES).exists():
-        build_table(options.annotations, shapes, [options.lists / f"set{fold}_test.txt"])
-        steps = replace(STEPS, shape_model=partial(shape_model, shapes))
-        write_data_set(raw, COUNTS | {"train": options.synthetic}, fold, cores(), [steps])
-    if not (data / TABLE).exists():
-        prepare(raw, data, size=options.size)
-    train(data, folder / "run", *PRETRAINING, *options.flags)
-    return folder / "run" / BEST
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -50,7 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--lists", type=Path, required=True, help="folder of the lists")
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--annotations", type=Path, help="rows of ID, x0, y0, ... that shape models are built from")
-    parser.add_argument("--synthetic", type=int, default=600, help="radiographs that each fold is pretrained on")
+    parser.add_argument("--synthetic", type=int, default=SYNTHETIC, help="radiographs that each fold is pretrained on")
     parser.add_argument("--size", type=int, default=256, help="px of the network frame")
     parser.add_argument("--work", type=Path, default=Path("result/folds"), help="folder for the runs")
     parser.add_argument("flags", nargs="*", help="of main.py")
@@ -60,8 +36,12 @@ def main(arguments: list[str] | None = None) -> None:
     errors_mm = []
     for fold in range(1, options.folds + 1):
         result = options.work / str(fold)
-        init = ("--init", pretrained(fold, options)) if options.annotations else ()
-        train(options.data, result, "--split", options.lists / f"set{fold}_", *init, *options.flags)
+        lists, init = options.lists / f"set{fold}_", ()
+        if options.annotations:
+            folder, unknown = options.work / f"synthetic_{fold}", [lists.with_name(f"{lists.name}test.txt")]
+            start = pretrained(folder, options.annotations, unknown, options.synthetic, options.size, fold, options.flags)
+            init = "--init", start
+        train(options.data, result, "--split", lists, *init, *options.flags)
         errors_mm.append(read_errors(result)[2])
     mm = np.concatenate(errors_mm)
     mean, sd, median = (metrics.of_present(figure, mm) for figure in (np.nanmean, np.nanstd, np.nanmedian))

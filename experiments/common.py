@@ -1,16 +1,27 @@
 """What the experiments share: they run the project's own commands in this process, and read what those leave."""
 
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 import data_preprocessing
 import main
+from phantom.data_set import COUNTS, write_data_set
+from phantom.drawing import STEPS, shape_model
+from phantom.shape import build_table
 from prediction.predictor import Prediction, Predictor
+from radiographs.prepared_folder import TABLE
+from radiographs.raw_folder import COORDINATES
 from runtime.command import cores
 from runtime.files import read_csv
-from training.runs import STATES, holds
+from training.runs import BEST, STATES, holds
+
+SYNTHETIC = 600  # hands to pretrain on
+PRETRAINING = ("--init", "", "--stages", "64x4 128x3", "--learning_rate", "8e-4")
 
 
 def prepare(raw: Path, out: Path, size: int = 256) -> None:
@@ -24,6 +35,25 @@ def train(data: Path, result: Path, *flags: object) -> None:
     if not (result / "test.json").exists():
         resume = ["--resume"] if holds(result, *STATES) else []
         run_main("--data", data, "--result", result, *flags, *resume)
+
+
+def pretrained(
+    folder: Path, annotations: Path, exclude: Sequence[Path], count: int, size: int, seed: int, flags: Sequence[object] = ()
+) -> Path:
+    """The checkpoint of a network that has learnt from `count` synthetic hands, of which an earlier call made what FOLDER has.
+
+    Their shape model is that of a table of annotations without those of the IDs in `exclude`.
+    """
+    shapes, raw, data = folder / "shape.npz", folder / "raw", folder / "processed"
+    if not (raw / COORDINATES).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        build_table(annotations, shapes, exclude)
+        steps = replace(STEPS, shape_model=partial(shape_model, shapes))
+        write_data_set(raw, COUNTS | {"train": count}, seed, cores(), [steps])
+    if not (data / TABLE).exists():
+        prepare(raw, data, size)
+    train(data, folder / "run", *PRETRAINING, *flags)
+    return folder / "run" / BEST
 
 
 def run_main(*arguments: object) -> None:

@@ -17,9 +17,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dataloader import RadiographDataset
-from experiments.common import table, train
+from experiments.common import SYNTHETIC, pretrained, table, train
+from radiographs.raw_folder import COORDINATES, numbered
 from runtime.command import exit_status
-from runtime.files import DataError
+from runtime.files import DataError, write_csv
 
 RESULT = "test.json"
 
@@ -31,7 +32,7 @@ def draw(ids: list[str], n: int, number: int) -> list[str]:
     return sorted(shuffled[:n])
 
 
-def train_networks(folder: Path, data: Path, counts: list[int], draws: int, flags: list[str]) -> None:
+def train_networks(folder: Path, data: Path, counts: list[int], draws: int, flags: list[str], own_shapes: bool) -> None:
     """A network of each n and draw into FOLDER/n/draw, and beside it the lists of its radiographs. Raises DataError."""
     learnt, tested = (RadiographDataset(data, split) for split in ("train", "test"))
     known = set(learnt.known_by(tested.marks()))
@@ -40,12 +41,23 @@ def train_networks(folder: Path, data: Path, counts: list[int], draws: int, flag
         raise DataError(f"{data}: expected 1 to {len(ids)} of its training radiographs, found --n {' '.join(map(str, counts))}")
     for n in counts:
         for number in range(draws if n < len(ids) else 1):
-            result = folder / str(n) / str(number)
+            result, drawn = folder / str(n) / str(number), draw(ids, n, number)
+            if (result / RESULT).exists():
+                continue
             result.mkdir(parents=True, exist_ok=True)
-            if not (result / RESULT).exists():
-                for split, listed in (("train", draw(ids, n, number)), ("test", tested.ids)):
-                    (folder / str(n) / f"{number}_{split}.txt").write_text("\n".join(listed) + "\n")
-            train(data, result, "--split", folder / str(n) / f"{number}_", *flags)
+            for split, listed in (("train", drawn), ("test", tested.ids)):
+                (folder / str(n) / f"{number}_{split}.txt").write_text("\n".join(listed) + "\n")
+            init = ("--init", pretrained_on_own_shapes(learnt, result, drawn)) if own_shapes else ()
+            train(data, result, "--split", folder / str(n) / f"{number}_", *init, *flags)
+
+
+def pretrained_on_own_shapes(data: RadiographDataset, result: Path, ids: list[str]) -> Path:
+    """The checkpoint of a network of synthetic hands whose shapes are those of these radiographs' annotations alone."""
+    folder = result.with_name(f"{result.name}_synthetic")
+    folder.mkdir(exist_ok=True)
+    rows = [{"id": id} | numbered(points.tolist()) for id, points in zip(data.ids, data.points_px) if id in ids]
+    write_csv(folder / COORDINATES, rows)
+    return pretrained(folder, folder / COORDINATES, [], SYNTHETIC, data.size, seed=0)
 
 
 def read_figures(folder: Path) -> dict[int, list[dict]]:
@@ -96,11 +108,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, help="prepared data")
     parser.add_argument("--n", type=int, nargs="+", default=[1, 5, 10, 25, 50], help="annotated radiographs; a tenth validates")
     parser.add_argument("--draws", type=int, default=3, help="networks of each n, each of its own random draw")
+    parser.add_argument(
+        "--own_shapes", action="store_true", help="of hands: start from synthetic ones whose shapes are of those n alone"
+    )
     parser.add_argument("--figure", type=Path, help="PNG of the curve, in mm")
     parser.add_argument("--flags", type=shlex.split, default=[], help='of main.py: --flags="--seed 1"')
     options = parser.parse_args(arguments)
     if options.data:
-        train_networks(options.folders[0], options.data, options.n, options.draws, options.flags)
+        train_networks(options.folders[0], options.data, options.n, options.draws, options.flags, options.own_shapes)
     found = {str(folder): read_figures(folder) for folder in options.folders}
     header = ["set", "n", "draws", "IPE, px", "mean, mm", "median, mm", "within 2 mm, %"]
     rows = [

@@ -24,7 +24,7 @@ from runtime.command import exit_status
 from runtime.files import DataError, write_whole
 
 LANDMARKS = 37
-FEWEST = 50  # hands that tell how hands vary
+FEWEST = 10  # hands that tell how hands vary
 ALIGNMENTS = 20  # of each hand with the mean of all
 EXPLAINED = 0.99  # of the variance, by the modes that are kept
 ROBUST_LIMIT = 6.0  # robust standard deviations from the median, beyond which an annotation is an outlier

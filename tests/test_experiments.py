@@ -208,6 +208,10 @@ def test_few_radiographs(hands, tmp_path, capsys):
         with pytest.raises(DataError, match="expected 1 to 2 of its training radiographs, found --n "):
             run(few_radiographs, tmp_path / "none", "--data", hands, "--n", *counts)
     assert not (tmp_path / "none").exists()
+    with pytest.raises(DataError, match="expected 10 hands or more"):
+        run(few_radiographs, tmp_path / "own", "--data", hands, "--n", 1, "--own_shapes")
+    drawn = tmp_path / "own" / "1"
+    assert list(read_points(drawn / "0_synthetic" / "all_coordinates.csv")) == (drawn / "0_train.txt").read_text().split()
     with pytest.raises(DataError, match="expected networks that --data has trained, found none"):
         run(few_radiographs, tmp_path)
     (by_count / "1" / "test.json").write_text(json.dumps(kept | {"pe_mm": None}))
@@ -227,7 +231,7 @@ def test_folds_of_the_atlas_know_nothing_of_their_test_annotations(hands, tmp_pa
     shapes[3] *= (1.04, 1)  # the test radiograph's
     names = [*ids, *(f"other_{number}" for number in range(56))]
     annotations.write_text("".join(",".join([i, *map(str, shape.ravel())]) + "\n" for i, shape in zip(names, shapes)))
-    monkeypatch.setattr(atlas_folds, "COUNTS", {"train": 2, "valid": 1, "test": 1})
+    monkeypatch.setattr(common, "COUNTS", {"train": 2, "valid": 1, "test": 1})
     work = ("--work", tmp_path / "folds", "--annotations", annotations, "--synthetic", 2, "--folds", 1, "--size", SIZE)
     run(atlas_folds, "--data", hands, "--lists", tmp_path, *work, "--", *NETWORK, "--stages", "32x1", "--learning_rate", "1e-12")
     expected, _ = build(np.delete(shapes, 3, 0))
