@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from radiographs.names import plain_id, same_form, without_ending
+from radiographs.names import is_radiograph, plain_id, same_form, without_ending
 from radiographs.pixel_size import split_columns
 from runtime.files import DataError, meant
 
 SPLITS = ("train", "valid", "test")
+MISNAMED = {"training": "train", "val": "valid", "validation": "valid", "testing": "test"}
 NUMBERED = re.compile(r"([xy])[ _.]?(\d*)", re.IGNORECASE)  # names of columns that number the landmarks
 ROWS = re.compile(r"(row|col|column)[ _.]?\d*", re.IGNORECASE)  # of arrays, whose row comes first
 NAMED = re.compile(r"(.*?)(?:[_ .]|(?<=\d))([xy])", re.IGNORECASE | re.DOTALL)  # names of columns that name the landmarks
@@ -188,6 +189,9 @@ def find_radiographs(raw: Path) -> tuple[dict[str, tuple[str, Path]], list[str]]
     errors = []
     if not any(split == "train" for split, _ in paths):
         errors.append(f"{raw / 'train'}: expected radiographs named ID.jpg, .png, .tif, .dcm, .mha or .nii, found none")
+    for folder, meant_name in MISNAMED.items():
+        if any(map(is_radiograph, visible_files(raw / folder))):
+            errors.append(f"{raw / folder}: expected it to be called {meant_name}; rename it")
     found = by_id(paths, errors)
     for id in sorted(found.keys() & {f"{id}{DETAIL}" for id in found}):
         errors.append(f"{found[id][1]}: preparation writes a picture of this name for {id.removesuffix(DETAIL)}; rename one")

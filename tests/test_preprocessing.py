@@ -159,6 +159,9 @@ def test_a_mistake_in_the_raw_folder_costs_nothing(raw, tmp_path):
     (broken / "all_coordinates.csv").write_text("a1,1\n")
     rowless = Path(shutil.copytree(raw, tmp_path / "rowless"))
     (rowless / "test" / "c2.png").rename(rowless / "test" / "c3.png")
+    zeros = Path(shutil.copytree(raw, tmp_path / "zeros"))
+    (zeros / "test" / "c2.png").rename(zeros / "test" / "007.png")
+    (zeros / "all_coordinates.csv").write_text((zeros / "all_coordinates.csv").read_text().replace("c2,", "7,"))
     unreadable = Path(shutil.copytree(raw, tmp_path / "unreadable"))
     (unreadable / "train" / "a1.png").write_bytes(b"")  # the reference
     settings = Settings(64, 2.0, "a1")
@@ -167,6 +170,7 @@ def test_a_mistake_in_the_raw_folder_costs_nothing(raw, tmp_path):
         (tmp_path / "tables", settings, "tables: expected radiographs in its folders train, valid, test"),
         (broken, settings, "line 1: expected an ID and pairs x, y"),
         (rowless, settings, f"no row for c3.*2 problems: {out} stays as it was"),
+        (zeros, settings, "no row for 007 in .*; there is one for 7: spreadsheets take zeros away, so write 007 there as a text"),
         (unreadable, settings, "a1.png: cannot be read as a radiograph"),
         (raw, Settings(64, 2.0, "a9"), "--reference a9: no such radiograph in train"),
     ):
@@ -283,6 +287,12 @@ def test_hidden_files_are_no_radiographs_and_there_must_be_some_to_train_on(tmp_
     (error,) = find_radiographs(tmp_path)[1]
     assert "a.detail.png: preparation writes a picture of this name for a; rename one" in error
     (tmp_path / "train" / "a.detail.png").unlink()
+    (tmp_path / "val").mkdir()
+    (tmp_path / "val" / "notes.txt").write_text("")
+    assert not find_radiographs(tmp_path)[1]
+    (tmp_path / "val" / "b.png").write_text("")
+    assert find_radiographs(tmp_path)[1] == [f"{tmp_path / 'val'}: expected it to be called valid; rename it"]
+    shutil.rmtree(tmp_path / "val")
     (tmp_path / "train").rename(tmp_path / "valid")
     found, errors = find_radiographs(tmp_path)
     assert list(found) == ["a"] and len(errors) == 1 and f"{tmp_path / 'train'}: expected radiographs" in errors[0]
