@@ -102,12 +102,14 @@ def of_other_size(sets: list[RadiographDataset]) -> list[str]:
     names = np.array([name(data, i) for data in sets for i in range(len(data))])
     points = np.concatenate([data.points_network_px for data in sets])
     enough = np.isfinite(points).all(-1).sum(1) >= 3
+    if not enough.any():
+        return []
     names, points = names[enough], points[enough]
-    usual = np.where(np.isfinite(points), np.nanmedian(points, 0), np.nan) if len(points) else points  # of the same landmarks
+    points = points[:, np.isfinite(points).all(-1).any(0)]
+    usual = np.where(np.isfinite(points), np.nanmedian(points, 0), np.nan)  # of the landmarks that each one shows
     own, others = (np.nanstd(one, 1).max(-1) for one in (points, usual))
-    times = own / others
-    times = times / np.median(times) if len(times) else times
-    odd = np.flatnonzero(abs(np.log(times)) > np.log(OTHER_SIZE))
+    times = own / others / np.median(own / others)
+    odd = np.flatnonzero((times < 1 / OTHER_SIZE) | (times > OTHER_SIZE))
     said = "times what they do in others; are they px of this picture?"
     found = [f"{names[i]}: its points span {times[i]:.2f} {said}" for i in odd]
     return found if len(found) <= max(1, MOST_NAMED * len(points)) else []
