@@ -60,7 +60,11 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
     all_points, template = np.stack(list(points.values())), None
     joint = described(raw / DESCRIPTION, all_points, annotations.names)
     if settings.crop:
-        upright = np.array([points[id] for id, (split, _) in found.items() if split == "train" and id in points])
+        shown = [points[id] for id, (split, _) in found.items() if split == "train" and id in points]
+        upright = np.array([one for one in shown if np.isfinite(one).all(1).sum() > 1])
+        if not len(upright):
+            problem = f"{raw}: --crop needs radiographs of train with two landmarks or more, found none; leave it out"
+            raise DataError("\n".join([*errors, problem]))
         of_either = joint is not None and joint.laterality == "either"
         template = ShapeTemplate.of_landmarks(upright, np.full((2, 2), MARGIN), of_either)
     Image.init()  # here, or each process that is copied from this one loads Pillow's formats

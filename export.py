@@ -245,6 +245,8 @@ def main(arguments: list[str] | None = None) -> int:
     add("--finder", type=Path, help="weights of the same landmarks whose finder is taken; none: one is trained")
     add("--seed", type=int, default=0, help="of the finder's training")
     options = parser.parse_args(arguments)
+    if min(options.seed, options.finder_steps) < 0:
+        parser.error("expected --seed and --finder_steps of 0 or more")
 
     def work() -> None:
         checkpoint = options.checkpoint or newest_run(BEST) / BEST

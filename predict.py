@@ -208,6 +208,11 @@ def mistake(options: argparse.Namespace) -> str:
         ("" in options.inputs, "expected a file or a folder, found an empty name"),  # which would mean the folder that one is in
         (options.merge and options.inputs, "--merge takes no files: it makes the outputs of those that --out knows"),
         (options.merge and several, "--merge is for one process"),
+        (
+            (options.export or options.export_demo) and options.inputs,
+            "--export and --export-demo take no files; predict them apart",
+        ),
+        (options.export and options.export_demo, "expected --export or --export-demo, found both"),
         (options.int8 and not options.export, "--int8 says how --export writes the network; give both"),
         (options.int8 and options.export and options.export.suffix != ".onnx", "--int8 is for --export NAME.onnx alone"),
         (options.engine and options.device == "cuda", "--engine computes on the CPU; leave out --device"),

@@ -11,9 +11,7 @@ origin: half a pixel is added or taken away.
 
 import argparse
 import json
-import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +20,7 @@ from joints.challenges import CHALLENGES
 from joints.description import DESCRIPTION, Description, read_description
 from joints.formats import CENTRE, CORNER, FORMATS, Annotations, Point, id_of
 from radiographs.names import is_radiograph
-from radiographs.raw_folder import COORDINATES, READERS, SPLITS, maker_of, read_annotations
+from radiographs.raw_folder import COORDINATES, READERS, SPLITS, below, read_annotations
 from runtime.command import exit_status
 from runtime.files import DataError, csv_lines, first_few, write_whole
 
@@ -82,13 +80,6 @@ def radiographs_in(folder: Path) -> dict[str, Path]:
     return files
 
 
-def below(folder: Path) -> Iterator[Path]:
-    """Whatever lies in a folder and those in it, but for what a command made."""
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not maker_of(Path(place, name))]
-        yield from (Path(place, name) for name in names)
-
-
 def import_to(folder: Path, found: Annotations, annotator: str | None) -> None:
     """Write the table, and the description where lines are known. Raises DataError for what is there already."""
     table = folder / READERS / f"{annotator}.csv" if annotator else folder / COORDINATES
@@ -127,14 +118,14 @@ def export_from(raw: Path, kind: str, out: Path, origin: str | None) -> None:
     for id, points in annotated.points.items():
         shifted = (points + half).tolist()
         found.points[id] = {name: tuple(at) for name, at in zip(joint.names, shifted) if np.isfinite(at).all()}
-    out.parent.mkdir(parents=True, exist_ok=True)
     ending, write = FORMATS[kind].ending, FORMATS[kind].write
     if not ending:
-        write_whole(out, write(found, files).encode())
+        texts = {out: write(found, files)}
     else:
-        out.mkdir()
-        for id, points in found.points.items():
-            write_whole(out / (id + ending), write(points, files[id]).encode())
+        texts = {out / (id + ending): write(points, files[id]) for id, points in found.points.items()}
+    for path, text in texts.items():  # once every radiograph has been read
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, text.encode())
     print(f"written to {out}: {len(found.points)} radiographs, {len(found.names)} landmarks")
 
 

@@ -27,7 +27,7 @@ import numpy as np
 from radiographs.names import without_ending
 from radiographs.raw_folder import same_form
 from radiographs.reading import read_radiograph
-from runtime.files import DataError
+from runtime.files import DataError, first_few
 
 Point = tuple[float, float]
 CORNER, CENTRE = "corner", "centre"  # of the first pixel, where a program has its origin
@@ -104,11 +104,14 @@ def read_coco(path: Path, images: dict[str, Path]) -> Annotations:
 
 
 def read_labelme(path: Path, images: dict[str, Path]) -> Annotations:
-    found = Annotations()
+    found, others = Annotations(), []
     for file in files_of(path, ".json"):
         stored = parsed(file)
         points = [(one["label"], tuple(one["points"][0])) for one in stored["shapes"] if one["shape_type"] == "point"]
+        others += [one["label"] for one in stored["shapes"] if one["shape_type"] != "point"]
         found.add(file, stored.get("imagePath") or file.stem, points)
+    if others:
+        print(f"{path}: {len(others)} shapes that are no points are left out ({first_few(sorted(set(others)))})")
     return found
 
 

@@ -11,7 +11,7 @@ from joints.hand import HAND
 from joints.known import described, joint_called, joint_of, moved
 from radiographs.names import is_radiograph
 from radiographs.pixel_size import BY_HAND, STATED, Given, Size, choose, sizes_in
-from radiographs.raw_folder import COORDINATES, LABEL_SET, SPLITS, by_id, read_names, read_points, visible_files
+from radiographs.raw_folder import COORDINATES, LABEL_SET, SPLITS, below, by_id, read_names, read_points, visible_files
 from runtime.files import DataError, write_whole
 
 LABELS = "labels"  # inside RAW, where no other folder is named
@@ -78,6 +78,9 @@ def open_collection(raw: Path, names: list[str] | None, labels: Path | None = No
     sizes = sizes_in(raw / COORDINATES) if table else {}
     if unknown := [id for id in table if id not in paths]:
         print(f"{raw / COORDINATES}: {len(unknown)} of its {len(table)} rows are of no radiograph here: {', '.join(unknown[:3])}")
+    listed = set(paths.values())
+    if others := [path for path in below(raw) if path.name[0] != "." and path not in listed and is_radiograph(path)]:
+        print(f"{raw}: {len(others)} radiographs in other folders are left out, as {others[0]}")
     return Collection(raw, paths, splits, joint, labels, {id: points for id, points in table.items() if id in paths}, sizes)
 
 

@@ -20,7 +20,7 @@ from prediction.results import COCO, MEASURES, PAGE, PARQUET, TABLE
 from prediction.shard import Shard
 from radiographs.pixel_size import COLUMN, row_of
 from radiographs.raw_folder import CALL, JOURNAL
-from runtime.files import DataError, write_whole
+from runtime.files import DataError, first_few, write_whole
 
 FILES = "files.jsonl"
 OUTPUTS = (TABLE, MEASURES, COCO, PARQUET, PAGE)
@@ -156,17 +156,23 @@ def begin(options: argparse.Namespace, call: dict, shard: Shard) -> Listing:
 
 
 def check_rows(listing: Listing, sizes: dict[str, list], say: Callable[[str], object]) -> None:
-    """Raises DataError where a row of pixel sizes is of files in several folders; `say` is told where no file has a row."""
+    """Raises DataError where a row of pixel sizes is of files in several folders.
+
+    `say` is told where some files have no row and some rows no file.
+    """
     paths: dict[str, str] = {}
+    lacking = 0
     for item in listing:
         if not (row := row_of(item.path, sizes)):
+            lacking += 1
             continue
         path = os.path.abspath(item.path)
         if os.path.dirname(other := paths.setdefault(row, path)) != os.path.dirname(path):
             both = f"{printable(other)} and {printable(path)}"
             raise DataError(f"--pixel_mm: expected a {COLUMN} of each file, found one of {row} for {both}; give it as paths")
-    if not paths:
-        say(f"--pixel_mm: none of the {len(sizes)} IDs in the table is that of a radiograph here")
+    if lacking and (unused := [printable(row) for row in sizes if row not in paths]):
+        without = f"{lacking} radiographs are in no row, {len(unused)} IDs of the table are of no radiograph here"
+        say(f"--pixel_mm: {without} ({first_few(unused)})")
 
 
 def keep(out: Path, call: dict, listing: Listing, shard: Shard) -> Listing:

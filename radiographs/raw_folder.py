@@ -4,7 +4,7 @@ import csv
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -181,6 +181,13 @@ def maker_of(folder: Path) -> str:
     if os.path.isfile(folder / SETTINGS) and any(folder.glob("*/*.npz")):
         return "data_preprocessing.py"
     return "predict.py" if os.path.isfile(folder / JOURNAL / CALL) else ""
+
+
+def below(folder: Path) -> Iterator[Path]:
+    """Whatever lies in a folder and those in it, but for what a command made."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not maker_of(Path(place, name))]
+        yield from (Path(place, name) for name in names)
 
 
 def find_radiographs(raw: Path) -> tuple[dict[str, tuple[str, Path]], list[str]]:

@@ -32,6 +32,17 @@ def test_bland_altman_by_hand():
     assert bland_altman(np.ones(1), np.zeros(1))["bias"] == 1 and math.isnan(bland_altman(np.ones(1), np.zeros(1))["sd"])
 
 
+@pytest.mark.parametrize(("annotators", "columns"), [(1, 1), (2, 3), (4, 4)])
+def test_of_many_annotators_pairs_with_the_network_are_drawn(annotators, columns, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(agreement.figures, "save", lambda figure, path: drawn.append(len(figure.axes)))
+    raters = ["network", *(f"reader {i}" for i in range(annotators))]
+    agreement.draw_agreement(
+        raters, [agreement.Rated("width", "mm", np.random.default_rng(0).random((5, 1 + annotators)))] * 2, None
+    )
+    assert drawn == [2 * columns]
+
+
 def test_icc_by_hand_and_as_published():
     """Raters 1, 2, 3 and 2, 3, 5: mean squares 19/6 of rows, 8/3 of raters, 1/6 of the rest; 3 / (10/3 + 2·2.5/3) = 0.6."""
     assert icc_2_1(np.array([[1.0, 2], [2, 3], [3, 5]]))["icc"] == pytest.approx(0.6)

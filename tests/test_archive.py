@@ -252,6 +252,7 @@ def test_calls_that_are_refused_at_once(pictures, weights, tmp_path, capsys):
         ((pictures, "--shard", "1/2", "--overwrite"), "others may be writing"),
         (("-", "--shard", "1/2"), "the others would not see the list"),
         (("--merge", pictures), "--merge takes no files"),
+        (("--export", "x.onnx", pictures), "--export and --export-demo take no files"),
         ((pictures, ""), "expected a file or a folder, found an empty name"),  # as a variable that is not set
     ):
         with pytest.raises(SystemExit):

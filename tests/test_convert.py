@@ -123,11 +123,23 @@ def test_slips_of_names_are_told(tmp_path, capsys):
         (tmp_path / f"r{i}.json").write_text(json.dumps({"imagePath": f"r{i}.png", "shapes": [shape | {"label": label}]}))
     assert convert(tmp_path, "--from", "labelme", "--out", tmp_path / "raw") == 0
     said = capsys.readouterr().out
-    assert "seldom annotated: selta (1); if a name is a slip" in said
+    assert "seldom annotated: selta (1); if a name is a slip" in said and "no points" not in said
     assert f"next: radiographs into {tmp_path / 'raw'}/train, then python data_preprocessing.py --raw {tmp_path / 'raw'}" in said
+    (tmp_path / "r5.json").write_text(json.dumps(LABELME | {"imagePath": "r5.png"}))
+    assert convert(tmp_path, "--from", "labelme", "--out", tmp_path / "third") == 0
+    assert "1 shapes that are no points are left out (outline)" in capsys.readouterr().out
     (tmp_path / "r5.json").write_text(json.dumps({"imagePath": "r5.png", "shapes": [shape | {"label": "Sella "}]}))
     assert convert(tmp_path, "--from", "labelme", "--out", tmp_path / "again") == 1
     assert "expected one spelling of a landmark, found 'sella' and 'Sella'; correct the labels" in capsys.readouterr().err
+
+
+def test_a_radiograph_that_cannot_be_read_leaves_no_part_of_an_export(raw, tmp_path, capsys):
+    path = max(raw.glob("*/*.mha"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:60])
+    assert convert(raw, "--to", "labelme", "--out", tmp_path / "other") == 1 and str(path) in capsys.readouterr().err
+    path.write_bytes(whole)
+    assert convert(raw, "--to", "labelme", "--out", tmp_path / "other") == 0
 
 
 def test_readers_and_origins(tmp_path, capsys):

@@ -617,7 +617,7 @@ def test_a_review_goes_by_whole_paths(tmp_path):
         read_predictions(tmp_path / "twice", paths)
 
 
-def test_what_label_made_is_no_input(tmp_path):
+def test_what_label_made_is_no_input(tmp_path, capsys):
     """A round's raw folder holds radiographs of the set once more; a folder that is only called alike is one as others are."""
     raw, said = make_pictures(tmp_path / "raw", 2), []
     session_of(raw, ["a"]).close()
@@ -628,6 +628,9 @@ def test_what_label_made_is_no_input(tmp_path):
     listing = write_listing([str(raw)], tmp_path / "out", tmp_path / "list", said.append)
     assert [item.name for item in listing] == ["more/labels/p2.png", "p0.png", "p1.png"] and "labels: left out, since" in said[0]
     assert list(radiographs_in(raw)) == ["p0", "p1", "p2"]
+    assert "left out" not in capsys.readouterr().out
+    session_of(raw, ["a"]).close()
+    assert f"{raw}: 1 radiographs in other folders are left out, as {other / 'p2.png'}" in capsys.readouterr().out
     assert write_listing([str(of_round)], tmp_path / "out", tmp_path / "list", said.append).count == 1  # where it is asked for
 
 

@@ -148,14 +148,18 @@ def test_rows_are_of_files_by_their_ids_or_paths(tmp_path, capsys):
     for row in rows:
         sizes = float(row["x_mm"]) / float(row["x"]), float(row["y_mm"]) / float(row["y"])
         assert sizes == pytest.approx(by_hand.pop(row["image"]), rel=1e-4)
-    assert not by_hand and "none of the" not in capsys.readouterr().out
+    assert not by_hand and "of no radiograph here" not in capsys.readouterr().out
 
     assert run("one/a,0.1", "two/a,0.3x0.4", "b,0.2", *(f"c{i},0.1" for i in range(49)), "c49,0.5") == 1
     there, now = re.search(r"\(pixel_mm: (.*) there, (.*) now\)", capsys.readouterr().err).groups()
     assert "'c49': [[0.1, 0.1]" in there and "'c49': [[0.5, 0.5]" in now and len(there + now) < 220
     said = []
     check_rows([Item("in/a.png", "a.png")], {"z": [[0.1, 0.1], "stated"]}, said.append)
-    assert said == ["--pixel_mm: none of the 1 IDs in the table is that of a radiograph here"]
+    said_of_z = "--pixel_mm: 1 radiographs are in no row, 1 IDs of the table are of no radiograph here (z)"
+    check_rows([Item("in/a.png", "a.png")], {"a": [[0.1, 0.1], "stated"], "z": [[0.1, 0.1], "stated"]}, said.append)
+    assert said == [said_of_z]
+    check_rows([Item("a.png", "a.png"), Item("b.png", "b.png")], {"a": [[1, 1], ""], "z": [[1, 1], ""]}, said.append)
+    assert said == [said_of_z] * 2
 
 
 def test_predictions_are_in_mm_by_the_flag(raw, weights, tmp_path):

@@ -349,3 +349,9 @@ def test_one_landmark_is_nothing_to_crop_to(raw, tmp_path):
     ran = preprocess(raw, tmp_path / "out", "--crop")
     assert ran.returncode == 1 and f"{id}.png: --crop needs two landmarks or more, found 1" in ran.stderr
     assert "Traceback" not in ran.stderr and "Warning" not in ran.stderr
+    lines = [",".join([line.split(",")[0], "1", "2", *[""] * len(rest)]) for line in lines]
+    for left in (lines, lines[4:]):  # one landmark in all; no row of train at all
+        (raw / "all_coordinates.csv").write_text("\n".join(left) + "\n")
+        ran = preprocess(raw, tmp_path / "none", "--crop")
+        assert ran.returncode == 1 and "--crop needs radiographs of train with two landmarks or more, found none" in ran.stderr
+        assert "Traceback" not in ran.stderr and ("no row for a1" in ran.stderr) == (left is not lines)

@@ -20,6 +20,7 @@ from training import figures
 
 LIMITS = 1.96  # standard deviations from the bias to the limits of agreement
 LEVEL = 0.95  # of confidence intervals
+MOST_DRAWN = 3  # raters, of which all pairs are drawn
 NETWORK, ANNOTATION, ALL = "network", "annotation", "all annotators"
 
 
@@ -129,8 +130,11 @@ def write_agreement(folder: Path, data: RadiographDataset, points_network_px: np
 
 
 def draw_agreement(raters: list[str], measures: list[Rated], path: Path) -> None:
-    """Bland-Altman plots, a row a measure and a column a pair of raters: difference over mean, bias and its limits."""
-    pairs = list(combinations(range(len(raters)), 2))
+    """Bland-Altman plots, a row a measure and a column a pair of raters: difference over mean, bias and its limits.
+
+    Of many annotators only pairs with the network are drawn; the table has all.
+    """
+    pairs = [(i, j) for i, j in combinations(range(len(raters)), 2) if not i or len(raters) <= MOST_DRAWN]
     figure = Figure(figsize=(3.2 * len(pairs) + 0.6, 2.2 * len(measures) + 0.4), layout="tight")
     grid = figure.subplots(len(measures), len(pairs), squeeze=False, sharex="row", sharey="row")
     for row, measure in zip(grid, measures):
