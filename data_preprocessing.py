@@ -124,7 +124,7 @@ def read_raw(raw: Path) -> tuple[Files, Annotations, list[str]]:
     for id, (_, path) in found.items():
         if id not in points:
             do = "add it" if is_radiograph(path) else "add it, or remove the file, whose name is no radiograph's"
-            if other := shortened.get(id.lstrip("0")):
+            if len(other := shortened.get(id.lstrip("0"), id)) < len(id):
                 do = f"there is one for {other}: spreadsheets take zeros away, so write {id} there as a text"
             errors.append(f"{path}: no row for {id} in {table}; {do}")
     errors += [f"{table}: no radiograph for the row of {id}; add it or remove the row" for id in points if id not in found]

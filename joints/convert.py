@@ -25,7 +25,7 @@ from runtime.command import exit_status
 from runtime.files import DataError, csv_lines, first_few, write_whole
 
 KNOWN = FORMATS | CHALLENGES  # that are read
-RARE = 0.2  # share of the radiographs: landmarks that fewer show may be slips of a name
+RARE = 0.2  # share of the radiographs: landmarks that no more show may be slips of a name
 HALF = {CORNER: 0.5, CENTRE: 0.0}  # px, of the first pixel's centre from the origin
 
 
@@ -41,13 +41,16 @@ def read(path: Path, kind: str, images: Path | None, origin: str | None) -> Anno
         raise DataError(f"{path}: expected landmarks, found none; is it of {kind}?")
     spelt: dict[str, str] = {}
     for name in found.names:
-        if (other := spelt.setdefault("".join(name.casefold().split()), name)) != name:
+        other = spelt.setdefault("".join(name.casefold().split()), name)
+        if other != name and not any(name in points and other in points for points in found.points.values()):
             raise DataError(f"{path}: expected one spelling of a landmark, found {other!r} and {name!r}; correct the labels")
     half = HALF[origin or KNOWN[kind].origin]
     whole = all(float(value).is_integer() for points in found.points.values() for at in points.values() for value in at)
     if kind == "coco" and origin is None and whole:
         print(f"{path}: all coordinates are whole; if they number pixels, as in the published COCO data, give --origin {CENTRE}")
-    for points in found.points.values():
+    for id, points in found.points.items():
+        if half and (corner := [name for name, at in points.items() if at == (0, 0)]):
+            raise DataError(f"{path}: {corner[0]!r} of {id} is at (0, 0), as some write a missing one; remove it there")
         points.update({name: (x - half, y - half) for name, (x, y) in points.items()})
     return found
 
@@ -97,8 +100,8 @@ def import_to(folder: Path, found: Annotations, annotator: str | None) -> None:
     missing = sum(len(found.names) - len(points) for points in found.points.values())
     print(f"written to {table}: {len(found.points)} radiographs, {len(found.names)} landmarks, {missing} missing")
     counts = {name: sum(name in points for points in found.points.values()) for name in found.names}
-    if rare := [f"{name} ({count})" for name, count in counts.items() if count < RARE * len(found.points)]:
-        print(f"seldom annotated: {first_few(rare)}; if a name is a slip, correct it there and convert again")
+    if rare := [f"{name} ({count})" for name, count in counts.items() if count <= RARE * len(found.points)]:
+        print(f"seldom annotated: {first_few(rare)}; if a name is a slip, correct the label, remove {table}, and convert again")
     if not annotator:
         print(f"next: radiographs into {folder}/train, then python data_preprocessing.py --raw {folder}")
 

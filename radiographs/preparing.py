@@ -20,7 +20,7 @@ from radiographs.raw_folder import COORDINATES, READERS
 from radiographs.reading import read_radiograph
 from radiographs.view import sample
 from radiographs.volumes import files_of
-from runtime.files import DataError, write_whole
+from runtime.files import DataError, first_few, write_whole
 
 COMPRESSION = 1  # of pictures and heatmaps: a fifth larger than by 6, and three times faster
 
@@ -120,9 +120,11 @@ def shown(job: Job, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[st
         if (wrong := outside | missing).any():
             landmark = int(wrong.argmax())
             x, y = given_px[landmark]
-            what = "is how some write a missing one" if missing[landmark] else f"lies outside the {width} x {height} picture"
+            what = f"landmark {landmark} at ({x:g}, {y:g}) lies outside the {width} x {height} picture"
+            if missing[landmark]:
+                what = f"{first_few([f'landmark {i}' for i in np.flatnonzero(missing)])} at (0, 0), as some write a missing one"
             raise DataError(
-                f"{job.path}: landmark {landmark} at ({x:g}, {y:g}) {what}; "
+                f"{job.path}: {what}; "
                 f"correct its row in {f'{READERS}/{annotator}.csv' if annotator else COORDINATES} or leave it blank"
             )
     if not job.template:

@@ -132,8 +132,8 @@ def read_annotations(raw: Path) -> Annotations:
     names = {path: read_names(path) for path in tables}
     first = tables[0]
     named = next((path for path in tables if names[path]), None)
-    if bare := [path for path in tables if named and read_rows(path)[0] is None]:
-        raise DataError(f"{bare[0]}: expected a header that tells the landmarks, as in {named}, found none; give it one")
+    if bare := [path for path in paths if named and read_rows(path)[0] is None]:
+        raise DataError(f"{bare[0]}: expected a header ID,NAME_x,NAME_y,... as {named} has one, found none; give it one")
     for path in tables[1:]:
         own, expected = (len(next(iter(points[one].values()))) for one in (path, first))
         if own != expected:
@@ -198,7 +198,7 @@ def find_radiographs(raw: Path) -> tuple[dict[str, tuple[str, Path]], list[str]]
         errors.append(f"{raw / 'train'}: expected radiographs named ID.jpg, .png, .tif, .dcm, .mha or .nii, found none")
     for folder, meant_name in MISNAMED.items():
         if any(map(is_radiograph, visible_files(raw / folder))):
-            errors.append(f"{raw / folder}: expected it to be called {meant_name}; rename it")
+            errors.append(f"{raw / folder}: expected it to be called {meant_name}; rename it, or move its radiographs there")
     found = by_id(paths, errors)
     for id in sorted(found.keys() & {f"{id}{DETAIL}" for id in found}):
         errors.append(f"{found[id][1]}: preparation writes a picture of this name for {id.removesuffix(DETAIL)}; rename one")

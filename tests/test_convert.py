@@ -150,6 +150,11 @@ def test_readers_and_origins(tmp_path, capsys):
     whole = COCO | {"annotations": [COCO["annotations"][0] | {"keypoints": [1, 1, 2, 10, 20, 2, 0, 0, 0]}]}
     (tmp_path / "whole.json").write_text(json.dumps(whole))
     assert convert(tmp_path / "whole.json", *out) == 0
+    corner = COCO | {"annotations": [COCO["annotations"][0] | {"keypoints": [0, 0, 2, 10, 20, 2, 0, 0, 0]}]}
+    (tmp_path / "corner.json").write_text(json.dumps(corner))
+    assert convert(tmp_path / "corner.json", "--from", "coco", "--out", tmp_path / "corner") == 1
+    assert "'a' of r1 is at (0, 0), as some write a missing one; remove it there" in capsys.readouterr().err
+    assert convert(tmp_path / "whole.json", "--from", "coco", "--out", tmp_path / "once") == 0
     assert "all coordinates are whole; if they number pixels" in capsys.readouterr().out
 
 

@@ -286,21 +286,20 @@ def test_the_check_finds_landmarks_in_another_order_and_radiographs_on_their_sid
 
 
 def test_the_check_finds_points_of_another_size():
-    """In mm of 0.1 a px, and of a copy twice as large; not where landmarks are missing, or where one in six is so."""
-    triangle = np.array([[10.0, 10], [50, 10], [10, 90], [30, 20]]) + np.random.default_rng(0).normal(0, 0.2, (30, 4, 2))
+    """In mm of 0.1 a px, and of a copy twice as large; not where landmarks are missing, hands turned, or sizes differ anyhow."""
+    rng = np.random.default_rng(0)
+    shape = np.array([[10.0, 10], [50, 10], [10, 90], [30, 20]]) + rng.normal(0, 0.2, (30, 4, 2))
 
     def found(points: np.ndarray) -> list[str]:
-        return of_other_size([annotated(points, Description(tuple("abcd")))])
+        return [line[:31] for line in of_other_size([annotated(points, Description(tuple("abcd")))])]
 
-    triangle[3, 2], triangle[5, 1:], triangle[6] = np.nan, np.nan, np.nan  # without the third the others span half as much
-    assert not found(triangle)
-    triangle[[1, 2]] *= [[[0.1]], [[2]]]
-    assert [line[:36] for line in found(triangle)] == [
-        "train/r1: its points span 0.10 times",
-        "train/r2: its points span 2.01 times",
+    shape[3, 2], shape[5, 1:], shape[6], shape[8] = np.nan, np.nan, np.nan, shape[8, :, ::-1] * (-1, 1)
+    assert not found(shape)
+    assert not found(shape * np.exp(rng.normal(0, 0.4, (30, 1, 1))))
+    shape[[1, 2, 4, 7]] *= [[[0.1]], [[2]], [[0.1]], [[0]]]
+    assert found(shape) == [
+        f"train/r{i}: its points span {x} times" for i, x in ((1, "0.10"), (2, "2.00"), (4, "0.10"), (7, "0.00"))
     ]
-    triangle[7:10] *= 2
-    assert not found(triangle)
 
 
 def test_readers_may_name_their_columns_in_another_order(tmp_path):
@@ -316,5 +315,8 @@ def test_readers_may_name_their_columns_in_another_order(tmp_path):
     (tmp_path / "readers" / "ben.csv").write_text("ID,x0,y0,x1,y1\nr,5,6,7,8\n")
     assert read_annotations(tmp_path).points["r"].tolist() == [[3, 4], [5, 6]]
     (tmp_path / "readers" / "ben.csv").write_text("r,5,6,7,8\n")
-    with pytest.raises(DataError, match="ben\\.csv: expected a header that tells the landmarks"):
+    with pytest.raises(DataError, match="ben\\.csv: expected a header ID,NAME_x,NAME_y,"):
         read_annotations(tmp_path)
+    (tmp_path / "readers" / "ben.csv").unlink()
+    (tmp_path / "all_coordinates.csv").write_text("r,5,6,7,8\n")  # whose order a reader of label.py has
+    assert read_annotations(tmp_path).points["r"].tolist() == [[1, 2], [3, 4]]

@@ -120,7 +120,7 @@ def test_everything_wrong_is_named_and_nothing_is_called_whole(raw, tmp_path):
     lines = table.read_text().splitlines()
     _, points = made_radiograph(1)
     lines[1] = row("a2", points + np.array([80, 0]))
-    lines[5] = row("b2", points * [[1], [0], [1], [1], [1]])
+    lines[5] = row("b2", points * [[1], [0], [1], [0], [1]])
     table.write_text("\n".join([*lines[:-1], row("nobody", points)]))
     (raw / "train" / "notes.txt").write_text("age 7")
     (raw / "train" / "a3.png").write_bytes(b"")
@@ -133,7 +133,7 @@ def test_everything_wrong_is_named_and_nothing_is_called_whole(raw, tmp_path):
         "a2.png: landmark 0 at",
         "a3.png: cannot be read as a radiograph",
         "b1.png: cannot be read as a radiograph",
-        "b2.png: landmark 1 at (0, 0) is how some write a missing one; correct its row in all_coordinates.csv or leave it blank",
+        "b2.png: landmark 1, landmark 3 at (0, 0), as some write a missing one; correct its row in all_coordinates.csv or leave it blank",
         f"notes.txt: no row for notes.txt in {table}; add it, or remove the file, whose name is no radiograph's",
         f"c2.png: no row for c2 in {table}",
         f"{table}: no radiograph for the row of nobody",
@@ -291,7 +291,9 @@ def test_hidden_files_are_no_radiographs_and_there_must_be_some_to_train_on(tmp_
     (tmp_path / "val" / "notes.txt").write_text("")
     assert not find_radiographs(tmp_path)[1]
     (tmp_path / "val" / "b.png").write_text("")
-    assert find_radiographs(tmp_path)[1] == [f"{tmp_path / 'val'}: expected it to be called valid; rename it"]
+    assert find_radiographs(tmp_path)[1] == [
+        f"{tmp_path / 'val'}: expected it to be called valid; rename it, or move its radiographs there"
+    ]
     shutil.rmtree(tmp_path / "val")
     (tmp_path / "train").rename(tmp_path / "valid")
     found, errors = find_radiographs(tmp_path)

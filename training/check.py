@@ -21,9 +21,11 @@ from runtime.files import first_few
 
 REACH = 0.03  # share of the picture's size: how far from the hand's outline a landmark may lie
 OUTSIDE_SHARE = 0.25  # share of landmarks beyond it, from which on a radiograph is named
-MOST_NAMED = 0.1  # share of the radiographs: where more are named, outlines or framing are unusual, not the points
+MOST_OUTSIDE = 0.1  # share of the radiographs: where more are named, it is the outline that is wrong, not the points
 MUCH_BETTER = 0.5  # share of points' distance from the mean shape, below which another reading of them must get
 OTHER_SIZE = 1.8  # times what the points of others span, or one part in so many
+UNUSUAL = 6.0  # times what radiographs usually differ by, as logarithms: where all are framed otherwise, only more counts
+TINY = 1e-6  # instead of 0, where all points lie in one place
 ODD = 2.0  # times what landmarks usually lie off the mean shape, from which on they may be exchanged
 MOVED_TOGETHER_PX = 0.1  # median distance of a warped dot from its warped point
 
@@ -55,7 +57,7 @@ def outside(sets: list[RadiographDataset], limit: int | None) -> list[str]:
             if beside.size and beside.mean() > OUTSIDE_SHARE:
                 where = f"{beside.sum()} of {beside.size} landmarks lie beside the {data.joint.joint or 'body part'}"
                 findings.append(f"{name(data, i)}: {where}; are they of this picture?")
-    return findings if len(findings) <= max(1, MOST_NAMED * looked) else []
+    return findings if len(findings) <= max(1, MOST_OUTSIDE * looked) else []
 
 
 def misread(sets: list[RadiographDataset]) -> Iterator[str]:
@@ -97,22 +99,22 @@ def misread(sets: list[RadiographDataset]) -> Iterator[str]:
             yield f"{label}: landmarks {which} may be exchanged: they then lie like the others'"
 
 
-def of_other_size(sets: list[RadiographDataset]) -> list[str]:
-    """Points that lie closer together or farther apart than others', as mm or those of a smaller copy; none where many do."""
+def of_other_size(sets: list[RadiographDataset]) -> Iterator[str]:
+    """Points that lie closer together or farther apart than others', as mm or those of a smaller copy."""
     names = np.array([name(data, i) for data in sets for i in range(len(data))])
     points = np.concatenate([data.points_network_px for data in sets])
-    enough = np.isfinite(points).all(-1).sum(1) >= 3
-    if not enough.any():
-        return []
-    names, points = names[enough], points[enough]
-    points = points[:, np.isfinite(points).all(-1).any(0)]
-    usual = np.where(np.isfinite(points), np.nanmedian(points, 0), np.nan)  # of the landmarks that each one shows
-    own, others = (np.nanstd(one, 1).max(-1) for one in (points, usual))
-    times = own / others / np.median(own / others)
-    odd = np.flatnonzero((times < 1 / OTHER_SIZE) | (times > OTHER_SIZE))
-    said = "times what they do in others; are they px of this picture?"
-    found = [f"{names[i]}: its points span {times[i]:.2f} {said}" for i in odd]
-    return found if len(found) <= max(1, MOST_NAMED * len(points)) else []
+    names, points = (of_all[np.isfinite(points).all(-1).sum(1) >= 3] for of_all in (names, points))
+    if not len(points):
+        return
+    first, second = np.triu_indices(points.shape[1], 1)
+    apart = np.linalg.norm(points[:, first] - points[:, second], axis=-1)
+    apart = apart[:, np.isfinite(apart).any(0)]
+    usual = np.nanmedian(apart, 0)
+    times = np.nanmedian(apart[:, usual > 0] / usual[usual > 0], 1)
+    logarithms = np.log(np.maximum(times / np.median(times), TINY))
+    limit = max(np.log(OTHER_SIZE), UNUSUAL * np.median(abs(logarithms)))
+    for i in np.flatnonzero(abs(logarithms) > limit):
+        yield f"{names[i]}: its points span {times[i]:.2f} times what they do in others; are they px of this picture?"
 
 
 def exchanged(shape: np.ndarray, mean: np.ndarray, usual: np.ndarray) -> np.ndarray:
