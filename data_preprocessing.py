@@ -120,14 +120,16 @@ def read_raw(raw: Path) -> tuple[Files, Annotations, list[str]]:
         read = [sum(id in given for given in readings.values()) for id in points]
         counts = ", ".join(f"{read.count(n)} by {n}" for n in sorted(set(read) - {0}))
         print(f"readers: {', '.join(readings)}; radiographs annotated {counts}: their mean is learnt", flush=True)
-    shortened = {id.lstrip("0"): id for id in points if id not in found}
+    shortened, told = {id.lstrip("0"): id for id in points if id not in found}, set()
     for id, (_, path) in found.items():
         if id not in points:
             do = "add it" if is_radiograph(path) else "add it, or remove the file, whose name is no radiograph's"
             if len(other := shortened.get(id.lstrip("0"), id)) < len(id):
+                told.add(other)
                 do = f"there is one for {other}: spreadsheets take zeros away, so write {id} there as a text"
             errors.append(f"{path}: no row for {id} in {table}; {do}")
-    errors += [f"{table}: no radiograph for the row of {id}; add it or remove the row" for id in points if id not in found]
+    lone = [id for id in points if id not in found and id not in told]
+    errors += [f"{table}: no radiograph for the row of {id}; add it or remove the row" for id in lone]
     if not training_files(found):
         raise DataError("\n".join(errors))
     return found, annotations, errors

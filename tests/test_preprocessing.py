@@ -133,7 +133,7 @@ def test_everything_wrong_is_named_and_nothing_is_called_whole(raw, tmp_path):
         "a2.png: landmark 0 at",
         "a3.png: cannot be read as a radiograph",
         "b1.png: cannot be read as a radiograph",
-        "b2.png: landmark 1, landmark 3 at (0, 0), as some write a missing one; correct its row in all_coordinates.csv or leave it blank",
+        "b2.png: landmark 1, landmark 3 at (0, 0), as some write a missing one; correct its row in all_coord",
         f"notes.txt: no row for notes.txt in {table}; add it, or remove the file, whose name is no radiograph's",
         f"c2.png: no row for c2 in {table}",
         f"{table}: no radiograph for the row of nobody",
