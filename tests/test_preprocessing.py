@@ -29,6 +29,7 @@ def test_writes_pictures_heatmaps_and_table(raw, tmp_path):
     ran = preprocess(raw, tmp_path / "out", "--sigma", 2)
     assert ran.returncode == 0, ran.stderr
     assert "train     4 radiographs,     20 landmarks, 0 missing" in ran.stdout
+    assert "5 landmarks without names; a header ID,NAME_x,NAME_y,... gives them" in ran.stdout
     assert "SYNTHETIC" not in ran.stdout and "synthetic" not in (tmp_path / "out" / "settings.json").read_text()
     rows = rows_of(tmp_path / "out" / "landmarks.csv")
     assert [(line["split"], line["id"]) for line in rows] == [(split, id) for split, ids in SPLITS.items() for id in ids]
