@@ -118,15 +118,13 @@ def shown(job: Job, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict[st
         outside = ((given_px < -0.5) | (given_px > (width - 0.5, height - 0.5))).any(1)
         missing = (given_px == 0).all(1)
         if (wrong := outside | missing).any():
-            landmark = int(wrong.argmax())
-            x, y = given_px[landmark]
-            what = f"landmark {landmark} at ({x:g}, {y:g}) lies outside the {width} x {height} picture"
-            if missing[landmark]:
+            if missing[landmark := int(wrong.argmax())]:
                 what = f"{first_few([f'landmark {i}' for i in np.flatnonzero(missing)])} at (0, 0), as some write a missing one"
-            raise DataError(
-                f"{job.path}: {what}; "
-                f"correct its row in {f'{READERS}/{annotator}.csv' if annotator else COORDINATES} or leave it blank"
-            )
+            else:
+                x, y = given_px[landmark]
+                what = f"landmark {landmark} at ({x:g}, {y:g}) lies outside the {width} x {height} picture"
+            table = f"{READERS}/{annotator}.csv" if annotator else COORDINATES
+            raise DataError(f"{job.path}: {what}; correct its row in {table} or leave it blank")
     if not job.template:
         return pixels, job.points_px, job.readings
     if (present := int(np.isfinite(job.points_px).all(1).sum())) < 2:

@@ -132,7 +132,7 @@ def read_annotations(raw: Path) -> Annotations:
     names = {path: read_names(path) for path in tables}
     first = tables[0]
     named = next((path for path in tables if names[path]), None)
-    if bare := [path for path in paths if named and read_rows(path)[0] is None]:
+    if bare := [path for path in paths if named and not names[path] and read_rows(path)[0] is None]:
         raise DataError(f"{bare[0]}: expected a header ID,NAME_x,NAME_y,... as {named} has one, found none; give it one")
     for path in tables[1:]:
         own, expected = (len(next(iter(points[one].values()))) for one in (path, first))
