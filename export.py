@@ -167,19 +167,16 @@ def judges_of(checkpoint: Path, state: dict, train: RadiographDataset, valid: Ra
 def held_out_error(state: dict, judges: list[Judge], train: RadiographDataset) -> float:
     """The error (IPE, px) in all held-out radiographs with weights in half precision; it is said, and what to think of it."""
     unseen = judges[0][1].concat([data for _, data in judges[1:]])
-    errors, points = {}, {}
-    for kind in ("single", "half"):
-        found = []
-        for own, data in judges:
-            held_by = state | own | {"weights": halved(own["weights"]) if kind == "half" else own["weights"]}
-            found.append(find_all(held_by, data, torch.device("cpu"), state["precision"], BATCH_SIZE).points_network_px)
-        points[kind] = np.concatenate(found)
-        of_points = metrics.point_errors(points[kind], unseen.points_network_px)
-        errors[kind] = float(metrics.mean_of_present(metrics.ipe(of_points)))
-    print("held-out IPE, px: " + ", ".join(f"{value:.4f} in {kind} precision" for kind, value in errors.items()))
+    found = []
+    for own, data in judges:
+        held_by = state | own | {"weights": halved(own["weights"])}
+        found.append(find_all(held_by, data, torch.device("cpu"), state["precision"], BATCH_SIZE).points_network_px)
+    points = np.concatenate(found)
+    error = float(metrics.mean_of_present(metrics.ipe(metrics.point_errors(points, unseen.points_network_px))))
+    print(f"held-out IPE, weights in half precision: {error:.4f} px")
     unfinished = next((own["unfinished"] for own, _ in judges if own["unfinished"]), "")
-    print(judge(unseen, points["half"], train.points_network_px, unfinished))
-    return errors["half"]
+    print(judge(unseen, points, train.points_network_px, unfinished))
+    return error
 
 
 def halved(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
