@@ -11,6 +11,7 @@ origin: half a pixel is added or taken away.
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -103,7 +104,7 @@ def import_to(folder: Path, found: Annotations, annotator: str | None) -> None:
     if rare := [f"{name} ({count})" for name, count in counts.items() if count <= RARE * len(found.points)]:
         print(f"seldom annotated: {first_few(rare)}; if a name is a slip, correct the label, remove {table}, and convert again")
     if not annotator:
-        print(f"next: radiographs into {folder}/train, then python data_preprocessing.py --raw {folder}")
+        print(f"next: radiographs into {folder / SPLITS[0]}, then python data_preprocessing.py --raw {shlex.quote(str(folder))}")
 
 
 def export_from(raw: Path, kind: str, out: Path, origin: str | None) -> None:

@@ -47,13 +47,15 @@ class Annotations:
     skeleton: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, source: object, file: str, points: Iterable[tuple[str, Point]]) -> None:
-        """Raises DataError for a radiograph or a landmark that comes twice."""
+        """Raises DataError for a radiograph or a landmark that comes twice, or a landmark without a name."""
         id = id_of(file)
         if id in self.points:
             raise DataError(f"{source}: expected one annotation of {id}, found another; remove one")
         self.points[id] = {}
         placed = [(name.strip(), point) for name, point in points if np.isfinite(point).all()]  # some write NaN for a missing one
         for name, point in placed:
+            if not name:
+                raise DataError(f"{source}: expected a name of every landmark of {id}, found a blank one; name it or remove it")
             if name in self.points[id]:
                 raise DataError(f"{source}: expected {name!r} of {id} once, found it twice; remove one")
             self.points[id][name] = point

@@ -105,7 +105,10 @@ def load(path: Path) -> ShapeModel:
 
 
 def sample(model: ShapeModel, rng: np.random.Generator) -> np.ndarray:
-    """One plausible hand (37, 2): modes drawn within MODE_LIMIT, lengths and bends within the atlas's bounds."""
+    """One plausible hand (37, 2): modes drawn within MODE_LIMIT, lengths and bends within the atlas's bounds.
+
+    Raises DataError where the model's hands were too few or too odd for such a one.
+    """
     low, high = model.bounds.T
     for _ in range(ATTEMPTS):
         weights = rng.standard_normal(len(model.spread))
@@ -115,7 +118,7 @@ def sample(model: ShapeModel, rng: np.random.Generator) -> np.ndarray:
         measured = lengths_and_bends(shape[None])[0]
         if ((measured >= low) & (measured <= high)).all():
             return shape
-    raise AssertionError(f"no plausible hand in {ATTEMPTS} draws: the shape model does not fit its own bounds")
+    raise DataError(f"shape model: expected a plausible hand in {ATTEMPTS} draws, found none; build it from more hands")
 
 
 def read_ids(path: Path) -> set[str]:

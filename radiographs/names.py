@@ -5,7 +5,7 @@ from pathlib import Path
 
 PICTURES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"}  # their headers give dots per inch at best, no millimetres
 DICOM = {".dcm", ".dicom", ".ima"}  # its files often have no ending, or a number of their name for one
-VOLUMES = {".mha", ".mhd", ".nii", ".nrrd", ".nhdr", ".gz"}
+VOLUMES = {".mha", ".mhd", ".nii", ".nrrd", ".nhdr", ".gz"}  # .gz: of .nii.gz alone
 
 
 def is_dicom(path: Path) -> bool:
@@ -15,8 +15,8 @@ def is_dicom(path: Path) -> bool:
 
 def is_radiograph(path: Path) -> bool:
     """Whether a file is one to read, by its ending, or because it is DICOM; the table of contents of a DICOM medium is none."""
-    if path.suffix.lower() in PICTURES | DICOM | VOLUMES:
-        return True
+    if (ending := path.suffix.lower()) in PICTURES | DICOM | VOLUMES:
+        return ending != ".gz" or path.name.lower().endswith(".nii.gz")
     try:
         return path.is_file() and path.name.upper() != "DICOMDIR" and is_dicom(path)
     except OSError:

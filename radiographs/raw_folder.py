@@ -191,14 +191,21 @@ def below(folder: Path) -> Iterator[Path]:
 
 
 def find_radiographs(raw: Path) -> tuple[dict[str, tuple[str, Path]], list[str]]:
-    """ID: (split, path) of every file in RAW/{train,valid,test} that is not hidden, and what is wrong; train must be there."""
+    """ID: (split, path) of every file in RAW/{train,valid,test} that is not hidden, and what is wrong; train must be there.
+
+    Raises DataError for folders that are called otherwise.
+    """
+    if wrong := [name for name in MISNAMED if any(map(is_radiograph, visible_files(raw / name)))]:
+        raise DataError(
+            "\n".join(
+                f"{raw / name}: expected it to be called {MISNAMED[name]}; rename it, or move its radiographs there"
+                for name in wrong
+            )
+        )
     paths = [(split, path) for split in SPLITS for path in visible_files(raw / split)]
     errors = []
     if not any(split == "train" for split, _ in paths):
         errors.append(f"{raw / 'train'}: expected radiographs named ID.jpg, .png, .tif, .dcm, .mha or .nii, found none")
-    for folder, meant_name in MISNAMED.items():
-        if any(map(is_radiograph, visible_files(raw / folder))):
-            errors.append(f"{raw / folder}: expected it to be called {meant_name}; rename it, or move its radiographs there")
     found = by_id(paths, errors)
     for id in sorted(found.keys() & {f"{id}{DETAIL}" for id in found}):
         errors.append(f"{found[id][1]}: preparation writes a picture of this name for {id.removesuffix(DETAIL)}; rename one")

@@ -131,6 +131,9 @@ def test_slips_of_names_are_told(tmp_path, capsys):
     (tmp_path / "r5.json").write_text(json.dumps({"imagePath": "r5.png", "shapes": [shape | {"label": "Sella "}]}))
     assert convert(tmp_path, "--from", "labelme", "--out", tmp_path / "again") == 1
     assert "expected one spelling of a landmark, found 'sella' and 'Sella'; correct the labels" in capsys.readouterr().err
+    (tmp_path / "r5.json").write_text(json.dumps({"imagePath": "r5.png", "shapes": [shape | {"label": " "}]}))
+    assert convert(tmp_path, "--from", "labelme", "--out", tmp_path / "again") == 1
+    assert "expected a name of every landmark of r5, found a blank one" in capsys.readouterr().err
 
 
 def test_a_radiograph_that_cannot_be_read_leaves_no_part_of_an_export(raw, tmp_path, capsys):

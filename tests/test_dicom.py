@@ -586,7 +586,13 @@ def test_names_that_are_uids(tmp_path):
             (tmp_path / split / name).write_bytes(whole)
     found, errors = find_radiographs(tmp_path)
     assert list(found) == ["1.2.840.113619.2.5", "1.2.840.113619.2.6", "IM0001", "a.b", "c", "d.v2", "e", "f"] and not errors
-    for name, content in (("DICOMDIR", whole), ("README", b"not a picture"), ("notes.txt", b"none"), ("1.2.3", b"1.2.3")):
+    for name, content in (
+        ("DICOMDIR", whole),
+        ("README", b"not a picture"),
+        ("notes.txt", b"none"),
+        ("1.2.3", b"1.2.3"),
+        ("a.csv.gz", b"x"),
+    ):
         (tmp_path / "train" / name).write_bytes(content)
     listing = write_listing([str(tmp_path / "train")], tmp_path / "out", tmp_path / ".list")
     assert {item.name for item in listing} == {path.name for _, path in found.values() if path.parent.name == "train"}

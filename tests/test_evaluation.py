@@ -55,7 +55,9 @@ def test_radiographs_that_it_was_trained_on_or_chosen_by_are_refused(run, prepar
         assert measure(capsys, run, data, tmp_path / f"{split}_result", "--allow_seen")[0] == 0
         assert json.loads((tmp_path / f"{split}_result" / "test.json").read_text())["seen"] == {split: 1}
     for split in ("train", "valid"):  # to ask for the split is to be told
-        assert measure(capsys, run, prepared, tmp_path / "asked", "--test_on", split)[0] == 0
+        asked = ("--mode", "test", "--checkpoint", run / "best.pt", "--data", prepared, "--result", tmp_path / "asked")
+        assert main([str(argument) for argument in (*asked, "--test_on", split)]) == 0
+        assert ("has learnt from 4 of these 4 radiographs" in capsys.readouterr().out) == (split == "train")
 
 
 def test_a_copy_is_recognised_on_another_machine(raw, prepared, tmp_path):

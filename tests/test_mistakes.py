@@ -133,7 +133,8 @@ def test_settings_out_of_range_are_named():
     for arguments, expected in (
         (("--batch_size", 0), "--batch_size: expected a number above 0, found 0"),
         (("--dropout", 1), "--dropout: expected a number from 0 to below 1, found 1.0"),
-        (("--rotation", "nan"), "--rotation: expected a number from 0, found nan"),
+        (("--rotation", "nan"), "--rotation: expected a number from 0 to below 2^32, found nan"),
+        (("--seed", 1 << 63), f"--seed: expected a number from 0 to below 2^32, found {1 << 63}"),
         (("--spatial_kernel", 4), "--spatial_kernel: expected an odd number, found 4"),
         (("--schedule", "steps"), "invalid choice: 'steps'"),
         (("--learning_rate", "fast"), "invalid float value: 'fast'"),

@@ -292,9 +292,9 @@ def test_hidden_files_are_no_radiographs_and_there_must_be_some_to_train_on(tmp_
     (tmp_path / "val" / "notes.txt").write_text("")
     assert not find_radiographs(tmp_path)[1]
     (tmp_path / "val" / "b.png").write_text("")
-    assert find_radiographs(tmp_path)[1] == [
-        f"{tmp_path / 'val'}: expected it to be called valid; rename it, or move its radiographs there"
-    ]
+    with pytest.raises(DataError) as refused:
+        find_radiographs(tmp_path)
+    assert str(refused.value) == f"{tmp_path / 'val'}: expected it to be called valid; rename it, or move its radiographs there"
     shutil.rmtree(tmp_path / "val")
     (tmp_path / "train").rename(tmp_path / "valid")
     found, errors = find_radiographs(tmp_path)

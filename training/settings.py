@@ -23,7 +23,7 @@ class Range(NamedTuple):
 
 
 POSITIVE = Range("a number above 0", lambda value: 0 < value < math.inf)
-FROM_ZERO = Range("a number from 0", lambda value: 0 <= value < math.inf)
+FROM_ZERO = Range("a number from 0 to below 2^32", lambda value: 0 <= value < 1 << 32)  # larger seeds overflow
 FRACTION = Range("a number from 0 to below 1", lambda value: 0 <= value < 1)
 ODD = Range("an odd number", lambda value: value % 2 == 1)
 

@@ -45,6 +45,8 @@ def test(
         )
     if data.settings.get("synthetic"):
         more["radiographs"] = "synthetic"
+    if data.split == "train" and (learnt := data.known_by(state.get("seen", {}).get("train", []))):
+        print(f"{checkpoint}: has learnt from {len(learnt)} of these {len(data)} radiographs: errors on others are larger")
     if seen:
         more["seen"] = {role: len(ids) for role, ids in seen.items()}
     if "seen" not in state:
