@@ -22,8 +22,8 @@ def rescale(points, factor):
     return (points + 0.5) * factor - 0.5
 
 
-def draw_heatmaps(points: Tensor, height: int, width: int, sigma: float) -> Tensor:
-    """Gaussians of height 1 and standard deviation `sigma` px at `points`, not rounded to whole pixels.
+def draw_heatmaps(points: Tensor, height: int, width: int, sigma: float | Tensor) -> Tensor:
+    """Gaussians of height 1 and standard deviation `sigma` px, one or (L, 1), at `points`, not rounded to whole pixels.
 
     points (..., 2) as (x, y) px -> heatmaps (..., height, width) in [0, 1] of the same type, all zero where a coordinate is NaN.
     """
@@ -34,18 +34,6 @@ def draw_heatmaps(points: Tensor, height: int, width: int, sigma: float) -> Tens
     horizontal = torch.exp(-0.5 * ((columns - x) / sigma) ** 2)
     vertical = torch.exp(-0.5 * ((rows - y) / sigma) ** 2)
     return vertical[..., :, None] * horizontal[..., None, :]
-
-
-def draw_ellipses(points: Tensor, height: int, width: int, covariances: Tensor) -> Tensor:
-    """As `draw_heatmaps`, with Gaussians of any width and tilt: covariances (L, 2, 2) px² of points (..., L, 2)."""
-    present = points.isfinite().all(-1)
-    x, y = points.where(present[..., None], 0).split(1, dim=-1)
-    dx = torch.arange(width, device=points.device, dtype=points.dtype) - x
-    dy = torch.arange(height, device=points.device, dtype=points.dtype) - y
-    precision = torch.linalg.inv(covariances)[:, :, :, None, None]
-    square = precision[:, 0, 0] * dx[..., None, :] ** 2 + precision[:, 1, 1] * dy[..., :, None] ** 2
-    square = square + 2 * precision[:, 0, 1] * dx[..., None, :] * dy[..., :, None]
-    return torch.exp(-0.5 * square) * present[..., None, None]
 
 
 def decode_heatmaps(heatmaps: Tensor) -> tuple[Tensor, Tensor]:

@@ -69,7 +69,6 @@ class Settings:
     gradient_clip: float = 1.0  # norm that longer gradients are cut to: a product of two maps yields very long ones; 0: none
     ridge: float = 1e-4  # lambda of the loss, on the squared weights (weight decay)
     learn_sigma: float = 0.0  # penalty on the squared widths, px², of heatmaps that learn their widths; 0: all as prepared
-    anisotropic: bool = False  # learn_sigma learns their length, breadth and direction
     averaging: float = setting(0.99, FRACTION)  # decay a step of averaged weights (EMA), which are validated and tested; 0: none
     seed: int = 0  # fixes the random weights, order, augmentation and dropout
     device: str = one_of("auto cpu cuda", ASIDE)  # auto: a GPU where there is one

@@ -8,7 +8,7 @@ import torch
 
 from experiments.common import mahalanobis
 from export import coverage_line
-from heatmap import draw_ellipses, fit_peaks
+from heatmap import fit_peaks
 from prediction.calibration import Calibration
 from prediction.held_out import HeldOut, calibration_of
 from prediction.regions import CLEAR, Regions, calibrate_regions, conformal_quantile, conjugate, promised, semi_axes
@@ -37,7 +37,9 @@ def test_conformal_quantile_by_hand():
 def test_covariances_of_heatmaps():
     """Those that were drawn, whatever their tilt; a heatmap without a peak is as wide as any is believed to be."""
     drawn = np.stack([conjugate(turn(30), np.diag([9.0, 2.0])), np.diag([1.0, 5.0])])
-    maps = draw_ellipses(torch.tensor([[20.3, 17.6], [9.0, 31.5]]), 40, 48, torch.tensor(drawn, dtype=torch.float32))
+    pixels = np.stack(np.meshgrid(np.arange(48), np.arange(40)), -1)
+    steps = pixels - np.array([[20.3, 17.6], [9.0, 31.5]])[:, None, None]
+    maps = torch.tensor(np.exp(-0.5 * np.einsum("nhwi,nij,nhwj->nhw", steps, np.linalg.inv(drawn), steps)), dtype=torch.float32)
     _, _, covariances = fit_peaks(torch.cat([maps, torch.zeros(1, 40, 48)]))
     assert covariances[:2].numpy() == pytest.approx(drawn, rel=1e-3, abs=1e-3)
     assert covariances[2].numpy() == pytest.approx(25 * np.eye(2))

@@ -14,7 +14,7 @@ from augment import Augment
 from dataloader import Augmented, RadiographDataset, batches_of, make_training_loader
 from evaluation import forward, shrink
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
-from loss import ridge_loss
+from loss import LearnedWidths, ridge_loss
 from model import SCN
 from radiographs.network_frame import at_size
 from runtime import distributed
@@ -22,7 +22,6 @@ from runtime.arithmetic import settle
 from runtime.command import heed_signals
 from runtime.files import DataError
 from training import figures, report
-from training.learned_widths import LearnedWidths
 from training.plan import Epoch
 
 CHECK_EVERY = 10  # steps between two looks at whether the loss is finite, for which a GPU must be waited for
@@ -46,8 +45,8 @@ class FirstLook:
         self.kernels = [weight for weight in self.model.parameters() if weight.ndim == 4]  # the ridge penalises them
         self.widths, learnt = None, [*self.model.parameters()]
         if settings.learn_sigma:
-            self.widths = LearnedWidths(network["num_landmarks"], data.sigma, settings.anisotropic).to(device)
-            learnt += [value for value in self.widths.parameters() if value.requires_grad]
+            self.widths = LearnedWidths(network["num_landmarks"], data.sigma).to(device)
+            learnt += [*self.widths.parameters()]
         self.optimizer = torch.optim.Adam(learnt, settings.learning_rate, (settings.beta1, settings.beta2), fused=True)
         self.steps_at_size = 0
 

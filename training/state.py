@@ -90,7 +90,7 @@ class State:
             "radiographs": {role: len(one) for role, one in self.sets.items()},
             **({"second_look": self.look.described()} if self.look else {}),
             **({"tree": self.tree.to_file()} if self.tree else {}),
-            **({"sigmas_px": widths.deviations().tolist()} if widths else {}),
+            **({"sigmas_px": widths.sigmas().tolist()} if widths else {}),
         }
 
     def training_state(self) -> dict:
