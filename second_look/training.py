@@ -138,7 +138,7 @@ class Training:
                 of_part = (heatmap_errors(heatmaps, draw_heatmaps(points, side, side, SIGMA)) + DISTANCE * off_px).sum()
                 (of_part * own).backward()
                 loss += of_part.detach()
-                errors.append(off_px.detach())
+                errors += off_px.tolist() if own else []
             if not torch.isfinite(loss):
                 raise DataError(f"second look, epoch {epoch}: the loss is not finite; train with --second_look 0")
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), LONGEST)
@@ -147,9 +147,9 @@ class Training:
             with torch.no_grad():
                 decay = min(AVERAGING, (1 + self.steps) / (10 + self.steps))
                 torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
-            losses.append(loss)
-        errors = torch.cat(errors).cpu().numpy()
-        return rate, float(torch.stack(losses).sum()) / max(1, len(errors)), errors
+            losses += [float(loss)] if own else []
+        losses, errors = distributed.gather(losses), np.array(distributed.gather(errors))
+        return rate, sum(losses) / max(1, len(errors)), errors
 
     def weights(self) -> dict[str, Tensor]:
         """The averaged weights, named as a checkpoint has them among the first network's."""
