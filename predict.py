@@ -209,12 +209,20 @@ def mistake(options: argparse.Namespace) -> str:
         (options.merge and options.inputs, "--merge takes no files: it makes the outputs of those that --out knows"),
         (options.merge and several, "--merge is for one process"),
         (
+            options.merge and (options.measure or options.format != {"csv"}),
+            "--merge makes the outputs that the calls were given; leave out --format and --measure",
+        ),
+        (
+            (options.export or options.export_demo) and options.orientation != "auto",
+            "--export and --export-demo write the finder too; leave out --orientation",
+        ),
+        (
             (options.export or options.export_demo) and options.inputs,
             "--export and --export-demo take no files; predict them apart",
         ),
         (options.export and options.export_demo, "expected --export or --export-demo, found both"),
         (options.int8 and not options.export, "--int8 says how --export writes the network; give both"),
-        (options.int8 and options.export and options.export.suffix != ".onnx", "--int8 is for --export NAME.onnx alone"),
+        (options.int8 and options.export and options.export.suffix.lower() != ".onnx", "--int8 is for --export NAME.onnx alone"),
         (options.engine and options.device == "cuda", "--engine computes on the CPU; leave out --device"),
         (options.resume and options.overwrite, "expected --resume or --overwrite, found both"),
         (options.watch and (several or options.overwrite), "--watch is for one process, without --overwrite"),
@@ -237,7 +245,7 @@ def main(arguments: list[str] | None = None) -> int:
         options.weights = options.weights or default_weights()
         if options.export:
             predictor = Predictor(options.weights, "cpu")
-            if options.export.suffix == ".onnx":
+            if options.export.suffix.lower() == ".onnx":
                 export_onnx(predictor, options.export, options.int8)
             else:
                 from portable.export import export_model  # here, since only this needs it, and what it imports takes time

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+LEAST = 8  # px: a picture that is narrower shows nothing
 UPRIGHT = 15  # degrees, up to which a hand is called so
 
 
@@ -37,7 +38,16 @@ class Model:
         return dict(zip(self.about["graphs"][graph]["outputs"], found))
 
     def __call__(self, picture: np.ndarray) -> list[dict]:
-        """The hands from left to right; one at least, whatever the picture shows."""
+        """The hands from left to right; one at least, whatever the picture shows. Raises ValueError for what is no picture."""
+        picture = np.asarray(picture)
+        if picture.ndim != 2 or min(picture.shape) < LEAST:
+            raise ValueError(f"expected grey values (rows, columns) of {LEAST} px or more, found an array of {picture.shape}")
+        low, high = float(picture.min()), float(picture.max())
+        span, size = high - low, max(abs(low), abs(high))
+        if not 0 < span < np.inf:
+            raise ValueError(f"expected finite grey values that differ, found {low:g} to {high:g}")
+        if not 1e-6 < size < 1e9 or span < 1e-3 * size:  # single precision would not hold the differences or their squares
+            picture = (picture - np.float64(low)) / span
         picture = np.ascontiguousarray(picture, np.float32)
         opened = self.call("opened", picture=picture)
         candidates = [one | self.look(picture, one) for one in self.find(picture, opened)]

@@ -122,10 +122,13 @@ def shown_by(header: Dataset) -> Dataset:
 
 
 def whole_tables(header: Dataset, tables: list[Dataset]) -> list[Dataset]:
-    """LUTs of a header, copied, that say themselves of what kind their numbers are."""
-    copied = [deepcopy(table) for table in tables]
-    for table in copied:
+    """LUTs of a header, copied without what somebody wrote into them, that say themselves of what kind their numbers are."""
+    copied = [Dataset() for _ in tables]
+    for table, copy in zip(tables, copied):
+        for name in ("LUTDescriptor", "LUTData", "ModalityLUTType"):
+            if name in table:
+                copy[name] = deepcopy(table[name])
         for name, kind in (("LUTDescriptor", "SS" if header.get("PixelRepresentation") else "US"), ("LUTData", "OW")):
-            if name in table and " or " in table[name].VR:
-                table[name].VR = kind
+            if name in copy and " or " in copy[name].VR:
+                copy[name].VR = kind
     return copied

@@ -3,8 +3,9 @@
 A process that is killed leaves whole lines and at most one cut one, which is dropped. Several processes have a file each. The
 final outputs are made of these files alone, in the order of the listing, whatever the order in which the lines came.
 
-A line is a checksum, the radiograph's key, the state of its file when it was read, a turn, a kind, and JSON. Of several lines
-with one key that of the highest turn counts: a radiograph whose file has changed, or could not be read, is predicted once more.
+A line is a checksum, the radiograph's key and that of its plain name, the state of its file when it was read, a turn, a kind,
+and JSON. Of several lines with one key that of the highest turn counts: a radiograph whose file has changed, or could not be
+read, is predicted once more.
 """
 
 import errno
@@ -24,10 +25,12 @@ from radiographs.volumes import files_of
 from runtime.files import DataError, named
 
 FOUND, FAILED = b"+", b"-"  # kinds of lines
-HEAD = re.compile(rb"([0-9a-f]{8}) ([0-9a-f]{16}) ([0-9a-f]{16}) ([0-9a-f]{4}) ([+-]) \{")
+HEAD = re.compile(rb"([0-9a-f]{8}) ([0-9a-f]{16}) ([0-9a-f]{16}) ([0-9a-f]{16}) ([0-9a-f]{4}) ([+-]) \{")
 ENDING = ".jsonl"  # of a process's file
 LAST_TURN = 0xFFFF
-LINE = np.dtype([("key", "u8"), ("turn", "u2"), ("file", "u2"), ("start", "u8"), ("state", "u8"), ("failed", "?")])
+LINE = np.dtype(
+    [("key", "u8"), ("turn", "u2"), ("file", "u2"), ("start", "u8"), ("state", "u8"), ("failed", "?"), ("plain", "u8")]
+)
 
 
 def state_of(path: str) -> int:
@@ -53,7 +56,8 @@ class Journal:
     def append(self, item: Item, state: int, turn: int, content: dict) -> None:
         """One radiograph, at once and as a whole. `content` with "error" says that it could not be read. Threads may share it."""
         kind = FAILED if "error" in content else FOUND
-        body = b"%016x %016x %04x %s %s" % (item.key(), state, min(turn, LAST_TURN), kind, json.dumps(content).encode())
+        keys = item.key(), digest(item.plain.lower())
+        body = b"%016x %016x %016x %04x %s %s" % (*keys, state, min(turn, LAST_TURN), kind, json.dumps(content).encode())
         line = b"%08x %s\n" % (zlib.crc32(body), body)
         with self.lock, named(self.path):
             if self.file.write(line) < len(line):
@@ -87,12 +91,14 @@ class Index:
         lines = lines[np.lexsort([lines[name] for name in ("start", "file", "turn", "key")])]
         self.lines = lines[np.append(lines["key"][1:] != lines["key"][:-1], True)[: len(lines)]]  # the last of each key
         self.keys = self.lines["key"].copy()  # in one piece, to be searched
+        self.plain = np.sort(self.lines["plain"])
+        self.replaced = replaced(self.lines, self.plain)
 
     def all_lines(self) -> Iterator[tuple]:
         for number, path in enumerate(self.paths):
             for start, line in whole_lines(path):
-                _, key, state, turn, kind = HEAD.match(line).groups()
-                yield int(key, 16), int(turn, 16), number, start, int(state, 16), kind == FAILED
+                _, key, plain, state, turn, kind = HEAD.match(line).groups()
+                yield int(key, 16), int(turn, 16), number, start, int(state, 16), kind == FAILED, int(plain, 16)
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -108,12 +114,18 @@ class Index:
         return place is not None and not self.lines["failed"][place]
 
     def is_done(self, item: Item) -> bool:
-        """Whether a radiograph was predicted, and its file is still as it was read."""
+        """Whether a radiograph was predicted, its file is still as it was read, and what was drawn of it still stands."""
         place = self.place(item)
-        if place is None or (self.try_again and self.lines["failed"][place]):
+        if place is None or (self.try_again and self.lines["failed"][place]) or item.key() in self.replaced:
             return False
         state = state_of(item.path)
         return int(self.lines["state"][place]) == state or not (state or self.try_again)
+
+    def was_drawn(self, item: Item) -> bool:
+        """Whether something was drawn under a radiograph's plain name, of it or of another one."""
+        plain = np.uint64(digest(item.plain.lower()))
+        place = int(np.searchsorted(self.plain, plain))
+        return place < len(self) and self.plain[place] == plain
 
     def next_turn(self, item: Item) -> int:
         place = self.place(item)
@@ -128,3 +140,16 @@ class Index:
         if not (head := HEAD.match(line)):
             raise DataError(f"{path}: has changed while it was read; start the command again")
         return json.loads(line[head.end() - 1 :])
+
+
+def replaced(lines: np.ndarray, plain: np.ndarray) -> set[int]:
+    """Keys of radiographs whose pictures another one may have taken the place of: an earlier list may have given it their name.
+
+    `plain`: the names' digests, sorted. Within one process's file the last line tells whose pictures stand.
+    """
+    keys: set[int] = set()
+    for name in np.unique(plain[1:][plain[1:] == plain[:-1]]):
+        of_name = lines[lines["plain"] == name]
+        last = of_name["start"].argmax() if len(np.unique(of_name["file"])) == 1 else None
+        keys.update(int(key) for i, key in enumerate(of_name["key"]) if i != last)
+    return keys

@@ -94,8 +94,14 @@ def write_listing(inputs: list[str], out: Path, path: Path, say=print) -> Listin
 
         def named() -> Iterator[tuple[str, str, list[str]]]:
             found.seek(0)
+            seen = set()
             for first, name, ids in map(json.loads, found):
-                yield first, printable(first) if twice and digest(name) in twice else name, ids
+                if twice and digest(name) in twice:
+                    name, whole = printable(first), os.path.abspath(first)
+                    if whole in seen:
+                        raise DataError(f"{name}: expected each file once, found it twice; list it once")
+                    seen.add(whole)
+                yield first, name, ids
 
         numbering = Numbering(array("Q", (digest(plain_name(name).lower()) for _, name, _ in named())))
         with open(path, "w", encoding="utf-8") as file:

@@ -78,6 +78,9 @@ def write_results(out: Path, listing: Listing, call: dict, before: int = 0, say:
     if summary.missing:
         missing = f"{summary.missing} radiographs are missing ({first_few(summary.some_missing)})"
         print(f"{out}: {missing}; start their shards again, then --merge", file=sys.stderr)
+    if gone := int((~index.lines["failed"]).sum()) - len(order):
+        kept = f"pictures of {gone} radiographs that are no longer listed, or under other names, are still there"
+        print(f"{out}: {kept}; to be rid of them, begin anew with --overwrite")
     more = f", {before} of them before" if before else ""
     print(f"{len(order)} radiographs predicted{more}, {flagged} flagged, {summary.unread} problems; see {out / PAGE}")
     return 1 if summary.unread or summary.missing else 0

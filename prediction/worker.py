@@ -165,8 +165,8 @@ class Worker:
         return content | card(name, overlay.relative_to(self.out / "overlays").as_posix(), picture, hands)
 
     def remove_pictures(self, item: Item) -> None:
-        """Remove what was drawn of earlier contents of a radiograph's file."""
-        if self.index.place(item) is None:
+        """Remove what was drawn of earlier contents of a radiograph's file, or of another one of its name."""
+        if not self.index.was_drawn(item):
             return
         drawn = [*self.places("overlays", f"{item.plain}.png")]
         if "slicer" in self.call["formats"]:

@@ -238,7 +238,10 @@ def physical_frame(dataset: Dataset) -> tuple[tuple[float, ...], tuple[tuple[flo
     """Origin, and the steps to the next x and y, mm (LPS), where ITK and so 3D Slicer places the picture."""
     kind = dataset.get("SOPClassUID")
     keyword = "ImagerPixelSpacing" if kind in AT_DETECTOR else "PixelSpacing" if kind in AT_PATIENT else ""
-    rows_first = numbers(dataset, "ImagePlanePixelSpacing" if kind == uid.RTImageStorage else keyword) or [1.0]
+    rows_first = numbers(dataset, "ImagePlanePixelSpacing" if kind == uid.RTImageStorage else keyword)
+    if kind == uid.SecondaryCaptureImageStorage and not rows_first:
+        rows_first = numbers(dataset, "NominalScannedPixelSpacing")
+    rows_first = rows_first or [1.0]
     spacing_y, spacing_x = rows_first[0] or 1.0, rows_first[-1] or 1.0
     origin = numbers(dataset, "ImagePositionPatient")
     along, down = np.eye(3)[:2]

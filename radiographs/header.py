@@ -43,5 +43,7 @@ def check_keywords(keywords: tuple[str, ...]) -> None:
         tag = tag_for_keyword(keyword)
         if not keyword or tag is None:
             raise DataError(f"--dicom: expected DICOM keywords such as AccessionNumber or SeriesInstanceUID, found {keyword!r}")
+        if tag >> 16 == 2:
+            raise DataError(f"--dicom: expected keywords of the data set, found {keyword}, which is of the file's own header")
         if (kind := dictionary_VR(tag)).startswith(("O", "UN", "SQ")):
             raise DataError(f"--dicom: expected keywords of texts and numbers, found {keyword}, which is of kind {kind}")

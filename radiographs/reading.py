@@ -3,6 +3,7 @@
 import threading
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -10,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from radiographs.names import DICOM, PICTURES, is_dicom
+from radiographs.pixel_size import LEAST, MOST
 from radiographs.radiograph import Radiograph, check_pixels, check_size, grey
 from runtime.files import DataError
 
@@ -66,6 +68,10 @@ def read_radiograph(path: Path) -> Radiograph:
         reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
         raise DataError(f"{path}: cannot be read as a radiograph ({reason[0]}); replace or remove the file") from error
     check_pixels(path, radiograph.pixels)
+    if radiograph.spacing_mm and not all(LEAST <= side <= MOST for side in radiograph.spacing_mm):
+        sizes = "{:g} x {:g}".format(*radiograph.spacing_mm)
+        note = f"its pixels have {sizes} mm (x, y) by {radiograph.spacing_from}, which cannot be: no millimetres"
+        radiograph = replace(radiograph, spacing_mm=None, spacing_from="unknown", notes=[*radiograph.notes, note])
     return radiograph
 
 

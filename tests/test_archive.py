@@ -420,7 +420,7 @@ def test_texts_of_dicom_headers_are_columns_if_asked(pictures, weights, tmp_path
     (tmp_path / "ct.dcm").write_bytes((tmp_path / "ct.dcm").read_bytes().replace(b"1234", b"inf "))
     assert run(*files, "--out", tmp_path / "odd", "--dicom", "SeriesNumber") == 1
     assert "ct.dcm: its SeriesNumber cannot be read" in capsys.readouterr().err
-    for word in ("AccesionNumber", "PixelData", ""):
+    for word in ("AccesionNumber", "PixelData", "TransferSyntaxUID", ""):
         assert run(*files, "--out", tmp_path / "wrong", "--dicom", word) == 1
         assert "--dicom: expected" in capsys.readouterr().err
 
@@ -436,6 +436,35 @@ def test_plain_names_are_given_once(tmp_path, names, plain):
     (tmp_path / "list.txt").write_text("\n".join(names))
     found = write_listing([f"@{tmp_path / 'list.txt'}"], tmp_path / "out", tmp_path / ".list")
     assert [item.plain for item in found] == plain
+
+
+@pytest.mark.slow
+def test_no_other_radiograph_of_its_name_stands_behind_a_row(weights, tmp_path, capsys):
+    """p/x.png takes the name that the pictures of p_x.png had, and is gone again; each call's pictures are of its own rows."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    (folder / "p").mkdir(parents=True)
+    call = (folder, "--weights", weights, "--out", out, "--format", "slicer")
+    iio.imwrite(folder / "p_x.png", made_radiograph(0)[0])
+    assert run(*call) == 0
+    drawn = {path.name: path.read_bytes() for path in out.glob("*/p_x*") if path.suffix == ".png"}
+    iio.imwrite(folder / "p" / "x.png", made_radiograph(1)[0])
+    assert run(*call) == 0 and len(list((out / "overlays").iterdir())) == 2
+    assert (out / "overlays" / "p_x.png.png").read_bytes() != drawn["p_x.png.png"]
+    (folder / "p" / "x.png").unlink()
+    capsys.readouterr()
+    assert run(*call) == 0
+    assert "1 radiographs predicted, " in (said := capsys.readouterr().out) and "before" not in said
+    assert "pictures of 2 radiographs that are no longer listed, or under other names, are still there" in said
+    assert (out / "overlays" / "p_x.png.png").read_bytes() == drawn["p_x.png.png"]
+    assert run(*call) == 0 and "all 1 radiographs were predicted before" in capsys.readouterr().out  # it was drawn last
+
+
+@pytest.mark.slow
+def test_a_file_that_is_listed_twice_is_refused(pictures, weights, tmp_path, capsys):
+    (tmp_path / "list.txt").write_text(f"{pictures / 'a.png'}\n{pictures / 'e.png'}\n{pictures / 'a.png'}\n")
+    for inputs in ([f"@{tmp_path / 'list.txt'}"], [pictures, pictures / "a.png"]):
+        assert run(*inputs, "--weights", weights, "--out", tmp_path / "out") == 1
+        assert "a.png: expected each file once, found it twice; list it once" in capsys.readouterr().err
 
 
 # ---- pages and Parquet

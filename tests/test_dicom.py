@@ -454,11 +454,21 @@ IMAGER, MAGNIFIED = "DICOM Imager Pixel Spacing (at the detector, so magnified)"
         ({"PixelSpacing": [1, 1], "ImagerPixelSpacing": [0.3, 0.2]}, (0.2, 0.3), IMAGER),
         ({"ImagerPixelSpacing": [1, 1], MAGNIFIED: 1.25}, None, "unknown"),
         ({"PixelSpacing": None, "NominalScannedPixelSpacing": [-1, 0.2]}, None, "unknown"),
+        ({"PixelSpacing": [143, 143]}, None, "unknown"),
+        ({"ImagerPixelSpacing": [0.3, 0.0001]}, None, "unknown"),
     ],
 )  # fmt: skip
 def test_spacing(tmp_path, tags, spacing, source):
     radiograph = read_radiograph(saved(made(RAMP, **tags), tmp_path / "a.dcm"))
     assert radiograph.spacing_mm == (spacing and pytest.approx(spacing)) and radiograph.spacing_from == source
+    odd = [
+        value
+        for values in tags.values()
+        if isinstance(values, list)
+        for value in values
+        if not 0 <= value <= 10 or 0 < value < 1e-3
+    ]
+    assert any("which cannot be: no millimetres" in note for note in radiograph.notes) == (bool(odd) and min(odd) > 0)
 
 
 POSITION = {"ImagePositionPatient": [10, -20, 30.5]}
@@ -478,6 +488,7 @@ SPACINGS = [
     {},
     {"PixelSpacing": [0.3, 0.2], "ImagerPixelSpacing": [0.33, 0.22], "NominalScannedPixelSpacing": [0.6, 0.5]},
     {"PixelSpacing": [0.3, 0.2], "ImagePlanePixelSpacing": [0.7, 0.8]},
+    {"NominalScannedPixelSpacing": [0.6, 0.5]},
 ]
 
 

@@ -145,6 +145,7 @@ def test_a_look_up_table_goes_before_a_window(tmp_path):
     table = Dataset()
     table.LUTDescriptor, table.LUTData = [256, 0, 8], bytes(range(256))
     table["LUTDescriptor"].VR, table["LUTData"].VR = "US", "OW"
+    table.LUTExplanation = "for Doe"
     path = made(tmp_path / "in.dcm", VOILUTSequence=[table])
     one = dcmread(path)
     one.decode()
@@ -153,6 +154,7 @@ def test_a_look_up_table_goes_before_a_window(tmp_path):
     state = datasets_of(results(path))[1]
     (voi,) = state.SoftcopyVOILUTSequence
     assert voi.VOILUTSequence[0].LUTData == bytes(range(256)) and "WindowWidth" not in voi
+    assert "LUTExplanation" not in voi.VOILUTSequence[0]  # which may say whose it is
 
 
 def test_files_name_the_patient_as_the_radiograph_does_and_no_more(written):
@@ -254,7 +256,7 @@ def test_results_of_a_file_that_is_a_radiograph_no_more_go(tmp_path):
     """Also where those of very many lie in several folders."""
     one, item = Worker.__new__(Worker), Item("a.dcm", "a.dcm", "a.dcm")
     one.out, one.call, one.many, one.dicom = tmp_path / "out", {"formats": ["dicom"]}, True, dicom_results
-    one.index = SimpleNamespace(place=lambda _: 0)
+    one.index = SimpleNamespace(was_drawn=lambda _: True)
     write_dicom(one.place("dicom", item.plain), CALL, results(made(tmp_path / "in.dcm")))
     assert len(list((tmp_path / "out").rglob("*.dcm"))) == len(ENDINGS)
     one.remove_pictures(item)

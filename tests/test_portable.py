@@ -311,6 +311,21 @@ def test_the_folder_predicts_as_predict_does_without_torch(written, tmp_path):
         np.testing.assert_allclose(found, np.concatenate([hand.points_px for hand in hands]), atol=EXACT, err_msg=name)
 
 
+def test_the_page_of_code_refuses_what_is_no_picture():
+    pytest.importorskip("onnxruntime")
+    from portable.landmarks import Model
+
+    model, grey = Model.__new__(Model), np.arange(90.0).reshape(9, 10)
+    for picture, words in (
+        (np.stack([grey] * 3, -1), r"array of \(9, 10, 3\)"),
+        (grey[:6], r"of 8 px or more, found an array of \(6, 10\)"),
+        (0 * grey, "that differ, found 0 to 0"),
+        (np.where(grey == 5, np.nan, grey), "expected finite grey values"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            model(picture)
+
+
 def test_without_a_finder_the_whole_picture_is_of_the_kind_that_the_next_graph_takes():
     predictor = SimpleNamespace(finder=None, frame=(64, 48))
     *_, hand = graphs.opened(predictor, torch.zeros(30, 40))
