@@ -34,7 +34,7 @@ from radiographs.network_frame import frame_of, size_in_settings
 from radiographs.pixel_size import state_sizes, stated_sizes
 from radiographs.prepared_folder import TABLE, stored_settings, write_settings, write_tables
 from radiographs.preparing import Job, Settings, prepare
-from radiographs.raw_folder import COORDINATES, READERS, SPLITS, Annotations, find_radiographs, read_annotations
+from radiographs.raw_folder import COORDINATES, READERS, SPLITS, Annotations, find_radiographs, read_annotations, read_points
 from radiographs.reading import itk
 from runtime.apart import run_jobs
 from runtime.command import FEWER_WORKERS, alone_in, cores, exit_status
@@ -94,7 +94,7 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
         if id in points
     ]
     rows, more_errors = prepare_all(jobs, workers)
-    print_rows(rows, found)
+    print_rows(rows, found, named.names if named else None)
     if errors := errors + more_errors:
         raise DataError("\n".join([*errors, f"{len(errors)} problems: {out} stays incomplete; correct them and run again"]))
     state_sizes(rows, sizes, joint.pixel_mm if joint else None)
@@ -120,6 +120,10 @@ def read_raw(raw: Path) -> tuple[Files, Annotations, list[str]]:
         read = [sum(id in given for given in readings.values()) for id in points]
         counts = ", ".join(f"{read.count(n)} by {n}" for n in sorted(set(read) - {0}))
         print(f"readers: {', '.join(readings)}; radiographs annotated {counts}: their mean is learnt", flush=True)
+        of_table = read_points(table) if table.exists() else {}
+        lost = [id for id in of_table if (np.isfinite(of_table[id]) & np.isnan(points[id])).any()]
+        if lost:
+            print(f"readers go before {COORDINATES}: landmarks of it are left out in {len(lost)} radiographs ({first_few(lost)})")
     shortened, told = {id.lstrip("0"): id for id in points if id not in found}, set()
     for id, (_, path) in found.items():
         if id not in points:
@@ -152,7 +156,7 @@ def prepare_all(jobs: list[Job], workers: int) -> tuple[list[dict], list[str]]:
     return rows, sorted(errors)
 
 
-def print_rows(rows: list[dict], found: Files) -> None:
+def print_rows(rows: list[dict], found: Files, names: tuple[str, ...] | None) -> None:
     """Say what is odd about radiographs, how many landmarks there are, and whose histogram was matched as a whole."""
     for row in rows:
         for note in row["notes"]:
@@ -161,7 +165,10 @@ def print_rows(rows: list[dict], found: Files) -> None:
         of_split = [row["points_px"] for row in rows if row["split"] == split]
         missing = int(np.isnan(of_split).any(-1).sum()) if of_split else 0
         print(f"{split:5s} {len(of_split):5d} radiographs, {sum(map(len, of_split)) - missing:6d} landmarks, {missing} missing")
-        if not of_split:
+        if split == "train" and of_split and len(unseen := np.flatnonzero(np.isnan(of_split).any(-1).all(0))):
+            told = first_few([names[i] if names else f"landmark {i}" for i in unseen])
+            print(f"train: shows no {told}, so nothing can be learnt of it; annotate it, or leave it out of the table")
+        if not of_split and not any(split == one for one, _ in found.values()):
             print(f"{split}: no radiographs; `--folds 5` of main.py does without, and measures on those of train")
     whole = [found[row["id"]][1] for row in rows if not row.get("outlined", True)]
     if len(whole) > len(rows) / 2:

@@ -86,6 +86,10 @@ def export(
         "held_out": {"radiographs": sum(len(data) for _, data in judges), "folds": state["settings"].get("folds", 0)},
         "settings": {name: value for name, value in state["settings"].items() if name not in marked(Settings, PLACE)},
     }
+    joint = train.settings.get("joint", state["data"].get("joint"))
+    made["data"] = state["data"] | {"joint": joint} if joint else state["data"]
+    if joint != state["data"].get("joint"):
+        print(f"{train.folder}: its description is taken, which is another than that at the training")
     if finder:
         made["finder"] = finder_of(finder, made["names"])
     elif not steps:

@@ -139,7 +139,8 @@ def label_studio_file(data: dict) -> str:
     parts = [urlsplit(value) for value in data.values() if isinstance(value, str)]
     names = [unquote(parse_qs(part.query).get("d", [part.path])[0]).split("/")[-1] for part in parts]  # ?d= of local files
     name = next((name for name in names if without_ending(name) != name), names[0])
-    return re.sub(r"^[0-9a-f]{8}-", "", name)
+    uploaded = any("/upload/" in part.path for part in parts)
+    return re.sub(r"^[0-9a-f]{8}-", "", name) if uploaded else name
 
 
 def read_slicer(path: Path, images: dict[str, Path]) -> Annotations:

@@ -11,7 +11,7 @@ from joints.hand import HAND
 from joints.known import described, joint_called, joint_of, moved
 from radiographs.names import is_radiograph
 from radiographs.pixel_size import BY_HAND, STATED, Given, Size, choose, sizes_in
-from radiographs.raw_folder import COORDINATES, LABEL_SET, SPLITS, below, by_id, read_names, read_points, visible_files
+from radiographs.raw_folder import COORDINATES, LABEL_SET, SPLITS, below, by_id, maker_of, read_names, read_points, visible_files
 from runtime.files import DataError, write_whole
 
 LABELS = "labels"  # inside RAW, where no other folder is named
@@ -50,6 +50,8 @@ class Collection:
 def open_collection(raw: Path, names: list[str] | None, labels: Path | None = None) -> Collection:
     """`names`: as the user gave them; none: those of the set's earlier labels or of its table. Raises DataError."""
     labels = labels or raw / LABELS
+    if maker := maker_of(raw):
+        raise DataError(f"{raw}: is what {maker} made of radiographs; give the folder of the radiographs themselves")
     paths, splits = radiographs_of(raw)
     table = read_points(raw / COORDINATES) if (raw / COORDINATES).exists() else {}
     known = stored_names(labels / LABEL_SET)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from itertools import combinations
 from pathlib import Path
 
 from radiographs.network_frame import frame_of
@@ -43,23 +44,26 @@ def splits_of(folder: Path) -> set[str]:
 
 
 def read_split(path: Path) -> dict[str, list[str]]:
-    """The IDs of train, valid and test from two lists, one ID a line: every tenth of the training ones validates, none of one.
+    """The IDs of train, valid and test from lists, one ID a line; without valid.txt every tenth of the training ones validates.
 
-    `path` is a folder with train.txt and test.txt, or the common beginning of two such files, as FOLDER/set1_. Raises DataError.
+    `path` is a folder with train.txt and test.txt, or the common beginning of such files, as FOLDER/set1_. Raises DataError.
     """
     lists = {}
-    for name in ("train", "test"):
+    for name in SPLITS:
         file = path / f"{name}.txt" if path.is_dir() else path.with_name(f"{path.name}{name}.txt")
+        if name == "valid" and not file.exists():
+            continue
         try:
             ids = lists[name] = [same_form(line) for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
         except (FileNotFoundError, UnicodeDecodeError):
             raise DataError(f"{file}: expected a text file with one ID a line; correct --split") from None
         if len(set(ids)) < len(ids):
             raise DataError(f"{path}: {max(ids, key=ids.count)} is in {name} twice; remove one")
-    train, test = lists.values()
-    if both := set(train) & set(test):
-        raise DataError(f"{path}: {sorted(both)[0]} is in train and in test; remove it from one")
-    if len(train) == 1:
+    for one, other in combinations(lists, 2):
+        if both := set(lists[one]) & set(lists[other]):
+            raise DataError(f"{path}: {sorted(both)[0]} is in {one} and in {other}; remove it from one")
+    train, test = lists["train"], lists["test"]
+    if len(train) == 1 or "valid" in lists:
         return lists
     return {"train": [id for i, id in enumerate(train) if i % 10], "valid": train[::10], "test": test}
 

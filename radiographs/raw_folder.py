@@ -4,8 +4,10 @@ import csv
 import math
 import os
 import re
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,8 @@ MISNAMED = {"training": "train", "val": "valid", "validation": "valid", "testing
 NUMBERED = re.compile(r"([xy])[ _.]?(\d*)", re.IGNORECASE)  # names of columns that number the landmarks
 ROWS = re.compile(r"(row|col|column)[ _.]?\d*", re.IGNORECASE)  # of arrays, whose row comes first
 NAMED = re.compile(r"(.*?)(?:[_ .]|(?<=\d))([xy])", re.IGNORECASE | re.DOTALL)  # names of columns that name the landmarks
+AXIS = re.compile(r"(?<![a-z])(x|y|row|col|column)(?![a-z])", re.IGNORECASE)  # in names of columns that are of neither form
+OTHER_ORDER = 0.5  # of how far readers' landmarks lie apart, below which another order must bring them
 COORDINATES = "all_coordinates.csv"  # the table of landmarks
 READERS = "readers"  # folder of tables like COORDINATES, one a reader, beside it
 LABEL_SET = "set.json"  # in the folder of label.py: the names of the landmarks
@@ -69,15 +73,17 @@ def read_names(path: Path) -> tuple[str, ...] | None:
         if any(numbers) and numbers != sorted(set(numbers)):
             raise DataError(f"{path}, line 1: expected the landmarks in the order of their numbers; reorder the columns")
         return None
-    if strange := [cell for cell, known in zip(cells, numbered) if ROWS.fullmatch(cell) or (any(numbered) and not known)]:
+    strange = [cell for cell, known in zip(cells, numbered) if ROWS.fullmatch(cell) or (any(numbered) and not known)]
+    parts = [(part[1].strip(), part[2].lower()) if (part := NAMED.fullmatch(cell)) else ("", "") for cell in cells]
+    pairs = list(zip(parts[::2], parts[1::2]))
+    names = tuple(first[0] for first, _ in pairs)
+    named = all(name for name, _ in parts) or any(first[0] and first[0] == second[0] for first, second in pairs)
+    if strange := strange or [cell for cell in cells if not named and AXIS.search(cell)]:
         raise DataError(
             f"{path}, line 1: expected ID and x and y of every landmark, found {strange[0]!r}; make the header "
             "ID,x0,y0,x1,y1,... or ID,NAME_x,NAME_y,..., and the columns those"
         )
-    parts = [(part[1].strip(), part[2].lower()) if (part := NAMED.fullmatch(cell)) else ("", "") for cell in cells]
-    pairs = list(zip(parts[::2], parts[1::2]))
-    names = tuple(first[0] for first, _ in pairs)
-    if not cells or not (all(name for name, _ in parts) or any(first[0] and first[0] == second[0] for first, second in pairs)):
+    if not cells or not named:
         return None  # none, or of no meaning
     for i, (name, pair) in enumerate(zip(names, pairs)):
         if not name or pair != ((name, "x"), (name, "y")):
@@ -130,11 +136,11 @@ def read_annotations(raw: Path) -> Annotations:
     tables = [*([table] if table.exists() or not paths else []), *paths]
     points = {path: read_points(path) for path in tables}
     names = {path: read_names(path) for path in tables}
-    first = tables[0]
     named = next((path for path in tables if names[path]), None)
+    first = named or tables[0]
     if bare := [path for path in paths if named and not names[path] and read_rows(path)[0] is None]:
         raise DataError(f"{bare[0]}: expected a header ID,NAME_x,NAME_y,... as {named} has one, found none; give it one")
-    for path in tables[1:]:
+    for path in tables:
         own, expected = (len(next(iter(points[one].values()))) for one in (path, first))
         if own != expected:
             raise DataError(f"{path}: expected {expected} landmarks as in {first}, found {own}; give all tables the same columns")
@@ -146,9 +152,31 @@ def read_annotations(raw: Path) -> Annotations:
             raise DataError(
                 f"{path}: expected the landmark {other[0]!r} as in {first}, found {other[1]!r}; make the headers agree"
             )
+    for one, other in combinations(tables, 2):
+        refuse_other_order(one, other, points[one], points[other])
     readings = {path.stem: points[path] for path in paths}
     learnt = points.get(table, {}) | mean_of(readings)
     return Annotations(learnt, readings, next((known for known in names.values() if known), None))
+
+
+def refuse_other_order(one: Path, other: Path, points: dict[str, np.ndarray], others: dict[str, np.ndarray]) -> None:
+    """Raises DataError where two tables' landmarks of the same radiographs lie far nearer to each other in another order."""
+    if not (both := sorted(points.keys() & others.keys())):
+        return
+    first, second = (np.stack([of[id] for id in both]) for of in (points, others))
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # landmarks that nobody placed in both
+        apart = np.nanmedian(np.linalg.norm(first[:, :, None] - second[:, None], axis=-1), 0)
+    known = np.flatnonzero(np.isfinite(apart.diagonal()))
+    from scipy.optimize import linear_sum_assignment  # takes 0.3 s to load, which label.py does without
+
+    apart = apart[np.ix_(known, known)]
+    rows, columns = linear_sum_assignment(np.where(np.isfinite(apart), apart, np.nanmax(apart, initial=1.0)))
+    moved = np.flatnonzero(rows != columns)
+    if len(moved) and apart[moved, columns[moved]].sum() < OTHER_ORDER * apart[moved, moved].sum():
+        i, j = known[moved[0]], known[columns[moved[0]]]
+        raise DataError(
+            f"{other}: its landmark {j} lies where {one} has landmark {i}; put the columns into one order, and name them"
+        )
 
 
 def mean_of(readings: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -26,7 +26,7 @@ KEYPOINT = {"type": "keypointlabels", "original_width": 200, "original_height": 
 TASK = {"data": {"image": "/data/upload/4/0a1b2c3d-r1.png"}, "annotations": [{"result": [
     KEYPOINT | {"value": {"x": 0.25, "y": 0.5, "keypointlabels": ["a"]}},
     KEYPOINT | {"value": {"x": 50.0, "y": 50.0, "keypointlabels": ["b"]}}]}]}  # fmt: skip
-LOCAL = {"patient": "P7", "image": "/data/local-files/?d=wings%2Fr1.png"}
+LOCAL = {"patient": "P7", "image": "/data/local-files/?d=wings%2F20230115-r1.png"}
 DEEPLABCUT = """scorer,,,Anna,Anna,Anna,Anna
 bodyparts,,,a,a,b,b
 coords,,,x,y,x,y
@@ -48,7 +48,7 @@ def test_half_pixels_by_hand(tmp_path):
     for name, kind, content, expected in (
         ("labelme", "labelme", json.dumps(LABELME), {"r1": [(0, 0), (9.5, 19.75)]}),
         ("coco", "coco", json.dumps(COCO), {"r1": [(0, 0), (9.5, 19.75), (np.nan, np.nan)]}),
-        ("local", "labelstudio", json.dumps([TASK | {"data": LOCAL}]), {"r1": [(0, 0), (99.5, 49.5)]}),
+        ("local", "labelstudio", json.dumps([TASK | {"data": LOCAL}]), {"20230115-r1": [(0, 0), (99.5, 49.5)]}),
         # 0.25 % of 200 px, 0.5 % of 100 px
         ("uploaded", "labelstudio", json.dumps([TASK]), {"r1": [(0, 0), (99.5, 49.5)]}),
         ("deeplabcut", "deeplabcut", DEEPLABCUT, {"r1": [(0, 0), (10, 20.25)], "r2": [(np.nan, np.nan), (3, 4)]}),

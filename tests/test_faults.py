@@ -106,7 +106,7 @@ def test_killed_prediction_goes_on_and_ends_as_an_uninterrupted_one(raw, tiny, t
 
     def lines(out: Path) -> list[list[str]]:
         path = out / "journal" / "1-of-1.jsonl"
-        return [line.split()[1:5:3] for line in path.read_text().splitlines()] if path.exists() else []
+        return [line.split()[1:6:4] for line in path.read_text().splitlines()] if path.exists() else []
 
     kill_now_and_then(start, killed, tmp_path / "whole", lambda out: lines(out)[:-1], seed=3, status=1)  # the last may be cut
     found = [key for key, kind in lines(killed) if kind == "+"]

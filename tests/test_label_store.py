@@ -644,3 +644,8 @@ def test_ten_thousand_radiographs(tmp_path, monkeypatch):
         assert len(answer["rows"]) == 100 and answer["found"] == 10_000 and not session.store.items
         assert api.get_list({"search": "ID0012"})["found"] == 10
         assert api.get_next({})["id"] == "id00000" and api.get_progress({})["total"] == 10_000
+
+
+def test_what_preparation_made_is_not_labelled(prepared):
+    with pytest.raises(DataError, match=r"is what data_preprocessing\.py made of radiographs; give the folder"):
+        open_collection(prepared, None)

@@ -124,6 +124,11 @@ def test_a_list_of_ids_replaces_the_folders_splits(data, tmp_path, capsys):
     (tmp_path / "one_train.txt").write_text("a1\n")  # the only one trains and validates
     found = load_splits(read_settings([str(argument) for argument in arguments]))
     assert found["train"].ids == found["valid"].ids == ["a1"] and found["test"].ids == ["a3", "b2"]
+    (tmp_path / "one_train.txt").write_text("a1\na2\n")
+    (tmp_path / "one_valid.txt").write_text("c2\n")
+    found = load_splits(read_settings([str(argument) for argument in arguments]))
+    assert (found["train"].ids, found["valid"].ids, found["test"].ids) == (["a1", "a2"], ["c2"], ["a3", "b2"])
+    (tmp_path / "one_valid.txt").unlink()
     (tmp_path / "one_test.txt").write_text("a1\n")
     for split, expected in (
         ("one_", "a1 is in train and in test"),

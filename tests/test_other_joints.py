@@ -116,6 +116,12 @@ def test_a_described_joint_is_called_so_everywhere(tmp_path, capsys):
     assert [point["label"] for point in markup["controlPoints"]] == names
     state = torch.load(weights, weights_only=True)
     assert state["names"] == names and Description.of_file(state["data"]["joint"], "").side(mirrored=True) == "left"
+    (raw / "joint.json").write_text(json.dumps(DESCRIBED | {"measures": {"height": {"length": [names[0], names[1]]}}}))
+    run(raw, tmp_path / "data", Settings(64, 2.0, AUTO), workers=1)
+    export.export(result / "best.pt", tmp_path / "data", tmp_path / "again.pt", seed=0, steps=0)
+    assert "data: its description is taken, which is another than that at the training" in capsys.readouterr().out
+    predicted(raw, tmp_path / "again.pt", tmp_path / "corrected", "--measure")
+    assert {row["measure"] for row in rows_of(tmp_path / "corrected" / "measures.csv")} == {"height"}
 
     (raw / "joint.json").write_text(json.dumps(DESCRIBED | {"landmarks": names[::-1]}))
     (tmp_path / "other").mkdir()

@@ -145,9 +145,11 @@ def test_files_are_found_whatever_lies_between_them(tmp_path, monkeypatch, capsy
     for inside in (tmp_path / "out", tmp_path / "out" / "overlays"):
         listing = list_files([inside], tmp_path / "out", tmp_path / ".list")
         assert listing.count == 0 and listing.errors == [f"{inside}: expected radiographs in this folder, found none"]
-    listing = list_files([tmp_path / "a", tmp_path / "b.png", tmp_path], tmp_path / "out", tmp_path / ".list")
-    twice = str(tmp_path / "b.png")
-    assert [item.name for item in listing if item.name.lower().endswith("b.png")] == ["b.PNG", twice, "a/b.PNG", twice]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "b.png").write_text("")
+    listing = list_files([tmp_path / "a", tmp_path / "b.png", tmp_path / "other"], tmp_path / "out", tmp_path / ".list")
+    same = [str(tmp_path / "b.png"), str(tmp_path / "other" / "b.png")]
+    assert [item.name for item in listing if item.name.lower().endswith("b.png")] == ["b.PNG", *same]
 
 
 def test_finding_files_asks_of_no_file_by_itself(tmp_path):

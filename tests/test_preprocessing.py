@@ -12,7 +12,7 @@ from conftest import LANDMARKS, SPLITS, command, made_radiograph, preprocess, ro
 from data_preprocessing import Settings, run
 from heatmap import decode_heatmaps, rescale
 from radiographs.choices import choose_reference, typical
-from radiographs.raw_folder import find_radiographs, read_points
+from radiographs.raw_folder import find_radiographs, read_annotations, read_names, read_points
 from radiographs.view import View, sample
 from runtime.files import DataError
 
@@ -276,6 +276,51 @@ def test_tables_with_a_header_a_byte_order_mark_and_blank_lines(tmp_path):
     assert list(points) == ["007", "b", "1.2.840"]  # endings of pictures are no part of IDs
     assert points["007"][0].tolist() == [1, 2.5] and np.isnan(points["007"][1]).all()
     assert points["b"].tolist() == [[1, 2], [30, 4]]
+
+
+@pytest.mark.parametrize(
+    "header", ["x_a,x_b,y_a,y_b", "a-x,b-x,a-y,b-y", "y_a,x_a,y_b,x_b", "a (y),a (x),b (y),b (x)", "a_row,a_col,b_row,b_col"]
+)
+def test_a_header_of_another_form_is_refused(tmp_path, header):
+    (tmp_path / "t.csv").write_text(f"ID,{header}\n007,1,2,3,4\n")
+    with pytest.raises(DataError, match=r"line 1: expected .* make the header ID,(x0,y0|NAME)|correct the header"):
+        read_names(tmp_path / "t.csv")
+
+
+def test_readers_whose_columns_are_in_another_order_are_told(tmp_path):
+    """By their names where both have some, else by where the landmarks lie."""
+    points = np.random.default_rng(0).uniform(0, 100, (5, 4, 2)).round(1)
+
+    def write(name: str, order: list[int], header: str) -> None:
+        (tmp_path / "readers").mkdir(exist_ok=True)
+        rows = [",".join([f"r{i}", *map(str, one[order].ravel())]) for i, one in enumerate(points)]
+        (tmp_path / "readers" / f"{name}.csv").write_text("\n".join([f"ID,{header}", *rows]) + "\n")
+
+    names = [",".join(f"{name}_{axis}" for name in order for axis in "xy") for order in ("abcd", "dcba")]
+    (tmp_path / "all_coordinates.csv").write_text(
+        "\n".join(f"r{i}," + ",".join(map(str, one.ravel())) for i, one in enumerate(points))
+    )
+    write("anna", [0, 1, 2, 3], names[0])
+    write("ben", [3, 2, 1, 0], names[1])
+    assert read_annotations(tmp_path).points["r1"] == pytest.approx(points[1])
+    (tmp_path / "all_coordinates.csv").unlink()
+    write("anna", [0, 1, 2, 3], "x0,y0,x1,y1,x2,y2,x3,y3")
+    with pytest.raises(DataError, match=r"its landmark 3 lies where .* has landmark 0; put the columns into one order"):
+        read_annotations(tmp_path)
+    write("ben", [0, 1, 2, 3], names[0])
+    assert read_annotations(tmp_path).names == ("a", "b", "c", "d")
+
+
+def test_what_readers_leave_out_and_train_does_not_show_is_told(raw, tmp_path):
+    table = (raw / "all_coordinates.csv").read_text().splitlines()
+    (raw / "readers").mkdir()
+    row = next(line for line in table if line.startswith("a1,")).split(",")
+    (raw / "readers" / "anna.csv").write_text(",".join([*row[:3], *[""] * (len(row) - 3)]) + "\n")
+    rows = [line if line.startswith(("b", "c")) else ",".join([*line.split(",")[:-2], "", ""]) for line in table]
+    (raw / "all_coordinates.csv").write_text("\n".join(rows) + "\n")
+    ran = preprocess(raw, tmp_path / "out")
+    assert ran.returncode == 0 and "landmarks of it are left out in 1 radiographs (a1)" in ran.stdout
+    assert f"train: shows no landmark {LANDMARKS - 1}, so nothing can be learnt of it" in ran.stdout
 
 
 def test_hidden_files_are_no_radiographs_and_there_must_be_some_to_train_on(tmp_path):
