@@ -14,7 +14,7 @@ from joints.lengths_angles import lengths_and_angles
 from joints.shape import mirror_order, of_the_other_side
 from radiographs.raw_folder import read_annotations, read_names
 from runtime.files import DataError
-from training.check import misread, of_other_size
+from training.check import misread, of_other_size, wrong_pairs
 
 KNEE = {
     "joint": "knee",
@@ -319,3 +319,23 @@ def test_readers_may_name_their_columns_in_another_order(tmp_path):
     (tmp_path / "readers" / "ben.csv").unlink()
     (tmp_path / "all_coordinates.csv").write_text("r,5,6,7,8\n")  # whose order a reader of label.py has
     assert read_annotations(tmp_path).points["r"].tolist() == [[1, 2], [3, 4]]
+
+
+def test_mirror_pairs_that_the_mean_shape_does_not_have_are_found():
+    """A pelvis of two hips and two knees, and a symphysis between; a wing that is no mirror image of itself."""
+    rng, names = np.random.default_rng(0), ("left hip", "right hip", "left knee", "right knee", "symphysis")
+    pelvis = np.array([[60.0, 40], [20, 40], [62, 90], [18, 90], [40, 50]]) + rng.normal(0, 1, (20, 5, 2))
+    wing = np.array([[10.0, 20], [90, 30], [60, 80], [30, 70], [80, 60]]) + rng.normal(0, 1, (20, 5, 2))
+
+    def found(points, mirror, laterality=""):
+        data = annotated(points, Description(names, mirror=mirror, laterality=laterality))
+        data.points_network_px = points
+        data.is_symmetric = lambda: bool(mirror) and laterality != "left"
+        return list(wrong_pairs([data]))
+
+    assert not found(pelvis, ((0, 1), (2, 3))) and not found(pelvis, ())
+    (line,) = found(pelvis, ((0, 2), (1, 3)))
+    assert line.startswith("joint.json: mirrored radiographs rather exchange left hip and right hip, left knee and right knee;")
+    (line,) = found(pelvis, ((0, 1),))
+    assert "rather exchange left knee and right knee; correct" in line
+    assert "the landmarks are not symmetric" in found(wing, ((0, 1),))[0] and not found(wing, ((0, 1),), "left")

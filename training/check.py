@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from augment import Augment, move
 from dataloader import RadiographDataset
 from heatmap import decode_heatmaps, draw_heatmaps
-from joints.shape import normalise, of_the_other_side
+from joints.shape import mirror_order, normalise, of_the_other_side
 from radiographs.fingerprint import alike
 from radiographs.network_frame import hand_outline
 from runtime.files import first_few
@@ -32,7 +32,8 @@ MOVED_TOGETHER_PX = 0.1  # median distance of a warped dot from its warped point
 
 def check(sets: list[RadiographDataset], augment: Augment, limit: int | None = None) -> list[str]:
     """One line per finding. With a limit, only so many pictures of each split are searched for their hand, the slow part."""
-    return [*copies(sets), *outside(sets, limit), *misread(sets), *of_other_size(sets), *apart(sets[0], augment)]
+    found = [*copies(sets), *outside(sets, limit), *misread(sets), *of_other_size(sets), *wrong_pairs(sets)]
+    return [*found, *apart(sets[0], augment)]
 
 
 def name(data: RadiographDataset, i: int) -> str:
@@ -115,6 +116,21 @@ def of_other_size(sets: list[RadiographDataset]) -> Iterator[str]:
     limit = max(np.log(OTHER_SIZE), UNUSUAL * np.median(abs(logarithms)))
     for i in np.flatnonzero(abs(logarithms) > limit):
         yield f"{names[i]}: its points span {times[i]:.2f} times what they do in others; are they px of this picture?"
+
+
+def wrong_pairs(sets: list[RadiographDataset]) -> Iterator[str]:
+    """Landmarks that the description exchanges in mirrored radiographs, where the mean shape does not."""
+    joint = sets[0].joint
+    if not (joint.mirror and sets[0].is_symmetric()):
+        return
+    points = np.concatenate([data.points_network_px for data in sets])
+    if not np.isfinite(points).all(-1).any(0).all():
+        return
+    if (told := mirror_order(points)) is None:
+        yield "joint.json: the landmarks are not symmetric, so mirror pairs are learnt wrongly; take mirror out of it"
+    elif len(wrong := np.flatnonzero(told != joint.exchanged)):
+        which = first_few([f"{joint.names[i]} and {joint.names[told[i]]}" for i in wrong if i <= told[i]])
+        yield f"joint.json: mirrored radiographs rather exchange {which}; correct its mirror"
 
 
 def exchanged(shape: np.ndarray, mean: np.ndarray, usual: np.ndarray) -> np.ndarray:
