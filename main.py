@@ -36,7 +36,7 @@ class Settings:
     mode: str = one_of("train test check runs", ASIDE)  # train tests too, check looks for mistakes in the data, runs lists them
     data: str = setting("dataset/processed", PLACE, MAY_DIFFER)  # folder that data_preprocessing.py wrote
     also: str = setting("", PLACE, MAY_DIFFER)  # more prepared folders, separated by commas, whose train is learnt from too
-    split: str = setting("", PLACE)  # folder of train.txt and test.txt, an ID a line, or their beginning (set1_); blank: as data
+    split: str = setting("", PLACE)  # folder of train.txt, test.txt, valid.txt of IDs, or their beginning (set1_); blank: as data
     result: str = setting("", PLACE, ASIDE)  # for checkpoints and tables; blank: a new number in result/, or the newest there
     checkpoint: str = setting("", PLACE, ASIDE)  # file to test; blank: best.pt of the run
     test_on: str = one_of("test valid train", ASIDE)  # measured in the end: test, or valid or train while choosing settings
