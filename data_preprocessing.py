@@ -121,9 +121,9 @@ def read_raw(raw: Path) -> tuple[Files, Annotations, list[str]]:
         counts = ", ".join(f"{read.count(n)} by {n}" for n in sorted(set(read) - {0}))
         print(f"readers: {', '.join(readings)}; radiographs annotated {counts}: their mean is learnt", flush=True)
         of_table = read_points(table) if table.exists() else {}
-        lost = [id for id in of_table if (np.isfinite(of_table[id]) & np.isnan(points[id])).any()]
-        if lost:
-            print(f"readers go before {COORDINATES}: landmarks of it are left out in {len(lost)} radiographs ({first_few(lost)})")
+        if other := [id for id in of_table if not np.array_equal(of_table[id], points[id], equal_nan=True)]:
+            print(f"{raw / READERS} goes before {COORDINATES}, which differs in {len(other)} radiographs ({first_few(other)});")
+            print(f"move {READERS} away to learn the table")
     shortened, told = {id.lstrip("0"): id for id in points if id not in found}, set()
     for id, (_, path) in found.items():
         if id not in points:

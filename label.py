@@ -10,7 +10,7 @@
                                                        the table of what is done, as data_preprocessing.py reads it
 
 All that is placed stands in RAW/labels: journal.jsonl holds every action, readers/NAME.csv the points. RAW/all_coordinates.csv
-is never written: its points are where the reader without a name starts from.
+is never written: its points, or the mean of those in RAW/readers, are where the reader without a name starts from.
 """
 
 import argparse

@@ -11,7 +11,18 @@ from joints.hand import HAND
 from joints.known import described, joint_called, joint_of, moved
 from radiographs.names import is_radiograph
 from radiographs.pixel_size import BY_HAND, STATED, Given, Size, choose, sizes_in
-from radiographs.raw_folder import COORDINATES, LABEL_SET, SPLITS, below, by_id, maker_of, read_names, read_points, visible_files
+from radiographs.raw_folder import (
+    COORDINATES,
+    LABEL_SET,
+    READERS,
+    SPLITS,
+    Annotations,
+    below,
+    by_id,
+    maker_of,
+    read_annotations,
+    visible_files,
+)
 from runtime.files import DataError, write_whole
 
 LABELS = "labels"  # inside RAW, where no other folder is named
@@ -25,7 +36,7 @@ class Collection:
     splits: dict[str, str]  # train, valid or test; blank where the folder has no such folders
     joint: Description  # of the landmarks (L)
     labels: Path  # the folder with all that is made here
-    table: dict[str, np.ndarray] = field(default_factory=dict)  # points (L, 2) px of all_coordinates.csv, NaN where missing
+    table: dict[str, np.ndarray] = field(default_factory=dict)  # points (L, 2) px as RAW's tables say, NaN where missing
     sizes: dict[str, Given] = field(default_factory=dict)  # pixel sizes of all_coordinates.csv
 
     @property
@@ -53,9 +64,11 @@ def open_collection(raw: Path, names: list[str] | None, labels: Path | None = No
     if maker := maker_of(raw):
         raise DataError(f"{raw}: is what {maker} made of radiographs; give the folder of the radiographs themselves")
     paths, splits = radiographs_of(raw)
-    table = read_points(raw / COORDINATES) if (raw / COORDINATES).exists() else {}
+    annotated = (raw / COORDINATES).exists() or any((raw / READERS).glob("*.csv"))
+    annotations = read_annotations(raw) if annotated else Annotations({}, {}, None)
+    table = annotations.points
     known = stored_names(labels / LABEL_SET)
-    of_raw = joint_in(raw, table)
+    of_raw = joint_in(raw, annotations)
     chosen = known or names or (list(of_raw.names) if of_raw else None)
     if chosen is None:
         raise DataError(
@@ -77,21 +90,22 @@ def open_collection(raw: Path, names: list[str] | None, labels: Path | None = No
         content = json.dumps({"names": chosen}, indent=1, ensure_ascii=False) + "\n"
         write_whole(labels / LABEL_SET, content.encode(), shared=True)
     joint = of_raw if of_raw and list(of_raw.names) == chosen else joint_called(chosen, None)
-    sizes = sizes_in(raw / COORDINATES) if table else {}
+    sizes = sizes_in(raw / COORDINATES) if (raw / COORDINATES).exists() else {}
     if unknown := [id for id in table if id not in paths]:
-        print(f"{raw / COORDINATES}: {len(unknown)} of its {len(table)} rows are of no radiograph here: {', '.join(unknown[:3])}")
+        rows = f"{raw / (READERS if annotations.readings else COORDINATES)}: {len(unknown)} of its {len(table)} rows"
+        print(f"{rows} are of no radiograph here: {', '.join(unknown[:3])}")
     listed = set(paths.values())
     if others := [path for path in below(raw) if path.name[0] != "." and path not in listed and is_radiograph(path)]:
         print(f"{raw}: {len(others)} radiographs in other folders are left out, as {others[0]}")
     return Collection(raw, paths, splits, joint, labels, {id: points for id, points in table.items() if id in paths}, sizes)
 
 
-def joint_in(raw: Path, table: dict[str, np.ndarray]) -> Description | None:
+def joint_in(raw: Path, annotations: Annotations) -> Description | None:
     """What a folder says of its joint: joint.json, the header of its table, the shape of its annotations. Raises DataError."""
-    if not table:
+    if not annotations.points:
         return read_description(raw / DESCRIPTION)
-    points = np.stack(list(table.values()))
-    return described(raw / DESCRIPTION, points, read_names(raw / COORDINATES)) or joint_of(points, None)
+    points = np.stack(list(annotations.points.values()))
+    return described(raw / DESCRIPTION, points, annotations.names) or joint_of(points, None)
 
 
 def radiographs_of(raw: Path) -> tuple[dict[str, Path], dict[str, str]]:

@@ -216,6 +216,11 @@ def test_landmarks_in_another_order_and_rows_of_no_radiograph_are_told(tmp_path,
     (raw / "all_coordinates.csv").write_text("ID,a_x,a_y,b_x,b_y\nP0,1,2,3,4\np0,1,2,3,4\n")
     assert list(open_collection(raw, None).table) == ["p0"]
     assert "1 of its 2 rows are of no radiograph here: P0" in capsys.readouterr().out
+    (raw / "all_coordinates.csv").unlink()
+    (raw / "readers").mkdir()
+    (raw / "readers" / "anna.csv").write_text("ID,a_x,a_y,b_x,b_y\np0,1,2,3,4\n")
+    (raw / "readers" / "ben.csv").write_text("ID,a_x,a_y,b_x,b_y\np0,3,2,,\n")
+    assert open_collection(raw, None).table["p0"].tolist() == [[2, 2], [3, 4]]  # what preparation learns
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
