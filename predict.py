@@ -29,6 +29,8 @@ flags of radiographs:
   not a hand           there is little in the picture that looks like one: no landmark is to be relied on (of other joints: not a
                        knee, as the joint is called)
   outline not found    plates, borders or a light box: the histogram of all of the picture was matched, so look twice
+  side other than the header's
+                       the file's Laterality says that it shows the other one
 COCO keypoints have the visibility 0 outside the picture, and 1 with another flag. measures.csv has the flags of the landmarks
 involved, and in plus_minus how far off a length or an angle is at most if each of these lies within its region.
 """

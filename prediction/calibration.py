@@ -30,6 +30,7 @@ FEWEST_LATE = 2
 OF_LANDMARKS = OUTSIDE, NO_BONE, DOUBTFUL, MISPLACED
 OF_RADIOGRAPHS = ("joints outside the picture", "doubtful joints", "implausible shape")  # that have some landmark with one
 NO_OUTLINE = "outline not found"  # of a radiograph whose whole histogram had to be matched, with all that lies beside the hand
+OTHER_SIDE = "side other than the header's"  # of a radiograph whose file says that it shows the other hand
 NO_HAND, UNLIKE_TRAINING = "not a hand", "unlike the training radiographs"  # of which no landmark can be trusted
 ALIEN_SHARE = 0.25  # of the landmarks doubtful or of the lengths implausible: not what the network was trained on
 

@@ -124,6 +124,11 @@ def coded(meaning: str) -> sr.CodedConcept:
     return sr.CodedConcept(blake2b(meaning.encode(), digest_size=8).hexdigest(), SCHEME, shown)
 
 
+def side_of(hand: Prediction) -> list[sr.QualitativeEvaluation]:
+    codes_of = {"left": codes.SCT.Left, "right": codes.SCT.Right}
+    return [sr.QualitativeEvaluation(codes.SCT.Laterality, codes_of[hand.side])] if hand.side else []
+
+
 def judged(flags: list[str], question: str = "flag") -> list[sr.QualitativeEvaluation]:
     return [sr.QualitativeEvaluation(coded(question), coded(flag)) for flag in flags if flag]
 
@@ -162,7 +167,7 @@ def landmark_groups(results: Results, hand: Prediction, group: dict) -> list:
     """A point of each landmark with its confidence and flags; of one outside the picture the flags alone."""
     image, made = results.image, []
     for name, point, confidence, flags in zip(results.joint.names, hand.points_px, hand.confidence, hand.landmark_flags):
-        tracking, evaluations = tracked(results, hand, name), judged(flags.split("; "))
+        tracking, evaluations = tracked(results, hand, name), side_of(hand) + judged(flags.split("; "))
         kind, said = sr.MeasurementsAndQualitativeEvaluations, {}
         if OUTSIDE not in flags:
             kind = sr.PlanarROIMeasurementsAndQualitativeEvaluations
@@ -177,7 +182,7 @@ def measure_groups(results: Results, hand: Prediction, group: dict) -> list:
     image, made = results.image, []
     rows = measure_rows("", results.joint, results.radiograph, hand)
     for (*_, name, kind, value, unit, plus_minus, flags), defined in zip(rows, results.joint.measures):
-        said = {"qualitative_evaluations": judged(flags.split("; "))}
+        said = {"qualitative_evaluations": side_of(hand) + judged(flags.split("; "))}
         if OUTSIDE not in flags:
             known = np.isfinite(plus_minus)
             bounds = sr.MeasurementProperties(None, None, None, None, None, *[float(plus_minus)] * 2) if known else None

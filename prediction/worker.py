@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from finder.network import MOST
+from prediction.calibration import OTHER_SIDE
 from prediction.journal import Index, Journal, state_of
 from prediction.listing import Item, Listing, digest, printable
 from prediction.outputs import annotation, image_of, landmark_rows, measure_rows, write_slicer
@@ -115,8 +116,7 @@ class Worker:
         found = self.predictor.predict([one.radiograph.pixels for one in good]) if good else []
         for one, hands in zip(good, found):
             one.radiograph.pixels = np.empty(0)
-            for hand in hands:
-                hand.flags[:0] = one.radiograph.notes
+            add_flags(hands, one.radiograph)
             content = self.write(one, hands)
             self.journal.append(one.item, one.state, self.index.next_turn(one.item), content)
         return [one if isinstance(one, str) else None for one in read]
@@ -188,3 +188,11 @@ class Worker:
         path = self.places(folder, name)[self.many]
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+
+def add_flags(hands: list[Prediction], radiograph: Radiograph) -> None:
+    """Those that come from the file of a radiograph: what is odd about it, and a side that is not the one found."""
+    for hand in hands:
+        hand.flags[:0] = radiograph.notes
+        if {hand.side, radiograph.side} == {"left", "right"}:
+            hand.flags.append(OTHER_SIDE)

@@ -57,7 +57,8 @@ def read_dicom(path: Path) -> Radiograph:
                 f"{path}: expected the Photometric Interpretation MONOCHROME1, MONOCHROME2, PALETTE COLOR, RGB or YBR_FULL, found"
                 f" {found}; export it as MONOCHROME2"
             )
-        return Radiograph(grey(path, pixels), *spacing(dataset), *physical_frame(dataset), notes)
+        side = {"L": "left", "R": "right"}.get(text(dataset, "ImageLaterality") or text(dataset, "Laterality"), "")
+        return Radiograph(grey(path, pixels), *spacing(dataset), *physical_frame(dataset), notes, side)
 
 
 def read_data_set(path: Path) -> Dataset:

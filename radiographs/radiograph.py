@@ -20,6 +20,7 @@ class Radiograph:
     origin_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of the first pixel's centre in the file's physical space (LPS)
     steps_mm: tuple[tuple[float, float, float], ...] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))  # there, to the next x and y, by ITK
     notes: list[str] = field(default_factory=list)  # what is odd about the file, for the flags
+    side: str = ""  # left or right, where the file says so
 
 
 def check_pixels(source: Path | str, pixels: np.ndarray) -> None:

@@ -8,6 +8,7 @@ import threading
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -26,7 +27,10 @@ from pydicom.sequence import Sequence
 
 import metrics
 from dataloader import RadiographDataset
+from prediction.calibration import OTHER_SIDE
 from prediction.listing import write_listing
+from prediction.predictor import Prediction
+from prediction.worker import add_flags
 from radiographs import radiograph as limits
 from radiographs.names import is_radiograph
 from radiographs.radiograph import LUMINANCE
@@ -469,6 +473,20 @@ def test_spacing(tmp_path, tags, spacing, source):
         if not 0 <= value <= 10 or 0 < value < 1e-3
     ]
     assert any("which cannot be: no millimetres" in note for note in radiograph.notes) == (bool(odd) and min(odd) > 0)
+
+
+def test_a_side_that_is_not_the_headers_is_a_flag(tmp_path):
+    tags = {
+        "left.dcm": {"Laterality": "L"},
+        "right.dcm": {"Laterality": "L", "ImageLaterality": "R"},
+        "both.dcm": {"Laterality": "B"},
+    }
+    sides = {name: read_radiograph(saved(made(RAMP, **said), tmp_path / name)) for name, said in tags.items()}
+    assert [one.side for one in sides.values()] == ["left", "right", ""]
+    for name, flags in (("left.dcm", ["odd", OTHER_SIDE]), ("right.dcm", ["odd"]), ("both.dcm", ["odd"])):
+        hand = Prediction(np.zeros((1, 2)), np.ones(1), np.zeros((1, 2, 2)), [], [""], side="right")
+        add_flags([hand], replace(sides[name], notes=["odd"]))
+        assert hand.flags == flags
 
 
 POSITION = {"ImagePositionPatient": [10, -20, 30.5]}

@@ -62,12 +62,12 @@ def made(path: Path, number: int = 0, **tags) -> Path:
     return path
 
 
-def hand(number: int = 1) -> Prediction:
+def hand(number: int = 1, side: str = "") -> Prediction:
     """Landmarks a to d: b is 30 px to the right of a and 40 below, c beside b, and d was lost."""
     points = np.array([[10.0, 20.0], [40.0, 60.0], [80.0, 30.0], [-4.0, 5.0]])
     ellipses = np.tile(np.diag([4.0, 9.0]), (4, 1, 1))
     ellipses[2] = np.diag([400.0, 9.0])  # reaches over the right edge
-    return Prediction(points, np.full(4, 0.5), ellipses, ["doubtful joints"], ["", DOUBTFUL, "", OUTSIDE], hand=number)
+    return Prediction(points, np.full(4, 0.5), ellipses, ["doubtful joints"], ["", DOUBTFUL, "", OUTSIDE], side=side, hand=number)
 
 
 def results(path: Path, *hands: Prediction) -> Results:
@@ -104,6 +104,14 @@ def test_the_report_has_points_measures_and_flags(written):
     assert corner.value == pytest.approx(90) and corner.unit.value == "deg"  # (30, 40) against (-40, 30)
     (line,) = width.referenced_coordinates
     assert line.value.tolist() == [[10.5, 20.5], [40.5, 60.5]] and line.graphic_type.value == "POLYLINE"
+
+
+def test_the_report_says_the_side(tmp_path):
+    write_dicom(tmp_path / "a", CALL, results(made(tmp_path / "in.dcm"), hand(side="left")))
+    content = sr.srread(tmp_path / "a_sr.dcm").content
+    others = content.get_image_measurement_groups()[1:]
+    said = [group.get_qualitative_evaluations()[0] for group in [*content.get_planar_roi_measurement_groups(), *others]]
+    assert [(one.name.value, one.value.meaning) for one in said] == [("272741003", "Left")] * 7  # 4 landmarks, 3 measures
 
 
 def test_a_measure_without_bounds_is_written(tmp_path):

@@ -12,7 +12,7 @@ from joints.description import Description
 from joints.hand import HAND as JOINT
 from joints.hand import MEAN_SHAPE, NAMES
 from joints.known import joint_called
-from prediction.calibration import DOUBTFUL, MISPLACED, NO_HAND, NO_OUTLINE, OF_RADIOGRAPHS, OUTSIDE, UNLIKE_TRAINING
+from prediction.calibration import DOUBTFUL, MISPLACED, NO_HAND, NO_OUTLINE, OF_RADIOGRAPHS, OTHER_SIDE, OUTSIDE, UNLIKE_TRAINING
 from prediction.outputs import COLUMNS, MEASURE_COLUMNS, Coco, annotation, image_of, landmark_rows, measure_rows, write_slicer
 from prediction.overlay import COLOURS, base_picture, draw
 from prediction.page import card
@@ -128,7 +128,7 @@ def test_a_strip_of_a_picture_has_an_overlay():
 
 
 def test_help_lists_every_flag():
-    for flag in (OUTSIDE, DOUBTFUL, MISPLACED, NO_OUTLINE, *OF_RADIOGRAPHS, NO_HAND, UNLIKE_TRAINING):
+    for flag in (OUTSIDE, DOUBTFUL, MISPLACED, NO_OUTLINE, OTHER_SIDE, *OF_RADIOGRAPHS, NO_HAND, UNLIKE_TRAINING):
         assert flag in " ".join(predict.__doc__.split()), flag
 
 
