@@ -117,7 +117,7 @@ def read_raw(raw: Path) -> tuple[Files, Annotations, list[str]]:
     annotations = read_annotations(raw)
     points, readings = annotations.points, annotations.readings
     if readings:
-        read = [sum(id in given for given in readings.values()) for id in points]
+        read = [sum(np.isfinite(given[id]).any() for given in readings.values() if id in given) for id in points]
         counts = ", ".join(f"{read.count(n)} by {n}" for n in sorted(set(read) - {0}))
         print(f"readers: {', '.join(readings)}; radiographs annotated {counts}: their mean is learnt", flush=True)
         of_table = read_points(table) if table.exists() else {}

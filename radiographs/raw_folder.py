@@ -42,7 +42,9 @@ def read_rows(path: Path) -> tuple[list[str] | None, list[tuple[int, list[str]]]
             rows = [(number, row) for number, row in enumerate(csv.reader(file), 1) if any(cell.strip() for cell in row)]
     except FileNotFoundError:
         raise DataError(f"{path}: not found; it must hold one row per radiograph: ID, x0, y0, x1, y1, ...") from None
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: expected a comma-separated text in UTF-8, found other bytes; save it as CSV UTF-8") from None
+    except csv.Error as error:
         raise DataError(f"{path}: expected a comma-separated text file, found something else ({error})") from error
     words = [cell.strip() for cell in rows[0][1][1:] if cell.strip()] if rows else []
     named = words and not any(is_number(cell) for cell in words) and (len(set(words)) > 1 or len(words) == 1)  # unlike NA,NA
@@ -118,6 +120,8 @@ def read_points(path: Path) -> dict[str, np.ndarray]:
         if (half := np.isnan(pairs).sum(1) == 1).any():
             raise DataError(f"{where}: landmark {half.argmax()} has one coordinate; give both, or leave both blank")
         points[id] = pairs
+    if len(points) > 1 and width > 3 and all((np.isnan(pairs) | (abs(pairs) <= 1)).all() for pairs in points.values()):
+        raise DataError(f"{path}: expected px of the radiographs, found shares of their size; multiply them by width and height")
     return points
 
 
@@ -132,7 +136,8 @@ class Annotations:
 
 def read_annotations(raw: Path) -> Annotations:
     """Radiographs that no annotator has come from the table, which may then be missing. Raises DataError."""
-    paths = sorted(path for path in (raw / READERS).glob("*.csv") if not path.name.startswith("."))
+    refuse_other_names(raw)
+    paths = visible_files(raw / READERS)
     table = raw / COORDINATES
     tables = [*([table] if table.exists() or not paths else []), *paths]
     points = {path: read_points(path) for path in tables}
@@ -158,6 +163,16 @@ def read_annotations(raw: Path) -> Annotations:
     readings = {path.stem: points[path] for path in paths}
     learnt = points.get(table, {}) | mean_of(readings)
     return Annotations(learnt, readings, next((known for known in names.values() if known), None))
+
+
+def refuse_other_names(raw: Path) -> None:
+    """Raises DataError where a file of a raw folder is called nearly as it must be, and would be overlooked."""
+    for path in sorted(raw.glob("*")):
+        for name in (COORDINATES, READERS, "joint.json"):
+            if path.name != name and path.name.lower() in (name, name.removesuffix("s")) and not (raw / name).exists():
+                raise DataError(f"{path}: expected it to be called {name}; rename it")
+    if others := [path for path in visible_files(raw / READERS) if path.suffix != ".csv"]:
+        raise DataError(f"{others[0]}: expected tables NAME.csv alone in {raw / READERS}; rename it, or move it away")
 
 
 def refuse_other_order(one: Path, other: Path, points: dict[str, np.ndarray], others: dict[str, np.ndarray]) -> None:

@@ -256,7 +256,7 @@ def test_the_reference_is_a_typical_radiograph(raw, tmp_path):
         (b"a,1,\n", "line 1: landmark 0 has one coordinate"),
         (b"id,x0,y0\n", "expected one row per radiograph, found none"),
         (b"", "expected one row per radiograph, found none"),
-        (b"\xff\xfe\x00", "expected a comma-separated text file"),
+        (b"\xff\xfe\x00", "in UTF-8, found other bytes; save it as CSV UTF-8"),
         (None, "not found"),
     ],
 )
@@ -309,6 +309,24 @@ def test_readers_whose_columns_are_in_another_order_are_told(tmp_path):
         read_annotations(tmp_path)
     write("ben", [0, 1, 2, 3], names[0])
     assert read_annotations(tmp_path).names == ("a", "b", "c", "d")
+
+
+def test_shares_of_the_size_are_no_pixels_and_names_are_as_they_must_be(tmp_path):
+    (tmp_path / "all_coordinates.csv").write_text("a,0.1,0.2,1,0.4\nb,0.3,0,,\n")
+    with pytest.raises(DataError, match="expected px of the radiographs, found shares of their size"):
+        read_annotations(tmp_path)
+    (tmp_path / "all_coordinates.csv").write_text("a,0.1,0.2,1,0.4\nb,0.3,2,0,1\n")
+    for name in ("Joint.json", "reader", "Readers"):
+        (tmp_path / name).mkdir()
+        with pytest.raises(DataError, match=f"{name}: expected it to be called (joint.json|readers); rename it"):
+            read_annotations(tmp_path)
+        (tmp_path / name).rmdir()
+    (tmp_path / "readers").mkdir()
+    (tmp_path / "readers" / ".hidden").touch()
+    assert list(read_annotations(tmp_path).points) == ["a", "b"]
+    (tmp_path / "readers" / "anna.CSV").write_text("a,1,2,3,4\n")
+    with pytest.raises(DataError, match=r"anna.CSV: expected tables NAME.csv alone in .*readers; rename it"):
+        read_annotations(tmp_path)
 
 
 def test_what_readers_leave_out_and_train_does_not_show_is_told(raw, tmp_path):
