@@ -34,10 +34,11 @@ def cobb_angles(points: np.ndarray, height: float) -> np.ndarray:
     plates = points.reshape(-1, 2, 2).mean(1)  # the middles of the end plates, from above
     along, beside = plates[0] - plates[-1], plates - plates[-1]
     sides = along[0] * beside[:, 1] - along[1] * beside[:, 0]
-    if not (sides[1:-1].min() < 0 < sides[1:-1].max()):
+    sides = sides[1:-2]  # the challenge leaves out the last plate but one
+    if not (sides.min() < 0 < sides.max()):
         return np.array([apart[upper, lower], apart[0, upper], apart[-1, lower]])
     above = apart[upper, : upper + 1]
-    if plates[2 * upper, 1] + plates[2 * lower, 1] < height:
+    if plates[2 * upper + 1, 1] + plates[2 * lower + 1, 1] < height:  # the lower plate of each
         return np.array([apart[upper, lower], above.max(), apart[lower, lower:].max()])
     end = above.argmax()
     return np.array([apart[upper, lower], above.max(), apart[end, : end + 1].max()])

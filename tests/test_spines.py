@@ -26,6 +26,9 @@ def test_cobb_angles_by_hand():
     assert spines.cobb_angles(bow, 200) == pytest.approx([42, 8, 7])  # to the first one and to the last
     assert spines.cobb_angles(s, 400) == pytest.approx([42, 8, 10])  # to the first one; 30 to 20
     assert spines.cobb_angles(s, 150) == pytest.approx([42, 8, 0])  # low in the film: nothing lies above the first one
+    assert spines.cobb_angles(s, 180) == pytest.approx([42, 8, 0])  # by the lower plates, whose heights sum up to 190
+    crossing = np.array([-5.0, -12, 10, 0, 0, 0, 0, 0, -30])  # whose last plate but one alone lies beyond the line of the ends
+    assert spines.cobb_angles(spine_of(crossing, 100 + 40 * np.sin(ALONG)), 400) == pytest.approx([40, 15, 0])
     assert spines.smape(np.array([[10.0, 0, 0], [30, 10, 10]]), np.array([[20.0, 0, 10], [30, 10, 10]])) == pytest.approx(25)
 
 
