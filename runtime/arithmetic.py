@@ -45,11 +45,14 @@ def kinds_of(network: nn.Module, shape: Shape, *factors: int) -> list[Kind]:
         sides = (times * side for side in given[0].shape[-2:])
         kinds[Kind(type(module), module.in_channels, module.out_channels, module.kernel_size[0], *sides)] = None
 
+    trained = network.training
+    network.eval()  # batch normalisation would learn from the picture
     hooks = [module.register_forward_hook(note) for module in network.modules() if isinstance(module, nn.Conv2d)]
     with torch.no_grad():
         network(next(network.parameters()).new_zeros(1, channels, height // times, width // times), *factors)
     for hook in hooks:
         hook.remove()
+    network.train(trained)
     return list(kinds)
 
 

@@ -51,8 +51,9 @@ def write_whole(path: Path, content: bytes, shared: bool = False) -> None:
 
 
 def write_csv(path: Path, rows: list[dict]) -> None:
-    """A table with the keys of the first row as its header; cells as those of `csv_lines`."""
-    write_whole(path, csv_lines([list(rows[0]), *(list(row.values()) for row in rows)]))
+    """A table with the rows' keys as its header, blank where a row lacks one; cells as those of `csv_lines`."""
+    header = dict.fromkeys(key for row in rows for key in row)
+    write_whole(path, csv_lines([list(header), *([row.get(key, "") for key in header] for row in rows)]))
 
 
 def csv_lines(rows: list[list]) -> bytes:

@@ -48,8 +48,12 @@ class SecondLook(nn.Module):
         return self.bias.device
 
     def start_from(self, first: SCN) -> None:
-        """Take the first network's local appearance, which saw the same edges, though smaller: it saves half of the epochs."""
-        local = first.local_appearance
+        """Take the first network's local appearance, which saw the same edges, though smaller: it saves half of the epochs.
+
+        A network of another form has none, and these weights stay random.
+        """
+        if not (local := getattr(first, "local_appearance", None)):
+            return
         self.levels.load_state_dict(local.levels.state_dict())
         self.weight.data.copy_(local.head.weight)
         self.bias.data.copy_(local.head.bias)

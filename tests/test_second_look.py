@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import LANDMARKS, command, make_raw, preprocess, rows_of, train
 
+import evaluation
 import export
 import predict
 from augment import Augment
@@ -30,6 +31,7 @@ from second_look.crops import cut, of_crops, to_crops
 from second_look.network import SecondLook, locate, refine, refine_all
 from second_look.training import Crops, Training
 from solver import Solver
+from training import first_look, recipe
 
 RANGES = Augment(rotation=10, scaling=0.1, intensity_scale=0.2, intensity_shift=0.2)
 LOOK = ("--crop", 32, "--second_look", 3, "--stages", "64x2")
@@ -344,3 +346,31 @@ def test_prediction_looks_through_the_view(matrix, monkeypatch):
     predictor.refine_candidate(picture, candidate)
     assert np.linalg.norm(candidate.points_px - truth, axis=1).max() < 0.3  # of radiograph px, up to 3 a px of the view
     assert np.isfinite(candidate.covariances_view_px2).all()
+
+
+class Own(torch.nn.Module):
+    """A network with batch normalisation in the SCN's place, as somebody may write one."""
+
+    multiple, spatial_factor = 4, 8
+
+    def __init__(self, num_landmarks: int, **_):
+        super().__init__()
+        first, last = (torch.nn.Conv2d(*widths, 5, padding=2) for widths in ((1, 8), (8, num_landmarks)))
+        self.body = torch.nn.Sequential(first, torch.nn.BatchNorm2d(8), torch.nn.ReLU(), last)
+
+    def forward(self, image: torch.Tensor, spatial_factor: int | None = None) -> tuple[torch.Tensor, ...]:
+        return (self.body(image),) * 3
+
+
+def test_a_network_of_ones_own_goes_through_both_looks(detailed, tmp_path, monkeypatch):
+    for module in (first_look, evaluation):
+        monkeypatch.setattr(module, "SCN", Own)
+    sets = {split: RadiographDataset(detailed, split) for split in ("train", "valid")}
+    flags = "--stages 64x1 --second_look 1 --channels 4 --levels 3 --crop 16 --precision float32".split()
+    solver = Solver(recipe.choose(read_settings(flags), sets["train"])[0], tmp_path, sets)
+    solver.first_look.settle_precision([64])
+    norm, average = solver.first_look.model.body[1], solver.first_look.average.body[1]
+    assert norm.num_batches_tracked == 0  # the check of the arithmetic leaves no trace
+    solver.train()
+    assert [row["look"] for row in solver.history] == [1, 2] and average.num_batches_tracked == norm.num_batches_tracked > 0
+    assert torch.equal(average.running_mean, norm.running_mean) and norm.running_mean.any()

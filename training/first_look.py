@@ -143,6 +143,8 @@ class FirstLook:
         if self.average is not self.model:
             decay = min(self.settings.averaging, (1 + self.steps_at_size) / (10 + self.steps_at_size))
             torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
+            for kept, own in zip(self.average.buffers(), self.model.buffers()):  # none of the SCN; statistics of others
+                kept.copy_(own)
 
     def start_from(self, path: Path, weights: dict[str, Tensor]) -> list[str]:
         """Take the weights of a checkpoint that fit; returns the names of those that stay random. Raises DataError."""
