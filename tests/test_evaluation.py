@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import imageio.v3 as iio
+import numpy as np
 import pytest
 import torch
 from conftest import LANDMARKS, SMALL_RUN, preprocess, train
@@ -16,7 +17,7 @@ from evaluation import seen_radiographs
 from main import main
 from runtime.checkpoint import digest_of
 from runtime.files import DataError
-from training.sets import without_measured
+from training.sets import without_copies, without_measured
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +105,9 @@ def test_what_the_test_has_too_is_not_learnt_from(raw, prepared, tmp_path, capsy
     everything = RadiographDataset(tmp_path / "data", "train")
     with pytest.raises(DataError, match="all radiographs of train are in test too"):
         without_measured({"train": everything, "test": everything}, "test")
+    capsys.readouterr()
+    assert without_copies(everything.subset(np.array([0, 1, 0]), "train")).ids == everything.ids[:2]
+    assert capsys.readouterr().out == "train: 1 of 3 radiographs are left out, copies of others (a1 is a1)\n"
 
 
 def test_radiographs_that_are_measured_on_are_not_learnt_from_by_another_folder(raw, prepared, tmp_path, capsys):

@@ -218,7 +218,7 @@ def test_the_mean_of_readers_is_learnt_and_the_report_sets_the_network_beside_th
 
     # a network that finds what A sees, in the frame of 64 x 64 px, is 0 from A, 4 px of the radiographs from B, 2 from the mean
     as_a = rescale(data.readings_px[:, 0], (64 / data.sizes_px)[:, None])
-    unit_mm = np.full((2, 1, 2), 0.5) * data.sizes_px[:, None] / 64  # mm per network px of pixels of 0.5 mm
+    unit_mm = np.full((2, 1, 2), (0.5, 2)) * data.sizes_px[:, None] / 64  # mm per network px of pixels of 0.5 x 2 mm
     figures, _ = compare(data, as_a, unit_mm)
     expected = {"network to " + MEAN: 2, "network to A": 0, "network to B": 4, "A to B": 4}
     assert figures["px"] == pytest.approx(expected, abs=1e-3)

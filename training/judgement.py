@@ -54,8 +54,10 @@ def judge(
     return f"NOT LEARNT ({found}): {words}; {REMEDY}" if found else f"learnt: {words}"
 
 
-def distances_px(data: RadiographDataset, points_network_px: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
-    """Distances (N, L), px of the radiographs: of ("network", annotator or MEAN) and of each pair of annotators.
+def distances(
+    data: RadiographDataset, points_network_px: np.ndarray, unit: np.ndarray | float = 1.0
+) -> dict[tuple[str, str], np.ndarray]:
+    """Distances (N, L), px of the radiographs times `unit` (N, 1, 2): of ("network", annotator or MEAN), and of annotators.
 
     points_network_px (N, L, 2). Only landmarks that every annotator placed count, so that all are of the same ones; others are
     NaN.
@@ -66,17 +68,16 @@ def distances_px(data: RadiographDataset, points_network_px: np.ndarray) -> dict
     pairs = {("network", MEAN): (found, data.readings_px.mean(1))}
     pairs |= {("network", annotator): (found, points) for annotator, points in given.items()}
     pairs |= {(a, b): (given[a], given[b]) for a, b in combinations(given, 2)}
-    return {names: np.where(by_all, point_errors(*points), np.nan) for names, points in pairs.items()}
+    return {names: np.where(by_all, point_errors(*points, unit), np.nan) for names, points in pairs.items()}
 
 
 def compare(data: RadiographDataset, points_network_px: np.ndarray, unit_mm: np.ndarray) -> tuple[dict, list[dict]]:
     """Mean distances and a row a landmark, from points (N, L, 2) network-frame px; unit_mm (N, 1, 2) mm per px of that frame.
 
-    Millimetres are those of radiographs whose pixels have a known size, taken for squares of the same area; None without any.
+    Millimetres are those of radiographs whose pixels have a known size; None without any.
     """
-    px = distances_px(data, points_network_px)
-    unit = np.sqrt((unit_mm * np.array(data.frame[::-1]) / data.sizes_px[:, None]).prod(-1))
-    mm = {names: values * unit for names, values in px.items()}
+    px = distances(data, points_network_px)
+    mm = distances(data, points_network_px, unit_mm * np.array(data.frame[::-1]) / data.sizes_px[:, None])
     figures = {"landmarks": int(np.isfinite(px["network", MEAN]).sum())}
     for name, values in (("px", px), ("mm", mm)):
         means = {names: float(mean_of_present(one)) for names, one in values.items()}

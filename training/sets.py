@@ -7,6 +7,7 @@ import numpy as np
 from dataloader import RadiographDataset
 from evaluation import seen_radiographs
 from joints.tree import mistaken
+from radiographs.fingerprint import alike
 from radiographs.prepared_folder import read_split, splits_of
 from runtime.checkpoint import read_checkpoint
 from runtime.files import DataError, first_few
@@ -48,6 +49,8 @@ def load_splits(settings) -> dict[str, RadiographDataset]:
         if not settings.allow_seen:
             data = without_measured(data, settings.test_on)
         learnt_from = ("train", "valid") if settings.folds else ("train",)
+        if not settings.allow_seen:
+            data |= {split: without_copies(data[split]) for split in learnt_from if split in data}
         data |= {split: without_mistaken(data[split]) for split in learnt_from if split in data}
         if not np.isfinite(data["train"].points_px).any():
             raise DataError(f"{data['train'].folder}: expected landmarks of train, found none; annotate them, and prepare again")
@@ -103,6 +106,16 @@ def without_measured(data: dict[str, RadiographDataset], test_on: str) -> dict[s
             print(f"{split}: {len(shared)} of {len(one)} radiographs are left out; {other} has them too ({first_few(shared)})")
             data = data | {split: one.subset(rest, split)}
     return data
+
+
+def without_copies(data: RadiographDataset) -> RadiographDataset:
+    """Radiographs to learn from, each once: a copy could be held out while the network learns from the other, and is told."""
+    same = np.tril(alike(data.fingerprints, data.fingerprints), -1)
+    if not (copies := same.any(1)).any():
+        return data
+    pairs = [f"{data.ids[i]} is {data.ids[same[i].argmax()]}" for i in np.flatnonzero(copies)]
+    print(f"{data.split}: {len(pairs)} of {len(data)} radiographs are left out, copies of others ({first_few(pairs)})")
+    return data.subset(np.flatnonzero(~copies), data.split)
 
 
 def without_mistaken(data: RadiographDataset) -> RadiographDataset:
