@@ -59,6 +59,7 @@ def export(session: Session, out: Path) -> None:
     if out.exists():
         raise DataError(f"{out}: is there already, and labels are not overwritten; choose another --export")
     done = set(session.store.done())
+    session.refuse_replaced(done)
     rows = [row for row in session.store.table_rows() if row["id"] in done]
     rows = with_columns(rows, session.sizes())
     if not rows:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import threading
+from collections.abc import Iterable
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -238,6 +239,18 @@ class Session:
         if self.guides.get(k, ("",))[0] != place:
             self.guides[k] = place, crop(self.pictures.get(id), points[k])
         return self.guides[k][1]
+
+    def refuse_replaced(self, ids: Iterable[str]) -> None:
+        """Raises DataError where the file of a radiograph has become another picture than was labelled."""
+        for id in sorted(set(ids) & self.collection.paths.keys()):
+            try:
+                picture = self.pictures.get(id)
+            except DataError:
+                continue  # labels are what is left of it
+            labelled, now = self.store.item((id, FIRST)).size, (picture.width, picture.height)
+            if labelled not in (None, now):
+                sizes = "was labelled on a picture of {} x {} px, and is one of {} x {} px now".format(*labelled, *now)
+                raise DataError(f"{self.collection.paths[id]}: {sizes}; put the former back")
 
     # Jobs
 

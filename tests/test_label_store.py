@@ -66,7 +66,7 @@ def proposal(*points: tuple[float, float], doubt: float = 1.0, by: str = "w", **
 def place(store: Store, id: str, k: int, x: float, y: float, reading: int = FIRST, **more) -> int:
     version = store.item((id, reading)).version
     mark = Mark(CONFIRMED, x, y, **more)
-    return store.act((id, reading), version, f"{id} {reading} {k} {version}", "place", [(k, mark)], size=[512, 256])
+    return store.act((id, reading), version, f"{id} {reading} {k} {version}", "place", [(k, mark)], size=[90, 120])
 
 
 def test_states():
@@ -267,6 +267,14 @@ def test_export_writes_what_is_done_and_overwrites_nothing(tmp_path, capsys):
         assert label.main(["--raw", str(raw), "--export", str(tmp_path / "again.csv")]) == 0
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "out.csv").read_bytes()
     assert (raw / "labels" / "journal.jsonl").read_bytes() == journal
+    with closing(session_of(raw)) as session:
+        store, picture = session.store, session.pictures.get("p0")
+        mark = [(0, Mark(CONFIRMED, 1, 2))]
+        store.act(
+            ("p0", FIRST), store.item(("p0", FIRST)).version, "size", "place", mark, size=(picture.width, picture.height + 1)
+        )
+    assert label.main(["--raw", str(raw), "--export", str(tmp_path / "replaced.csv")]) == 1
+    assert "p0.png: was labelled on a picture of" in capsys.readouterr().err and not (tmp_path / "replaced.csv").exists()
 
 
 def test_tables_hold_no_formulas_and_are_read_again(tmp_path):
