@@ -101,8 +101,7 @@ def test_measures_of_raters(read):
     """A network that sees what A sees; lengths in px without a pixel size, in mm with one, angles by the pixels' form."""
     data = RadiographDataset(read, "test")
     as_a = rescale(data.readings_px[:, 0], (64 / data.sizes_px)[:, None])
-    unknown = np.full((len(data), 1, 2), np.nan)
-    raters, measures = rated(data, as_a, unknown)
+    raters, measures = rated(data, as_a)
     assert raters == ["network", "A", "B"] and [one.name for one in measures] == [one.name for one in data.joint.measures]
     by_hand = {"length": 0}
     for one, defined in zip(measures, data.joint.measures):
@@ -114,9 +113,8 @@ def test_measures_of_raters(read):
             assert one.values[:, 1] == pytest.approx(one.values[:, 2], abs=1e-3)  # moved, not stretched
             by_hand["length"] += 1
     assert by_hand["length"]
-    half = np.full((len(data), 1, 2), 0.5) * data.sizes_px[:, None] / 64  # mm a px of the frame, of pixels of 0.5 mm
-    half[0] = np.nan
-    in_mm = rated(data, as_a, half)[1]
+    data.spacings_mm[1:] = 0.5
+    in_mm = rated(data, as_a)[1]
     for px, mm in zip(measures, in_mm):
         if px.unit == "px":
             assert mm.unit == "mm" and len(mm.values) < len(px.values) and mm.values[-1] == pytest.approx(px.values[-1] / 2)

@@ -78,17 +78,17 @@ def icc_2_1(values: np.ndarray) -> dict[str, float]:
     return {"icc": float(icc), "icc_low": float(low), "icc_high": float(high)}
 
 
-def rated(data: RadiographDataset, points_network_px: np.ndarray, unit_mm: np.ndarray) -> tuple[list[str], list[Rated]]:
+def rated(data: RadiographDataset, points_network_px: np.ndarray) -> tuple[list[str], list[Rated]]:
     """The raters' names, the network first, and every measure of the joint's description as they have it.
 
-    points_network_px (N, L, 2); unit_mm (N, 1, 2) mm per px of the network's frame. Without annotators the table's points are
-    the one other rater. Lengths are in mm, of radiographs whose pixels have a known size, or in px where none has.
+    points_network_px (N, L, 2). Without annotators the table's points are the one other rater. Lengths are in mm, of radiographs
+    whose pixels have a known size, or in px where none has: a length that is taken for known, as a hand's wrist, would be the
+    same of all raters.
     """
     given = dict(zip(data.annotators, data.readings_px.swapaxes(0, 1))) or {ANNOTATION: data.points_px}
     raters = [data.in_radiographs(points_network_px), *given.values()]
-    px_mm = unit_mm * np.array(data.frame[::-1]) / data.sizes_px[:, None]
-    known = np.isfinite(px_mm).all((1, 2))
-    points = np.stack(raters, 1) * np.where(known[:, None, None], px_mm, 1.0)[:, None]  # (N, R, L, 2)
+    known = np.isfinite(data.spacings_mm).all(1)
+    points = np.stack(raters, 1) * np.where(known[:, None], data.spacings_mm, 1.0)[:, None, None]  # (N, R, L, 2)
     no_ellipses = np.full((points.shape[2], 2, 2), np.nan)
     values = np.array([[[m.value for m in lengths_and_angles(data.joint, one, no_ellipses)] for one in of] for of in points])
     kinds = [measure.kind for measure in lengths_and_angles(data.joint, points[0, 0], no_ellipses)]
@@ -117,14 +117,14 @@ def agreement_rows(raters: list[str], measures: list[Rated]) -> list[dict]:
     return rows
 
 
-def write_agreement(folder: Path, data: RadiographDataset, points_network_px: np.ndarray, unit_mm: np.ndarray) -> None:
+def write_agreement(folder: Path, data: RadiographDataset, points_network_px: np.ndarray) -> None:
     """Write SPLIT_agreement.csv and SPLIT_agreement.png, as `rated` has it; nothing where the description names no measure."""
     table, picture = (folder / f"{data.split}_agreement{ending}" for ending in (".csv", ".png"))
     if not data.joint.measures:
         for old in (table, picture):
             old.unlink(missing_ok=True)
         return
-    raters, measures = rated(data, points_network_px, unit_mm)
+    raters, measures = rated(data, points_network_px)
     write_csv(table, agreement_rows(raters, measures))
     draw_agreement(raters, measures, picture)
 

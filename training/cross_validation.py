@@ -48,6 +48,8 @@ def cross_validate(settings, result: Path, data: RadiographDataset, extra: list[
     found = settings_of_all(settings, outcomes)
     for name, value in found.items():
         print(f"the network of all: --{name} {value!r}, as the folds")
+    if found.get("second_look") == 0:
+        print("the second look lost in the folds; their figures are still those with it")
     return resume_if_possible(replace(settings, hours=0.0, **found), result)
 
 

@@ -131,7 +131,7 @@ def write_test(folder: Path, data: RadiographDataset, points_network_px: np.ndar
     ]
     write_csv(folder / f"{split}_landmarks.csv", rows)
     write_csv(folder / f"{split}_by_landmark.csv", metrics.landmark_table(errors_px, errors_mm, data.joint.names))
-    write_agreement(folder, data, points_network_px, unit_mm)
+    write_agreement(folder, data, points_network_px)
     figures.draw_cumulative_errors(errors_px, folder / f"{split}_errors.png")
     ipe = metrics.ipe(errors_px)
     ranked = [n for n in np.argsort(ipe) if np.isfinite(ipe[n])]
