@@ -29,12 +29,13 @@ def watch(options: Namespace, check: Callable[[Namespace], object], predict: Cal
     check(options)
     before, list_of = None, out / JOURNAL / ARRIVED
     done = dict.fromkeys(map(os.fsdecode, list_of.read_bytes().split(b"\n")), 0) if list_of.exists() else {}
-    said: set[str] = set()
+    listed, said = done, set()  # what the tables hold now, of all that was done so far
     try:
         while True:
             errors: list[str] = []
             now = {os.path.abspath(item.path): state_of(item.path) for item in find(folders, out, [], errors, lambda _: None)}
             errors = [error for error in errors if not error.endswith(FOUND_NONE)]
+            errors += [f"{path!r}: expected a name of one line, found several; rename it" for path in now if "\n" in path]
             for error in errors:
                 if error not in said:
                     print(error, file=sys.stderr, flush=True)
@@ -43,11 +44,12 @@ def watch(options: Namespace, check: Callable[[Namespace], object], predict: Cal
             whole = {path: state for path, state in now.items() if before.get(path) == state and "\n" not in path}
             before = now
             whole |= {path: state for path, state in done.items() if path not in now}  # moved on, and stay in the table
-            if whole and whole != done and not first:  # in the first look nothing is known to be whole
+            is_new = any(listed.get(path) != state for path, state in whole.items())
+            if is_new and not first:  # in the first look nothing is known to be whole
                 list_of.parent.mkdir(parents=True, exist_ok=True)
                 write_whole(list_of, b"\n".join(map(os.fsencode, sorted(whole))))
                 predict(options)
-                done = whole
+                listed, done = whole, done | whole
             heed_signals()
             sleep(EVERY)
     except KeyboardInterrupt:

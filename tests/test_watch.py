@@ -1,6 +1,7 @@
 """A folder that radiographs arrive in: each is predicted once, also after the process was killed."""
 
 import configparser
+import os
 import re
 import shlex
 import signal
@@ -102,6 +103,32 @@ def test_a_refused_call_leaves_no_file_in_the_list(tmp_path, monkeypatch, capsys
     assert (out / "journal" / watch.ARRIVED).read_bytes() == listed
     assert predict.main([str(other), *call, str(theirs)]) == 1
     assert [path.name for path in theirs.iterdir() if not path.name.startswith(".")] == ["note.txt"]
+
+
+def test_what_changes_and_is_then_moved_on_keeps_its_rows(tmp_path, monkeypatch, capsys):
+    """0 is written anew in the third look and gone in the fourth, beside 2; 1 arrives then. A name of two lines is told."""
+    folder, out, called = tmp_path / "in", tmp_path / "out", []
+    folder.mkdir()
+    arrive(folder, 0, 2)
+    (folder / "0.png").with_name("two\nlines.png").write_bytes(b"")
+    what = iter((None, "write", "move", None, None))
+
+    def look(seconds: float) -> None:
+        act = next(what, "end")
+        if act == "end":
+            raise KeyboardInterrupt
+        if act == "write":
+            iio.imwrite(folder / "0.png", made_radiograph(9)[0])
+            os.utime(folder / "0.png", (1, 1))
+        if act == "move":
+            (folder / "0.png").unlink()
+            arrive(folder, 1)
+
+    monkeypatch.setattr(watch, "sleep", look)
+    options = Namespace(inputs=[str(folder)], out=out)
+    watch.watch(options, lambda _: None, lambda _: called.append((out / "journal" / watch.ARRIVED).read_bytes().split(b"\n")))
+    assert [[Path(os.fsdecode(path)).name for path in one] for one in called] == [["0.png", "2.png"], ["0.png", "1.png", "2.png"]]
+    assert "two\\nlines.png': expected a name of one line, found several; rename it" in capsys.readouterr().err
 
 
 def test_only_folders_are_watched(tmp_path, capsys):

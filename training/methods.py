@@ -104,6 +104,8 @@ def split_of(data: RadiographDataset, state: dict, figures: dict) -> str:
 
 def of_network(state: dict) -> dict:
     has, look, valid = state["settings"].get, state.get("second_look"), state["valid_ipe_px"]
+    changes = [words.format(has(name)) for name, words in AUGMENTATIONS.items() if has(name)]
+    changes += ["mirroring of half of them, symmetric landmarks exchanged"] if has("mirror") == "on" else []
     unknown = "random weights" if "init" in state["settings"] else "[random or other weights]"  # weights made for use do not say
     crop = (
         " A second network saw a crop of {size} px around each point, from the radiograph at {longer} px (longer side); "
@@ -116,7 +118,7 @@ def of_network(state: dict) -> dict:
         "init": Path(has("init")).name if has("init") else unknown,
         "epoch": state["epoch"],
         "valid": f", with a validation error of {valid:.3f} px of the frame" if math.isfinite(valid) else "",
-        "ranges": ", ".join(words.format(has(name)) for name, words in AUGMENTATIONS.items() if has(name)) or "not at all",
+        "ranges": ", ".join(changes) or "not at all",
         "precision": state["precision"],
         "trained": software(state.get("provenance", {})),
     }
