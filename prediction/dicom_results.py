@@ -65,13 +65,17 @@ class Results:
         return sr.SourceImageForRegion(self.source.SOPClassUID, self.source.SOPInstanceUID)
 
     def uid(self, *parts: str) -> str:
-        """Of something in these results: the same for the same radiograph, weights and settings."""
-        return uid_of(self.settings, self.source.SOPInstanceUID, *parts)
+        """Of something in these results: the same for the same radiograph, weights and settings.
+
+        Copies that somebody put into other studies under the UID of the first have results of their own.
+        """
+        source = self.source
+        return uid_of(self.settings, source.StudyInstanceUID, source.SeriesInstanceUID, source.SOPInstanceUID, *parts)
 
     def common(self, kind: str) -> dict:
         """What highdicom is to write into each of ENDINGS. All results of a series of radiographs are one series a kind."""
         return {
-            "series_instance_uid": uid_of(self.settings, self.source.SeriesInstanceUID, kind),
+            "series_instance_uid": uid_of(self.settings, self.source.StudyInstanceUID, self.source.SeriesInstanceUID, kind),
             "series_number": SERIES[kind],
             "sop_instance_uid": self.uid(kind),
             "instance_number": int(self.source.get("InstanceNumber") or 0) or 1,
