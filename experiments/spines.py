@@ -33,8 +33,7 @@ def cobb_angles(points: np.ndarray, height: float) -> np.ndarray:
     upper, lower = np.unravel_index(np.triu(apart).argmax(), apart.shape)
     plates = points.reshape(-1, 2, 2).mean(1)  # the middles of the end plates, from above
     along, beside = plates[0] - plates[-1], plates - plates[-1]
-    sides = along[0] * beside[:, 1] - along[1] * beside[:, 0]
-    sides = sides[1:-2]  # the challenge leaves out the last plate but one
+    sides = (along[0] * beside[:, 1] - along[1] * beside[:, 0])[1:-2]  # without the ends, and as the challenge the last but one
     if not (sides.min() < 0 < sides.max()):
         return np.array([apart[upper, lower], apart[0, upper], apart[-1, lower]])
     above = apart[upper, : upper + 1]

@@ -123,13 +123,8 @@ class Api:
         store = session.store_of(settle)
         with store.lock:
             item, first = store.item(key), store.item((key[0], FIRST))
-            if item.size not in (None, (picture.width, picture.height)):
-                columns, rows = item.size
-                raise Refused(
-                    409,
-                    f"was labelled on a picture of {columns} x {rows} px, and is one of {picture.width} x "
-                    f"{picture.height} px now; put the former back",
-                )
+            if said := item.replaced_by(picture.width, picture.height):
+                raise Refused(409, said)
             answer = {"id": key[0], "reading": key[1], "picture": picture.about(), "version": item.version}
             answer |= {"marks": [as_json(mark) for mark in item.marks], "second_look": item.second_look}
             answer |= {"ruler": first.ruler and first.ruler.as_json(), "proposal": None}

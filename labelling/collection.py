@@ -64,7 +64,7 @@ def open_collection(raw: Path, names: list[str] | None, labels: Path | None = No
     if maker := maker_of(raw):
         raise DataError(f"{raw}: is what {maker} made of radiographs; give the folder of the radiographs themselves")
     paths, splits = radiographs_of(raw)
-    annotated = (raw / COORDINATES).exists() or any((raw / READERS).glob("*.csv"))
+    annotated = (raw / COORDINATES).exists() or visible_files(raw / READERS)
     annotations = read_annotations(raw) if annotated else Annotations({}, {}, None)
     table = annotations.points
     known = stored_names(labels / LABEL_SET)

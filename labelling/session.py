@@ -247,10 +247,8 @@ class Session:
                 picture = self.pictures.get(id)
             except DataError:
                 continue  # labels are what is left of it
-            labelled, now = self.store.item((id, FIRST)).size, (picture.width, picture.height)
-            if labelled not in (None, now):
-                sizes = "was labelled on a picture of {} x {} px, and is one of {} x {} px now".format(*labelled, *now)
-                raise DataError(f"{self.collection.paths[id]}: {sizes}; put the former back")
+            if said := self.store.item((id, FIRST)).replaced_by(picture.width, picture.height):
+                raise DataError(f"{self.collection.paths[id]}: {said}")
 
     # Jobs
 

@@ -51,6 +51,13 @@ class Item:
     unsure: int = 0  # marks that the reader doubts
     measured: tuple = ()  # what `trust.anchoring_bias` measured of it since its last action
 
+    def replaced_by(self, width: int, height: int) -> str:
+        """What is to be said where the radiograph's file has become another picture than was labelled, of so many px; else ""."""
+        if self.size in (None, (width, height)):
+            return ""
+        labelled = "was labelled on a picture of {} x {} px".format(*self.size)
+        return f"{labelled}, and is one of {width} x {height} px now; put the former back"
+
     @property
     def pixel_mm(self) -> Size | None:
         """(x, y): calibrated by hand, else as the file says or was stated."""

@@ -46,10 +46,9 @@ def load_splits(settings) -> dict[str, RadiographDataset]:
     there = read_split(Path(settings.split)) if settings.split else ("train", *splits_of(Path(settings.data)))
     data = load_data(settings, tuple(split for split in wanted if split in there))
     if settings.mode == "train":
-        if not settings.allow_seen:
-            data = without_measured(data, settings.test_on)
         learnt_from = ("train", "valid") if settings.folds else ("train",)
         if not settings.allow_seen:
+            data = without_measured(data, settings.test_on)
             data |= {split: without_copies(data[split]) for split in learnt_from if split in data}
         data |= {split: without_mistaken(data[split]) for split in learnt_from if split in data}
         if not np.isfinite(data["train"].points_px).any():
