@@ -78,21 +78,11 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
     more = {"profile": None if reference is None else reference.tolist()}
     more |= {"synthetic": True} if all_synthetic(found) else {}
     write_settings(out, vars(settings), more | ({"joint": joint.to_file()} if joint else {}), stored)
-    jobs = [
-        Job(
-            id,
-            split,
-            path,
-            points[id],
-            settings,
-            reference,
-            out,
-            template,
-            {name: r[id] for name, r in readings.items() if id in r},
-        )
-        for id, (split, path) in found.items()
-        if id in points
-    ]
+    jobs = []
+    for id, (split, path) in found.items():
+        if id in points:
+            given = {name: of_reader[id] for name, of_reader in readings.items() if id in of_reader}
+            jobs.append(Job(id, split, path, points[id], settings, reference, out, template, given))
     rows, more_errors = prepare_all(jobs, workers)
     print_rows(rows, found, named.names if named else None)
     if errors := errors + more_errors:
