@@ -37,9 +37,8 @@ from radiographs.preparing import Job, Settings, prepare
 from radiographs.raw_folder import COORDINATES, READERS, SPLITS, Annotations, find_radiographs, read_annotations, read_points
 from radiographs.reading import itk
 from runtime.apart import run_jobs
-from runtime.command import FEWER_WORKERS, alone_in, cores, exit_status
+from runtime.command import FEWER_WORKERS, alone_in, cores, exit_status, parser_of
 from runtime.files import DataError, first_few
-from runtime.version import add_version
 
 RAW = Path("dataset")  # the only folder that synthetic radiographs are made in
 MARGIN = 0.06  # of the landmarks' extent, that --crop leaves at each side, as the atlas does on average
@@ -199,8 +198,7 @@ def px_above_0(text: str) -> float:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Prepare radiographs and landmarks for training.", allow_abbrev=False)
-    add_version(parser)
+    parser = parser_of("Prepare radiographs and landmarks for training.", allow_abbrev=False)
     parser.add_argument("--raw", type=Path, default=RAW, help="folder with train, valid, test and " + COORDINATES)
     parser.add_argument("--out", type=Path, default=Path("dataset/processed"), help="folder to write")
     parser.add_argument(

@@ -9,7 +9,6 @@ far it and each landmark can be trusted; the training ones tell what shapes are 
 radiographs are not looked for later. No network is shown a test radiograph.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -31,10 +30,9 @@ from prediction.known_picture import picture_for
 from prediction.predictor import Predictor
 from prediction.regions import COVERAGE, promised, semi_axes
 from runtime.checkpoint import read_checkpoint, write_checkpoint
-from runtime.command import exit_status
+from runtime.command import exit_status, parser_of
 from runtime.device import choose_device
 from runtime.files import DataError, first_few
-from runtime.version import add_version
 from training.judgement import judge
 from training.runs import BEST, WEIGHTS, folder_of, newest_run
 from training.sets import load_splits, split_by
@@ -235,8 +233,7 @@ def percent(truths: np.ndarray) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_version(parser)
+    parser = parser_of(__doc__)
     add = parser.add_argument
     add("--checkpoint", type=Path, help="of a training; none: best.pt of the newest run")
     add("--data", type=Path, help="prepared data that it was trained on; none: the folder that the run had")

@@ -31,9 +31,8 @@ from labelling.proposals import Proposal, read_predictions
 from labelling.rounds import FEWEST, Flags
 from labelling.session import MAIN, SETTLED, Options, Session
 from radiographs.pixel_size import with_columns
-from runtime.command import exit_status
+from runtime.command import exit_status, parser_of
 from runtime.files import DataError, write_csv
-from runtime.version import add_version
 
 PORT = 8765
 LOCAL = "127.0.0.1"
@@ -137,10 +136,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    add_version(parser)
+    parser = parser_of(__doc__, allow_abbrev=False)
     parser.add_argument("--raw", type=Path, default=Path("dataset"), help="folder of radiographs, or of train, valid and test")
     parser.add_argument("--landmarks", help="of a set without a table: hand, or how many")
     parser.add_argument("--names", help="of the landmarks, separated by commas, instead of --landmarks")

@@ -55,10 +55,9 @@ from radiographs.header import check_keywords
 from radiographs.pixel_size import COLUMN, Given, Size, read_size, sizes_in
 from radiographs.raw_folder import JOURNAL, read_rows
 from runtime import distributed
-from runtime.command import alone_in, exit_status
+from runtime.command import alone_in, exit_status, parser_of
 from runtime.device import PRECISIONS
 from runtime.files import DataError
-from runtime.version import add_version
 from training.runs import WEIGHTS, newest_with
 
 __all__ = ["Predictor"]
@@ -160,10 +159,7 @@ def keywords(text: str) -> tuple[str, ...]:
 
 
 def read_options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    add_version(parser)
+    parser = parser_of(__doc__, allow_abbrev=False)
     add = parser.add_argument
     add("inputs", nargs="*", metavar="FILE_OR_FOLDER", help="radiographs, folders to walk through, @LIST.txt, @TABLE.csv or -")
     add("--weights", type=Path, help="from export.py; none: of the newest run, else the hand's that come along")

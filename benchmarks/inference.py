@@ -7,7 +7,6 @@ The second compares PyTorch with ONNX Runtime: processor seconds of the network 
 does not count, and the errors on validation radiographs, which the engines take in turns.
 """
 
-import argparse
 import statistics
 import sys
 import tempfile
@@ -28,7 +27,7 @@ from phantom.drawing import draw_hand
 from prediction.engine import OnnxNetwork
 from prediction.onnx_export import export_onnx
 from prediction.predictor import Predictor
-from runtime.command import exit_status
+from runtime.command import exit_status, parser_of
 from runtime.device import autocast
 
 FAR = 4  # px of the network's frame: a landmark farther off is an outlier
@@ -102,7 +101,7 @@ def by_engines(weights: Path, folder: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--weights", type=Path, default=Path("weights/scn_hand.pt"), help="a file of export.py")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 8], help="radiographs each")
     parser.add_argument("--repeats", type=int, default=5, help="runs that the median is taken of")

@@ -5,7 +5,6 @@
 The peak is the rate of this machine's 5 x 5 convolution, which takes its turns with the steps.
 """
 
-import argparse
 import sys
 from collections.abc import Callable
 
@@ -17,7 +16,7 @@ from heatmap import draw_heatmaps
 from joints.hand import NAMES
 from loss import ridge_loss
 from model import SCN
-from runtime.command import exit_status
+from runtime.command import exit_status, parser_of
 from runtime.device import native_precision
 
 FRAME = 256  # px of the network frame
@@ -46,7 +45,7 @@ def make_step(size: int, backward: bool, batch: int, channels: int, bfloat16: bo
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256], help="px of the network's input")
     parser.add_argument("--batch", type=int, default=4, help="radiographs a step")
     parser.add_argument("--channels", type=int, default=64, help="of the network, and of the convolution at its peak")

@@ -7,7 +7,6 @@ from weights of its own, pretrained on synthetic radiographs whose shape model k
 --init that is given. Flags of main.py may follow after --. Finished folds in --work are kept.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -15,13 +14,13 @@ import numpy as np
 
 import metrics
 from experiments.common import SYNTHETIC, pretrained, read_errors, table, train
-from runtime.command import exit_status
+from runtime.command import exit_status, parser_of
 
 RADII_MM = (2, 4, 10)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--data", type=Path, default=Path("dataset/processed"), help="prepared data")
     parser.add_argument("--lists", type=Path, required=True, help="folder of the lists")
     parser.add_argument("--folds", type=int, default=3)

@@ -5,7 +5,6 @@
 The pages need playwright (requirements-dev.txt) and a Chromium; the demo also npm.
 """
 
-import argparse
 import io
 import sys
 import tempfile
@@ -40,7 +39,7 @@ from prediction.predictor import Prediction, Predictor
 from prediction.regions import semi_axes
 from radiographs.network_frame import resize_to, to_8_bit, to_input
 from radiographs.raw_folder import COORDINATES, read_points
-from runtime.command import cores, exit_status
+from runtime.command import cores, exit_status, parser_of
 from runtime.files import write_whole
 
 if TYPE_CHECKING:
@@ -259,7 +258,7 @@ DRAW: dict[str, Callable[[Path, Path], None]] = {
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("pictures", nargs="+", choices=DRAW, help="what to draw")
     parser.add_argument("--weights", type=Path, default=Path("weights/scn_hand.pt"), help="a file of export.py, of a hand")
     parser.add_argument("--out", type=Path, default=Path("docs"), help="folder for the pictures")

@@ -6,7 +6,6 @@ The table has a row for each radiograph and reader: ID, reader, NAME_x, NAME_y, 
 calibrated on the test radiographs that it does not have, by the checkpoint's own truth, and measured on those that it has.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from evaluation import find_all, target_px2
 from experiments.common import mahalanobis, table
 from prediction.regions import calibrate_regions, conjugate
 from runtime.checkpoint import read_checkpoint
-from runtime.command import exit_status
+from runtime.command import exit_status, parser_of
 from runtime.device import choose_device
 from runtime.files import read_csv
 from training.settings import AUTO
@@ -46,7 +45,7 @@ def interval(per_radiograph: np.ndarray) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--table", type=Path, required=True, help="the readers' points")
     parser.add_argument("--data", type=Path, help="prepared data; none: those that the run had")

@@ -6,7 +6,6 @@
 Networks that are trained already are kept. Radiographs that test has too are not drawn.
 """
 
-import argparse
 import json
 import random
 import shlex
@@ -19,7 +18,7 @@ from matplotlib.figure import Figure
 from dataloader import RadiographDataset
 from experiments.common import SYNTHETIC, pretrained, table, train
 from radiographs.raw_folder import COORDINATES, numbered
-from runtime.command import exit_status
+from runtime.command import exit_status, parser_of
 from runtime.files import DataError, write_csv
 
 RESULT = "test.json"
@@ -103,7 +102,7 @@ def draw_curve(found: dict[str, dict[int, list[dict]]], path: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("folders", type=Path, nargs="+", help="of networks; with --data the one to train into")
     parser.add_argument("--data", type=Path, help="prepared data")
     parser.add_argument("--n", type=int, nargs="+", default=[1, 5, 10, 25, 50], help="annotated radiographs; a tenth validates")

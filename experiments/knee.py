@@ -6,7 +6,6 @@ makes the folder that data_preprocessing.py reads. The knees are simple shapes: 
 accurate a network is on real ones.
 """
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -17,7 +16,7 @@ from pydicom import Dataset, uid
 from pydicom.dataset import FileMetaDataset
 from scipy.ndimage import gaussian_filter
 
-from runtime.command import exit_status
+from runtime.command import exit_status, parser_of
 from runtime.files import DataError, csv_lines, write_whole
 
 WIDTH, HEIGHT, SPACING_MM = 300, 420, 0.4
@@ -109,7 +108,7 @@ def make(folder: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder to make")
     make(parser.parse_args(arguments).out)
 

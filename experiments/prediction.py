@@ -7,7 +7,6 @@ With --run, out of fold: RUN is a cross-validation, WEIGHTS what export.py made 
 training radiographs of all folds). Regions are calibrated on all folds but one and measured on that one, in turn.
 """
 
-import argparse
 import sys
 from collections import Counter
 from pathlib import Path
@@ -24,7 +23,7 @@ from prediction.regions import calibrate_regions, semi_axes
 from radiographs.raw_folder import find_radiographs
 from radiographs.reading import read_radiograph
 from runtime.checkpoint import read_checkpoint
-from runtime.command import exit_status
+from runtime.command import exit_status, parser_of
 from training.runs import BEST
 
 
@@ -79,7 +78,7 @@ def report_split(weights: Path, raw: Path, data: RadiographDataset) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--raw", type=Path, default=Path("dataset"), help="raw folder of real radiographs")
     parser.add_argument("--data", type=Path, help="the same, prepared; none: RAW/processed, with --run what the run had")
     parser.add_argument("--weights", type=Path, default=Path("weights/scn_hand.pt"), help="a file of export.py")

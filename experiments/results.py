@@ -6,7 +6,6 @@
 prints Markdown, of the first run where it is about one; with --figure also draws the cumulative errors of all.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from matplotlib.figure import Figure
 import metrics
 from experiments.common import read_errors, table
 from joints.hand import NAMES
-from runtime.command import exit_status
+from runtime.command import exit_status, parser_of
 from runtime.files import read_csv
 from training.figures import save
 
@@ -75,7 +74,7 @@ def draw_curves(runs: dict[str, np.ndarray], path: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("results", type=Path, nargs="+", help="folders of main.py's --result, of the same data and split")
     parser.add_argument("--figure", type=Path, help="picture to draw, as docs/errors.png")
     parser.add_argument("--resamples", type=int, default=10_000, help="draws of radiographs for the intervals")

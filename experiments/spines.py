@@ -3,7 +3,6 @@
 python -m experiments.spines result/001 --data spine/prepared --split valid
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from dataloader import RadiographDataset
 from experiments.common import table
-from runtime.command import exit_status
+from runtime.command import exit_status, parser_of
 from runtime.files import DataError, read_csv
 from training.report import found_in
 
@@ -49,7 +48,7 @@ def smape(found: np.ndarray, true: np.ndarray) -> float:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("result", type=Path, help="folder of a run that was tested on the split")
     parser.add_argument("--data", type=Path, required=True, help="its prepared data")
     parser.add_argument("--split", default="test")

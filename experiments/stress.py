@@ -9,7 +9,6 @@ predicted with the weights of the fold that has not seen it. --foreign FOLDER ta
 truth is what is found in them as they came. --non_hands counts flags on pictures of no hand.
 """
 
-import argparse
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from radiographs.names import is_radiograph
 from radiographs.raw_folder import COORDINATES, find_radiographs, read_points
 from radiographs.reading import read_radiograph
 from runtime.checkpoint import read_checkpoint
-from runtime.command import exit_status
+from runtime.command import exit_status, parser_of
 from runtime.files import read_csv
 from training.runs import BEST, HELD_OUT, folder_of
 
@@ -133,7 +132,7 @@ def of_folds(weights: Path, run: Path) -> dict[str, Predictor]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--raw", type=Path, default=Path("dataset"), help="raw folder of real radiographs")
     parser.add_argument("--weights", type=Path, default=Path("weights/scn_hand.pt"), help="a file of export.py")
     parser.add_argument("--run", type=Path, help="the cross-validation that the weights come from")

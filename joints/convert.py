@@ -9,7 +9,6 @@ and test, named by the IDs of the table. The second takes such a folder. `joints
 origin: half a pixel is added or taken away.
 """
 
-import argparse
 import json
 import shlex
 import sys
@@ -22,7 +21,7 @@ from joints.description import DESCRIPTION, Description, read_description
 from joints.formats import CENTRE, CORNER, FORMATS, Annotations, Point, id_of
 from radiographs.names import is_radiograph
 from radiographs.raw_folder import COORDINATES, READERS, SPLITS, below, read_annotations
-from runtime.command import exit_status
+from runtime.command import exit_status, parser_of
 from runtime.files import DataError, csv_lines, first_few, write_whole
 
 KNOWN = FORMATS | CHALLENGES  # that are read
@@ -134,7 +133,7 @@ def export_from(raw: Path, kind: str, out: Path, origin: str | None) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument(
         "source", type=Path, help="the other program's file, or folder of files; with --to the folder of radiographs"
     )

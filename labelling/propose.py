@@ -6,7 +6,6 @@ Every radiograph is predicted twice, whole and cut by a little at its edges: how
 regions, tell which one the network is least sure of. IDs come one a line on standard input; none: all radiographs.
 """
 
-import argparse
 import hashlib
 import json
 import math
@@ -23,7 +22,7 @@ from prediction.predictor import Predictor
 from prediction.regions import semi_axes
 from radiographs.reading import read_radiograph
 from runtime.apart import Apart
-from runtime.command import exit_status
+from runtime.command import exit_status, parser_of
 from runtime.files import DataError
 
 CUT = 0.02  # of each side, that the copy lacks at each edge
@@ -90,7 +89,7 @@ def run(raw: Path, weights: Path, out: Path, ids: list[str] | None, names: list[
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--raw", type=Path, required=True, help="folder of the radiographs")
     parser.add_argument("--weights", type=Path, required=True, help="file that export.py wrote")
     parser.add_argument("--out", type=Path, required=True, help="file of JSON lines to append to")

@@ -7,7 +7,6 @@ Kinds of radiographs (docs/lab/synthetic.md) alternate by their shares. The same
 workers.
 """
 
-import argparse
 import sys
 from dataclasses import replace
 from functools import partial
@@ -17,11 +16,11 @@ from phantom.data_set import COUNTS, write_data_set
 from phantom.drawing import SHAPE, shape_model
 from phantom.kinds import KINDS, in_turn, parse_kinds
 from radiographs.raw_folder import SPLITS
-from runtime.command import FEWER_WORKERS, alone_in, cores, exit_status
+from runtime.command import FEWER_WORKERS, alone_in, cores, exit_status, parser_of
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Make synthetic radiographs of left hands with exact landmarks.")
+    parser = parser_of("Make synthetic radiographs of left hands with exact landmarks.")
     parser.add_argument("--out", type=Path, default=Path("dataset"), help="folder to write")
     for split, count in COUNTS.items():
         parser.add_argument(f"--{split}", type=int, default=count, help=f"radiographs in {split}")

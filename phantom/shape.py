@@ -6,7 +6,6 @@ Shapes are (37, 2) as (x, y), y down, in units of the centroid size (the root of
 centroid), turned so that the hand stands upright. The table holds their mean and principal modes, no annotation itself.
 """
 
-import argparse
 import io
 import sys
 import zipfile
@@ -20,7 +19,7 @@ import numpy as np
 from joints.hand import RAYS
 from joints.shape import normalise
 from radiographs.raw_folder import plain_id, read_points
-from runtime.command import exit_status
+from runtime.command import exit_status, parser_of
 from runtime.files import DataError, write_whole
 
 LANDMARKS = 37
@@ -151,7 +150,7 @@ def build_table(annotations: Path, out: Path, exclude: Sequence[Path] = ()) -> N
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Build the shape model from a table of annotations.")
+    parser = parser_of("Build the shape model from a table of annotations.")
     parser.add_argument("--annotations", type=Path, required=True, help="rows of ID, x0, y0, ..., x36, y36")
     parser.add_argument(
         "--exclude", type=Path, nargs="+", default=[], help="lists or tables of radiographs that it must know nothing of"

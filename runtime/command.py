@@ -1,5 +1,6 @@
-"""What the commands share: one line for a mistake, an exit status, one run at a time in a folder."""
+"""What the commands share: how their flags are read, one line for a mistake, an exit status, one run at a time in a folder."""
 
+import argparse
 import errno
 import math
 import os
@@ -15,6 +16,7 @@ from typing import BinaryIO
 
 from runtime.apart import lacks_memory
 from runtime.files import DataError
+from runtime.version import VERSION
 
 try:
     import fcntl
@@ -26,6 +28,13 @@ LOCK = ".lock"  # of a folder that a run writes into
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}  # what file systems without locks answer
 SIGNALLED = threading.Event()  # that the command is to end
 CONTROL_GROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # by which Linux limits containers
+
+
+def parser_of(description: str | None, **more) -> argparse.ArgumentParser:
+    """What reads a command's flags, with --version among them; `description` is shown as it is written."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter, **more)
+    parser.add_argument("--version", action="version", version=f"SpatialConfiguration-Net {VERSION}")
+    return parser
 
 
 def exit_status(

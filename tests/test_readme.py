@@ -69,7 +69,7 @@ def read_by(script: str, arguments: list[str] | None) -> str:
     """Let a script read arguments by its own parser, or none at all, and do no work; returns its help."""
     path = file_of(script)
     assert path.exists(), f"there is no {script}"
-    if not re.search(r"ArgumentParser\(|read_settings\(", path.read_text()):
+    if not re.search(r"parser_of\(|read_settings\(", path.read_text()):
         assert not arguments, f"{script} takes no arguments"
         return ""
     read = argparse.ArgumentParser.parse_args

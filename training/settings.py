@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import Field, field, fields
 from typing import Any, NamedTuple, get_args
 
-from runtime.version import add_version
+from runtime.command import parser_of
 
 AUTO = "auto"
 
@@ -56,10 +56,7 @@ def marks_of(one: Field) -> tuple[Range | str, ...]:
 
 def read(kind: type, description: str | None, arguments: list[str] | None = None) -> Any:
     """Settings of a class, changed by flags of the same names, which the comments of its source explain."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    add_version(parser)
+    parser = parser_of(description, allow_abbrev=False)
     comments = dict(re.findall(r"^    (\w+): [^#\n]*# (.*)$", inspect.getsource(kind), re.MULTILINE))
     flags = [one for one in fields(kind) if NO_FLAG not in marks_of(one)]
     for one in flags:
