@@ -137,28 +137,25 @@ def run(options: argparse.Namespace) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = parser_of(__doc__, allow_abbrev=False)
-    parser.add_argument("--raw", type=Path, default=Path("dataset"), help="folder of radiographs, or of train, valid and test")
-    parser.add_argument("--landmarks", help="of a set without a table: hand, or how many")
-    parser.add_argument("--names", help="of the landmarks, separated by commas, instead of --landmarks")
-    parser.add_argument("--labels", type=Path, metavar="FOLDER", help="where everything is kept; none: RAW/labels")
-    parser.add_argument("--reader", default=MAIN, help="who works; readers do not see each other's points")
-    parser.add_argument("--propose", type=Path, metavar="WEIGHTS", help="weights from export.py that propose landmarks")
-    parser.add_argument("--review", type=Path, metavar="FOLDER", help="predictions of predict.py to look through")
-    parser.add_argument("--export", type=Path, metavar="TABLE", help="write what the reader has done into a new table, and end")
-    parser.add_argument("--port", type=int, default=PORT)
-    parser.add_argument("--no-browser", dest="browser", action="store_false", help="only print the address")
-    parser.add_argument("--host", default=LOCAL, help="address to listen at; other than 127.0.0.1, other machines can reach it")
-    parser.add_argument(
-        "--served-as", action="append", default=[], metavar="NAME:PORT", help="what browsers ask for, where a proxy leads here"
-    )
-    parser.add_argument("--no-again", dest="again", action="store_false", help="no radiograph comes a second time")
-    parser.add_argument(
-        "--all-proposals", action="store_true", help="show them on every radiograph, also where their pull is measured"
-    )
+    add = parser.add_argument
+    add("--raw", type=Path, default=Path("dataset"), help="folder of radiographs, or of train, valid and test")
+    add("--landmarks", help="of a set without a table: hand, or how many")
+    add("--names", help="of the landmarks, separated by commas, instead of --landmarks")
+    add("--labels", type=Path, metavar="FOLDER", help="where everything is kept; none: RAW/labels")
+    add("--reader", default=MAIN, help="who works; readers do not see each other's points")
+    add("--propose", type=Path, metavar="WEIGHTS", help="weights from export.py that propose landmarks")
+    add("--review", type=Path, metavar="FOLDER", help="predictions of predict.py to look through")
+    add("--export", type=Path, metavar="TABLE", help="write what the reader has done into a new table, and end")
+    add("--port", type=int, default=PORT)
+    add("--no-browser", dest="browser", action="store_false", help="only print the address")
+    add("--host", default=LOCAL, help="address to listen at; other than 127.0.0.1, other machines can reach it")
+    add("--served-as", action="append", default=[], metavar="NAME:PORT", help="what browsers ask for, where a proxy leads here")
+    add("--no-again", dest="again", action="store_false", help="no radiograph comes a second time")
+    add("--all-proposals", action="store_true", help="show them on every radiograph, also where their pull is measured")
     for what, script in (("train", "main.py"), ("prepare", "data_preprocessing.py"), ("export", "export.py")):
         flag, words = f"--{what}-flags", f"of {script}, for training from the page"
-        parser.add_argument(flag, type=shlex.split, default=[], help=words)
-    parser.add_argument("--folds", type=int, default=3, help="of a round's cross-validation, each a training; 0: none")
+        add(flag, type=shlex.split, default=[], help=words)
+    add("--folds", type=int, default=3, help="of a round's cross-validation, each a training; 0: none")
     options = parser.parse_args(arguments)
     if not 0 <= options.port <= 65535:
         parser.error("expected --port from 0 to 65535")

@@ -103,15 +103,14 @@ def draw_curve(found: dict[str, dict[int, list[dict]]], path: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = parser_of(__doc__)
-    parser.add_argument("folders", type=Path, nargs="+", help="of networks; with --data the one to train into")
-    parser.add_argument("--data", type=Path, help="prepared data")
-    parser.add_argument("--n", type=int, nargs="+", default=[1, 5, 10, 25, 50], help="annotated radiographs; a tenth validates")
-    parser.add_argument("--draws", type=int, default=3, help="networks of each n, each of its own random draw")
-    parser.add_argument(
-        "--own_shapes", action="store_true", help="of hands: start from synthetic ones whose shapes are of those n alone"
-    )
-    parser.add_argument("--figure", type=Path, help="PNG of the curve, in mm")
-    parser.add_argument("--flags", type=shlex.split, default=[], help='of main.py: --flags="--seed 1"')
+    add = parser.add_argument
+    add("folders", type=Path, nargs="+", help="of networks; with --data the one to train into")
+    add("--data", type=Path, help="prepared data")
+    add("--n", type=int, nargs="+", default=[1, 5, 10, 25, 50], help="annotated radiographs; a tenth validates")
+    add("--draws", type=int, default=3, help="networks of each n, each of its own random draw")
+    add("--own_shapes", action="store_true", help="of hands: start from synthetic ones whose shapes are of those n alone")
+    add("--figure", type=Path, help="PNG of the curve, in mm")
+    add("--flags", type=shlex.split, default=[], help='of main.py: --flags="--seed 1"')
     options = parser.parse_args(arguments)
     if options.data:
         train_networks(options.folders[0], options.data, options.n, options.draws, options.flags, options.own_shapes)

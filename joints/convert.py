@@ -134,22 +134,15 @@ def export_from(raw: Path, kind: str, out: Path, origin: str | None) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = parser_of(__doc__)
-    parser.add_argument(
-        "source", type=Path, help="the other program's file, or folder of files; with --to the folder of radiographs"
-    )
+    add = parser.add_argument
+    add("source", type=Path, help="the other program's file, or folder of files; with --to the folder of radiographs")
     way = parser.add_mutually_exclusive_group(required=True)
     way.add_argument("--from", dest="kind", choices=KNOWN, help="the program or challenge that the annotations come from")
     way.add_argument("--to", choices=FORMATS, help="the program that they go to")
-    parser.add_argument("--out", type=Path, required=True, help="folder for table and radiographs; with --to a file or folder")
-    parser.add_argument(
-        "--images",
-        type=Path,
-        help="folder of the radiographs: for slicer, the challenges, and names of sleap's frames",
-    )
-    parser.add_argument("--reader", help="name of who annotated, where there are several")
-    parser.add_argument(
-        "--origin", choices=HALF, help="of the first pixel, where (0, 0) lies; none: as the program usually has it"
-    )
+    add("--out", type=Path, required=True, help="folder for table and radiographs; with --to a file or folder")
+    add("--images", type=Path, help="folder of the radiographs: for slicer, the challenges, and names of sleap's frames")
+    add("--reader", help="name of who annotated, where there are several")
+    add("--origin", choices=HALF, help="of the first pixel, where (0, 0) lies; none: as the program usually has it")
     options = parser.parse_args(arguments)
 
     def work() -> None:

@@ -21,18 +21,15 @@ from runtime.command import FEWER_WORKERS, alone_in, cores, exit_status, parser_
 
 def main() -> int:
     parser = parser_of("Make synthetic radiographs of left hands with exact landmarks.")
-    parser.add_argument("--out", type=Path, default=Path("dataset"), help="folder to write")
+    add = parser.add_argument
+    add("--out", type=Path, default=Path("dataset"), help="folder to write")
     for split, count in COUNTS.items():
-        parser.add_argument(f"--{split}", type=int, default=count, help=f"radiographs in {split}")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed makes the same radiographs")
-    parser.add_argument(
-        "--kinds",
-        type=parse_kinds,
-        default={"atlas": 1},
-        help=f"some of {', '.join(KINDS)}; a share may follow each: atlas:4,infant:1 (default: atlas)",
-    )
-    parser.add_argument("--shape", type=Path, default=SHAPE, help="the shape model, which python -m phantom.shape builds")
-    parser.add_argument("--workers", type=int, default=cores(), help="processes")
+        add(f"--{split}", type=int, default=count, help=f"radiographs in {split}")
+    add("--seed", type=int, default=0, help="the same seed makes the same radiographs")
+    kinds = f"some of {', '.join(KINDS)}; a share may follow each: atlas:4,infant:1 (default: atlas)"
+    add("--kinds", type=parse_kinds, default={"atlas": 1}, help=kinds)
+    add("--shape", type=Path, default=SHAPE, help="the shape model, which python -m phantom.shape builds")
+    add("--workers", type=int, default=cores(), help="processes")
     options = parser.parse_args()
     counts = {split: getattr(options, split) for split in SPLITS}
     if min(counts.values()) < 0 or not sum(counts.values()) or options.workers < 1 or options.seed < 0:

@@ -151,11 +151,10 @@ def build_table(annotations: Path, out: Path, exclude: Sequence[Path] = ()) -> N
 
 def main() -> int:
     parser = parser_of("Build the shape model from a table of annotations.")
-    parser.add_argument("--annotations", type=Path, required=True, help="rows of ID, x0, y0, ..., x36, y36")
-    parser.add_argument(
-        "--exclude", type=Path, nargs="+", default=[], help="lists or tables of radiographs that it must know nothing of"
-    )
-    parser.add_argument("--out", type=Path, default=Path("shape.npz"), help="table to write")
+    add = parser.add_argument
+    add("--annotations", type=Path, required=True, help="rows of ID, x0, y0, ..., x36, y36")
+    add("--exclude", type=Path, nargs="+", default=[], help="lists or tables of radiographs that it must know nothing of")
+    add("--out", type=Path, default=Path("shape.npz"), help="table to write")
     options = parser.parse_args()
     return exit_status(lambda: build_table(options.annotations, options.out, options.exclude))
 
