@@ -13,7 +13,6 @@ import main
 from phantom.data_set import COUNTS, write_data_set
 from phantom.drawing import STEPS, shape_model
 from phantom.shape import build_table
-from prediction.predictor import Prediction, Predictor
 from radiographs.prepared_folder import TABLE
 from radiographs.raw_folder import COORDINATES
 from runtime.command import cores
@@ -68,12 +67,6 @@ def read_errors(result: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     ids = list(dict.fromkeys(row["image"] for row in rows))
     px, mm = (np.array([float(row[name] or "nan") for row in rows]).reshape(len(ids), -1) for name in ("error_px", "error_mm"))
     return ids, px, mm
-
-
-def surest(predictor: Predictor, picture: np.ndarray) -> Prediction:
-    """The surest hand in a picture (rows, columns)."""
-    (hands,) = predictor.predict([picture])
-    return max(hands, key=lambda hand: hand.evidence)
 
 
 def table(header: list[str], rows: list[list[object]]) -> str:

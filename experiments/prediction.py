@@ -15,7 +15,7 @@ import numpy as np
 
 from dataloader import RadiographDataset
 from evaluation import target_px2
-from experiments.common import mahalanobis, surest, table
+from experiments.common import mahalanobis, table
 from export import all_held_out, judges_of, learnt_from
 from prediction.held_out import HeldOut
 from prediction.predictor import Predictor
@@ -69,7 +69,7 @@ def out_of_fold_regions(found: HeldOut, fold_of: np.ndarray, target: float) -> n
 def report_split(weights: Path, raw: Path, data: RadiographDataset) -> None:
     """The raw radiographs of a split, in px of the network's frame."""
     predictor, (files, _) = Predictor(weights), find_radiographs(raw)
-    found = [surest(predictor, read_radiograph(files[id][1]).pixels) for id in data.ids]
+    found = [predictor.surest(read_radiograph(files[id][1]).pixels) for id in data.ids]
     scale = np.array(data.frame[::-1]) / data.sizes_px  # (N, 2) network-frame px per px
     residuals = (data.points_px - [one.points_px for one in found]) * scale[:, None]
     ellipses = np.array([one.ellipse_px2 for one in found]) * (scale[:, :, None] * scale[:, None])[:, None]

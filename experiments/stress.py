@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import metrics
-from experiments.common import mahalanobis, surest, table
+from experiments.common import mahalanobis, table
 from experiments.conditions import CONDITIONS, Change
 from experiments.non_hands import non_hands
 from export import predictor_of
@@ -112,7 +112,7 @@ def report_non_hands(predictor: Predictor, count: int) -> None:
     """The flags on `count` pictures that show no hand."""
     made, flagged, denied = Counter(), Counter(), Counter()
     for kind, picture in non_hands(count):
-        found = surest(predictor, picture.astype(np.float32))
+        found = predictor.surest(picture.astype(np.float32))
         made[kind] += 1
         flagged[kind] += bool(found.flags)
         denied[kind] += NO_HAND in found.flags
@@ -143,7 +143,7 @@ def main(arguments: list[str] | None = None) -> None:
     predictor = Predictor(options.weights)
     if options.foreign:
         pictures = [read_radiograph(path).pixels for path in sorted(options.foreign.iterdir()) if is_radiograph(path)]
-        radiographs = [(predictor, picture, surest(predictor, picture).points_px) for picture in pictures]
+        radiographs = [(predictor, picture, predictor.surest(picture).points_px) for picture in pictures]
     else:
         points, (files, _) = read_points(options.raw / COORDINATES), find_radiographs(options.raw)
         chosen = sorted(id for id, (split, _) in files.items() if split == "valid")

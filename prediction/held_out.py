@@ -80,8 +80,7 @@ def hold_out(predictor: Predictor, data: RadiographDataset, seed: int, copies: i
             mirrored = bool(copy) and len(predictor.finder.template.reflections) > 1 and rng.random() < 0.5
             if copy:
                 picture, points = changed(picture, points, mirrored, rng)
-            (hands,) = predictor.predict([picture])
-            hand = max(hands, key=lambda hand: hand.evidence)
+            hand = predictor.surest(picture)
             inside = ((points >= -0.5) & (points <= np.array(picture.shape[::-1]) - 0.5)).all(1)
             residuals = (points - hand.points_px) @ np.linalg.inv(hand.matrix).T
             residuals[~inside] = np.nan

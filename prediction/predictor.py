@@ -125,9 +125,13 @@ class Predictor:
     def __call__(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         pixels = grey("image", np.asarray(image))
         check_pixels("image", pixels)
-        (hands,) = self.predict([pixels])
-        best = max(hands, key=lambda hand: hand.evidence)
+        best = self.surest(pixels)
         return best.points_px, best.confidence, best.radius_px
+
+    def surest(self, pixels: np.ndarray) -> Prediction:
+        """The hand in a radiograph (rows, columns) that there is most of."""
+        (hands,) = self.predict([pixels])
+        return max(hands, key=lambda hand: hand.evidence)
 
     @torch.inference_mode()
     def predict(self, pictures: list[np.ndarray]) -> list[list[Prediction]]:
