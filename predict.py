@@ -45,7 +45,6 @@ import torch
 from prediction.folder import FILES, begin, check_call, check_folder, check_lists, describe, read_call
 from prediction.listing import Listing
 from prediction.onnx_export import export_onnx
-from prediction.outputs import check_pyarrow
 from prediction.predictor import Predictor
 from prediction.results import PAGE, are_written, check_unchanged, write_results
 from prediction.shard import Shard, part, shard_of
@@ -55,7 +54,7 @@ from radiographs.header import check_keywords
 from radiographs.pixel_size import COLUMN, Given, Size, read_size, sizes_in
 from radiographs.raw_folder import JOURNAL, read_rows
 from runtime import distributed
-from runtime.command import alone_in, exit_status, parser_of
+from runtime.command import alone_in, exit_status, need_package, parser_of
 from runtime.device import PRECISIONS
 from runtime.files import DataError
 from training.runs import WEIGHTS, newest_with
@@ -117,7 +116,7 @@ def run(options: argparse.Namespace, shard: Shard) -> int:
 def merge(out: Path, call: dict) -> int:
     """Make one set of outputs of what all shards predicted; returns the exit status. Raises DataError."""
     if "parquet" in call["formats"]:
-        check_pyarrow()
+        need_package("pyarrow", "--format parquet")
     listing = Listing(out / JOURNAL / FILES)
     check_lists(out, listing)
     listing.tell_errors()
@@ -257,11 +256,9 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         check_keywords(options.dicom)
         if "parquet" in options.format:
-            check_pyarrow()
+            need_package("pyarrow", "--format parquet")
         if "dicom" in options.format:
-            from prediction.dicom_source import check_highdicom  # here, since it takes a while to load
-
-            check_highdicom()
+            need_package("highdicom", "--format dicom")
             print(f"{options.out / 'dicom'}: its files name the patients as the radiographs do; keep them as you keep those")
         shard = shard_of(options.shard)
         with alone_in(options.out, shared=shard.of > 1):

@@ -38,14 +38,6 @@ ROOT = uuid.uuid5(uuid.NAMESPACE_OID, "SpatialConfiguration-Net")
 ADVICE = "correct the header, or leave out --format dicom"
 
 
-def check_highdicom() -> None:
-    """Raises DataError where the package is missing."""
-    try:
-        import highdicom  # noqa: F401
-    except ImportError:
-        raise DataError("--format dicom: needs the package highdicom, which is not installed; pip install highdicom") from None
-
-
 def uid_of(*parts: str) -> str:
     """A UID of the root 2.25, from a name-based UUID (PS3.5, annex B.2): the same for the same parts."""
     return f"2.25.{uuid.uuid5(ROOT, json.dumps(parts)).int}"

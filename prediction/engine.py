@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from runtime.checkpoint import digest_of
+from runtime.command import need_package
 from runtime.files import DataError
 
 MADE_OF = "weights"  # what the file knows of the weights that it was made of
@@ -24,10 +25,9 @@ class OnnxFile:
 
     def __init__(self, path: Path, model: nn.Module):
         """Raises DataError where the file is none, or was not made of the weights of `model`."""
-        try:
-            import onnxruntime
-        except ImportError:
-            raise DataError("--engine: needs the package onnxruntime, which is not installed; pip install onnxruntime") from None
+        need_package("onnxruntime", "--engine")
+        import onnxruntime
+
         if not path.is_file():
             raise DataError(f"{path}: no such file; write it by predict.py --export")
         options = onnxruntime.SessionOptions()

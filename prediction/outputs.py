@@ -15,7 +15,7 @@ from prediction.calibration import OUTSIDE, UNLIKE_TRAINING
 from prediction.predictor import Prediction
 from prediction.regions import conjugate, semi_axes
 from radiographs.radiograph import Radiograph
-from runtime.files import DataError, whole_file, write_whole
+from runtime.files import whole_file, write_whole
 
 COLUMNS = ["image", "hand", "side", "landmark", "name", "x", "y", "confidence", "semi_major", "semi_minor", "angle"]
 COLUMNS += ["x_mm", "y_mm", "semi_major_mm", "semi_minor_mm", "landmark_flags", "flags", "orientation", "spacing_from"]
@@ -139,14 +139,6 @@ def annotation(joint: Description, hand: Prediction) -> dict:
         | {"area": round(box[2] * box[3], 2), "score": round(float(hand.confidence.mean()), 4)}
         | ({"attributes": {"side": hand.side}} if hand.side else {})
     )
-
-
-def check_pyarrow() -> None:
-    """Raises DataError where the package for Parquet, which is optional, is missing."""
-    try:
-        import pyarrow.parquet  # noqa: F401
-    except ImportError:
-        raise DataError("--format parquet: needs the package pyarrow, which is not installed; pip install pyarrow") from None
 
 
 def write_parquet(table: Path, columns: list[str], ids: list[str], path: Path) -> None:

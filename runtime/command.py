@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,6 +36,12 @@ def parser_of(description: str | None, **more) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter, **more)
     parser.add_argument("--version", action="version", version=f"SpatialConfiguration-Net {VERSION}")
     return parser
+
+
+def need_package(name: str, flag: str) -> None:
+    """Raises DataError where an optional package that a flag asks for is missing."""
+    if find_spec(name) is None:
+        raise DataError(f"{flag}: needs the package {name}, which is not installed; pip install {name}")
 
 
 def exit_status(

@@ -19,11 +19,12 @@ from pydicom.dataset import Dataset, FileMetaDataset
 import predict
 from joints.description import Description
 from prediction.calibration import DOUBTFUL, OUTSIDE
-from prediction.dicom_source import NO_DATE, check_highdicom, read_source, settings_of
+from prediction.dicom_source import NO_DATE, read_source, settings_of
 from prediction.listing import Item
 from prediction.predictor import Prediction
 from prediction.worker import Worker
 from radiographs.radiograph import Radiograph
+from runtime.command import need_package
 from runtime.files import DataError
 
 sr = pytest.importorskip("highdicom.sr", reason="needs the optional package highdicom")
@@ -220,7 +221,7 @@ def test_a_header_that_lacks_what_the_standard_needs_is_refused(tmp_path, tags, 
 def test_without_highdicom_one_line_says_so(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(sys.modules, "highdicom", None)
     with pytest.raises(DataError, match="pip install highdicom"):
-        check_highdicom()
+        need_package("highdicom", "--format dicom")
 
 
 @pytest.mark.skipif(not shutil.which("dciodvfy"), reason="needs dciodvfy of Debian's package dicom3tools")
