@@ -10,7 +10,7 @@ import numpy as np
 
 from joints.hand import FINGERS, RAYS
 from phantom.bones import Maps, draw_blob, draw_slab, oval, smooth_outline, unit
-from phantom.hand import BONES, TABLES, Hand, hand_scale
+from phantom.hand import BONES, TABLES, Hand
 from phantom.pose import adduct_thumb, flex, spread
 from phantom.shape import ShapeModel, sample
 from phantom.soft_tissue import PARTS, Tissue, cones_of, melt
@@ -133,8 +133,7 @@ class InfantHand(Hand):
 
 def infant_tissue(points: np.ndarray, shape: tuple[int, int], rng: np.random.Generator) -> Tissue:
     """As `soft_tissue`, thick, with creases at the wrist and at the fingers' joints."""
-    scale = hand_scale(points)
-    cones, reach = cones_of(points[:, :2], scale, shape[0], rng)
+    cones, reach, scale = cones_of(points, shape[0], rng)
     wide = np.array([STOUT[part] for part in PARTS], np.float32) * np.float32(rng.uniform(0.92, 1.1))
     tips = PARTS == "fingertip"  # they stay where they are
     axis = cones[tips, 2:4] - cones[tips, :2]

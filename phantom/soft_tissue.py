@@ -20,11 +20,12 @@ SQUEEZED = 0.6  # of the thinner of two layers, that adds to the thicker one
 Tissue = tuple[np.ndarray, np.ndarray]  # path length px, depth below the skin px, negative outside, each (rows, columns) float32
 
 
-def cones_of(points: np.ndarray, scale: float, rows: int, rng: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Round cones (n, 9) of a hand with points (37, 2), in a picture of so many rows; how far they flow into each other, px.
+def cones_of(points: np.ndarray, rows: int, rng: np.random.Generator) -> tuple[np.ndarray, float, float]:
+    """Of a hand with points (37, 3), in a picture of so many rows: round cones (n, 9), how far they flow into each other, scale.
 
-    A cone has start x, y, end x, y, both radii, both half thicknesses, all px, and the steepness of its flanks.
+    A cone has start x, y, end x, y, both radii, both half thicknesses, all px as is how far they flow, and its flanks' steepness.
     """
+    scale, points = hand_scale(points), points[:, :2]
     reach = MELT * scale * rng.uniform(0.8, 1.5)
     plump, cones = rng.uniform(0.92, 1.18), []
 
@@ -69,7 +70,7 @@ def cones_of(points: np.ndarray, scale: float, rows: int, rng: np.random.Generat
     cone(points[10], wrist, (95, 95), (88 * thick, 98 * thick), 1.7)
     cone(wrist, elbow, (half + 6, half + 16), (98 * thick, 94 * thick), 1.8)
     cone(elbow, far, (half + 16, half + rng.uniform(14, 34)), (94 * thick, 92 * thick), 1.5)
-    return np.array(cones, np.float32), reach
+    return np.array(cones, np.float32), reach, scale
 
 
 def melt(cones: np.ndarray, reach: float, scale: float, shape: tuple[int, int], rng: np.random.Generator) -> Tissue:
@@ -96,14 +97,12 @@ def melt(cones: np.ndarray, reach: float, scale: float, shape: tuple[int, int], 
 
 def soft_tissue(points: np.ndarray, shape: tuple[int, int], rng: np.random.Generator) -> Tissue:
     """Of a hand with landmarks (37, 3) px, in a picture (rows, columns)."""
-    scale = hand_scale(points)
-    return melt(*cones_of(points[:, :2], scale, shape[0], rng), scale, shape, rng)
+    return melt(*cones_of(points, shape[0], rng), shape, rng)
 
 
 def forearm_tissue(points: np.ndarray, shape: tuple[int, int], rng: np.random.Generator) -> Tissue:
     """The same with a forearm that grows thicker towards the elbow, where its muscles are."""
-    scale = hand_scale(points)
-    cones, reach = cones_of(points[:, :2], scale, shape[0], rng)
+    cones, reach, scale = cones_of(points, shape[0], rng)
     arm = cones[-1]
     length = np.hypot(*(arm[2:4] - arm[:2]))
     muscle = 1 + rng.uniform(0.25, 0.6) * min(length / (1.1 * 732 * scale), 1.4)  # of the way from wrist to elbow
@@ -114,8 +113,7 @@ def forearm_tissue(points: np.ndarray, shape: tuple[int, int], rng: np.random.Ge
 
 def bent_tissue(points: np.ndarray, shape: tuple[int, int], rng: np.random.Generator) -> Tissue:
     """The same with the fingers that are bent or lie over others in layers of their own, whose paths add up."""
-    scale = hand_scale(points)
-    cones, reach = cones_of(points[:, :2], scale, shape[0], rng)
+    cones, reach, scale = cones_of(points, shape[0], rng)
     own = [LAYERS[name] for name, ray in RAYS.items() if lies_apart(points, name, ray)]
     soft, depth = melt(np.delete(cones, np.ravel(own).astype(int), axis=0), reach, scale, shape, rng)
     for rows in own:
