@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from phantom.bones import Maps, Slab, draw_slab, unit
+from phantom.bones import Maps, Slab, axes_of, draw_slab
 from phantom.hand import BONES, TABLES, Hand
 from phantom.wrist import draw_forearm, draw_wrist
 
@@ -26,10 +26,9 @@ class ChildsHand(Hand):
         draw_wrist(self)
         draw_forearm(self)
         if self.rng.random() < (self.maturity - 0.35) * 1.3:  # sesamoids of the thumb, on its ulnar side
-            along = unit(self.points[18] - self.points[17])
-            across = np.array([along[1], -along[0]])  # towards the index finger
+            along, across = axes_of(self.points[17], self.points[18])  # across: away from the index finger
             for _ in range(self.rng.integers(1, 3)):
-                aside = self.rng.uniform(22, 32) * across + self.rng.uniform(-22, -6) * along
+                aside = -self.rng.uniform(22, 32) * across + self.rng.uniform(-22, -6) * along
                 self.draw_pebble("sesamoid", self.points[18] + self.scale * aside, self.scale * self.rng.uniform(6, 10))
 
     def draw_bone(self, kind: str, *bone) -> None:

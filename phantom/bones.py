@@ -20,6 +20,12 @@ def unit(vector: np.ndarray) -> np.ndarray:
     return vector / np.hypot(*vector)
 
 
+def axes_of(start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors along a line and across it, (x, y): the second to the right of the first, as seen."""
+    along = unit(end - start)
+    return along, np.array([-along[1], along[0]])
+
+
 @dataclass
 class Maps:
     """What the rays go through; `texture` (TEXTURE_SIDE, TEXTURE_SIDE) is noise of standard deviation 1 that repeats."""

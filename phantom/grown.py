@@ -4,7 +4,7 @@ import numpy as np
 
 from joints.hand import FINGERS, THUMB
 from phantom.anatomy import ChildsHand
-from phantom.bones import draw_blob, smooth_outline, unit
+from phantom.bones import axes_of, draw_blob, smooth_outline, unit
 from phantom.hand import TABLES
 from phantom.pose import pose
 from phantom.shape import turn
@@ -53,9 +53,8 @@ class GrownHand(ChildsHand):
         self.wear_thumb_base(worn)
         for (site, before), often in SESAMOIDS.items():
             if rng.random() < often:
-                along = unit(points[site] - points[before])
-                across = np.array([along[1], -along[0]]) * (-1 if site == 33 else 1)
-                aside = rng.uniform(2, 16) * across - rng.uniform(4, 16) * along
+                along, across = axes_of(points[before], points[site])
+                aside = rng.uniform(2, 16) * (1 if site == 33 else -1) * across - rng.uniform(4, 16) * along
                 self.draw_pebble("sesamoid", points[site] + self.scale * aside, self.scale * rng.uniform(5, 9))
         for _ in range(rng.poisson(4 * worn)):
             self.erode(points[rng.choice(ERODED)] + self.scale * rng.normal(0, 14, 2), self.scale * rng.uniform(4, 10))
@@ -63,8 +62,7 @@ class GrownHand(ChildsHand):
     def wear_joint(self, sites: np.ndarray, kind: str, worn: float) -> None:
         """Spurs at both sides of a joint and a dense line in it; sites (3, 2) px: the landmarks before it, at it and after it."""
         rng, scale, (before, joint, after) = self.rng, self.scale, sites
-        along = unit(after - before)
-        across = np.array([-along[1], along[0]])
+        along, across = axes_of(before, after)
         half = TABLES["child"][kind]["widths"][-2] * np.hypot(*(joint - before)) * rng.uniform(1.05, 1.25)
         for side in (-1, 1):
             for beyond in (-1, 1):  # on the head and on the base

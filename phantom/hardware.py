@@ -11,18 +11,12 @@ from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from joints.hand import FINGERS
-from phantom.bones import enlarge, unit
+from phantom.bones import axes_of, enlarge, unit
 from phantom.film import painted
 
 OPAQUE = 2000.0  # px, of metal that nothing passes
 BONES = [(16, 21), (15, 25), (14, 29), (13, 33), (17, 18), (21, 22), (25, 26), (29, 30), (33, 34), (18, 19)]  # that are plated
 Strokes = Iterator[tuple[np.ndarray, float, float]]
-
-
-def axes_of(start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors along and across, (x, y)."""
-    along = unit(end - start)
-    return along, np.array([-along[1], along[0]])
 
 
 def disc(centre: np.ndarray, radius: float) -> np.ndarray:
