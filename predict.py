@@ -199,9 +199,9 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
 
 def mistake(options: argparse.Namespace) -> str:
     """What is wrong with flags that do not go together; "" where they do."""
-    several = options.shard != Shard() or distributed.WORLD > 1
+    several, exporting = options.shard != Shard() or distributed.WORLD > 1, options.export or options.export_demo
     for wrong, expected in (
-        (not (options.inputs or options.export or options.export_demo or options.merge), "expected a file or a folder"),
+        (not (options.inputs or exporting or options.merge), "expected a file or a folder"),
         ("" in options.inputs, "expected a file or a folder, found an empty name"),  # which would mean the folder that one is in
         (options.merge and options.inputs, "--merge takes no files: it makes the outputs of those that --out knows"),
         (options.merge and several, "--merge is for one process"),
@@ -209,14 +209,8 @@ def mistake(options: argparse.Namespace) -> str:
             options.merge and (options.measure or options.format != {"csv"}),
             "--merge makes the outputs that the calls were given; leave out --format and --measure",
         ),
-        (
-            (options.export or options.export_demo) and options.orientation != "auto",
-            "--export and --export-demo write the finder too; leave out --orientation",
-        ),
-        (
-            (options.export or options.export_demo) and options.inputs,
-            "--export and --export-demo take no files; predict them apart",
-        ),
+        (exporting and options.orientation != "auto", "--export and --export-demo write the finder too; leave out --orientation"),
+        (exporting and options.inputs, "--export and --export-demo take no files; predict them apart"),
         (options.export and options.export_demo, "expected --export or --export-demo, found both"),
         (options.int8 and not options.export, "--int8 says how --export writes the network; give both"),
         (options.int8 and options.export and options.export.suffix.lower() != ".onnx", "--int8 is for --export NAME.onnx alone"),
