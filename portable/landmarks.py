@@ -146,33 +146,28 @@ class Model:
         for one in candidates:
             one.setdefault("evidence", float(one["confidence"].clip(0, 1).mean()))
         for one in sorted(candidates, key=lambda one: -one["evidence"]):
-            twice = any(
-                np.hypot(*(one["is"]["centre"] - other["is"]["centre"]))
-                < about["same"] * max(one["is"]["unit"], other["is"]["unit"])
-                for other in kept
-            )
-            if not kept or (one["evidence"] >= about["least_evidence"] and not twice):
+            if not kept or (one["evidence"] >= about["least_evidence"] and not any(self.same(one, other) for other in kept)):
                 kept.append(one)
         return [self.described(one) for one in sorted(kept, key=lambda one: one["is"]["centre"][0])]
+
+    def same(self, one: dict, other: dict) -> bool:
+        """Whether two candidates are one hand."""
+        apart = np.hypot(*(one["is"]["centre"] - other["is"]["centre"]))
+        return apart < self.about["same"] * max(one["is"]["unit"], other["is"]["unit"])
 
     def described(self, one: dict) -> dict:
         about, found, mirrored = self.about, one["is"], bool(one["hand"][4])
         names, turned = about["flags"], int(found["degrees"])
         some = [name for name, any_is in zip(names["of_landmarks"], found["landmark_flags"].any(0)) if any_is]
-        flags = (
-            [names["alien"]]
-            if found["alien"]
-            else [names["of_radiographs"][name] for name in some if name in names["of_radiographs"]]
-        )
+        flags = [names["of_radiographs"][name] for name in some if name in names["of_radiographs"]]
+        if found["alien"]:
+            flags = [names["alien"]]
         if one["evidence"] < about["least_evidence"]:
             flags = [names["absent"]]
         if not one["outlined"] and about["outlined"]:
             flags.append(names["no_outline"])
-        lies = (
-            [f"turned by {turned} degrees"] * (abs(turned) > UPRIGHT)
-            + ["mirrored"] * mirrored
-            + ["inverted"] * int(one["negative"] > 0)
-        )
+        lies = [f"turned by {turned} degrees"] if abs(turned) > UPRIGHT else []
+        lies += ["mirrored"] * mirrored + ["inverted"] * int(one["negative"] > 0)
         return {
             "points": found["points"],
             "confidence": one["confidence"],
