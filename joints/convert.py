@@ -18,9 +18,9 @@ import numpy as np
 
 from joints.challenges import CHALLENGES
 from joints.description import DESCRIPTION, Description, read_description
-from joints.formats import CENTRE, CORNER, FORMATS, Annotations, Point, id_of
+from joints.formats import CENTRE, CORNER, FORMATS, Annotations, Point
 from radiographs.names import is_radiograph
-from radiographs.raw_folder import COORDINATES, READERS, SPLITS, below, read_annotations
+from radiographs.raw_folder import COORDINATES, READERS, SPLITS, below, by_id, read_annotations
 from runtime.command import exit_status, parser_of
 from runtime.files import DataError, csv_lines, first_few, write_whole
 
@@ -71,16 +71,14 @@ def radiographs_in(folder: Path) -> dict[str, Path]:
     """Radiographs by ID, sorted by file name: of train, valid and test, or without these anywhere below. Raises DataError."""
     splits = [folder / split for split in SPLITS if (folder / split).is_dir()]
     found = [path for split in splits for path in split.glob("*")] if splits else below(folder)
-    files: dict[str, Path] = {}
-    for path in sorted(found, key=lambda path: path.name):
-        if not path.is_file() or path.name.startswith(".") or not is_radiograph(path):
-            continue
-        if (id := id_of(path.name)) in files:
-            raise DataError(f"{path}: the ID {id} is also that of {files[id]}; rename or remove one")
-        files[id] = path
+    shown = [path for path in found if path.is_file() and not path.name.startswith(".") and is_radiograph(path)]
+    errors: list[str] = []
+    files = by_id((("", path) for path in sorted(shown, key=lambda path: path.name)), errors)
     if not files:
         raise DataError(f"{folder}: expected radiographs in this folder, found none")
-    return files
+    if errors:
+        raise DataError(errors[0])
+    return {id: path for id, (_, path) in files.items()}
 
 
 def import_to(folder: Path, found: Annotations, annotator: str | None) -> None:

@@ -239,15 +239,14 @@ def find_radiographs(raw: Path) -> tuple[dict[str, tuple[str, Path]], list[str]]
 
     Raises DataError for folders that are called otherwise.
     """
-    if wrong := [name for name in MISNAMED if any(map(is_radiograph, visible_files(raw / name)))]:
-        raise DataError(
-            "\n".join(
-                f"{raw / name}: expected it to be called {MISNAMED[name]}; rename it, or move its radiographs there"
-                for name in wrong
-            )
-        )
+    errors = [
+        f"{raw / name}: expected it to be called {split}; rename it, or move its radiographs there"
+        for name, split in MISNAMED.items()
+        if any(map(is_radiograph, visible_files(raw / name)))
+    ]
+    if errors:
+        raise DataError("\n".join(errors))
     paths = [(split, path) for split in SPLITS for path in visible_files(raw / split)]
-    errors = []
     if not any(split == "train" for split, _ in paths):
         errors.append(f"{raw / 'train'}: expected radiographs named ID.jpg, .png, .tif, .dcm, .mha or .nii, found none")
     found = by_id(paths, errors)
