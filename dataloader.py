@@ -289,12 +289,8 @@ def make_training_loader(dataset, batch_size: int, workers: int = 0, collate: Ca
 
 def loading(workers: int) -> dict:
     """How a loader works with so many processes beside this one; 0: in this one. It has random numbers of its own."""
-    more = {"persistent_workers": True, "worker_init_fn": start_loading} if workers else {}
+    more = {"persistent_workers": True, "worker_init_fn": start_worker} if workers else {}
     return {"num_workers": workers, "pin_memory": torch.cuda.is_available(), "generator": torch.Generator()} | more
-
-
-def start_loading(_: int) -> None:
-    start_worker()
 
 
 def batches_of(loader: DataLoader) -> Iterator[dict[str, torch.Tensor]]:

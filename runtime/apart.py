@@ -229,8 +229,8 @@ def receive(pipe: Connection) -> object:
         return pickle.load(file)
 
 
-def start_worker() -> None:
-    """For every worker process: it fills one core, leaves Ctrl-C to the main process, and ends with it, however that ends."""
+def start_worker(_: int = 0) -> None:
+    """For every worker process, whatever its number: it fills one core, leaves Ctrl-C to the main process, and ends with that."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
