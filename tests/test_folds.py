@@ -18,7 +18,7 @@ from main import main, read_settings
 from runtime.files import DataError
 from training import cross_validation, judgement, sets
 from training.cross_validation import Outcome, settings_of_all
-from training.judgement import write_disagreements
+from training.judgement import tell_disagreements
 from training.sets import parts, tell_mistaken, without_mistaken
 
 pytestmark = pytest.mark.slow
@@ -85,7 +85,7 @@ def test_annotations_that_a_sure_network_disagrees_with_are_listed(prepared, tmp
     for i, off in enumerate((10, 20, 30)):
         points[i, 2, 0] += off
     peaks[2, 2] = 0.05
-    assert write_disagreements(tmp_path, data, points, peaks) == [data.ids[1], data.ids[0]]
+    assert tell_disagreements(tmp_path, data, points, peaks) == [data.ids[1], data.ids[0]]
     found, names, unknown = read_predictions(tmp_path / "disagreements", {id: Path(f"train/{id}.png") for id in data.ids})
     assert unknown == 0 and len(names) == LANDMARKS and list(found) == [data.ids[1], data.ids[0]]
     one = found[data.ids[1]]

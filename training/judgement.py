@@ -105,16 +105,10 @@ def format_annotators(figures: dict) -> str:
     return f"readers, px of the radiographs, {figures['landmarks']} landmarks that all placed: {distances}{of}"
 
 
-def tell_disagreements(result: Path, data: RadiographDataset, points_network_px: np.ndarray, peaks: np.ndarray) -> None:
-    """Write which annotations a sure network disagrees with, and say how to look at them."""
-    if ids := write_disagreements(result, data, points_network_px, peaks):
-        said = f"a network that is sure disagrees with the annotations of {len(ids)}, the worst first ({first_few(ids)})"
-        print(f"{said}; to look at them, python label.py --raw FOLDER --review {result / DISAGREEMENTS}")
+def tell_disagreements(result: Path, data: RadiographDataset, points_network_px: np.ndarray, peaks: np.ndarray) -> list[str]:
+    """Write which annotations a sure network disagrees with, and say how to look at them; the IDs of these radiographs.
 
-
-def write_disagreements(result: Path, data: RadiographDataset, points_network_px: np.ndarray, peaks: np.ndarray) -> list[str]:
-    """Write RESULT/disagreements/landmarks.csv with what was found in these radiographs, as predict.py does; return their IDs.
-
+    RESULT/disagreements/landmarks.csv has what was found in them, as predict.py writes it.
     A landmark's disagreement is its error times the height of its peak, (N, L) at most 1: the radiograph's is that of its worst
     landmark, and counts from LOST of the frame's longer side on. The worst come first.
     """
@@ -131,7 +125,10 @@ def write_disagreements(result: Path, data: RadiographDataset, points_network_px
     ]
     table = result / DISAGREEMENTS / "landmarks.csv"
     table.unlink(missing_ok=True)
+    ids = [data.ids[i] for i in worst]
     if rows:
         table.parent.mkdir(exist_ok=True)
         write_csv(table, rows)
-    return [data.ids[i] for i in worst]
+        said = f"a network that is sure disagrees with the annotations of {len(ids)}, the worst first ({first_few(ids)})"
+        print(f"{said}; to look at them, python label.py --raw FOLDER --review {result / DISAGREEMENTS}")
+    return ids
