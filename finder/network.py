@@ -50,12 +50,6 @@ def highest(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack(points, -2).double(), torch.stack(heights, -1).clamp(0, 1).double()
 
 
-def peaks(heatmaps: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """The same of heatmaps (B, L, H, W), as arrays."""
-    points, heights = highest(heatmaps.cpu())
-    return points.numpy(), heights.numpy()
-
-
 def standardise(pictures: Tensor) -> Tensor:
     """(B, 1, H, W) of any intensities -> about [-1, 1], by the usual ones."""
     low, high = torch.quantile(pictures.flatten(1), torch.tensor(USUAL, device=pictures.device), dim=1)[..., None, None, None]
@@ -89,11 +83,12 @@ class Finder:
 
     @torch.inference_mode()
     def see(self, pictures: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Squares of SIDE px -> the peaks of their heatmaps."""
+        """Squares of SIDE px -> the `highest` peaks of their heatmaps, as arrays."""
         images = standardise(torch.from_numpy(np.stack(pictures))[:, None].to(self.device))
         with autocast(self.device, self.precision):
             heatmaps, _, _ = self.network(images.contiguous(memory_format=torch.channels_last))
-        return peaks(heatmaps)
+        points, heights = highest(heatmaps.cpu())
+        return points.numpy(), heights.numpy()
 
     def find(self, pixels: np.ndarray) -> list[Found]:
         """Where hands lie in a picture (rows, columns), the surest first; the first is there whatever the picture shows."""

@@ -8,7 +8,7 @@ import torch
 from conftest import ROOT
 
 import export
-from finder.network import SIDE, Finder, make_network, peaks, standardise
+from finder.network import SIDE, Finder, highest, make_network, standardise
 from finder.placement import Placement, place, seen_near, support
 from finder.template import ShapeTemplate, ranks
 from finder.training import Draw, Pool, make_batch, similarity
@@ -94,7 +94,7 @@ def test_few_landmarks_are_placed_or_nothing_is():
 def test_peaks_of_heatmaps():
     heatmaps = draw_heatmaps(torch.tensor([[10.3, 20.6], [40.0, 50.0]]), SIDE, SIDE, 1.5)
     heatmaps[0] += 0.6 * draw_heatmaps(torch.tensor([50.2, 8.9]), SIDE, SIDE, 1.5)
-    (points,), (heights,) = peaks(heatmaps[None])
+    points, heights = (part.numpy() for part in highest(heatmaps))
     assert points[0, :2] == pytest.approx(np.array([[10.3, 20.6], [50.2, 8.9]]), abs=0.02)
     assert heights[0, :2] == pytest.approx([1, 0.6], abs=0.01) and heights[:, 2].max() < 0.1
     assert points[1, 0] == pytest.approx([40, 50], abs=0.02)
