@@ -195,16 +195,16 @@ class Reader:
             if kind == LARGEST:
                 lines = [self.landmarks(measure, line, (2,)) for line in of] if isinstance(of, list) else []
                 self.expect(len(lines) > 1, f"{measure} to be a list of two lines or more, each of two landmarks", of)
-                defined[name] = Defined(name, kind, tuple(i for line in lines for i in line))
-                continue
-            if kind != "difference":
-                defined[name] = Defined(name, kind, self.landmarks(measure, of, KINDS[kind]))
-                continue
-            both = are_names(of, 2) and all(other in defined for other in of)
-            self.expect(both, f"{measure} to be the difference of two measures above it", of)
-            lengths = {is_length(defined, other) for other in of}
-            self.expect(len(lengths) == 1, f"{measure} to be the difference of two lengths, or of two angles", of)
-            defined[name] = Defined(name, kind, tuple(of))
+                made_of = tuple(i for line in lines for i in line)
+            elif kind == "difference":
+                both = are_names(of, 2) and all(other in defined for other in of)
+                self.expect(both, f"{measure} to be the difference of two measures above it", of)
+                lengths = {is_length(defined, other) for other in of}
+                self.expect(len(lengths) == 1, f"{measure} to be the difference of two lengths, or of two angles", of)
+                made_of = tuple(of)
+            else:
+                made_of = self.landmarks(measure, of, KINDS[kind])
+            defined[name] = Defined(name, kind, made_of)
         return tuple(defined.values())
 
 
