@@ -43,9 +43,10 @@ class RadiographDataset(Dataset):
     texts) where they come from, points_px (N, L, 2) in the radiograph's frame, points_network_px (N, L, 2) in the network's and
     points_detail_px (N, L, 2) in the pictures for a second look, all (x, y), NaN where missing; `frame` (height, width) px of the
     network, `size` px of its longer side and `sigma` px in it; `detail` px of the longer side of pictures for a second look, 0
-    where there are none; `settings` of its making; `joint`, what is known of the landmarks; `annotators` (A names), whose points
-    are readings_px (N, A, L, 2); `picture_digests` and `file_digests` (N texts), the same for the same prepared picture, and for
-    the same file (blank where the folder was prepared by an earlier version), and `fingerprints` (N, SIDE²) of the pictures.
+    where there are none; `settings` of its making, and of these the `profile` that histograms are matched to, if any; `joint`,
+    what is known of the landmarks; `annotators` (A names), whose points are readings_px (N, A, L, 2); `picture_digests` and
+    `file_digests` (N texts), the same for the same prepared picture, and for the same file (blank where the folder was prepared
+    by an earlier version), and `fingerprints` (N, SIDE²) of the pictures.
     """
 
     def __init__(self, folder: Path, split: str, ids: list[str] | None = None, allow_missing: bool = False):
@@ -54,6 +55,7 @@ class RadiographDataset(Dataset):
         self.settings, rows = read_folder(folder)
         self.frame, self.sigma = frame_of(self.settings["size"]), self.settings["sigma"]
         self.size, self.detail = max(self.frame), self.settings.get("detail", 0)
+        self.profile = None if self.settings["profile"] is None else np.array(self.settings["profile"])
         wanted = {row["id"] for row in rows if row["split"] == split} if ids is None else set(ids)
         rows = [row for row in rows if row["id"] in wanted]
         missing = sorted(wanted - {row["id"] for row in rows})
@@ -230,8 +232,6 @@ class Augmented(Dataset):
     def __init__(self, data: RadiographDataset, augment: Augment, seed: int, mirror: np.ndarray | None = None):
         """`mirror` (L,): which landmark takes the place of each in half of the radiographs, which are shown mirrored."""
         self.data, self.augment, self.seed, self.mirror = data, augment, seed, mirror
-        profile = data.settings["profile"]
-        self.reference = None if profile is None else np.array(profile)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -242,7 +242,7 @@ class Augmented(Dataset):
         image, points = (self.data[key[1]][name] for name in ("image", "points"))
         if self.mirror is not None and rng.random() < 0.5:
             image, points = image.flip(-1), mirrored(points, image.shape[-1])[self.mirror]
-        image, points = self.augment(image, points, rng, self.reference)
+        image, points = self.augment(image, points, rng, self.data.profile)
         return {"image": image, "points": points}
 
 

@@ -46,13 +46,11 @@ def make_pool(data: list[RadiographDataset], seed: int) -> Pool:
     rng = np.random.default_rng(seed)
     pictures, points, extents = [], [], []
     for one in data:
-        profile = one.settings["profile"]
-        reference = None if profile is None else np.array(profile)
         for i in np.flatnonzero(np.isfinite(one.points_network_px).any((1, 2))):
             picture, at, (width, height) = one.picture(i), one.points_network_px[i], one.sizes_px[i]
             small = F.interpolate(torch.from_numpy(picture)[None, None].float(), (POOL_SIDE, POOL_SIDE), mode="area")
             small = small[0, 0].round().to(torch.uint8).numpy()
-            pictures += [small, *(processed(small, reference, rng) for _ in range(PROCESSED))]
+            pictures += [small, *(processed(small, one.profile, rng) for _ in range(PROCESSED))]
             extent = np.array([width, height]) / max(width, height)
             points += [((at + 0.5) / one.frame[::-1] - 0.5) * extent] * (1 + PROCESSED)
             extents += [extent] * (1 + PROCESSED)

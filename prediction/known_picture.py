@@ -9,7 +9,7 @@ from finder.training import template_of
 from joints.known import shaped_as
 from phantom.drawing import draw_hand
 from prediction.held_out import own_proportions
-from radiographs.network_frame import hand_outline, resize_to, to_8_bit
+from radiographs.network_frame import resize_to, to_8_bit
 from radiographs.view import sample
 
 SEED = 77, 0  # of the synthetic hand
@@ -20,9 +20,7 @@ def picture_for(data: RadiographDataset) -> np.ndarray | None:
     """A prepared picture (height, width) uint8: a synthetic hand, or the median of training radiographs, if there are enough."""
     if shaped_as(data.points_px):
         pixels, _ = draw_hand(SEED)
-        framed = resize_to(pixels.astype(np.float32), data.frame)
-        profile = data.settings["profile"]
-        return to_8_bit(framed, np.array(profile), hand_outline(framed)) if profile else to_8_bit(framed, None)
+        return to_8_bit(resize_to(pixels.astype(np.float32), data.frame), data.profile)
     shown = np.flatnonzero(np.isfinite(data.points_px).all(-1).sum(1) >= 2)
     if len(shown) < FEWEST:
         return None

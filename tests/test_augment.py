@@ -1,5 +1,4 @@
 import dataclasses
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -119,7 +118,7 @@ def test_half_of_the_radiographs_are_shown_mirrored():
     """Landmark 0 has the grey 0.5 at (3, 2), landmark 1 has 0.75 at (12, 5); in a mirror these are (12, 2) and (3, 5)."""
 
     class Data(list):
-        settings: ClassVar = {"profile": None}
+        profile = None
 
     image, points = torch.zeros(1, 8, 16), torch.tensor([[3.0, 2], [12, 5]])
     image[0, 2, 3], image[0, 5, 12] = 0.5, 0.75
