@@ -9,7 +9,6 @@ far it and each landmark can be trusted; the training ones tell what shapes are 
 radiographs are not looked for later. No network is shown a test radiograph.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -255,4 +254,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

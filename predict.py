@@ -36,7 +36,6 @@ involved, and in plus_minus how far off a length or an angle is at most if each 
 """
 
 import argparse
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -262,4 +261,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -8,7 +8,6 @@ does not count, and the errors on validation radiographs, which the engines take
 """
 
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -114,4 +113,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    raise SystemExit(exit_status(main))

@@ -5,7 +5,6 @@
 The peak is the rate of this machine's 5 x 5 convolution, which takes its turns with the steps.
 """
 
-import sys
 from collections.abc import Callable
 
 import torch
@@ -68,4 +67,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    raise SystemExit(exit_status(main))

@@ -7,7 +7,6 @@ from weights of its own, pretrained on synthetic radiographs whose shape model k
 --init that is given. Flags of main.py may follow after --. Finished folds in --work are kept.
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -52,4 +51,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    raise SystemExit(exit_status(main))

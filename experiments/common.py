@@ -1,6 +1,5 @@
 """What the experiments share: they run the project's own commands in this process, and read what those leave."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -58,7 +57,7 @@ def pretrained(
 def run_main(*arguments: object) -> None:
     """Run main.py with these flags; its mistakes end this process too."""
     if status := main.main([str(argument) for argument in arguments]):
-        sys.exit(status)
+        raise SystemExit(status)
 
 
 def read_errors(result: Path) -> tuple[list[str], np.ndarray, np.ndarray]:

@@ -6,7 +6,6 @@ The pages need playwright (requirements-dev.txt) and a Chromium; the demo also n
 """
 
 import io
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -269,4 +268,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    raise SystemExit(exit_status(main))

@@ -6,7 +6,6 @@ The table has a row for each radiograph and reader: ID, reader, NAME_x, NAME_y, 
 calibrated on the test radiographs that it does not have, by the checkpoint's own truth, and measured on those that it has.
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -82,4 +81,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    raise SystemExit(exit_status(main))

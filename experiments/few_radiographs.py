@@ -9,7 +9,6 @@ Networks that are trained already are kept. Radiographs that test has too are no
 import json
 import random
 import shlex
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -129,4 +128,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    raise SystemExit(exit_status(main))

@@ -7,7 +7,6 @@ accurate a network is on real ones.
 """
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -114,4 +113,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    raise SystemExit(exit_status(main))

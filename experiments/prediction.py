@@ -7,7 +7,6 @@ With --run, out of fold: RUN is a cross-validation, WEIGHTS what export.py made 
 training radiographs of all folds). Regions are calibrated on all folds but one and measured on that one, in turn.
 """
 
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -92,4 +91,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    raise SystemExit(exit_status(main))

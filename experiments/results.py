@@ -6,7 +6,6 @@
 prints Markdown, of the first run where it is about one; with --figure also draws the cumulative errors of all.
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -99,4 +98,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    raise SystemExit(exit_status(main))

@@ -3,7 +3,6 @@
 python -m experiments.spines result/001 --data spine/prepared --split valid
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -69,4 +68,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    raise SystemExit(exit_status(main))

@@ -11,7 +11,6 @@ origin: half a pixel is added or taken away.
 
 import json
 import shlex
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -153,4 +152,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

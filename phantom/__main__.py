@@ -7,7 +7,6 @@ Kinds of radiographs (docs/lab/synthetic.md) alternate by their shares. The same
 workers.
 """
 
-import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -45,4 +44,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

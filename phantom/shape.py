@@ -7,7 +7,6 @@ centroid), turned so that the hand stands upright. The table holds their mean an
 """
 
 import io
-import sys
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -160,4 +159,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())
