@@ -29,10 +29,11 @@ def prepare(raw: Path, out: Path, size: int = 256) -> None:
 
 
 def train(data: Path, result: Path, *flags: object) -> None:
-    """Train into RESULT unless an earlier call did, go on with what an interrupted one left."""
+    """Train into RESULT by main.py unless an earlier call did, go on with what an interrupted one left; mistakes end all."""
     if not (result / "test.json").exists():
         resume = ["--resume"] if holds(result, *STATES) else []
-        run_main("--data", data, "--result", result, *flags, *resume)
+        if status := main.main([str(flag) for flag in ("--data", data, "--result", result, *flags, *resume)]):
+            raise SystemExit(status)
 
 
 def pretrained(
@@ -52,12 +53,6 @@ def pretrained(
         prepare(raw, data, size)
     train(data, folder / "run", *PRETRAINING, *flags)
     return folder / "run" / BEST
-
-
-def run_main(*arguments: object) -> None:
-    """Run main.py with these flags; its mistakes end this process too."""
-    if status := main.main([str(argument) for argument in arguments]):
-        raise SystemExit(status)
 
 
 def read_errors(result: Path) -> tuple[list[str], np.ndarray, np.ndarray]:

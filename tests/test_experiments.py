@@ -112,7 +112,7 @@ def test_a_mistake_of_main_ends_the_experiment(tmp_path, capsys):
 
 
 def test_errors_out_of_fold_are_those_of_the_network_of_each_radiographs_own_fold(small, tmp_path, capsys):
-    common.run_main("--data", small.data, "--result", tmp_path / "run", "--folds", 3, *SMALL_RUN, "--stages", "32x3")
+    common.train(small.data, tmp_path / "run", "--folds", 3, *SMALL_RUN, "--stages", "32x3")
     export.export(tmp_path / "run" / "best.pt", small.data, tmp_path / "weights.pt", seed=0, steps=0)
     capsys.readouterr()
     run(prediction, "--run", tmp_path / "run", "--weights", tmp_path / "weights.pt")
@@ -379,7 +379,7 @@ def test_what_stress_says_by_hand():
 
 
 def test_stress_of_folds_takes_for_each_radiograph_the_network_that_has_not_seen_it(small, tmp_path, capsys):
-    common.run_main("--data", small.data, "--result", tmp_path, "--folds", 2, *SMALL_RUN, "--stages", "32x1")
+    common.train(small.data, tmp_path, "--folds", 2, *SMALL_RUN, "--stages", "32x1")
     capsys.readouterr()
     run(stress, "--raw", small.raw, "--weights", small.weights, "--run", tmp_path, "--conditions", "as it came")
     printed = float(tables(capsys.readouterr().out)[0][1][1])
