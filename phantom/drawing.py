@@ -32,11 +32,6 @@ def maturity_of(shape: np.ndarray, rng: np.random.Generator) -> float:
     return float(np.clip(1.26 + 1.36 * (radial - ulnar) / wrist + rng.normal(0, 0.1), 0.05, 1))
 
 
-def unprocessed(grey: np.ndarray, depth: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The film as it was scanned."""
-    return grey
-
-
 @dataclass(frozen=True)
 class Steps:
     """What a radiograph is made by; a kind of radiograph gives another function of the same form."""
@@ -49,7 +44,7 @@ class Steps:
     hand: type[Hand] = ChildsHand
     soft_tissue: Callable = soft_tissue
     wear: Callable = wear
-    process: Callable = unprocessed
+    process: Callable | None = None  # the film as it was scanned
 
 
 STEPS = Steps()
@@ -80,5 +75,6 @@ def draw_hand(seed, masks: dict[str, np.ndarray] | None = None, steps: Steps = S
     soft = soft + steps.wear(points, soft, hand.scale, rng)
     grey = expose(absorption(maps, soft, bone, hand.scale, rng), depth, rng)
     add_markers(grey, depth, rng)
-    grey = steps.process(grey, depth, points, rng)
+    if steps.process:
+        grey = steps.process(grey, depth, points, rng)
     return np.rint(grey.clip(0, 255)).astype(np.uint8), points

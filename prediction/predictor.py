@@ -52,11 +52,6 @@ class Prediction:
     matrix: np.ndarray = field(default_factory=lambda: np.eye(2))  # takes steps in the network's view to steps in the radiograph
     covariances_view_px2: np.ndarray = field(default_factory=lambda: np.empty(0))  # (L, 2, 2) of the heatmaps, in that view
 
-    @property
-    def radius_px(self) -> np.ndarray:
-        """(L,) of the circles around the ellipses: their long semi-axes."""
-        return semi_axes(self.ellipse_px2)[0]
-
 
 class Predictor:
     """`Predictor("weights/scn_hand.pt")(image)` -> points (L, 2) as (x, y) px, confidence (L,), radius (L,) px.
@@ -126,7 +121,7 @@ class Predictor:
         pixels = grey("image", np.asarray(image))
         check_pixels("image", pixels)
         best = self.surest(pixels)
-        return best.points_px, best.confidence, best.radius_px
+        return best.points_px, best.confidence, semi_axes(best.ellipse_px2)[0]  # the longer ones
 
     def surest(self, pixels: np.ndarray) -> Prediction:
         """The hand in a radiograph (rows, columns) that there is most of."""
