@@ -168,10 +168,8 @@ def judges_of(checkpoint: Path, state: dict, train: RadiographDataset, valid: Ra
 def held_out_error(state: dict, judges: list[Judge], train: RadiographDataset) -> float:
     """The error (IPE, px) in all held-out radiographs with weights in half precision; it is said, and what to think of it."""
     unseen = judges[0][1].concat([data for _, data in judges[1:]])
-    found = []
-    for own, data in judges:
-        held_by = state | own | {"weights": halved(own["weights"])}
-        found.append(find_all(held_by, data, torch.device("cpu"), state["precision"], BATCH_SIZE).points_network_px)
+    cpu, precision = torch.device("cpu"), state["precision"]
+    found = [find_all(state | own, data, cpu, precision, BATCH_SIZE).points_network_px for own, data in judges]
     points = np.concatenate(found)
     error = float(metrics.mean_of_present(metrics.ipe(metrics.point_errors(points, unseen.points_network_px))))
     print(f"held-out IPE, weights in half precision: {error:.4f} px")
@@ -185,18 +183,13 @@ def halved(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def own_of(state: dict) -> dict:
-    return {name: state.get(name) for name in OWN}
-
-
-def predictor_of(made: dict, state: dict) -> Predictor:
-    """As predict.py has it of `made`, but with the network of a fold's checkpoint."""
-    own = own_of(state)
-    return Predictor(made | own | {"weights": halved(own["weights"])}, check=False)
+    """What a fold's checkpoint has for itself, its weights in half precision."""
+    return {name: state.get(name) for name in OWN} | {"weights": halved(state["weights"])}
 
 
 def all_held_out(made: dict, judges: list[Judge], seed: int, copies: int = COPIES) -> HeldOut:
     """What predict.py would find with each judge's own network."""
-    predictors = [predictor_of(made, own) for own, _ in judges]
+    predictors = [Predictor(made | own, check=False) for own, _ in judges]
     return together([hold_out(predictor, data, seed, copies) for predictor, (_, data) in zip(predictors, judges)])
 
 

@@ -20,7 +20,7 @@ import metrics
 from experiments.common import mahalanobis, table
 from experiments.conditions import CONDITIONS, Change
 from experiments.non_hands import non_hands
-from export import predictor_of
+from export import own_of
 from prediction.calibration import NO_HAND, OUTSIDE
 from prediction.predictor import Predictor
 from radiographs.names import is_radiograph
@@ -126,7 +126,7 @@ def of_folds(weights: Path, run: Path) -> dict[str, Predictor]:
     state, predictors = read_checkpoint(weights), {}
     for k in range(1, read_checkpoint(run / BEST)["settings"]["folds"] + 1):
         fold = folder_of(run, k)
-        predictor = predictor_of(state, read_checkpoint(fold / BEST))
+        predictor = Predictor(state | own_of(read_checkpoint(fold / BEST)), check=False)
         predictors |= {row["image"]: predictor for row in read_csv(fold / f"{HELD_OUT}_landmarks.csv")}
     return predictors
 
