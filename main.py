@@ -132,8 +132,7 @@ def measure(settings: Settings) -> int:
     of_a_run = (checkpoint.parent / METRICS).exists()
     result = Path(settings.result or (checkpoint.parent if of_a_run else RESULTS / checkpoint.stem))
     with working_in(result):
-        device = choose_device(settings.device)
-        test(checkpoint, data, result, device, settings.precision, settings.batch_size, settings.allow_seen)
+        test(checkpoint, data, result, choose_device(settings.device), settings)
     return 0
 
 

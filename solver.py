@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -247,5 +248,5 @@ class Solver(State):
 
     def test(self, data: RadiographDataset) -> None:
         """Measure the best network on a data set; what is found goes to RESULT."""
-        settings, precision = self.settings, (self.look or self.first_look).precision
-        test(self.result / BEST, data, self.result, self.device, precision, settings.batch_size, settings.allow_seen, True)
+        settled = replace(self.settings, precision=(self.look or self.first_look).precision)
+        test(self.result / BEST, data, self.result, self.device, settled, replace=True)

@@ -14,30 +14,21 @@ from training import report
 from training.methods import write_methods
 
 
-def test(
-    checkpoint: Path,
-    data: RadiographDataset,
-    folder: Path,
-    device: torch.device,
-    precision: str,
-    batch_size: int,
-    allow_seen: bool = False,
-    replace: bool = False,
-) -> dict:
-    """Measure a checkpoint's network on a data set, write what it found to a folder and say it; returns the figures.
+def test(checkpoint: Path, data: RadiographDataset, folder: Path, device: torch.device, settings, replace: bool = False) -> None:
+    """Measure a checkpoint's network on a data set by `settings` of main.py, write what it found to a folder, and say it.
 
-    `precision` "auto" is the one that it was trained in, where the hardware has it. Radiographs that it was trained on or chosen
-    by are refused unless `allow_seen`, or unless they are of the split of that name. What another network or other data left in
+    Precision "auto" is the one that it was trained in, where the hardware has it. Radiographs that it was trained on or chosen
+    by are refused without `allow_seen`, unless they are of the split of that name. What another network or other data left in
     the folder stays, unless `replace`. Raises DataError.
     """
     state = read_checkpoint(checkpoint)
     fits(checkpoint, state, data)
-    seen = refuse_seen(checkpoint, state, data, allow_seen)
+    seen = refuse_seen(checkpoint, state, data, settings.allow_seen)
     made_of = {"weights": digest_of(state["weights"]), "data": data.digest()[:16]}
     if not replace:
         report.refuse_other(folder, data.split, made_of)
-    precision = choose_precision(precision, device, state["precision"])
-    evaluation = find_all(state, data, device, precision, batch_size)
+    precision = choose_precision(settings.precision, device, state["precision"])
+    evaluation = find_all(state, data, device, precision, settings.batch_size)
     more = {"split": data.split, "network_input_px": state["size"], "precision": precision} | made_of
     if (first := evaluation.first_points_network_px) is not None:
         more["first_look_ipe_px"] = metrics.plain(
@@ -54,7 +45,6 @@ def test(
     figures = report.write_test(folder, data, evaluation.points_network_px, evaluation.peaks, more)
     write_methods(folder, data, state, figures)
     print(f"{data.split} of {checkpoint}: {report.listed(figures)}")
-    return figures
 
 
 def refuse_seen(checkpoint: Path, state: dict, data: RadiographDataset, allow_seen: bool) -> dict[str, list[str]]:
