@@ -82,6 +82,8 @@ def radiographs_in(folder: Path) -> dict[str, Path]:
 
 def import_to(folder: Path, found: Annotations, annotator: str | None) -> None:
     """Write the table, and the description where lines are known. Raises DataError for what is there already."""
+    if annotator and Path(annotator).name != annotator:
+        raise DataError(f"--reader: expected a name that a file can have, found {annotator!r}")
     table = folder / READERS / f"{annotator}.csv" if annotator else folder / COORDINATES
     if table.exists():
         raise DataError(f"{table}: is there already; remove it, or choose another --out")

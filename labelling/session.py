@@ -259,6 +259,7 @@ class Session:
                 raise DataError("a job is running; stop it first")
             if what == "train":
                 points = {id: self.store.points_of((id, FIRST)) for id in self.store.done() if id in self.collection.paths}
+                self.refuse_replaced(points)
                 one = new_round(self.collection, self.options.reader, points, self.sizes())
                 self.job = Job("train and propose", steps_of(one, self.options.flags, self.propose_step, self.options.folds))
             elif self.options.propose:

@@ -48,6 +48,7 @@ def export_onnx(predictor: Predictor, path: Path, calibrate_on: Path | None = No
     for file, *_ in networks:
         if file.exists():
             raise DataError(f"{file}: is there already; remove it, or choose another name")
+    path.parent.mkdir(parents=True, exist_ok=True)
     examples = shown(predictor, calibrate_on) if calibrate_on else {}
     kind = ", whole numbers of 8 bits" if calibrate_on else ""
     for file, network, module, inputs in networks:

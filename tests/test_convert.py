@@ -150,6 +150,8 @@ def test_readers_and_origins(tmp_path, capsys):
     out = ("--from", "coco", "--out", tmp_path / "raw")
     assert convert(tmp_path / "coco.json", *out, "--reader", "anna", "--origin", "centre") == 0
     assert read_points(tmp_path / "raw" / "readers" / "anna.csv")["r1"][0] == pytest.approx([0.5, 0.5])
+    assert convert(tmp_path / "coco.json", *out, "--reader", "../anna") == 1
+    assert "--reader: expected a name that a file can have, found '../anna'" in capsys.readouterr().err
     whole = COCO | {"annotations": [COCO["annotations"][0] | {"keypoints": [1, 1, 2, 10, 20, 2, 0, 0, 0]}]}
     (tmp_path / "whole.json").write_text(json.dumps(whole))
     assert convert(tmp_path / "whole.json", *out) == 0

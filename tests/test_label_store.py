@@ -275,6 +275,8 @@ def test_export_writes_what_is_done_and_overwrites_nothing(tmp_path, capsys):
         )
     assert label.main(["--raw", str(raw), "--export", str(tmp_path / "replaced.csv")]) == 1
     assert "p0.png: was labelled on a picture of" in capsys.readouterr().err and not (tmp_path / "replaced.csv").exists()
+    with closing(session_of(raw)) as session, pytest.raises(DataError, match="p0.png: was labelled on a picture of"):
+        session.start_job("train")
 
 
 def test_tables_hold_no_formulas_and_are_read_again(tmp_path):

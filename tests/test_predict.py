@@ -315,7 +315,8 @@ def test_odd_files(weights, tmp_path, capfd):
 @pytest.mark.slow
 def test_onnx_gives_the_same_heatmaps_and_is_an_engine(weights, prepared, exported_once, tmp_path, capsys):
     onnxruntime = pytest.importorskip("onnxruntime")
-    assert run("--weights", weights, "--export", tmp_path / "scn.onnx") == 0
+    assert run("--weights", weights, "--export", tmp_path / "new" / "scn.onnx") == 0  # in a folder that is not there yet
+    (tmp_path / "new" / "scn.onnx").rename(tmp_path / "scn.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "scn.onnx")
     made_of = session.get_modelmeta().custom_metadata_map[MADE_OF]
     assert made_of == digest_of(weights_of(weights))  # the very name that figures of these weights have
