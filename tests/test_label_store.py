@@ -275,7 +275,7 @@ def test_export_writes_what_is_done_and_overwrites_nothing(tmp_path, capsys):
         )
     assert label.main(["--raw", str(raw), "--export", str(tmp_path / "replaced.csv")]) == 1
     assert "p0.png: was labelled on a picture of" in capsys.readouterr().err and not (tmp_path / "replaced.csv").exists()
-    with closing(session_of(raw)) as session, pytest.raises(DataError, match="p0.png: was labelled on a picture of"):
+    with closing(session_of(raw)) as session, pytest.raises(DataError, match=r"p0\.png: was labelled on a picture of"):
         session.start_job("train")
 
 
