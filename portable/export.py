@@ -1,7 +1,6 @@
 """Writes a complete model: a folder of ONNX graphs, model.json that says what they are, and landmarks.py that calls them."""
 
 import hashlib
-import io
 import json
 import warnings
 from pathlib import Path
@@ -96,7 +95,7 @@ def described(value: Tensor, dynamic: tuple[str, ...]) -> list:
 def translated(graph: Graph):
     """An ONNX model. Raises DataError where a package is missing."""
     try:
-        import onnx
+        import onnx  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise DataError(f"ONNX: {error}; pip install onnx onnxscript onnxruntime") from error
@@ -112,9 +111,7 @@ def translated(graph: Graph):
             opset_version=OPSET,
             verbose=False,
         )
-    content = io.BytesIO()
-    made.save(content)
-    return onnx.load_from_string(content.getvalue())
+    return made.model_proto
 
 
 def solved(matrix: Tensor, right: Tensor, left: bool = True, check_errors: bool = False) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,5 @@
 """The networks as ONNX files: for programs without PyTorch, and for `predict.py --engine`, also with whole numbers of 8 bits."""
 
-import io
 import logging
 import tempfile
 from pathlib import Path
@@ -55,8 +54,8 @@ def export_onnx(predictor: Predictor, path: Path, calibrate_on: Path | None = No
         try:
             import onnx
 
-            content = float_network(module, inputs)
-            model = onnx.load_from_string(quantised(content, examples[network]) if calibrate_on else content)
+            model = float_network(module, inputs)
+            model = quantised(model, examples[network]) if calibrate_on else model
         except ImportError as error:
             raise DataError(f"ONNX: {error}; pip install onnx onnxscript onnxruntime") from error
         onnx.helper.set_model_props(model, {MADE_OF: digest_of(network.state_dict())})
@@ -65,15 +64,13 @@ def export_onnx(predictor: Predictor, path: Path, calibrate_on: Path | None = No
         print(f"written to {file}: {said} -> heatmaps{kind}")
 
 
-def float_network(module: nn.Module, inputs: dict[str, Tensor]) -> bytes:
+def float_network(module: nn.Module, inputs: dict[str, Tensor]):
+    """An ONNX model."""
     batch = torch.export.Dim("batch", min=1, max=4096)
-    content = io.BytesIO()
-    program = torch.onnx.export(
+    return torch.onnx.export(
         module.eval(), tuple(inputs.values()), input_names=list(inputs), output_names=["heatmaps"],
         dynamic_shapes=({0: batch},) * len(inputs), dynamo=True, verbose=False,
-    )  # fmt: skip
-    program.save(content)
-    return content.getvalue()
+    ).model_proto  # fmt: skip
 
 
 def shown(predictor: Predictor, folder: Path) -> dict[nn.Module, list[dict[str, Tensor]]]:
@@ -94,17 +91,17 @@ def shown(predictor: Predictor, folder: Path) -> dict[nn.Module, list[dict[str, 
     return examples
 
 
-def quantised(content: bytes, examples: list[dict[str, Tensor]]) -> bytes:
-    """The same network with convolutions in whole numbers, scaled by what they see of examples."""
+def quantised(model, examples: list[dict[str, Tensor]]):
+    """An ONNX model with its convolutions in whole numbers, scaled by what they see of examples."""
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_static
 
     left = iter([{name: value.numpy() for name, value in example.items()} for example in examples])
     shown = SimpleNamespace(get_next=lambda: next(left, None))  # as ONNX Runtime asks for them
     logging.getLogger().setLevel(logging.ERROR)  # its advice to simplify the network first
     with tempfile.TemporaryDirectory() as work:
-        (Path(work) / "float.onnx").write_bytes(content)
         quantize_static(
-            Path(work) / "float.onnx", Path(work) / "int8.onnx", shown, per_channel=True, op_types_to_quantize=["Conv"],
+            model, Path(work) / "int8.onnx", shown, per_channel=True, op_types_to_quantize=["Conv"],
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
         )  # fmt: skip
-        return (Path(work) / "int8.onnx").read_bytes()
+        return onnx.load(Path(work) / "int8.onnx")
