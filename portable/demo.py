@@ -1,7 +1,6 @@
 """Writes the page that anyone can try: static files for any host, the model, ONNX Runtime, two synthetic radiographs."""
 
 import hashlib
-import io
 import json
 import shutil
 import subprocess
@@ -35,10 +34,7 @@ def export_demo(predictor: Predictor, folder: Path) -> None:
         files = runtime_files(Path(work))
     export_model(predictor, folder / "model")
     files |= {path.name: path.read_bytes() for path in PAGE.iterdir()} | {"NOTICE.txt": NOTICE.encode()}
-    for name, seed in EXAMPLES.items():
-        content = io.BytesIO()
-        iio.imwrite(content, draw_hand(seed)[0], extension=".png")
-        files[name] = content.getvalue()
+    files |= {name: iio.imwrite("<bytes>", draw_hand(seed)[0], extension=".png") for name, seed in EXAMPLES.items()}
     content = (folder / "model" / "model.json").read_bytes() + b"".join(files.values())
     files["sw.js"] = files["sw.js"].replace(b"DIGEST", hashlib.sha256(content).hexdigest()[:16].encode())
     (folder / "ort").mkdir()
