@@ -220,19 +220,17 @@ def spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, str]:
     calibration = text(dataset, "PixelSpacingCalibrationType")
     magnification = first(dataset, "EstimatedRadiographicMagnificationFactor", 0)
     if pixel and calibration:
-        found = pixel, f"DICOM Pixel Spacing (calibrated: {calibration})"
-    elif pixel and pixel not in (imager, film):
-        found = pixel, f"DICOM Pixel Spacing{' (calibrated)' if imager or film else ''}"
-    elif imager and magnification > 0:
+        return pixel, f"DICOM Pixel Spacing (calibrated: {calibration})"
+    if pixel and pixel not in (imager, film):
+        return pixel, f"DICOM Pixel Spacing{' (calibrated)' if imager or film else ''}"
+    if imager and magnification > 0:
         x, y = imager
-        found = (x / magnification, y / magnification), "DICOM Imager Pixel Spacing / Estimated Radiographic Magnification Factor"
-    elif imager:
-        found = imager, "DICOM Imager Pixel Spacing (at the detector, so magnified)"
-    elif film:
-        found = film, "DICOM Nominal Scanned Pixel Spacing (of a film)"
-    else:
-        found = None, "unknown"
-    return found
+        return (x / magnification, y / magnification), "DICOM Imager Pixel Spacing / Estimated Radiographic Magnification Factor"
+    if imager:
+        return imager, "DICOM Imager Pixel Spacing (at the detector, so magnified)"
+    if film:
+        return film, "DICOM Nominal Scanned Pixel Spacing (of a film)"
+    return None, "unknown"
 
 
 def physical_frame(dataset: Dataset) -> tuple[tuple[float, ...], tuple[tuple[float, ...], ...]]:
