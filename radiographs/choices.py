@@ -119,9 +119,8 @@ def frame_by_form(shapes: list[Frame], template: Any) -> tuple[int | str, str]:
         width, height = np.diff(template.frame(), axis=0)[0]
         shapes = [(height, width)]
     aspect = float(np.median([rows / columns for rows, columns in shapes] or [1.0]))
-    return size_in_settings(
-        suitable_frame(aspect)
-    ), f"for radiographs {aspect:.2f} times as high as wide (median of {len(shapes)})"
+    size = size_in_settings(suitable_frame(aspect))
+    return size, f"for radiographs {aspect:.2f} times as high as wide (median of {len(shapes)})"
 
 
 def sigma_by_joint(shipped: str) -> tuple[float, str]:
