@@ -49,8 +49,6 @@ def grey(path: Path | str, pixels: np.ndarray) -> np.ndarray:
     """An array as a reader gives it -> (rows, columns) float32. Raises DataError."""
     if pixels.dtype.kind not in "biuf":
         raise DataError(f"{path}: expected numbers as pixels, found {pixels.dtype}; export the radiograph again")
-    if pixels.dtype == bool:
-        pixels = pixels.astype(np.uint8)
     while pixels.ndim > 2 and pixels.shape[0] == 1:
         pixels = pixels[0]
     if pixels.ndim == 3 and pixels.shape[-1] in (1, 2):
