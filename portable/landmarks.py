@@ -60,9 +60,8 @@ class Model:
                 one["evidence"] = float(found["evidence"])
                 if found["moved"] and run < self.about["runs"]:
                     one.update({name: found[name] for name in ("hand", "view", "is_whole")})
+                    one.update(self.look(picture, one))
                     moved.append(one)
-            for one in moved:
-                one.update(self.look(picture, one))
             pending = moved
         for one in candidates:
             if "second" in self.sessions:
