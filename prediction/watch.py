@@ -27,7 +27,7 @@ def watch(options: Namespace, check: Callable[[Namespace], object], predict: Cal
     if strange := [folder for folder in folders if not os.path.isdir(folder)]:
         raise DataError(f"{strange[0]}: expected a folder to watch, found none; make it first")
     check(options)
-    before, list_of = None, out / JOURNAL / ARRIVED
+    before, list_of = {}, out / JOURNAL / ARRIVED  # in the first look nothing is known to be whole
     done = dict.fromkeys(map(os.fsdecode, list_of.read_bytes().split(b"\n")), 0) if list_of.exists() else {}
     listed, said = done, set()  # what the tables hold now, of all that was done so far
     try:
@@ -40,12 +40,10 @@ def watch(options: Namespace, check: Callable[[Namespace], object], predict: Cal
                 if error not in said:
                     print(error, file=sys.stderr, flush=True)
             said = set(errors)
-            first, before = before is None, before or {}
             whole = {path: state for path, state in now.items() if before.get(path) == state and "\n" not in path}
             before = now
             whole |= {path: state for path, state in done.items() if path not in now}  # moved on, and stay in the table
-            is_new = any(listed.get(path) != state for path, state in whole.items())
-            if is_new and not first:  # in the first look nothing is known to be whole
+            if any(listed.get(path) != state for path, state in whole.items()):
                 list_of.parent.mkdir(parents=True, exist_ok=True)
                 write_whole(list_of, b"\n".join(map(os.fsencode, sorted(whole))))
                 predict(options)
