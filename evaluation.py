@@ -16,7 +16,7 @@ from joints.known import first_other, joint_called
 from joints.tree import ShapeTree
 from loss import ridge_loss
 from model import SCN
-from radiographs.network_frame import Frame, frame_of, size_in_settings
+from radiographs.network_frame import frame_of, size_in_settings
 from runtime import distributed
 from runtime.device import autocast
 from runtime.files import DataError
@@ -42,11 +42,6 @@ def network_of(state: dict, device: torch.device) -> SCN:
     model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # torch declares one at a time
     model.load_state_dict({name: weight for name, weight in state["weights"].items() if not name.startswith(PREFIX)})
     return model
-
-
-def network_frame(state: dict) -> Frame:
-    """(height, width) px of the frame that a checkpoint's network was trained in."""
-    return frame_of(state["data"]["size"])
 
 
 def shrink(pictures: Tensor, size: int) -> Tensor:
@@ -119,7 +114,7 @@ def find_all(state: dict, data: RadiographDataset, device: torch.device, precisi
 def fits(checkpoint: Path, state: dict, data: RadiographDataset) -> None:
     """Raises DataError where a data set was prepared otherwise than that of a checkpoint."""
     for what, trained, prepared in (
-        ("data of {} px", size_in_settings(network_frame(state)), size_in_settings(data.frame)),
+        ("data of {} px", size_in_settings(frame_of(state["data"]["size"])), size_in_settings(data.frame)),
         ("radiographs {} --crop", CROPPED[state["data"].get("crop", False)], CROPPED[data.settings.get("crop", False)]),
         ("{} landmarks", state["network"]["num_landmarks"], data.points_px.shape[1]),
     ):

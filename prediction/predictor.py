@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from evaluation import find_landmarks, network_frame, network_of
+from evaluation import find_landmarks, network_of
 from finder.network import Finder
 from finder.placement import support
 from finder.template import Found, ranks
@@ -22,7 +22,7 @@ from prediction.engine import OnnxNetwork, OnnxSecondLook, of_second_look
 from prediction.known_answer import FARTHEST_OF_ENGINES_PX, FARTHEST_PX, off_px
 from prediction.regions import conjugate, semi_axes
 from radiographs.detail import detail_frame, to_detail
-from radiographs.network_frame import hand_outline, outline_is_plausible, to_8_bit, to_input
+from radiographs.network_frame import frame_of, hand_outline, outline_is_plausible, to_8_bit, to_input
 from radiographs.radiograph import check_pixels, grey
 from radiographs.view import View
 from runtime import arrays
@@ -82,7 +82,7 @@ class Predictor:
                 f"{weights}: expected weights made ready by export.py, found a training's checkpoint; run export.py on it"
             )
         self.size, self.network_size = state["size"], state["network_size"]  # px of the longer sides
-        self.frame = network_frame(state)
+        self.frame = frame_of(state["data"]["size"])  # height, width px
         profile = state["data"]["profile"]
         self.profile = None if profile is None else np.array(profile)
         network = network_of(state, self.device)
