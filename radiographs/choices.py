@@ -96,8 +96,7 @@ def choose_settings(settings: Settings, found: Files, shipped: str, template: An
     )
     for name, choose in choices:
         if getattr(settings, name) == AUTO:
-            as_there = name in of_checkpoint
-            value, reason = (of_checkpoint[name], f"as {settings.reference} has") if as_there else choose()
+            value, reason = (of_checkpoint[name], f"as {settings.reference} has") if name in of_checkpoint else choose()
             print(f"auto: --{name} {value}, {reason}", flush=True)
             settings = replace(settings, **{name: value})
     return settings
