@@ -16,6 +16,7 @@ The table is written last, and only when every radiograph is in order: where it 
 """
 
 import argparse
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +41,7 @@ from runtime.command import FEWER_WORKERS, alone_in, cores, exit_status, parser_
 from runtime.files import DataError, first_few
 
 RAW = Path("dataset")  # the only folder that synthetic radiographs are made in
+SQUARE = 0.01  # share by which a pixel's sides may differ where radiographs are turned
 MARGIN = 0.06  # of the landmarks' extent, that --crop leaves at each side, as the atlas does on average
 
 
@@ -86,6 +88,13 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
     if errors := errors + more_errors:
         raise DataError("\n".join([*errors, f"{len(errors)} problems: {out} stays incomplete; correct them and run again"]))
     state_sizes(rows, sizes, joint.pixel_mm if joint else None)
+    for row in rows:
+        if settings.crop and row["spacing_mm"] and not math.isclose(*row["spacing_mm"], rel_tol=SQUARE):
+            x, y = row["spacing_mm"]
+            raise DataError(
+                f"{found[row['id']][1]}: --crop turns radiographs, so pixels must be square, found {x:g} x {y:g} mm; "
+                "leave --crop out, or make them square"
+            )
     write_tables(out, rows, list(readings))
     print(f"written to {out}: {settings}")
 
@@ -105,23 +114,25 @@ def read_raw(raw: Path) -> tuple[Files, Annotations, list[str]]:
     annotations = read_annotations(raw)
     points, readings = annotations.points, annotations.readings
     if readings:
-        read = [sum(np.isfinite(given[id]).any() for given in readings.values() if id in given) for id in points]
+        read = [sum(np.isfinite(given[id]).any() for given in readings.values() if id in given) for id in found]
         counts = ", ".join(f"{read.count(n)} by {n}" for n in sorted(set(read) - {0}))
         print(f"readers: {', '.join(readings)}; radiographs annotated {counts}: their mean is learnt", flush=True)
         of_table = read_points(table) if table.exists() else {}
         if other := [id for id in of_table if not np.array_equal(of_table[id], points[id], equal_nan=True)]:
             print(f"{raw / READERS} goes before {COORDINATES}, which differs in {len(other)} radiographs ({first_few(other)});")
             print(f"move {READERS} away to learn the table")
-    shortened, told = {id.lstrip("0"): id for id in points if id not in found}, set()
+    whole = {id.lstrip("0"): id for id in found}
+    lone = [id for id in points if id not in found]
     for id, (_, path) in found.items():
-        if id not in points:
+        if id not in points and id.lstrip("0") not in lone:
             do = "add it" if is_radiograph(path) else "add it, or remove the file, whose name is no radiograph's"
-            if len(other := shortened.get(id.lstrip("0"), id)) < len(id):
-                told.add(other)
-                do = f"there is one for {other}: spreadsheets take zeros away, so write {id} there as a text"
-            errors.append(f"{path}: no row for {id} in {table}; {do}")
-    lone = [id for id in points if id not in found and id not in told]
-    errors += [f"{table}: no radiograph for the row of {id}; add it or remove the row" for id in lone]
+            errors.append(f"{path}: no row for {id} in {table if table.exists() else raw / READERS}; {do}")
+    for id in lone:
+        of_reader = next((raw / READERS / f"{name}.csv" for name, given in readings.items() if id in given), table)
+        do = "add it or remove the row"
+        if len(other := whole.get(id.lstrip("0"), id)) > len(id):
+            do = f"there is one for {other}: spreadsheets take zeros away, so write {other} there as a text"
+        errors.append(f"{of_reader}: no radiograph for the row of {id}; {do}")
     if not training_files(found):
         raise DataError("\n".join(errors))
     return found, annotations, errors

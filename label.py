@@ -32,7 +32,7 @@ from labelling.rounds import FEWEST, Flags
 from labelling.session import MAIN, SETTLED, Options, Session
 from radiographs.pixel_size import with_columns
 from runtime.command import exit_status, parser_of
-from runtime.files import DataError, write_csv
+from runtime.files import DataError, first_few, write_csv
 
 PORT = 8765
 LOCAL = "127.0.0.1"
@@ -58,6 +58,9 @@ def export(session: Session, out: Path) -> None:
     if out.exists():
         raise DataError(f"{out}: is there already, and labels are not overwritten; choose another --export")
     done = set(session.store.done())
+    if gone := sorted(done - session.collection.paths.keys()):
+        print(f"left out {len(gone)} whose radiographs are no longer there ({first_few(gone)})")
+        done -= set(gone)
     session.refuse_replaced(done)
     rows = [row for row in session.store.table_rows() if row["id"] in done]
     rows = with_columns(rows, session.sizes())
@@ -67,6 +70,7 @@ def export(session: Session, out: Path) -> None:
     columns = {f"{axis}{i}": f"{name}_{axis}" for i, name in enumerate(names) for axis in "xy"}
     if names != Description.numbered(len(names)).names:
         rows = [{columns.get(column, column): value for column, value in row.items()} for row in rows]
+    out.parent.mkdir(parents=True, exist_ok=True)
     write_csv(out, rows)
     print(f"written to {out}: {len(rows)} radiographs of {len(session.collection.paths)}")
 

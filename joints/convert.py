@@ -17,9 +17,10 @@ import numpy as np
 
 from joints.challenges import CHALLENGES
 from joints.description import DESCRIPTION, Description, read_description
-from joints.formats import CENTRE, CORNER, FORMATS, Annotations, Point
+from joints.formats import CENTRE, CORNER, FORMATS, Annotations, Point, id_of
 from radiographs.names import is_radiograph
 from radiographs.raw_folder import COORDINATES, READERS, SPLITS, below, by_id, read_annotations
+from radiographs.reading import read_radiograph
 from runtime.command import exit_status, parser_of
 from runtime.files import DataError, csv_lines, first_few, write_whole
 
@@ -52,6 +53,22 @@ def read(path: Path, kind: str, images: Path | None, origin: str | None) -> Anno
             raise DataError(f"{path}: {corner[0]!r} of {id} is at (0, 0), as some write a missing one; remove it there")
         points.update({name: (x - half, y - half) for name, (x, y) in points.items()})
     return found
+
+
+def refuse_other_sizes(source: Path, found: Annotations, folder: Path) -> None:
+    """Raises DataError where the file says that another size of a picture was annotated than the radiograph in a folder has."""
+    files = {id_of(path.name): path for path in below(folder) if is_radiograph(path)}
+    for id in found.points.keys() & found.sizes.keys() & files.keys():
+        try:
+            rows, columns = read_radiograph(files[id]).pixels.shape
+        except DataError:  # preparation names it
+            continue
+        if all(found.sizes[id]) and found.sizes[id] != (columns, rows):
+            annotated = "{} x {}".format(*found.sizes[id])
+            raise DataError(
+                f"{source}: expected annotations of {files[id]}, which has {columns} x {rows} px, found those of a picture of "
+                f"{annotated} px; give the pictures that were annotated"
+            )
 
 
 def names_in_order(points: dict[str, dict[str, Point]]) -> list[str]:
@@ -148,7 +165,9 @@ def main(arguments: list[str] | None = None) -> int:
         if options.to:
             export_from(options.source, options.to, options.out, options.origin)
         else:
-            import_to(options.out, read(options.source, options.kind, options.images, options.origin), options.reader)
+            found = read(options.source, options.kind, options.images, options.origin)
+            refuse_other_sizes(options.source, found, options.images or options.out)
+            import_to(options.out, found, options.reader)
 
     return exit_status(work)
 

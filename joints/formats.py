@@ -45,6 +45,7 @@ class Annotations:
     points: dict[str, dict[str, Point]] = field(default_factory=dict)  # ID: landmark: x, y
     names: list[str] = field(default_factory=list)  # of the landmarks, in their order, where the program tells it
     skeleton: list[tuple[str, str]] = field(default_factory=list)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)  # ID: width, height px of the picture that was annotated
 
     def add(self, source: object, file: str, points: Iterable[tuple[str, Point]]) -> None:
         """Raises DataError for a radiograph or a landmark that comes twice, or a landmark without a name."""
@@ -95,9 +96,14 @@ def read_coco(path: Path, images: dict[str, Path]) -> Annotations:
         found = [categories[id]["name"] for id in sorted(used)]
         raise DataError(f"{path}: expected annotations of one category with keypoints, found {found}; export one")
     category = categories[used.pop()]
-    names = [name.strip() for name in category["keypoints"]]
-    found = Annotations(names=names, skeleton=[(names[a - 1], names[b - 1]) for a, b in category.get("skeleton", [])])
+    names, lines = [name.strip() for name in category["keypoints"]], category.get("skeleton", [])
+    if not all(1 <= number <= len(names) for line in lines for number in line):
+        raise DataError(
+            f"{path}: expected a skeleton of keypoints numbered from 1 to {len(names)}, found {lines}; mend or remove it"
+        )
+    found = Annotations(names=names, skeleton=[(names[a - 1], names[b - 1]) for a, b in lines])
     files = {one["id"]: one["file_name"] for one in stored["images"]}
+    found.sizes = {id_of(one["file_name"]): (one.get("width"), one.get("height")) for one in stored["images"]}
     for one in stored["annotations"]:
         if one["category_id"] == category["id"]:
             triples = np.reshape(one["keypoints"], (-1, 3)).tolist()
@@ -111,7 +117,9 @@ def read_labelme(path: Path, images: dict[str, Path]) -> Annotations:
         stored = parsed(file)
         points = [(one["label"], tuple(one["points"][0])) for one in stored["shapes"] if one["shape_type"] == "point"]
         others += [one["label"] for one in stored["shapes"] if one["shape_type"] != "point"]
-        found.add(file, stored.get("imagePath") or file.stem, points)
+        name = stored.get("imagePath") or file.stem
+        found.add(file, name, points)
+        found.sizes[id_of(name)] = stored.get("imageWidth"), stored.get("imageHeight")
     if others:
         print(f"{path}: {len(others)} shapes that are no points are left out ({first_few(sorted(set(others)))})")
     return found
@@ -131,6 +139,7 @@ def read_label_studio(path: Path, images: dict[str, Path]) -> Annotations:
             sizes = [(value, one["original_width"], one["original_height"]) for value, one in keypoints]
             points = [(at["keypointlabels"][0], (at["x"] * width / 100, at["y"] * height / 100)) for at, width, height in sizes]
             found.add(path, file, points)
+            found.sizes |= {id_of(file): (width, height) for _, width, height in sizes}
     return found
 
 

@@ -167,7 +167,7 @@ class Api:
             "second_look": second,
             "pace_s": pace,
             "left_s": None if pace is None else pace * (total - counts[DONE]),
-            "again": repeatability(store, session.collection.joint.scale),
+            "again": repeatability(store, session.collection.joint.scale, session.collection.stated),
             "pull": anchoring_bias(store),
             "rounds": rounds_of(session.labels / ROUNDS / session.options.reader),
             "job": session.job.about() if session.job else None,
@@ -179,7 +179,7 @@ class Api:
         one, two = (session.other_store(text_in(query, name)) for name in ("one", "two"))
         if query["one"] == query["two"]:
             raise Refused(400, "expected two readers")
-        rows = differences(one, two, session.collection.joint.scale)
+        rows = differences(one, two, session.collection.joint.scale, session.collection.stated)
         offset = number_in(query, "offset", 0, 10**9, 0)
         settled = session.settled or session.read_store(SETTLED)
         page = rows[offset : offset + PAGE]

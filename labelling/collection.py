@@ -8,7 +8,7 @@ import numpy as np
 
 from joints.description import DESCRIPTION, Description, read_description
 from joints.hand import HAND
-from joints.known import described, joint_called, joint_of, moved
+from joints.known import described, first_other, joint_called, joint_of, moved
 from radiographs.names import is_radiograph
 from radiographs.pixel_size import BY_HAND, STATED, Given, Size, choose, sizes_in
 from radiographs.raw_folder import (
@@ -48,6 +48,10 @@ class Collection:
         """Whether the landmarks are those of the hand that ships, whatever they are called."""
         return self.joint.names == HAND.names or self.joint == replace(HAND, names=self.joint.names)
 
+    def stated(self, id: str) -> Size | None:
+        """mm (x, y) of a radiograph as the table and joint.json say now, whatever they said when it was labelled."""
+        return self.pixel_size(id, None, "")[0]
+
     def pixel_size(self, id: str, own: Size | None, source: str, calibrated: bool = False) -> tuple[Size | None, str]:
         """mm (x, y) of a radiograph whose file says `own`, and where it is from: the table and joint.json state others.
 
@@ -81,6 +85,10 @@ def open_collection(raw: Path, names: list[str] | None, labels: Path | None = No
                 f"{raw}: expected {len(chosen)} landmarks as in {LABEL_SET if known else 'the command'}, found {len(others)} in"
                 f" {source}; take another --raw, or move {labels} away"
             )
+    if of_raw and (raw / DESCRIPTION).exists() and (other := first_other(tuple(chosen), of_raw.names)):
+        raise DataError(
+            f"{raw / DESCRIPTION}: expected the landmarks of its labels or of --names, found that {other}; make them agree"
+        )
     if of_raw and (other := moved(chosen, of_raw.names)):
         raise DataError(f"{raw}: expected the landmarks in the order of its labels or of --names, found {other}; make them agree")
     if names is not None and known is not None and names != known:

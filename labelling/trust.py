@@ -1,6 +1,7 @@
 """What can be said of the labels: a reader's repeatability, whether proposals pull, and how two readers differ."""
 
 import math
+from collections.abc import Callable
 from statistics import fmean, median
 
 import numpy as np
@@ -10,6 +11,11 @@ from labelling.marks import CONFIRMED, DONE
 from labelling.order import is_blind
 from labelling.proposals import FRAME, rounded
 from labelling.store import AGAIN, FIRST, Item, Store
+from radiographs.pixel_size import Size
+
+
+def nothing(id: str) -> None:
+    """No pixel size is stated."""
 
 
 def scale_px(size: tuple[int, int] | None) -> np.ndarray:
@@ -17,10 +23,10 @@ def scale_px(size: tuple[int, int] | None) -> np.ndarray:
     return FRAME / np.array(size or (math.nan, math.nan), float)
 
 
-def spacing_mm(readings: tuple[Item, ...], points: np.ndarray, scale: Scale | None) -> np.ndarray:
-    """Millimetres per pixel of a radiograph: the mean of calibrations by hand, else the file's, else the joint's scale's."""
+def spacing_mm(readings: tuple[Item, ...], points: np.ndarray, scale: Scale | None, stated: Size | None = None) -> np.ndarray:
+    """Millimetres per pixel of a radiograph: the mean of calibrations by hand, else stated, else the file's, else the scale's."""
     by_hand = [item.pixel_mm for item in readings if item.ruler]
-    if known := by_hand or [item.spacing for item in readings if item.spacing][:1]:
+    if known := by_hand or [size for size in (stated, *(item.spacing for item in readings)) if size][:1]:
         return np.mean(known, 0)
     length = np.linalg.norm(np.subtract(*points[list(scale.landmarks)])) if scale else 0.0
     return np.full(2, scale.mm / length if length > 0 else math.nan)
@@ -32,8 +38,8 @@ def summary(distances: list[float]) -> dict | None:
     return {"n": len(known), "mean": round(fmean(known), 4), "median": round(median(known), 4)} if known else None
 
 
-def repeatability(store: Store, scale: Scale | None) -> dict:
-    """Distances between the two readings of radiographs that came again: px of the 256 frame, and mm."""
+def repeatability(store: Store, scale: Scale | None, stated: Callable[[str], Size | None] = nothing) -> dict:
+    """Distances between the two readings of radiographs that came again: px of the 256 frame, and mm; `stated`: pixel sizes."""
     px, mm = [], []
     with store.lock:
         done = store.done(AGAIN)
@@ -41,7 +47,7 @@ def repeatability(store: Store, scale: Scale | None) -> dict:
             first, again = store.item((id, FIRST)), store.item((id, AGAIN))
             one, two = store.points_of((id, FIRST)), store.points_of((id, AGAIN))
             px += np.linalg.norm((one - two) * scale_px(again.size or first.size), axis=1).tolist()
-            mm += np.linalg.norm((one - two) * spacing_mm((again, first), one, scale), axis=1).tolist()
+            mm += np.linalg.norm((one - two) * spacing_mm((again, first), one, scale, stated(id)), axis=1).tolist()
     return {"radiographs": len(done), "px": summary(px), "mm": summary(mm)}
 
 
@@ -69,16 +75,16 @@ def distances_from_proposals(item: Item) -> tuple[list[float], list[float]]:
     return seen, unseen
 
 
-def differences(one: Store, two: Store, scale: Scale | None) -> list[dict]:
+def differences(one: Store, two: Store, scale: Scale | None, stated: Callable[[str], Size | None] = nothing) -> list[dict]:
     """Landmarks of radiographs that both readers have done, worst first: px of the radiograph, of the 256 frame, and mm.
 
-    A landmark that only one of them calls absent comes before all others.
+    A landmark that only one of them calls absent comes before all others. `stated`: the pixel size of a radiograph, by ID.
     """
     rows = []
     for id in set(one.done()) & set(two.done()):
         first, second = one.item((id, FIRST)), two.item((id, FIRST))
         points = one.points_of((id, FIRST))
-        units = (1.0, scale_px(first.size or second.size), spacing_mm((first, second), points, scale))
+        units = (1.0, scale_px(first.size or second.size), spacing_mm((first, second), points, scale, stated(id)))
         apart = points - two.points_of((id, FIRST))
         lengths = [np.linalg.norm(apart * unit, axis=1).tolist() for unit in units]
         for k, (px, frame, mm) in enumerate(zip(*lengths)):

@@ -161,8 +161,9 @@ def read_annotations(raw: Path) -> Annotations:
     for one, other in combinations(tables, 2):
         refuse_other_order(one, other, points[one], points[other])
     readings = {path.stem: points[path] for path in paths}
-    learnt = points.get(table, {}) | mean_of(readings)
-    return Annotations(learnt, readings, next((known for known in names.values() if known), None))
+    of_table = points.get(table, {})
+    read = {id: mean for id, mean in mean_of(readings).items() if id not in of_table or np.isfinite(mean).any()}
+    return Annotations(of_table | read, readings, next((known for known in names.values() if known), None))
 
 
 def refuse_other_names(raw: Path) -> None:

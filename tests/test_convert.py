@@ -152,6 +152,14 @@ def test_readers_and_origins(tmp_path, capsys):
     assert read_points(tmp_path / "raw" / "readers" / "anna.csv")["r1"][0] == pytest.approx([0.5, 0.5])
     assert convert(tmp_path / "coco.json", *out, "--reader", "../anna") == 1
     assert "--reader: expected a name that a file can have, found '../anna'" in capsys.readouterr().err
+    (tmp_path / "sized.json").write_text(json.dumps(COCO | {"images": [COCO["images"][0] | {"width": 40, "height": 50}]}))
+    pictures_in(tmp_path / "sized", ["r1.png"], "train")
+    assert convert(tmp_path / "sized.json", "--from", "coco", "--out", tmp_path / "sized") == 1
+    assert "px, found those of a picture of 40 x 50 px; give the pictures that were" in capsys.readouterr().err
+    from_0 = COCO | {"categories": [COCO["categories"][0] | {"skeleton": [[0, 1], [1, 2]]}]}
+    (tmp_path / "from_0.json").write_text(json.dumps(from_0))
+    assert convert(tmp_path / "from_0.json", "--from", "coco", "--out", tmp_path / "from_0") == 1
+    assert "expected a skeleton of keypoints numbered from 1 to 3, found [[0, 1], [1, 2]]" in capsys.readouterr().err
     whole = COCO | {"annotations": [COCO["annotations"][0] | {"keypoints": [1, 1, 2, 10, 20, 2, 0, 0, 0]}]}
     (tmp_path / "whole.json").write_text(json.dumps(whole))
     assert convert(tmp_path / "whole.json", *out) == 0

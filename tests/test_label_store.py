@@ -210,6 +210,10 @@ def test_landmarks_in_another_order_and_rows_of_no_radiograph_are_told(tmp_path,
         propose.run(raw, tiny, tmp_path / "out", None, propose.names_in(tmp_path / "none"))
     assert moved("12345", "01234") is None and moved("ab", "ba") == "'a' as landmark 1 instead of 0"
     open_collection(raw, ["a", "b"])
+    (raw / "joint.json").write_text(json.dumps({"landmarks": ["A", "b"], "pixel_mm": 0.2}))
+    with pytest.raises(DataError, match=r"joint.json: .* found that landmark 0 is 'A' instead of 'a'; make them agree"):
+        open_collection(raw, None)
+    (raw / "joint.json").unlink()
     (raw / "all_coordinates.csv").write_text("ID,b_x,b_y,a_x,a_y\nP0,1,2,3,4\n")
     with pytest.raises(DataError, match="in the order of its labels or of --names, found 'a' as landmark 1 instead of 0"):
         open_collection(raw, None)
@@ -275,6 +279,13 @@ def test_export_writes_what_is_done_and_overwrites_nothing(tmp_path, capsys):
         )
     assert label.main(["--raw", str(raw), "--export", str(tmp_path / "replaced.csv")]) == 1
     assert "p0.png: was labelled on a picture of" in capsys.readouterr().err and not (tmp_path / "replaced.csv").exists()
+    (raw / "p0.png").rename(tmp_path / "p0.png")
+    with closing(session_of(raw)) as session:
+        place(session.store, "p1", 1, 7, 8)
+    assert label.main(["--raw", str(raw), "--export", str(tmp_path / "new" / "gone.csv")]) == 0
+    assert "left out 1 whose radiographs are no longer there (p0)" in capsys.readouterr().out
+    assert list(read_points(tmp_path / "new" / "gone.csv")) == ["p1"]
+    (tmp_path / "p0.png").rename(raw / "p0.png")
     with closing(session_of(raw)) as session, pytest.raises(DataError, match=r"p0\.png: was labelled on a picture of"):
         session.start_job("train")
 
@@ -433,6 +444,7 @@ def test_two_readers_differ_in_px_and_mm(tmp_path):
     wrist = np.linalg.norm(shape[1] - shape[5])
     assert rows[1] == {"id": "a", "landmark": 7, "px": 3.0, "frame_px": 1.5, "mm": round(150 / wrist, 3), "absent": False}
     assert rows[2]["px"] == 0
+    assert differences(one, two, HAND.scale, {"a": (0.5, 0.5)}.get)[1]["mm"] == 1.5  # as stated now
 
 
 def test_pace_leaves_out_pauses(tmp_path):

@@ -18,7 +18,7 @@ from dataloader import RadiographDataset
 from evaluation import shrink
 from heatmap import decode_heatmaps, draw_heatmaps, rescale
 from joints.description import Description
-from runtime.files import DataError
+from runtime.files import DataError, write_csv
 from training.judgement import MEAN, compare
 
 pytestmark = pytest.mark.slow
@@ -215,6 +215,15 @@ def test_the_mean_of_readers_is_learnt_and_the_report_sets_the_network_beside_th
     assert "to their mean" in said and "A to B 4.00" in said
     rows = rows_of(result / "test_readers.csv")
     assert [row["radiographs"] for row in rows] == ["2", "1", "2", "2"] and float(rows[0]["A_to_B_px"]) == pytest.approx(4)
+
+    table = tmp_path / "data" / "readers" / "B.csv"  # B is of train alone now
+    write_csv(table, [row if row["id"] not in data.ids else dict.fromkeys(row, "") | {"id": row["id"]} for row in rows_of(table)])
+    only_a = tmp_path / "only_a"
+    call = ["--data", str(tmp_path / "data"), "--mode", "test", "--checkpoint", str(result / "best.pt"), "--result", str(only_a)]
+    assert main.main(call) == 0
+    assert "readers: B placed nothing in test, so the others are compared" in capsys.readouterr().out
+    assert "readers" not in json.loads((only_a / "test.json").read_text())
+    assert "by A, " not in (only_a / "test_methods.md").read_text()
 
     # a network that finds what A sees, in the frame of 64 x 64 px, is 0 from A, 4 px of the radiographs from B, 2 from the mean
     as_a = rescale(data.readings_px[:, 0], (64 / data.sizes_px)[:, None])

@@ -64,25 +64,36 @@ for (const path of process.argv.slice(1)) {
 def test_the_page_reads_dicom_as_predict_does(tmp_path):
     """Grey values as they are ordered and spaced between the darkest and the brightest; sizes of pixels."""
     ramp = np.arange(20 * 30).reshape(20, 30)
+    at_detector = {"PixelSpacing": [0.3, 0.2], "ImagerPixelSpacing": [0.3, 0.2]}
     files = {
         "windowed": made(ramp, WindowCenter="300", WindowWidth="200", RescaleIntercept="-20", PixelSpacing=[0.3, 0.2]),
         "signed": made(ramp - 300, signed=True, PhotometricInterpretation="MONOCHROME1", ImagerPixelSpacing=[0.3, 0.2]),
         "small": made(ramp % 200, bits=8, syntax=uid.ImplicitVRLittleEndian, PixelSpacing=[1, 1]),
         "detector": made(ramp, PixelSpacing=[1, 1], ImagerPixelSpacing=[0.3, 0.2]),
+        "magnified": made(ramp, ImagerPixelSpacing=[0.3, 0.2], EstimatedRadiographicMagnificationFactor="1.1"),
+        "not calibrated": made(ramp, **at_detector, EstimatedRadiographicMagnificationFactor="1.1"),
+        "calibrated": made(ramp, **at_detector, PixelSpacingCalibrationType="GEOMETRY"),
+        "film": made(ramp, NominalScannedPixelSpacing=[0.3, 0.2]),
+        "sigmoid": made(ramp, WindowCenter="300", WindowWidth="200", VOILUTFunction="SIGMOID"),
+        "exact": made(ramp, WindowCenter="300", WindowWidth="200", VOILUTFunction="LINEAR_EXACT"),
+        "inverse": made(ramp, PresentationLUTShape="INVERSE"),
+        "padded": made(ramp, PixelPaddingValue=0, PixelPaddingRangeLimit=100),
+        "padded, inverted": made(ramp - 300, signed=True, PhotometricInterpretation="MONOCHROME1", PixelPaddingValue=-300),
     }
     paths = [saved(dataset, tmp_path / f"{name}.dcm") for name, dataset in files.items()]
     paths.append(saved(made(np.tile(ramp, (2, 1)), NumberOfFrames=2, Rows=20), tmp_path / "frames.dcm"))
+    paths.append(saved(made(ramp, PresentationIntentType="FOR PROCESSING"), tmp_path / "raw.dcm"))
     script = FILM % json.dumps((ROOT / "portable" / "page" / "film.js").as_uri())
     call = ["node", "--no-warnings", "--input-type=module", "-e", script, *map(str, paths)]
-    *films, frames = map(json.loads, subprocess.run(call, capture_output=True, text=True, check=True).stdout.splitlines())
-    for path, film in zip(paths[:-1], films, strict=True):
+    *films, frames, raw = map(json.loads, subprocess.run(call, capture_output=True, text=True, check=True).stdout.splitlines())
+    for path, film in zip(paths[:-2], films, strict=True):
         radiograph = read_radiograph(path)
         assert film["spacing"] == (radiograph.spacing_mm and list(radiograph.spacing_mm)), path.name
         ours, theirs = (
             np.interp(grey, (grey.min(), grey.max()), (0, 1)) for grey in (radiograph.pixels, np.array(film["pixels"]))
         )
         assert theirs.reshape(film["rows"], film["columns"]) == pytest.approx(ours, abs=1e-6), path.name
-    assert "expected one grey DICOM picture" in frames["error"]
+    assert "expected one grey DICOM picture" in frames["error"] and "found raw detector values" in raw["error"]
 
 
 @pytest.mark.parametrize("diagonal", [True, False])

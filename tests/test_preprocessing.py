@@ -171,7 +171,11 @@ def test_a_mistake_in_the_raw_folder_costs_nothing(raw, tmp_path):
         (tmp_path / "tables", settings, "tables: expected radiographs in its folders train, valid, test"),
         (broken, settings, "line 1: expected an ID and pairs x, y"),
         (rowless, settings, f"no row for c3.*2 problems: {out} stays as it was"),
-        (zeros, settings, "no row for 007 in .*; there is one for 7: spreadsheets take zeros away, so write 007 there as a text"),
+        (
+            zeros,
+            settings,
+            "no radiograph for the row of 7; there is one for 007: spreadsheets take zeros away, so write 007 there as a text",
+        ),
         (unreadable, settings, "a1.png: cannot be read as a radiograph"),
         (raw, Settings(64, 2.0, "a9"), "--reference a9: no such radiograph in train"),
     ):
@@ -333,12 +337,16 @@ def test_what_readers_leave_out_and_train_does_not_show_is_told(raw, tmp_path):
     table = (raw / "all_coordinates.csv").read_text().splitlines()
     (raw / "readers").mkdir()
     row = next(line for line in table if line.startswith("a1,")).split(",")
-    (raw / "readers" / "anna.csv").write_text(",".join([*row[:3], *[""] * (len(row) - 3)]) + "\n")
+    blank = f"a2{',' * (len(row) - 1)}\n"  # leaves a2 to the table
+    (raw / "readers" / "anna.csv").write_text(",".join([*row[:3], *[""] * (len(row) - 3)]) + "\n" + blank)
     rows = [line if line.startswith(("b", "c")) else ",".join([*line.split(",")[:-2], "", ""]) for line in table]
     (raw / "all_coordinates.csv").write_text("\n".join(rows) + "\n")
     ran = preprocess(raw, tmp_path / "out")
     assert ran.returncode == 0 and "goes before all_coordinates.csv, which differs in 1 radiographs (a1)" in ran.stdout
     assert f"train: shows no landmark {LANDMARKS - 1}, so nothing can be learnt of it" in ran.stdout
+    (raw / "readers" / "anna.csv").write_text(blank.replace("a2", "a9"))
+    ran = preprocess(raw, tmp_path / "out")
+    assert ran.returncode == 1 and "readers/anna.csv: no radiograph for the row of a9; add it or remove the row" in ran.stderr
 
 
 def test_hidden_files_are_no_radiographs_and_there_must_be_some_to_train_on(tmp_path):
@@ -405,6 +413,9 @@ def test_cropped_to_the_landmarks(raw, tmp_path):
         assert np.stack([low, high]) / np.ptp(own, axis=0) == pytest.approx(np.full((2, 2), 0.06), abs=0.02)
         picture = iio.imread(tmp_path / "out" / line["split"] / f"{line['id']}.png").astype(float)
         assert_discs_at(picture, rescale(own, 64 / extent))
+    (raw / "joint.json").write_text(json.dumps({"landmarks": [*"abcde"], "pixel_mm": [0.1, 0.2]}))
+    ran = preprocess(raw, tmp_path / "out", "--crop")
+    assert ran.returncode == 1 and "--crop turns radiographs, so pixels must be square, found 0.2 x 0.1 mm" in ran.stderr
 
 
 def test_one_landmark_is_nothing_to_crop_to(raw, tmp_path):

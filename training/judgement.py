@@ -74,7 +74,7 @@ def distances(
 def compare(data: RadiographDataset, points_network_px: np.ndarray, unit_mm: np.ndarray) -> tuple[dict, list[dict]]:
     """Mean distances and a row a landmark, from points (N, L, 2) network-frame px; unit_mm (N, 1, 2) mm per px of that frame.
 
-    Millimetres are those of radiographs whose pixels have a known size; None without any.
+    Millimetres are those of radiographs whose `unit_mm` is known; None without any.
     """
     px = distances(data, points_network_px)
     mm = distances(data, points_network_px, unit_mm * np.array(data.frame[::-1]) / data.sizes_px[:, None])

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
 import metrics
@@ -42,6 +43,12 @@ def test(checkpoint: Path, data: RadiographDataset, folder: Path, device: torch.
         more["seen"] = {role: len(ids) for role, ids in seen.items()}
     if "seen" not in state:
         print(f"{checkpoint}: does not say which radiographs it was trained on")
+    placed = np.isfinite(data.readings_px).any((0, 2, 3))
+    if not placed.all():
+        print(
+            f"readers: {', '.join(np.array(data.annotators)[~placed])} placed nothing in {data.split}, so the others are compared"
+        )
+        data = data.annotated_by([annotator for annotator, has in zip(data.annotators, placed) if has])
     figures = report.write_test(folder, data, evaluation.points_network_px, evaluation.peaks, more)
     write_methods(folder, data, state, figures)
     print(f"{data.split} of {checkpoint}: {report.listed(figures)}")
