@@ -31,7 +31,7 @@ def report(residuals: np.ndarray, ellipses: np.ndarray, fold_of: np.ndarray) -> 
     errors = np.linalg.norm(residuals, axis=-1)
     ipe = np.nanmean(errors, 1)
     print(
-        f"{len(ipe)} radiographs: IPE {ipe.mean():.4f} ± {ipe.std(ddof=1):.3f} px, median of all landmarks "
+        f"{len(ipe)} radiographs: IPE {ipe.mean():.4f} ± {ipe.std():.3f} px, median of all landmarks "
         f"{np.nanmedian(errors):.3f} px; {(errors > 4).sum()} beyond 4 px, {(errors > 10).sum()} beyond 10 px"
     )
     distance = mahalanobis(residuals, ellipses)

@@ -7,6 +7,7 @@ import re
 import shutil
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import imageio.v3 as iio
 import numpy as np
@@ -16,6 +17,7 @@ from conftest import LANDMARKS, fewer_landmarks, rows_of, train
 
 from main import Settings, main, read_settings
 from runtime.files import write_csv
+from training.check import annotators_apart
 
 
 def test_a_checkpoint_that_carries_code_is_refused_without_running_it(data, tmp_path, capsys):
@@ -54,6 +56,23 @@ def test_the_check_names_what_is_suspicious(data, tmp_path, capsys):
     ):
         assert expected in said, said
     assert said.count("check: ") == 5
+
+
+def test_the_check_names_readings_that_do_not_go_together():
+    """Of four radiographs of 200 x 100 px in a frame of 64 px: a smaller copy, two landmarks exchanged, one missing."""
+    points = np.random.default_rng(0).permutation(np.mgrid[20:180:40, 10:90:20].reshape(2, -1).T)[:8].astype(float)
+    anna = np.stack([points] * 4)
+    ben = anna + 1
+    ben[1] /= 2
+    ben[2, [3, 5]] = ben[2, [5, 3]]
+    ben[3, 3] = np.nan
+    data = SimpleNamespace(
+        split="train", ids=[*"abcd"], annotators=["anna", "ben"], readings_px=np.stack([anna, ben], 1), size=64, frame=(64, 64),
+        sizes_px=np.array([[200, 100]] * 4), joint=SimpleNamespace(names=[*"stuvwxyz"]),
+    )  # fmt: skip
+    copy, order = annotators_apart([data])
+    assert copy == "train/b: readers anna and ben lie 30% of the frame apart; are both of this picture?"
+    assert order == "train/c: readers anna and ben may have exchanged landmarks v, x"
 
 
 def blank_landmarks(data: Path) -> None:
