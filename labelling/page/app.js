@@ -5,6 +5,13 @@ import { Viewport } from "./viewport.js";
 
 export const $ = (id) => document.getElementById(id);
 
+export function make(name, text, attributes = {}) {
+  const made = document.createElement(name);
+  if (text !== undefined && text !== null) made.textContent = text;
+  Object.assign(made, attributes);
+  return made;
+}
+
 export const app = {
   window: unique(), view: new Viewport(), raster: null, marks: null, active: -1, selected: new Set(), cursor: null, aim: null, box: null, measuring: null,
   showNames: true, showLines: true, crosshair: true, inverted: false, widths: 1, shift: 0, all: false, dragging: null, visited: [], others: [],
@@ -27,8 +34,7 @@ export function banner(text, actions = []) {
   $("banner").hidden = !text;
   $("banner-text").textContent = text ?? "";
   $("banner-actions").replaceChildren(...actions.map(([label, act]) => {
-    const button = document.createElement("button");
-    button.textContent = label;
+    const button = make("button", label);
     button.addEventListener("click", act);
     return button;
   }));

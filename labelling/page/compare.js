@@ -1,8 +1,8 @@
 // Where two readers differ, worst first; a row opens the radiograph for the third look that settles it.
 
 import { Failed, get } from "./api.js";
-import { $, tell } from "./app.js";
-import { make, table } from "./progress.js";
+import { $, make, tell } from "./app.js";
+import { table } from "./progress.js";
 
 export class Compare {
   // settle(row, one, two): open the third look

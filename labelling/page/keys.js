@@ -1,5 +1,7 @@
 // Every action by keyboard: one table, which the sheet of keys is made from.
 
+import { make } from "./app.js";
+
 const KEYS = [
   ["Points", [
     [["Enter"], "accept the proposed point, or place at the crosshair", "enter"],
@@ -91,18 +93,13 @@ function walk(event, target) {
 
 export function sheet(body) {
   const table = (title, rows) => {
-    const head = document.createElement("h3"), made = document.createElement("table");
-    head.textContent = title;
+    const made = make("table");
     for (const [keys, text] of rows) {
       const row = made.insertRow(), cell = row.insertCell();
-      for (const key of [keys].flat()) {
-        const kbd = document.createElement("kbd");
-        kbd.textContent = key;
-        cell.append(kbd, " ");
-      }
+      for (const key of [keys].flat()) cell.append(make("kbd", key), " ");
       row.insertCell().textContent = text;
     }
-    return [head, made];
+    return [make("h3", title), made];
   };
   body.replaceChildren(...KEYS.flatMap(([title, rows]) => table(title, rows)), ...table("Mouse", MOUSE));
 }

@@ -1,7 +1,7 @@
 // The list of radiographs with their states; a page of it at a time.
 
 import { get } from "./api.js";
-import { $ } from "./app.js";
+import { $, make } from "./app.js";
 
 const STATES = { none: ["○", "none"], proposed: ["◌", "proposed"], partly: ["◐", "partly"], done: ["●", "done"] };
 const FILTERS = { all: "all", none: "none", proposed: "proposed", partly: "partly", done: "done", "second look": "for second look", unsure: "with unsure points" };
@@ -31,24 +31,15 @@ export class List {
   }
 
   draw() {
-    const none = document.createElement("li");
-    none.className = "soft";
-    none.textContent = "no radiograph is like that";
+    const none = make("li", "no radiograph is like that", { className: "soft" });
     $("rows").replaceChildren(...(this.rows.length ? this.rows.map((row) => this.row(row)) : [none]));
     this.mark(this.current, false);
   }
 
   row(row) {
-    const item = document.createElement("li"), button = document.createElement("button");
-    const [sign, word] = STATES[row.state];
-    item.className = row.state;
+    const [sign, word] = STATES[row.state], item = make("li", null, { className: row.state }), button = make("button");
     const parts = [["sign", sign], ["id", row.id], ["note", [row.second_look && "⚑", row.unsure && `${row.unsure}?`, row.doubt !== null && row.state !== "done" && row.doubt.toFixed(1)].filter(Boolean).join(" ")]];
-    for (const [name, text] of parts) {
-      const part = document.createElement("span");
-      part.className = name;
-      part.textContent = text;
-      button.append(part);
-    }
+    button.append(...parts.map(([name, text]) => make("span", text, { className: name })));
     button.ariaLabel = `${row.id}: ${word}${row.second_look ? ", for second look" : ""}${row.unsure ? `, ${row.unsure} unsure` : ""}`;
     button.title = row.id + (row.doubt !== null ? row.reviewed ? `, doubt ${row.doubt} (larger: look at it first)` : `, doubt ${row.doubt} px of 256` : "");
     button.dataset.id = row.id;

@@ -1,7 +1,7 @@
 // Beside the radiograph: the landmark at work, its guide picture and place in the skeleton, the loupe, and the list of landmarks.
 
 import { guide } from "./api.js";
-import { $ } from "./app.js";
+import { $, make } from "./app.js";
 import { element } from "./overlay.js";
 
 const SIGNS = { confirmed: "●", proposed: "◌", absent: "∅", open: "○" };
@@ -11,13 +11,8 @@ export class Panel {
   constructor(session, choose) {
     this.session = session;
     this.rows = session.names.map((name, k) => {
-      const item = document.createElement("li"), button = document.createElement("button");
-      const sign = document.createElement("span"), text = document.createElement("span");
-      sign.className = "sign";
-      sign.ariaHidden = "true";
-      text.className = "text";
-      text.textContent = name;
-      button.append(sign, text);
+      const item = make("li"), button = make("button"), sign = make("span", null, { className: "sign", ariaHidden: "true" });
+      button.append(sign, make("span", name, { className: "text" }));
       button.addEventListener("click", () => choose(k));
       item.append(button);
       $("landmarks").append(item);

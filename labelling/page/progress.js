@@ -1,14 +1,7 @@
 // Progress and time left, training and proposing, and what can be said of the labels.
 
 import { Failed, get, post } from "./api.js";
-import { $ } from "./app.js";
-
-export function make(name, text, attributes = {}) {
-  const made = document.createElement(name);
-  if (text !== undefined && text !== null) made.textContent = text;
-  Object.assign(made, attributes);
-  return made;
-}
+import { $, make } from "./app.js";
 
 export function table(head, rows) {
   const made = make("table"), top = made.createTHead().insertRow(), body = made.createTBody();
