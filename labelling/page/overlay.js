@@ -10,6 +10,14 @@ export function element(name, attributes = {}, parent = null) {
   return made;
 }
 
+// lay a line between two places on the stage; it is hidden where there are none
+function stretch(line, from, to) {
+  line.setAttribute("visibility", from && to ? "visible" : "hidden");
+  if (!from || !to) return;
+  line.setAttribute("x1", from[0]); line.setAttribute("y1", from[1]);
+  line.setAttribute("x2", to[0]); line.setAttribute("y2", to[1]);
+}
+
 export class Overlay {
   constructor(svg, names, skeleton) {
     Object.assign(this, { svg, names, skeleton, widths: new Map() });
@@ -58,26 +66,15 @@ export class Overlay {
     });
     this.apart.forEach((line, k) => { // in a review, from what a person confirmed to what the network found
       const found = session?.reviewing && at[k]?.state === "confirmed" && marks.proposal?.points[k];
-      const shown = on[k] && found && found[0] !== null;
-      line.setAttribute("visibility", shown ? "visible" : "hidden");
-      if (!shown) return;
-      const [u, v] = view.toStage(found[0], found[1]);
-      line.setAttribute("x1", on[k][0]); line.setAttribute("y1", on[k][1]);
-      line.setAttribute("x2", u); line.setAttribute("y2", v);
+      stretch(line, on[k], found && found[0] !== null ? view.toStage(found[0], found[1]) : null);
     });
     this.bones.forEach((line, n) => {
-      const [a, b] = this.skeleton[n].map((k) => on[k]);
-      line.setAttribute("visibility", a && b && showLines ? "visible" : "hidden");
-      if (!a || !b || !showLines) return;
-      line.setAttribute("x1", a[0]); line.setAttribute("y1", a[1]);
-      line.setAttribute("x2", b[0]); line.setAttribute("y2", b[1]);
+      const [a, b] = this.skeleton[n].map((k) => (showLines ? on[k] : null));
+      stretch(line, a, b);
     });
-    this.hairs.forEach((line, axis) => {
-      line.setAttribute("visibility", cursor && crosshair ? "visible" : "hidden");
-      if (!cursor) return;
-      line.setAttribute("x1", axis ? cursor[0] : 0); line.setAttribute("x2", axis ? cursor[0] : view.stageWidth);
-      line.setAttribute("y1", axis ? 0 : cursor[1]); line.setAttribute("y2", axis ? view.stageHeight : cursor[1]);
-    });
+    const [u, v] = cursor ?? [], seen = cursor && crosshair, [across, down] = this.hairs;
+    stretch(across, seen && [0, v], [view.stageWidth, v]);
+    stretch(down, seen && [u, 0], [u, view.stageHeight]);
     this.aim.setAttribute("visibility", aim ? "visible" : "hidden");
     if (aim) this.aim.setAttribute("transform", `translate(${view.toStage(...aim)})`);
     this.box.setAttribute("visibility", box ? "visible" : "hidden");
