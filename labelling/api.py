@@ -4,6 +4,7 @@ import statistics
 from collections import Counter
 
 import numpy as np
+from starlette.exceptions import HTTPException
 
 from joints.hand import MEAN_SHAPE
 from labelling.marks import DECIDED, DONE, PLACED, STATES, as_json, mark_from
@@ -20,18 +21,10 @@ PAGE = 200  # most rows of a list in one answer
 FILTERS = ("all", *STATES, "second look", "unsure")
 
 
-class Refused(Exception):
-    """An answer other than 200: its status, and why."""
-
-    def __init__(self, status: int, why: str):
-        super().__init__(why)
-        self.status = status
-
-
 def text_in(body: dict, name: str, most: int = 400) -> str:
     value = body.get(name)
     if not isinstance(value, str) or not value or len(value) > most:
-        raise Refused(400, f"expected {name} as a text")
+        raise HTTPException(400, f"expected {name} as a text")
     return value
 
 
@@ -40,17 +33,17 @@ def number_in(body: dict, name: str, low: int, high: int, default: int | None = 
     if isinstance(value, str) and value.isdecimal() and len(value) < 20:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise Refused(400, f"expected {name} as a number from {low} to {high}")
+        raise HTTPException(400, f"expected {name} as a number from {low} to {high}")
     return value
 
 
 def check_inside(x: float, y: float, size: tuple[int, int]) -> None:
     if not inside(np.array([x, y]), size):
-        raise Refused(400, "expected points inside the radiograph")
+        raise HTTPException(400, "expected points inside the radiograph")
 
 
 class Api:
-    """Methods get_NAME(query) and post_NAME(body) are what the address /api/NAME answers; they raise Refused and DataError."""
+    """Methods get_NAME(query) and post_NAME(body) are what /api/NAME answers; they raise HTTPException and DataError."""
 
     def __init__(self, session: Session):
         self.session = session
@@ -60,7 +53,7 @@ class Api:
     def key(self, body: dict) -> Key:
         id = text_in(body, "id")
         if id not in self.session.collection.paths:
-            raise Refused(404, "no such radiograph")
+            raise HTTPException(404, "no such radiograph")
         return id, number_in(body, "reading", FIRST, AGAIN, FIRST)
 
     # Asking
@@ -90,7 +83,7 @@ class Api:
         session = self.session
         shown, search = query.get("filter", "all"), query.get("search", "").lower()
         if shown not in FILTERS:
-            raise Refused(400, f"expected a filter of {', '.join(FILTERS)}")
+            raise HTTPException(400, f"expected a filter of {', '.join(FILTERS)}")
         offset, limit = number_in(query, "offset", 0, 10**9, 0), number_in(query, "limit", 1, PAGE, PAGE)
         rows, counts = [], Counter()
         with session.store.lock:
@@ -124,7 +117,7 @@ class Api:
         with store.lock:
             item, first = store.item(key), store.item((key[0], FIRST))
             if said := item.replaced_by(picture.width, picture.height):
-                raise Refused(409, said)
+                raise HTTPException(409, said)
             answer = {"id": key[0], "reading": key[1], "picture": picture.about(), "version": item.version}
             answer |= {"marks": [as_json(mark) for mark in item.marks], "second_look": item.second_look}
             answer |= {"ruler": first.ruler and first.ruler.as_json(), "proposal": None}
@@ -147,7 +140,7 @@ class Api:
         found = {reader: self.session.other_store(reader).item((id, FIRST)) for reader in readers}
         for reader, item in found.items():
             if item.state != DONE:
-                raise Refused(409, f"{reader} has not done {id}")
+                raise HTTPException(409, f"{reader} has not done {id}")
         return found
 
     def get_next(self, query: dict) -> dict:
@@ -178,7 +171,7 @@ class Api:
         session = self.session
         one, two = (session.other_store(text_in(query, name)) for name in ("one", "two"))
         if query["one"] == query["two"]:
-            raise Refused(400, "expected two readers")
+            raise HTTPException(400, "expected two readers")
         rows = differences(one, two, session.collection.joint.scale, session.collection.stated)
         offset = number_in(query, "offset", 0, 10**9, 0)
         settled = session.settled or session.read_store(SETTLED)
@@ -199,7 +192,7 @@ class Api:
         A window that was opened by another server at this address, of another set or reader, keeps its actions to itself.
         """
         if body.get("set", self.session.name) != self.session.name:
-            raise Refused(412, "this server is another set's or reader's; start label.py as this window was opened")
+            raise HTTPException(412, "this server is another set's or reader's; start label.py as this window was opened")
         key, settle = self.key(body), body.get("settle") is True
         return key, self.session.store_of(settle), (*key, settle)
 
@@ -228,7 +221,7 @@ class Api:
         second = body["second_look"] if isinstance(body.get("second_look"), bool) else None
         ruler = self.ruler(body, key, what[-1], size, spacing)
         if not changes and second is None and ruler is None:
-            raise Refused(400, "expected changes, a second look or a known length")
+            raise HTTPException(400, "expected changes, a second look or a known length")
         # what a window sends once more, after the server was away, counts where nothing else has happened since
         late = body.get("late") is True and base == item.version
         may = session.windows.claim(what, window) or late
@@ -236,43 +229,43 @@ class Api:
             more = {"size": list(size), "spacing": spacing and list(spacing), "second_look": second, "ruler": ruler}
             version = store.act(key, base, action, text_in(body, "what", 40), changes, may, window=window, **more)
         except Conflict as conflict:
-            raise Refused(409 if may else 423, str(conflict)) from None
+            raise HTTPException(409 if may else 423, str(conflict)) from None
         return {"version": version, "state": store.item(key).state}
 
     def changes(self, body: dict, key: Key, item: Item, size: tuple[int, int], proposals: bool) -> list[Change]:
-        """The marks of an action. Raises Refused where one is no landmark's, or lies outside the radiograph."""
+        """The marks of an action. Raises HTTPException where one is no landmark's, or lies outside the radiograph."""
         given = body.get("changes", [])
         if not isinstance(given, list) or len(given) > self.session.landmarks:
-            raise Refused(400, "expected at most one change a landmark")
+            raise HTTPException(400, "expected at most one change a landmark")
         changes = []
         for change in given:
             if not isinstance(change, dict):
-                raise Refused(400, "expected changes of landmarks")
+                raise HTTPException(400, "expected changes of landmarks")
             k = number_in(change, "landmark", 0, self.session.landmarks - 1)
             try:
                 mark = mark_from(change.get("to"))
             except DataError as error:
-                raise Refused(400, str(error)) from None
+                raise HTTPException(400, str(error)) from None
             if mark is not None and mark.state in PLACED:
                 check_inside(mark.x, mark.y, size)
             if proposals:
                 mark = self.session.with_proposal(key, k, mark, item.marks[k], body.get("seen"), size)
             changes.append((k, mark))
         if len({k for k, _ in changes}) < len(changes):
-            raise Refused(400, "expected at most one change a landmark")
+            raise HTTPException(400, "expected at most one change a landmark")
         return changes
 
     def ruler(self, body: dict, key: Key, settle: bool, size: tuple[int, int], spacing: Size | None) -> dict | None:
-        """What an action says of a known length, {} where it takes that away; None where it says nothing. Raises Refused."""
+        """What an action says of a known length: {} takes that away, None says nothing. Raises HTTPException."""
         if "ruler" not in body:
             return None
         if key[1] != FIRST or settle:
-            raise Refused(400, "the pixel size belongs to the first reading; calibrate there")
+            raise HTTPException(400, "the pixel size belongs to the first reading; calibrate there")
         try:
             if ruler := ruler_from(body["ruler"] or {}):
                 ruler.check(spacing)
         except DataError as error:
-            raise Refused(400, str(error)) from None
+            raise HTTPException(400, str(error)) from None
         for end in ruler.ends if ruler else ():
             check_inside(*end, size)
         return ruler.as_json() if ruler else {}
@@ -287,7 +280,7 @@ class Api:
         try:
             self.session.start_job(what)
         except DataError as error:
-            raise Refused(409, str(error)) from None
+            raise HTTPException(409, str(error)) from None
         return {}
 
     def post_stop(self, _: dict) -> dict:

@@ -21,7 +21,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from labelling.api import Api, Refused
+from labelling.api import Api
 from labelling.session import Session
 from runtime.files import DataError
 
@@ -44,20 +44,20 @@ class Doors:
         self.launch, self.secret, self.key = (secrets.token_urlsafe(24) for _ in range(3))
 
     def check(self, request: Request) -> None:
-        """Raises Refused where a request may not have what it asks for."""
+        """Raises HTTPException where a request may not have what it asks for."""
         path, hosts = request.scope["path"], request.headers.getlist("Host")
         if len(hosts) != 1 or hosts[0].lower() not in self.hosts:
-            raise Refused(421, "this server does not go by that name; see --served-as")
+            raise HTTPException(421, "this server does not go by that name; see --served-as")
         if request.method not in ("GET", "POST"):
-            raise Refused(501, "expected GET or POST")
+            raise HTTPException(501, "expected GET or POST")
         if self.is_launch(request):
             return
         keyless = path in ("/", "/favicon.ico") or path.startswith("/page/")  # no data, and links carry no header
         if not same(request.cookies.get(self.cookie), self.secret) or not (keyless or same(request.headers.get(KEY), self.key)):
-            raise Refused(401, "open the address that label.py printed last")
+            raise HTTPException(401, "open the address that label.py printed last")
         scheme, _, host = request.headers.get("Origin", "").lower().partition("://")
         if request.method == "POST" and (scheme not in ("http", "https") or host not in self.hosts):
-            raise Refused(403, "writing is for this server's own page")
+            raise HTTPException(403, "writing is for this server's own page")
 
     def is_launch(self, request: Request) -> bool:
         return request.scope["path"] == "/" and same(request.query_params.get("token"), self.launch)
@@ -109,12 +109,12 @@ class Application:
     async def do(self, request: Request) -> Response:
         """Something that is posted; the body is read here, the rest is for a thread."""
         if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
-            raise Refused(415, "expected JSON")
+            raise HTTPException(415, "expected JSON")
         length = request.headers.get("Content-Length")  # digits, as h11 has seen to
         if length is None or "Transfer-Encoding" in request.headers:
-            raise Refused(411, "expected a Content-Length")
+            raise HTTPException(411, "expected a Content-Length")
         if int(length) > MAX_BODY:
-            raise Refused(413, f"expected at most {MAX_BODY} bytes")
+            raise HTTPException(413, f"expected at most {MAX_BODY} bytes")
         body = await request.body()
         return await self.in_thread(lambda _: as_json(found(request, self.api.posts)(object_in(body))), request)
 
@@ -148,14 +148,14 @@ def found(request: Request, table: dict):
 
 
 def object_in(content: bytes) -> dict:
-    """The JSON object of a body. Raises Refused, also where its texts are none, such as half a surrogate pair."""
+    """The JSON object of a body. Raises HTTPException, also where its texts are none, such as half a surrogate pair."""
     try:
         body = json.loads(content)
         json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
-        raise Refused(400, "expected JSON") from None
+        raise HTTPException(400, "expected JSON") from None
     if not isinstance(body, dict):
-        raise Refused(400, "expected a JSON object")
+        raise HTTPException(400, "expected a JSON object")
     return body
 
 
@@ -168,8 +168,6 @@ def told(error: Exception, path: str) -> Response:
     """The answer to an error; what nobody expected also stands in the terminal, without what could steer that."""
     status, why = 500, f"the server failed ({type(error).__name__})"
     match error:
-        case Refused():
-            status, why = error.status, str(error)
         case HTTPException():
             status, why = error.status_code, error.detail
         case DataError():
