@@ -1,6 +1,5 @@
 """A folder of synthetic radiographs with their table of landmarks, as data_preprocessing.py reads it."""
 
-import io
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -55,20 +54,19 @@ def write_data_set(out: Path, counts: dict[str, int], seed: int, workers: int, t
     """
     if taken := next(files_of_others(out), None):
         raise DataError(f"{taken}: is there already, and synthetic radiographs are not mixed with others; choose another --out")
-    for split in SPLITS:
-        for path in (out / split).glob("synthetic_*"):  # of a run that did not end
-            path.unlink()
     jobs = []
     for split in SPLITS:
         (out / split).mkdir(parents=True, exist_ok=True)
+        for path in (out / split).glob("synthetic_*"):  # of a run that did not end
+            path.unlink()
         for number in range(len(jobs) + 1, len(jobs) + 1 + counts[split]):
             jobs.append((out / split / f"synthetic_{number:05d}.jpg", [seed, number], turns[(number - 1) % len(turns)]))
-    lines = io.StringIO()
+    lines = []
     with tqdm(total=len(jobs), unit=" radiographs", disable=None) as bar:
         for start in range(0, len(jobs), BLOCK):
             with ProcessPoolExecutor(workers, initializer=start_worker) as pool:  # anew, so that their memory does not grow
                 for id, points in pool.map(draw_file, *zip(*jobs[start : start + BLOCK]), chunksize=4):
-                    lines.write(",".join([id, *(f"{value:.3f}" for value in points.ravel())]) + "\n")
+                    lines.append(",".join([id, *(f"{value:.3f}" for value in points.ravel())]) + "\n")
                     bar.update()
-    write_whole(out / COORDINATES, lines.getvalue().encode())
+    write_whole(out / COORDINATES, "".join(lines).encode())
     print(f"made {len(jobs)} synthetic radiographs in {out}: " + ", ".join(f"{counts[split]} {split}" for split in SPLITS))
