@@ -76,9 +76,8 @@ class Slab:
 
 def draw_slab(maps: Maps, slab: Slab) -> None:
     """Add a long bone's piece to the maps."""
-    axis = slab.head - slab.base
-    length = np.hypot(*axis)
-    along, across = axis / length, np.array([-axis[1], axis[0]]) / length
+    length = np.hypot(*(slab.head - slab.base))
+    along, across = axes_of(slab.base, slab.head)
     reach = max(slab.left.max(), slab.right.max()) + abs(slab.bend) + 2
     ends = slab.base + np.outer([slab.knots[0] - 8, slab.knots[-1] + 8], along)
     corners = np.concatenate([ends + reach * across, ends - reach * across])
