@@ -22,12 +22,9 @@ def cut(grey: Tensor, centres: Tensor, size: int, matrices: Tensor | None = None
     return F.grid_sample(grey[None], grid, mode="bilinear", padding_mode="border", align_corners=False).reshape(-1, 1, size, size)
 
 
-def to_crops(points: Tensor, centres: Tensor, size: int, matrices: Tensor | None = None) -> Tensor:
+def to_crops(points: Tensor, centres: Tensor, size: int, matrices: Tensor) -> Tensor:
     """Points (N, 2) of the picture -> of their own crops, cut as `cut` does."""
-    steps = points - centres
-    if matrices is not None:
-        steps = torch.linalg.solve(matrices, steps[..., None])[..., 0]
-    return steps + (size - 1) / 2
+    return torch.linalg.solve(matrices, (points - centres)[..., None])[..., 0] + (size - 1) / 2
 
 
 def of_crops(points: Tensor, centres: Tensor, size: int) -> Tensor:

@@ -108,7 +108,7 @@ def test_a_second_look_that_knows_is_right(monkeypatch):
     truth = torch.tensor([[40.3, 50.8], [140.6, 60.2]])
     found, size = truth + torch.tensor([[5.0, -3.0], [-4.0, 4.5]]), 64
     look = SecondLook(num_landmarks=2, channels=4, levels=2)
-    drawn = draw_heatmaps(to_crops(truth, found, size), size, size, 3.0)
+    drawn = draw_heatmaps(to_crops(truth, found, size, torch.eye(2)), size, size, 3.0)
     monkeypatch.setattr(look, "forward", lambda crops, _: drawn)
     points, covariances = refine(look, np.zeros((200, 180), np.uint8), found, size, "float32")
     assert (points - truth).norm(dim=1).max() < 0.02
