@@ -78,8 +78,7 @@ def open_collection(raw: Path, names: list[str] | None, labels: Path | None = No
         raise DataError(
             f"{raw}: has no {COORDINATES} that tells the landmarks; give --landmarks hand, --landmarks NUMBER or --names a,b,c"
         )
-    of_table = next(iter(table.values()), None)
-    for source, others in (("the command", names), (COORDINATES, of_table), (DESCRIPTION, of_raw.names if of_raw else None)):
+    for source, others in (("the command", names), (COORDINATES if table else DESCRIPTION, of_raw and of_raw.names)):
         if others is not None and len(others) != len(chosen):
             raise DataError(
                 f"{raw}: expected {len(chosen)} landmarks as in {LABEL_SET if known else 'the command'}, found {len(others)} in"
