@@ -97,7 +97,4 @@ export class Marks {
 // whole thousandths of a pixel: finer than anyone can place, and short in the journal
 export const exact = (value) => Math.round(value * 1000) / 1000;
 export const confirmed = (x, y, unsure) => ({ state: "confirmed", x: exact(x), y: exact(y), ...(unsure ? { unsure: true } : {}) });
-export const moved = (mark, dx, dy) => {
-  const kept = { state: mark.state, x: exact(mark.x + dx), y: exact(mark.y + dy) };
-  return mark.unsure ? { ...kept, unsure: true } : kept;
-};
+export const moved = (mark, dx, dy) => ({ ...confirmed(mark.x + dx, mark.y + dy, mark.unsure), state: mark.state });
