@@ -101,8 +101,7 @@ async function start() {
   });
   $("accept").addEventListener("click", (event) => { edit.accept(app.active); if (event.detail) stage.focus(); });
   $("list-toggle").addEventListener("click", () => setList($("list-panel").hidden));
-  $("list-panel").hidden = isNarrow();
-  $("list-toggle").setAttribute("aria-expanded", !isNarrow());
+  setList(!isNarrow());
   app.pointer = new Pointer(stage, app);
   listen(actions, edit.arrows);
   app.progress = new Progress(session, () => { app.list.load(); refresh(); });
