@@ -105,7 +105,7 @@ class Session:
             if reader == MAIN and lock:
                 store.take_over(self.collection.table, COORDINATES)
             if not to_read:
-                opened.callback(TableWriter(store, self.table_of(reader)).close)
+                opened.callback(TableWriter(store, self.labels / READERS / f"{reader}.csv").close)
             self.closing.push(opened.pop_all())
         return store
 
@@ -116,9 +116,6 @@ class Session:
         with self.job_lock:
             self.settled = self.settled or self.open_store(SETTLED)
         return self.settled
-
-    def table_of(self, reader: str) -> Path:
-        return self.labels / READERS / f"{reader}.csv"
 
     def readers(self) -> list[str]:
         """Everyone with a table, but for the third look."""

@@ -255,7 +255,7 @@ def test_points_in_order_absent_unsure_undo_and_redo_over_radiographs(page, runn
     page.wait("() => landmarks.marks.undone.length === 1")
     page.saved()
     assert [mark.state for mark in marks_of(running, ODD)] == ["confirmed", "confirmed", "absent"]
-    path, until = running.session.table_of("main"), time.monotonic() + WAIT / 1000
+    path, until = running.session.labels / "readers" / "main.csv", time.monotonic() + WAIT / 1000
     while not path.exists() or np.isfinite(read_points(path).get(ODD, DOTS)).all(1).tolist() != [True, True, False]:
         assert time.monotonic() < until, path.read_text()  # it follows within a second
         page.page.wait_for_timeout(50)

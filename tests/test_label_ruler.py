@@ -87,7 +87,7 @@ def test_it_is_kept_replaced_and_removed_and_survives_a_restart(serve):
     server = serve(raw=raw)
     assert server.get("/api/item?id=p0")["ruler"] == {"ends": ENDS, "mm": 25}
     assert server.session.store.sizes() == {"p0": ((0.5, 0.5), BY_HAND), "p1": ((0.5, 0.5), BY_HAND)}
-    table = server.session.table_of("main")
+    table = server.session.labels / "readers" / "main.csv"
     server.session.closing.close()  # writes the table
     assert sizes_in(table) == {"p0": ((0.5, 0.5), BY_HAND)}
     assert read_points(table)["p0"][0].tolist() == [5, 5] and read_names(table) is None
