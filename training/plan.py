@@ -44,14 +44,13 @@ def falling(start: float, step: float, i: int, n: int) -> float:
 class Laid:
     """Epochs that the settings count; `schedule` linear, cosine or constant over all of them, or fall at their end."""
 
-    bound, seconds = "", math.inf
+    bound, seconds, unfinished = "", math.inf, ""
 
     def __init__(self, sizes: list[int], schedule: str, network_size: int):
         self.sizes, self.schedule = sizes, schedule
         self.progress = progress_after_epochs(sizes, network_size)
         last = sizes.count(sizes[-1]) if sizes else 0
         self.fall = last - max((n for n in range(last) if n + epochs_of_fall(n) <= last), default=0)
-        self.unfinished = ""
 
     def next(self, rows: list[dict], spent: float = 0) -> Epoch | None:
         """After the epochs of `rows`; None: all is done."""
