@@ -5,12 +5,7 @@ import { Viewport } from "./viewport.js";
 
 export const $ = (id) => document.getElementById(id);
 
-export function make(name, text, attributes = {}) {
-  const made = document.createElement(name);
-  if (text !== undefined && text !== null) made.textContent = text;
-  Object.assign(made, attributes);
-  return made;
-}
+export const make = (name, text = null, attributes = {}) => Object.assign(document.createElement(name), { textContent: text, ...attributes });
 
 export const app = {
   window: unique(), view: new Viewport(), raster: null, marks: null, active: -1, selected: new Set(), cursor: null, aim: null, box: null, measuring: null,
