@@ -76,7 +76,7 @@ export class Pointer {
     if (this.mode === "drag" && this.moved) {
       const a = app.view.toImage(...this.start), b = app.view.toImage(u, v);
       edit.drag(b[0] - a[0], b[1] - a[1]);
-    } else if (this.mode === "pan" && this.moved) app.view.pan(...(this.last === this.start ? [u - this.start[0], v - this.start[1]] : [du, dv]));
+    } else if (this.mode === "pan" && this.moved) app.view.pan(du, dv);
     else if (this.mode === "window" && this.moved) dragWindow(du, dv);
     else if (this.mode === "box") app.box = [...this.start, u, v];
     if (this.mode !== "click") this.last = [u, v];
