@@ -95,7 +95,6 @@ export class Panel {
 
   drawLoupe(app) {
     const { raster, view, cursor, active, marks, aim } = app;
-    if (!raster) return;
     const mark = active >= 0 ? marks.at(active) : null;
     let center = aim ?? (app.dragging && mark?.x !== undefined ? [mark.x, mark.y] : cursor ? view.toImage(...cursor) : mark?.x !== undefined ? [mark.x, mark.y] : null);
     center ??= this.between(app.others, active);
