@@ -90,4 +90,5 @@ export function drawPanel() {
 
 $("ruler-form").addEventListener("submit", save);
 $("ruler-cancel").addEventListener("click", end);
-$("ruler-dialog").addEventListener("close", () => { if (app.measuring?.length === 2) end(); }); // Escape; a new measuring may have begun before this event
+for (const event of ["cancel", "close"]) // Escape: the first at once but not always, the second when a new measuring may have begun
+  $("ruler-dialog").addEventListener(event, () => { if (app.measuring?.length === 2) end(); });
