@@ -9,13 +9,13 @@ import time
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from browser import CHROMIUM, MISSING, chromium
 from conftest import made_radiograph
 from scipy.ndimage import center_of_mass
 from test_dicom import made, saved
 from test_label_server import Running, make_pictures, started
 from test_label_server import serve as serve
 
-from experiments.browser import CHROMIUM, MISSING, chromium
 from label import page_that_leads_to
 from labelling.proposals import Proposal
 from labelling.rounds import Flags

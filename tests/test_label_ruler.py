@@ -7,11 +7,11 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from browser import CHROMIUM, MISSING, chromium
 from conftest import command, make_raw, preprocess, rows_of, train
 from test_dicom import made, saved
 from test_label_server import serve as serve
 
-from experiments.browser import CHROMIUM, MISSING, chromium
 from joints.description import Scale
 from labelling.collection import open_collection
 from labelling.rounds import new_round

@@ -11,10 +11,10 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from browser import CHROMIUM, MISSING, chromium, served
 from conftest import ROOT
 from test_dicom import made, saved
 
-from experiments.browser import CHROMIUM, MISSING, chromium, served
 from prediction.predictor import Predictor
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -1,4 +1,4 @@
-"""A Chromium that is driven by Playwright, and folders served to it, for tests and pictures of pages."""
+"""A Chromium that is driven by Playwright, and folders served to it, for tests of pages."""
 
 import functools
 import shutil
