@@ -20,7 +20,6 @@ from experiments import (
     atlas_folds,
     common,
     conditions,
-    draw,
     eleven_readers,
     few_radiographs,
     knee,
@@ -268,18 +267,6 @@ def test_prediction(small, tmp_path, capsys):
     assert float(row[0]) == pytest.approx(100 * covered.mean(), abs=0.06) and row[2] == ""
     areas = np.pi * long * short * SIZE**2 / (90 * 120)
     assert [float(row[3]), float(row[4])] == pytest.approx([np.median(areas), areas.mean()], rel=0.01, abs=0.02)
-
-
-@pytest.mark.slow
-def test_draw(tmp_path):
-    """The overview shows what the README shows, the same every time; each kind of radiograph its landmarks."""
-    run(draw, "overview", "--out", tmp_path)
-    drawn, shown = (iio.imread(folder / "overview.png") for folder in (tmp_path, ROOT / "docs"))
-    assert drawn.shape == shown.shape and np.abs(drawn.astype(float) - shown).mean() < 1
-    draw.draw_kinds(["atlas", "bent"], 1, tmp_path / "two.jpg", (3.75, 13 / 3), 100)
-    picture = iio.imread(tmp_path / "two.jpg").astype(int)
-    red = picture[..., 0] - picture[..., 1:].max(-1) > 60  # landmarks
-    assert picture.shape == (866, 375, 3) and all(red[rows].sum() > 2 * len(NAMES) for rows in (slice(433), slice(433, 866)))
 
 
 def test_knees_are_what_preparation_reads(tmp_path, monkeypatch):
