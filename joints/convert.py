@@ -19,7 +19,7 @@ from joints.challenges import CHALLENGES
 from joints.description import DESCRIPTION, Description, read_description
 from joints.formats import CENTRE, CORNER, FORMATS, Annotations, Point, id_of
 from radiographs.names import is_radiograph
-from radiographs.raw_folder import COORDINATES, READERS, SPLITS, below, by_id, read_annotations
+from radiographs.raw_folder import COORDINATES, READERS, SPLITS, below, by_id, read_annotations, visible_files
 from radiographs.reading import read_radiograph
 from runtime.command import exit_status, parser_of
 from runtime.files import DataError, csv_lines, first_few, write_whole
@@ -55,9 +55,8 @@ def read(path: Path, kind: str, images: Path | None, origin: str | None) -> Anno
     return found
 
 
-def refuse_other_sizes(source: Path, found: Annotations, folder: Path) -> None:
-    """Raises DataError where the file says that another size of a picture was annotated than the radiograph in a folder has."""
-    files = {id_of(path.name): path for path in below(folder) if is_radiograph(path)}
+def refuse_other_sizes(source: Path, found: Annotations, files: dict[str, Path]) -> None:
+    """Raises DataError where the file says that another size of a picture was annotated than the radiograph of that ID has."""
     for id in found.points.keys() & found.sizes.keys() & files.keys():
         try:
             rows, columns = read_radiograph(files[id]).pixels.shape
@@ -166,7 +165,9 @@ def main(arguments: list[str] | None = None) -> int:
             export_from(options.source, options.to, options.out, options.origin)
         else:
             found = read(options.source, options.kind, options.images, options.origin)
-            refuse_other_sizes(options.source, found, options.images or options.out)
+            there = [path for split in SPLITS for path in visible_files(options.out / split) if is_radiograph(path)]
+            of_out = {id_of(path.name): path for path in there}
+            refuse_other_sizes(options.source, found, radiographs_in(options.images) if options.images else of_out)
             import_to(options.out, found, options.reader)
 
     return exit_status(work)
