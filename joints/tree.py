@@ -15,6 +15,9 @@ from torch import Tensor
 PEAKS = 6  # of each heatmap, that are considered
 APART = 2  # px, that are next to a peak: what is higher there is the peak, and around the chosen one they remain
 NONE = 1e6  # what a peak costs that there is not
+LEAST = (
+    0.2  # of the highest peak's height, that others must have: few annotations' shape does not outweigh a peak that stands alone
+)
 FAINT = 0.05  # height, below which a peak is no less likely
 FREE = 3.0  # standard deviations that a landmark may lie off at no cost: the shape tells a mistake, not which peak is the better
 BLUR = 0.7  # network-frame px, standard deviation that is added to that of every offset, along each axis
@@ -69,6 +72,8 @@ class ShapeTree:
         window = 2 * APART + 1
         peaks = heatmaps == F.max_pool2d(heatmaps, window, 1, APART)
         heights, at = heatmaps.masked_fill(~peaks, -torch.inf).flatten(2).float().topk(min(PEAKS, height * width))
+        highest = heights[..., :1]
+        heights = heights.masked_fill((highest > 0) & (heights < LEAST * highest), -torch.inf)
         x, y = at % width, at // width
         points = torch.stack([x, y], -1).cpu().double() * to_network
         chosen = self.choose(points, heights.cpu().double()).to(at.device)[..., None]

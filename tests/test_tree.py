@@ -83,6 +83,16 @@ def test_a_peak_is_only_given_up_for_a_likelier_place(far, height, chosen):
     assert tree.choose(points[None], heights[None])[0].tolist() == [0, chosen]
 
 
+@pytest.mark.parametrize(("height", "chosen"), [(0.1, False), (0.3, True)])
+def test_a_far_peak_that_stands_alone_is_kept(height, chosen):
+    """Far off all annotations, beside one where they say, which is too faint to be an alternative, or is one."""
+    tree, truth = ShapeTree.of(ladders(60)), ladders(1, seed=1)[0]
+    heatmaps = draw_heatmaps(torch.from_numpy(truth), 72, 64, 1.5)
+    heatmaps[3] = torch.maximum(height * heatmaps[3], draw_heatmaps(torch.from_numpy(truth[3] + (20, 0)), 72, 64, 1.5))
+    found = fit_peaks(tree.only_chosen(heatmaps[None], 1.0)[0])[0][3].numpy()
+    assert found == pytest.approx(truth[3] + (0 if chosen else 20, 0), abs=0.1)
+
+
 def test_empty_heatmaps_and_landmarks_that_nobody_annotated():
     points = ladders(20)
     points[:, 5] = np.nan
