@@ -14,10 +14,6 @@ from labelling.store import AGAIN, FIRST, Item, Store
 from radiographs.pixel_size import Size
 
 
-def nothing(id: str) -> None:
-    """No pixel size is stated."""
-
-
 def scale_px(size: tuple[int, int] | None) -> np.ndarray:
     """Pixels of the 256 frame per pixel of the radiograph, (x, y); NaN where its size is not known."""
     return FRAME / np.array(size or (math.nan, math.nan), float)
@@ -38,8 +34,8 @@ def summary(distances: list[float]) -> dict | None:
     return {"n": len(known), "mean": round(fmean(known), 4), "median": round(median(known), 4)} if known else None
 
 
-def repeatability(store: Store, scale: Scale | None, stated: Callable[[str], Size | None] = nothing) -> dict:
-    """Distances between the two readings of radiographs that came again: px of the 256 frame, and mm; `stated`: pixel sizes."""
+def repeatability(store: Store, scale: Scale | None, stated: Callable[[str], Size | None]) -> dict:
+    """Distances between the two readings of radiographs that came again: px of the 256 frame, and mm; `stated`: as below."""
     px, mm = [], []
     with store.lock:
         done = store.done(AGAIN)
@@ -75,10 +71,10 @@ def distances_from_proposals(item: Item) -> tuple[list[float], list[float]]:
     return seen, unseen
 
 
-def differences(one: Store, two: Store, scale: Scale | None, stated: Callable[[str], Size | None] = nothing) -> list[dict]:
+def differences(one: Store, two: Store, scale: Scale | None, stated: Callable[[str], Size | None]) -> list[dict]:
     """Landmarks of radiographs that both readers have done, worst first: px of the radiograph, of the 256 frame, and mm.
 
-    A landmark that only one of them calls absent comes before all others. `stated`: the pixel size of a radiograph, by ID.
+    A landmark that only one of them calls absent comes before all others. `stated`: mm a pixel (x, y) by ID.
     """
     rows = []
     for id in set(one.done()) & set(two.done()):

@@ -210,7 +210,7 @@ def test_readers_compare_in_the_millimetres_of_the_calibration(serve):
             server.place("p0", k, x, 30 + 20 * k)
     assert calibrate(ben, "p0")[0] == 200
     stores, scale = (anna.session.store, ben.session.store), Scale("ball", (0, 1), 100.0)
-    assert [row["mm"] for pair in (stores, stores[::-1]) for row in differences(*pair, scale)] == [1.5] * 4
+    assert [row["mm"] for pair in (stores, stores[::-1]) for row in differences(*pair, scale, {}.get)] == [1.5] * 4
     ruler = Ruler(((10.0, 20.0), (40.0, 60.0)), 25.0)
     of_file, calibrated = Item([], spacing=(0.1, 0.1)), Item([], ruler=ruler)
     otherwise = Item([], ruler=Ruler(((10.0, 20.0), (40.0, 60.0)), 35.0))

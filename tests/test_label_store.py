@@ -439,7 +439,7 @@ def test_two_readers_differ_in_px_and_mm(tmp_path):
         marks = [(k, Mark(CONFIRMED, x + away * (k == 7), y)) for k, (x, y) in enumerate(shape.tolist())]
         marks[9] = (9, Mark(ABSENT) if away else marks[9][1])
         store.act(("a", FIRST), 0, store.reader, "place", marks, size=[512, 1024])
-    rows = differences(one, two, HAND.scale)
+    rows = differences(one, two, HAND.scale, {}.get)
     assert rows[0]["absent"] and rows[0]["landmark"] == 9 and len(rows) == len(NAMES)
     wrist = np.linalg.norm(shape[1] - shape[5])
     assert rows[1] == {"id": "a", "landmark": 7, "px": 3.0, "frame_px": 1.5, "mm": round(150 / wrist, 3), "absent": False}

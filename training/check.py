@@ -125,20 +125,17 @@ def annotators_apart(sets: list[RadiographDataset]) -> Iterator[str]:
     Their mean, which is learnt, lies then where none of them is.
     """
     for data in sets:
+        limit_px = FAR_APART * data.size
         for a, b in combinations(range(len(data.annotators)), 2):
             first, second = (rescale(data.readings_px[:, k], data.frame[::-1] / data.sizes_px[:, None]) for k in (a, b))
             both = f"readers {data.annotators[a]} and {data.annotators[b]}"
-            for i, apart in enumerate(np.linalg.norm(first[:, :, None] - second[:, None], axis=-1)):  # (L, L) px of the frame
-                known = np.flatnonzero(np.isfinite(apart.diagonal()))
-                apart = apart[np.ix_(known, known)]
-                if known.size and (usual := np.median(apart.diagonal())) > FAR_APART * data.size:
-                    yield f"{name(data, i)}: {both} lie {usual / data.size:.0%} of the frame apart; are both of this picture?"
-                    continue
-                place = linear_sum_assignment(apart)[1]
-                moved = np.flatnonzero(place != np.arange(len(known)))
-                own, other = apart[moved, moved], apart[moved, place[moved]]
-                if len(moved) and own.min() > FAR_APART * data.size and other.sum() < MUCH_BETTER * own.sum():
-                    which = first_few([data.joint.names[number] for number in known[moved]])
+            for i, (one, other) in enumerate(zip(first, second)):  # px of the network frame
+                away_px = np.linalg.norm(one - other, axis=-1)
+                away_px = away_px[np.isfinite(away_px)]
+                if away_px.size and (usual_px := np.median(away_px)) > limit_px:
+                    yield f"{name(data, i)}: {both} lie {usual_px / data.size:.0%} of the frame apart; are both of this picture?"
+                elif len(order := exchanged(one, other, np.full(len(one), limit_px / ODD))):
+                    which = first_few([data.joint.names[number] for number in order])
                     yield f"{name(data, i)}: {both} may have exchanged landmarks {which}"
 
 
