@@ -78,6 +78,7 @@ def exit_status(
 def interrupt(sent: int, frame: object) -> None:
     """Python drops an exception that is raised while a destructor runs; so what was sent is also kept, for `heed_signals`."""
     SIGNALLED.set()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends the command at once, without a traceback
     raise KeyboardInterrupt
 
 

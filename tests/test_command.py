@@ -4,7 +4,9 @@ import errno
 import os
 import re
 import signal
+import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -123,6 +125,27 @@ def test_a_signal_whose_exception_a_destructor_drops_still_ends_the_command(caps
         assert exit_status(work) == 130 and exit_status(lambda: heed_signals() or 3) == 3
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send")
+def test_a_second_ctrl_c_ends_the_command_at_once_without_a_traceback():
+    code = """
+        import os, signal, time
+        from runtime.command import exit_status
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+        def work():
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(60)
+            finally:  # what the first one lets end in order
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(60)
+
+        exit_status(work)
+    """
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=50)
+    assert ended.returncode == -signal.SIGINT and ended.stderr == ""
 
 
 def test_without_flock_no_lock_is_left_behind(tmp_path, monkeypatch):
