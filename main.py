@@ -59,7 +59,7 @@ class Settings:
     second_look: int | str = "auto"  # epochs of the network that looks once more at larger pictures; 0: none; auto: by validation
     hours: float = setting(0.0, MAY_DIFFER)  # longest training, with more patience; 0: until validation has stopped falling
     shape_tree: str = one_of("auto on off")  # on: peaks are chosen together, by how they lie; off: each alone; auto: by error
-    crop: int = setting(48, POSITIVE)  # side of a second-look crop, px of the larger pictures
+    crop: int = setting(40, POSITIVE)  # side of a second-look crop, px of the larger pictures
     batch_size: int = setting(2, POSITIVE)  # radiographs; small ones make more steps in the same time
     learning_rate: float | str = setting("auto", POSITIVE)  # highest; auto: 6e-4 from the joint's weights, or 4e-4; 2e-3 diverges
     schedule: str = one_of("linear constant cosine fall")  # how the rate falls where epochs are counted; fall: at the end

@@ -79,8 +79,8 @@ def test_a_crop_of_the_second_look_is_not_taken_for_that_of_the_preparation(data
     train_data = RadiographDataset(data, "train")
     state = {"settings": {}, "data": train_data.settings, "network": {"num_landmarks": LANDMARKS}, "digests": {}}
     refuse_other(Path("last.pt"), state, Settings(), train_data, {})
-    with pytest.raises(DataError, match="crop 48 -> 40"):
-        refuse_other(Path("last.pt"), state, Settings(crop=40), train_data, {})
+    with pytest.raises(DataError, match="crop 40 -> 48"):
+        refuse_other(Path("last.pt"), state, Settings(crop=48), train_data, {})
 
 
 @pytest.mark.slow
