@@ -8,6 +8,7 @@ and the last digits.
 """
 
 import os
+import time
 import warnings
 
 import torch
@@ -18,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 RANK, WORLD = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 LOCAL_RANK = int(os.environ.get("LOCAL_RANK", 0))
 FIRST = RANK == 0  # the process that writes and speaks
+SETTLING = 0.5  # seconds that gloo needs, see `stop`
 
 
 def start(device: torch.device) -> torch.device:
@@ -66,5 +68,11 @@ def wait() -> None:
 
 
 def stop() -> None:
+    """Leave the others.
+
+    Gloo's threads free the tensors of the last `wait` under Python's lock; the end of the group holds that lock and waits for
+    the threads. So they get time first, or one in some dozens of runs never ends.
+    """
     if dist.is_initialized():
+        time.sleep(SETTLING)
         dist.destroy_process_group()

@@ -6,6 +6,8 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -192,6 +194,34 @@ def test_two_processes_are_as_one(raw, tmp_path):
     assert "going on after epoch 3 of 4" in said
     one, on = (json.loads((tmp_path / name / "test.json").read_text())["ipe_px"] for name in ("one", "on"))
     assert on == pytest.approx(one, rel=1e-3)
+
+
+def test_processes_that_trained_together_end(tmp_path):
+    """PyTorch locked itself up at the end of every few dozen trainings; see `stop`."""
+    code = """
+        import sys
+        import torch
+        import torch.distributed as dist
+        from runtime import distributed
+
+        torch.set_num_threads(1)
+        distributed.SETTLING = 0.05
+        for i in range(40):
+            dist.init_process_group("gloo", init_method=f"file://{sys.argv[1]}_{i}", rank=distributed.RANK, world_size=2)
+            model = distributed.wrap(torch.nn.Linear(4, 4))
+            model(torch.ones(2, 4)).sum().backward()
+            assert distributed.gather([distributed.RANK]) == [0, 1]
+            distributed.wait()
+            distributed.stop()
+            del model
+    """
+    call = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "store")]
+    ranks = [subprocess.Popen(call, env=os.environ | {"RANK": str(rank), "WORLD_SIZE": "2"}) for rank in range(2)]
+    try:
+        assert [process.wait(timeout=90) for process in ranks] == [0, 0]
+    finally:
+        for process in ranks:
+            process.kill()
 
 
 def test_radiographs_of_another_folder_are_learnt_from_too(data, raw, tmp_path, capsys):
