@@ -197,7 +197,7 @@ def test_two_processes_are_as_one(raw, tmp_path):
 
 
 def test_processes_that_trained_together_end(tmp_path):
-    """PyTorch locked itself up at the end of every few dozen trainings; see `stop`."""
+    """Without the pause of `stop` PyTorch locks itself up within some dozens of rounds."""
     code = """
         import sys
         import torch
