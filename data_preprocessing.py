@@ -28,7 +28,7 @@ from finder.template import ShapeTemplate
 from joints.description import DESCRIPTION
 from joints.known import described, shaped_as
 from phantom.data_set import COUNTS, all_synthetic, files_of_others, write_data_set
-from radiographs.choices import AUTO, USUAL_REFERENCE, Files, choose_reference, choose_settings, training_files
+from radiographs.choices import AUTO, CHECKPOINT, USUAL_REFERENCE, Files, choose_reference, choose_settings, training_files
 from radiographs.names import is_radiograph
 from radiographs.network_frame import frame_of, size_in_settings
 from radiographs.pixel_size import state_sizes, stated_sizes
@@ -51,7 +51,7 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
     The table of an earlier run stays until the new table, list of files and reference are known to be in order.
     """
     stored = stored_settings(out)
-    found, annotations, errors = read_raw(raw)
+    found, annotations, errors = read_raw(raw, to_train=not settings.reference.endswith(CHECKPOINT))
     if errors and (out / TABLE).exists():
         raise DataError("\n".join([*errors, f"{len(errors)} problems: {out} stays as it was; correct them and run again"]))
     points, readings = annotations.points, annotations.readings
@@ -99,8 +99,8 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
     print(f"written to {out}: {settings}")
 
 
-def read_raw(raw: Path) -> tuple[Files, Annotations, list[str]]:
-    """The radiographs of a raw folder, their annotations, and what is wrong. Raises DataError where there is none to train on."""
+def read_raw(raw: Path, to_train: bool) -> tuple[Files, Annotations, list[str]]:
+    """The radiographs of a raw folder, their annotations, and what is wrong. Raises DataError where there is none, or `to_train`."""
     table = raw / COORDINATES
     found, errors = find_radiographs(raw)
     if not found:
@@ -109,6 +109,9 @@ def read_raw(raw: Path) -> tuple[Files, Annotations, list[str]]:
             f"{raw}: expected radiographs in its folders {', '.join(SPLITS)}, and their table {COORDINATES}; found none there"
             f"{elsewhere}; dataset/README.md says how to place them"
         )
+    if untaught := to_train and not training_files(found):
+        expected = "expected radiographs named ID.jpg, .png, .tif, .dcm, .mha or .nii, found none"
+        errors.insert(0, f"{raw / 'train'}: {expected}; to test a network on others, give --reference CHECKPOINT")
     if all_synthetic(found):
         print("SYNTHETIC radiographs: they serve to try the program; no figure from them says anything of real ones", flush=True)
     annotations = read_annotations(raw)
@@ -133,7 +136,7 @@ def read_raw(raw: Path) -> tuple[Files, Annotations, list[str]]:
         if len(other := whole.get(id.lstrip("0"), id)) > len(id):
             do = f"there is one for {other}: spreadsheets take zeros away, so write {other} there as a text"
         errors.append(f"{of_reader}: no radiograph for the row of {id}; {do}")
-    if not training_files(found):
+    if untaught:
         raise DataError("\n".join(errors))
     return found, annotations, errors
 
@@ -167,7 +170,7 @@ def print_rows(rows: list[dict], found: Files, names: tuple[str, ...] | None) ->
         if split == "train" and of_split and len(unseen := np.flatnonzero(np.isnan(of_split).any(-1).all(0))):
             told = first_few([names[i] if names else f"landmark {i}" for i in unseen])
             print(f"train: shows no {told}, so nothing can be learnt of it; annotate it, or leave it out of the table")
-        if not of_split and not any(split == one for one, _ in found.values()):
+        if not of_split and training_files(found) and not any(split == one for one, _ in found.values()):
             print(f"{split}: no radiographs; `--folds 5` of main.py does without, and measures on those of train")
     whole = [found[row["id"]][1] for row in rows if not row.get("outlined", True)]
     if len(whole) > len(rows) / 2:
@@ -227,7 +230,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--reference",
         default=AUTO,
-        help="ID of the training radiograph to match histograms to, or a checkpoint, to match to its own reference, or none; "
+        help="ID of the training radiograph to match histograms to, or a checkpoint, to match to its own reference (which needs no "
+        "train: to test a network on radiographs from elsewhere), or none; "
         f"auto: {USUAL_REFERENCE}, else a typical one",
     )
     parser.add_argument(

@@ -19,7 +19,8 @@ Hands, or other joints, are found anywhere in a radiograph, lying anyhow, left o
 
 flags of landmarks:
   doubtful             its heatmap is lower than on nearly all radiographs that export.py measured
-  outside the picture  it lies beyond the picture's edge, or is doubtful and at the edge: its x and y are no position
+  no bone seen         doubtful, of a bone that young patients lack, and so is another such
+  outside the picture  it lies beyond the picture's edge, or is unsure and at the edge: its x and y are no position
   misplaced            its distances to neighbours are unlike those of the training annotations
 flags of radiographs:
   joints outside the picture, doubtful joints, implausible shape (misplaced)

@@ -72,7 +72,7 @@ def typical(train: dict[str, Path], profile: Callable[[Path], np.ndarray]) -> st
 
 def evenly(items: list) -> list:
     """LOOKED_AT items at most, evenly over all."""
-    return items[:: -(-len(items) // LOOKED_AT)]
+    return items[:: -(-len(items) // LOOKED_AT) or 1]
 
 
 def profile_of(path: Path, frame: Frame) -> np.ndarray:

@@ -236,7 +236,7 @@ def below(folder: Path) -> Iterator[Path]:
 
 
 def find_radiographs(raw: Path) -> tuple[dict[str, tuple[str, Path]], list[str]]:
-    """ID: (split, path) of every file in RAW/{train,valid,test} that is not hidden, and what is wrong; train must be there.
+    """ID: (split, path) of every file in RAW/{train,valid,test} that is not hidden, and what is wrong.
 
     Raises DataError for folders that are called otherwise.
     """
@@ -248,8 +248,6 @@ def find_radiographs(raw: Path) -> tuple[dict[str, tuple[str, Path]], list[str]]
     if errors:
         raise DataError("\n".join(errors))
     paths = [(split, path) for split in SPLITS for path in visible_files(raw / split)]
-    if not any(split == "train" for split, _ in paths):
-        errors.append(f"{raw / 'train'}: expected radiographs named ID.jpg, .png, .tif, .dcm, .mha or .nii, found none")
     found = by_id(paths, errors)
     for id in sorted(found.keys() & {f"{id}{DETAIL}" for id in found}):
         errors.append(f"{found[id][1]}: preparation writes a picture of this name for {id.removesuffix(DETAIL)}; rename one")
