@@ -100,7 +100,7 @@ def run(raw: Path, out: Path, settings: Settings, workers: int) -> None:
 
 
 def read_raw(raw: Path, to_train: bool) -> tuple[Files, Annotations, list[str]]:
-    """The radiographs of a raw folder, their annotations, and what is wrong. Raises DataError where there is none, or `to_train`."""
+    """The radiographs of a raw folder, their annotations, and what is wrong. Raises DataError without any, or any `to_train`."""
     table = raw / COORDINATES
     found, errors = find_radiographs(raw)
     if not found:
@@ -230,8 +230,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--reference",
         default=AUTO,
-        help="ID of the training radiograph to match histograms to, or a checkpoint, to match to its own reference (which needs no "
-        "train: to test a network on radiographs from elsewhere), or none; "
+        help="ID of the training radiograph to match histograms to, or a checkpoint, to match to its own reference, or none; with "
+        "a checkpoint train may be missing: to test a network on radiographs from elsewhere; "
         f"auto: {USUAL_REFERENCE}, else a typical one",
     )
     parser.add_argument(
