@@ -230,8 +230,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--reference",
         default=AUTO,
-        help="ID of the training radiograph to match histograms to, or a checkpoint, to match to its own reference, or none; with "
-        "a checkpoint train may be missing: to test a network on radiographs from elsewhere; "
+        help="ID of the training radiograph to match histograms to, or a checkpoint, to match to its own reference, or none; "
+        "with a checkpoint train may be missing: to test a network on radiographs from elsewhere; "
         f"auto: {USUAL_REFERENCE}, else a typical one",
     )
     parser.add_argument(
