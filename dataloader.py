@@ -293,6 +293,14 @@ def loading(workers: int) -> dict:
     return {"num_workers": workers, "pin_memory": torch.cuda.is_available(), "generator": torch.Generator()} | more
 
 
+def end_workers(loaders: list[DataLoader]) -> None:
+    """End the processes of loaders, which PyTorch would do no sooner than it tidies up, and sometimes with a traceback."""
+    for loader in loaders:
+        if loader._iterator is not None:
+            loader._iterator._shutdown_workers()
+            loader._iterator = None
+
+
 def batches_of(loader: DataLoader) -> Iterator[dict[str, torch.Tensor]]:
     """The batches. Raises DataError, in one line, where a process of the loader does."""
     torch.empty((), dtype=torch.int64).random_()  # what a loader would draw where it has no processes: dropout goes on from there

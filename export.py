@@ -154,9 +154,13 @@ def judges_of(checkpoint: Path, state: dict, train: RadiographDataset, valid: Ra
         states = [read_checkpoint(path) for path in paths]
     else:
         paths, parts, states = [checkpoint], [valid], [state]
-    for path, data, one in zip(paths, parts, states):
+    for i, (path, data, one) in enumerate(zip(paths, parts, states)):
         if ids := seen_radiographs(one, data).get("train"):
-            raise DataError(f"{path}: was trained on {len(ids)} radiographs of {data.split} ({first_few(ids)}); take others")
+            said = f"{path}: was trained on {len(ids)} radiographs of {data.split} ({first_few(ids)})"
+            if len(ids) == len(data):
+                raise DataError(f"{said}; take others")
+            print(f"{said}; they are left out")
+            parts[i] = data.subset(np.flatnonzero(~np.isin(data.ids, ids)), data.split)
     shown = [np.flatnonzero(np.isfinite(data.points_px).all(-1).any(1)) for data in parts]  # the others say nothing of it
     own = map(own_of, states)
     judges = [(one, data.subset(ids, data.split)) for one, data, ids in zip(own, parts, shown) if len(ids)]

@@ -93,7 +93,7 @@ def summary(errors_px: np.ndarray, errors_mm: np.ndarray) -> dict:
         "pe_mm_sd": of_present(np.nanstd, errors_mm),
         "median_mm": of_present(np.nanmedian, errors_mm),
         "sdr_mm": {str(radius): sdr(errors_mm, radius) for radius in (2, 4, 10)},
-        "images": len(errors_px),
+        "images": int(np.isfinite(errors_px).any(1).sum()),  # others were not measured
         "landmarks": int(np.isfinite(errors_px).sum()),
     }
     return plain(figures)

@@ -11,7 +11,7 @@ import torch
 from tqdm import tqdm
 
 import metrics
-from dataloader import RadiographDataset, make_loader
+from dataloader import RadiographDataset, end_workers, make_loader
 from evaluation import evaluate, find_all
 from joints.tree import ShapeTree, loses
 from runtime import distributed
@@ -50,7 +50,10 @@ def train(settings, result: Path, data: RadiographDataset, valid: RadiographData
         print(f"going on after epoch {len(solver.history)}{of}")
     elif settings.init:
         solver.start_from(checkpoint_of(settings.init))
-    solver.train()
+    try:
+        solver.train()
+    finally:
+        solver.end_workers()
     return solver
 
 
@@ -134,7 +137,7 @@ class Solver(State):
             row = {"epoch": len(self.history) + 1, "look": look, "size": epoch.size, "fall": epoch.fall}
             row |= train(epoch) | validate(epoch)
             self.end_epoch(row | {"seconds": time.perf_counter() - start})
-        self.say(report.warning_at_end(self.rows_of(look)))
+        self.say(report.warning_at_end(self.rows_of(look), len(self.sets["train"])))
         self.unfinished = plan.unfinished or self.unfinished
 
     def train_first(self, epoch: Epoch) -> dict:
@@ -237,7 +240,12 @@ class Solver(State):
         self.history.append(distributed.gather([row])[0])
         self.keep()
         self.say(report.epoch_line(row))
-        self.say(report.warning(self.rows_of(row["look"])))
+        self.say(report.warning(self.rows_of(row["look"]), len(self.sets["train"])))
+
+    def end_workers(self) -> None:
+        """End the processes that prepare batches."""
+        looks = [self.first_look, self.look] if self.look else [self.first_look]
+        end_workers([*(look.loader for look in looks), *([self.valid_loader] if "valid" in self.sets else [])])
 
     def show_judgement(self) -> None:
         """Say whether the best network has learnt, and which annotations of validation it disagrees with."""

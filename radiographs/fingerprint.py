@@ -1,8 +1,8 @@
 """By what a radiograph is recognised in another copy: saved again, matched on another machine or to another reference.
 
 A fingerprint says of each neighbouring pair of a coarse grid whether the right one is brighter (1), darker (-1), or within STEP
-as bright ("difference hash"). Of the 133 hands, 481 spines and 148 heads at hand two differ in the sign of 10 pairs at least;
-copies saved as JPEG of quality 60 in none.
+as bright ("difference hash"). Of the 133 hands, 481 spines and 298 heads at hand two differ in the sign of 4 % of the pairs that
+say something in both; copies, also in other greys, in 1 % at most.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 SIDE = 16  # rows, and pairs a row
 STEP = 0.5  # grey levels of 256: less says nothing
-SAME = 4  # pairs that may have opposite signs in two copies of one radiograph
+SAME = 1 / 64  # share of the pairs that say something in both, that may have opposite signs in two copies of one radiograph
 TOLD = SIDE**2 // 4  # pairs that must say something in both
 
 
@@ -35,4 +35,4 @@ def alike(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Which fingerprints (N, SIDE²) and (M, SIDE²) are of one radiograph: (N, M) bool."""
     a, b = first.astype(np.float32), second.astype(np.float32)
     told = np.abs(a) @ np.abs(b).T  # pairs that say something in both; of them as many more agree than differ
-    return (told >= TOLD) & ((told - a @ b.T) / 2 <= SAME)
+    return (told >= TOLD) & ((told - a @ b.T) / 2 <= SAME * told)

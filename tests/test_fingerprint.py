@@ -26,6 +26,12 @@ def test_copies_are_alike_and_others_are_not():
     assert not alike(flat, flat).any() and not alike(flat, prints).any()  # they show nothing to go by
 
 
+def test_of_100_pairs_that_say_something_one_may_differ():
+    signs = np.r_[np.ones(100), np.zeros(SIDE**2 - 100)].astype(np.int8)
+    one, two = (np.r_[-signs[:count], signs[count:]] for count in (1, 2))
+    assert alike(signs[None], np.stack([signs, one, two])).tolist() == [[True, True, False]]
+
+
 def test_the_knees_that_a_reader_begins_with_are_no_copies():
     rng = np.random.default_rng(0)
     prints = np.array([fingerprint(knee(rng)[0]) for _ in range(sum(COUNTS.values()))])

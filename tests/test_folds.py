@@ -76,6 +76,7 @@ def test_the_network_of_all_takes_the_medians_of_the_folds():
     assert settings_of_all(read_settings(["--stages", "64 128"]), [outcome((2, 2, 2), False, 2.5)])["second_look"] == 0
     given = read_settings(["--stages", "64x3", "--second_look", "2", "--shape_tree", "off"])
     assert settings_of_all(given, folds) == {}
+    assert settings_of_all(given, [outcome((2, 2, 2), False, 2.5)]) == {"second_look": 0}  # it has lost
 
 
 def test_annotations_that_a_sure_network_disagrees_with_are_listed(prepared, tmp_path):
@@ -233,6 +234,7 @@ def test_folds_need_no_validation_and_no_test_radiographs(tmp_path, capsys):
     assert preprocess(raw, tmp_path / "one").returncode == 0
     status, said = cross_validated(capsys, tmp_path / "one", tmp_path / "single")
     assert status == 0 and "valid: none are given; the only radiograph of train is validated on too" in said, said
+    assert "nearly the same picture" not in said  # it is that on purpose
     assert "next, to use it" not in said  # export.py would refuse: nothing is held out
 
 

@@ -74,10 +74,20 @@ def rows(*errors: tuple[int, float, float]) -> list[dict]:
 def test_a_training_that_goes_wrong_is_told_of():
     """By hand: more than twice the least of the same resolution; at the end more than twice validation's. Else nothing."""
     sound = rows((64, 8.0, 7.0), (64, 4.0, 3.0), (128, 9.0, 5.0), (128, 2.0, 1.9), (128, 3.9, 2.0))
-    assert [warning(sound[: n + 1]) for n in range(5)] == [None] * 5 and warning_at_end(sound) is None
-    assert warning(rows((128, 1.3, 1.1), (128, 11.9, 1.2))).startswith(
+    assert [warning(sound[: n + 1], 20) for n in range(5)] == [None] * 5 and warning_at_end(sound, 20) is None
+    wrong = rows((128, 1.3, 1.1), (128, 11.9, 1.2), (128, 12.0, 1.2))
+    assert warning(wrong[:2], 20).startswith(
         "epoch 2: the training error, 11.90 px, is 9.2 times the least so far; if it stays so, try a lower --learning_rate"
     )
-    assert "2.5 times that of validation" in warning_at_end(rows((128, 2.5, 1.0)))
-    assert warning(rows((128, 2.5, 1.0))) is None
-    assert warning_at_end(rows((128, 2.5, float("nan")))) is None  # of folds, without validation
+    assert warning(wrong, 20) is None  # it was said
+    assert "2.5 times that of validation" in warning_at_end(rows((128, 2.5, 1.0)), 20)
+    assert warning(rows((128, 2.5, 1.0)), 20) is None
+    assert warning_at_end(rows((128, 2.5, float("nan"))), 20) is None  # of folds, without validation
+
+
+def test_of_few_radiographs_several_epochs_are_taken_together():
+    """By hand, four epochs of five radiographs: means 1, 1, 1.5, 1.75, 2.75 px: the last is 2.75 times the least."""
+    few = rows(*((128, error, 1.0) for error in (1, 1, 1, 1, 1, 3, 2, 5)))
+    assert [warning(few[: n + 1], 5) for n in range(7)] == [None] * 7
+    assert "epoch 8: the training error, 2.75 px, is 2.8 times the least so far" in warning(few, 5)
+    assert "2.75 px, is 2.8 times that of validation" in warning_at_end(few, 5)

@@ -34,7 +34,7 @@ def test_summary_by_hand():
     assert summary["sdr_mm"]["10"] == 100
     assert (summary["images"], summary["landmarks"]) == (2, 7)
     with_blank = metrics.summary(*[np.vstack([errors, [[NAN] * 4]]) for errors in (ERRORS, ERRORS / 2)])
-    assert with_blank | {"images": 2} == summary  # a radiograph without landmarks counts nowhere
+    assert with_blank == summary  # a radiograph without landmarks counts nowhere
     json.dumps(summary, allow_nan=False)
 
 

@@ -58,6 +58,25 @@ def test_the_check_names_what_is_suspicious(data, tmp_path, capsys):
     assert said.count("check: ") == 5
 
 
+def test_a_landmark_that_this_run_learns_nothing_of_is_named(data, tmp_path, capsys):
+    """It is shown by one radiograph, which the lists leave out and a fold holds out."""
+    rows = rows_of(data / "landmarks.csv")
+    for row in rows:
+        if row["id"] != "a3":
+            row |= dict.fromkeys(("x2", "y2", "network_x2", "network_y2"), "")
+    write_csv(data / "landmarks.csv", rows)
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    for name, ids in (("train", "a1 a2 a4"), ("test", "c1 c2"), ("valid", "b1 b2")):
+        (lists / f"{name}.txt").write_text(ids.replace(" ", "\n"))
+    learnt = "so nothing can be learnt of it; annotate it, or leave it out of the table"
+    for flags, found in ((("--split", str(lists)), f"check: train shows no 2, {learnt}"), ((), "nothing found")):
+        status = main(["--data", str(data), "--mode", "check", "--result", str(tmp_path / "run"), *flags])
+        assert (status, found in capsys.readouterr().out) == ("train" in found, True)
+    ran = train(data, tmp_path / "run", "--folds", 2, "--stages", "32x1", "--schedule", "fall")
+    assert re.findall(r"fold \d: train shows no (\S+),", ran.stdout) == ["2"], ran.stdout + ran.stderr
+
+
 def test_the_check_names_readings_that_do_not_go_together():
     """Of four radiographs of 200 x 100 px in a frame of 64 px: a smaller copy, two landmarks exchanged, one missing."""
     points = np.random.default_rng(0).permutation(np.mgrid[20:180:40, 10:90:20].reshape(2, -1).T)[:8].astype(float)

@@ -4,16 +4,19 @@ import os
 import signal
 import time
 from dataclasses import replace
+from multiprocessing import active_children
 from pathlib import Path
 
 import imageio.v3 as iio
 import pytest
 import torch
-from conftest import LANDMARKS, SMALL_RUN, rows_of, spawn, train, weights_of
+from conftest import LANDMARKS, SMALL_RUN, preprocess, rows_of, spawn, train, weights_of
 
+import solver
 from dataloader import RadiographDataset, batches_of, make_loader
-from main import Settings, main
+from main import Settings, main, read_settings
 from runtime.files import DataError, write_csv
+from training.recipe import choose
 from training.runs import STATES
 from training.state import refuse_other
 
@@ -52,6 +55,20 @@ def test_dropout_goes_on_alike_with_any_number_of_loading_processes(prepared):
             assert len([*batches_of(loader)]) == 2
             expected.append(torch.rand(4).tolist())
     assert expected == 6 * expected[:1]
+
+
+def test_the_processes_that_prepare_batches_end_with_the_training(prepared, tmp_path):
+    settings = read_settings([*map(str, SMALL_RUN), "--stages", "32x1", "--data", str(prepared), "--workers", "2"])
+    data, before = [RadiographDataset(prepared, split) for split in ("train", "valid")], set(active_children())
+    trained = solver.train(choose(settings, data[0])[0], tmp_path / "run", *data)
+    assert trained.first_look.loader.num_workers == 2 and set(active_children()) == before
+
+
+def test_of_a_resumed_run_the_difference_is_said_before_what_follows_from_it(data, raw, tmp_path, capsys):
+    assert train(data, tmp_path / "run", "--stages", "32x1").returncode == 0
+    assert preprocess(raw, tmp_path / "larger", "--size", 96).returncode == 0
+    ran = train(tmp_path / "larger", tmp_path / "run", "--stages", "32x1", "--resume")
+    assert ran.returncode == 1 and "last.pt: made with other settings (size 64 -> 96" in ran.stderr
 
 
 def test_other_data_are_refused(data, tmp_path, capsys):

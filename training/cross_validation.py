@@ -14,6 +14,7 @@ from runtime import distributed
 from runtime.checkpoint import read_checkpoint
 from runtime.files import DataError, read_csv
 from training import report
+from training.check import never_shown
 from training.judgement import judge, tell_disagreements
 from training.runs import BEST, HELD_OUT, POOLED, STATES, folder_of, holds
 from training.sets import refuse_beginning, split_by
@@ -43,6 +44,7 @@ def cross_validate(settings, result: Path, data: RadiographDataset, extra: list[
     outcomes = []
     for k, (rest, held_out) in enumerate(split_by(data, settings.folds), 1):
         print(f"fold {k} of {settings.folds}: {len(rest)} radiographs to train on, {len(held_out)} held out")
+        print("".join(f"fold {k}: {found}\n" for found in never_shown(rest.concat(extra))), end="")
         outcomes.append(train_fold(settings, result, k, rest.concat(extra), held_out, train))
     show_pooled(settings, result, data, outcomes)
     found = settings_of_all(settings, outcomes)
@@ -100,9 +102,12 @@ def settings_of_all(settings, outcomes: list[Outcome]) -> dict:
         sizes = dict.fromkeys(row["size"] for rows in first for row in rows)
         epochs = {size: round(median(sum(row["size"] == size for row in rows) for rows in first)) for size in sizes}
         found |= {"stages": " ".join(f"{size}x{count}" for size, count in epochs.items() if count), "schedule": "fall"}
-    if settings.second_look == AUTO:
+    if settings.second_look:
         gains = [one.first_ipe_px - rows[-1]["valid_ipe_px"] for one, rows in zip(outcomes, second) if rows]
-        found["second_look"] = round(median(map(len, second))) if np.nansum(gains) > 0 else 0
+        if not np.nansum(gains) > 0:
+            found["second_look"] = 0
+        elif settings.second_look == AUTO:
+            found["second_look"] = round(median(map(len, second)))
     return found
 
 

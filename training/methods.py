@@ -107,13 +107,14 @@ def of_network(state: dict) -> dict:
     changes = [words.format(has(name)) for name, words in AUGMENTATIONS.items() if has(name)]
     changes += ["mirroring of half of them, symmetric landmarks exchanged"] if has("mirror") == "on" else []
     unknown = "random weights" if "init" in state["settings"] else "[random or other weights]"  # weights made for use do not say
+    tree = " Among look-alike peaks, those that lie as in the annotations were chosen."
     crop = (
         " A second network saw a crop of {size} px around each point, from the radiograph at {longer} px (longer side); "
         "the landmark is the centroid of its heatmap's peak."
     )
     return {
         "parameters": sum(weight.numel() for name, weight in state["weights"].items() if not name.startswith(PREFIX)),
-        "tree": " Among look-alike peaks, those that lie as in the annotations were chosen." if state.get("tree") else "",
+        "tree": tree if state.get("tree") and state["network"]["num_landmarks"] > 1 else "",
         "second_look": crop.format(**look) if look else "",
         "init": Path(has("init")).name if has("init") else unknown,
         "epoch": state["epoch"],
@@ -133,7 +134,8 @@ def of_measures(data: RadiographDataset, figures: dict) -> dict:
         millimetres = f" The landmarks' mean error was {figures['pe_mm']:.3f} ± {figures['pe_mm_sd']:.3f} mm; {within}."
     if n > 1 and mean is not None:
         half = stats.t.ppf((1 + LEVEL) / 2, n - 1) * sd / math.sqrt(n - 1)  # this sd has the divisor n
-        interval = f"95 % interval of the mean error: {mean - half:.3f} to {mean + half:.3f} px (Student's t over radiographs). "
+        low, high = max(0, mean - half), mean + half
+        interval = f"95 % interval of the mean error: {low:.3f} to {high:.3f} px (Student's t over radiographs). "
     if measures:
         raters, names = ", ".join(data.annotators) or "the annotation", ", ".join(one.name for one in measures)
         agreement = (

@@ -21,10 +21,11 @@ from training import figures, judgement
 from training.agreement import write_agreement
 
 OUTLIER_RADIUS_PX = 10  # radius of the Or of each epoch, px of the network frame
-WORSE = 2.0  # factor on the least training error so far at a resolution that no epoch of a sound run reaches
+WORSE = 2.0  # factor on the least training error so far at a resolution that no sound run reaches
+TELLING = 20  # radiographs: errors of fewer ones are taken over several epochs
 USUAL = 1.3  # training error over validation's at the end of a sound run, at most
 ABOVE_VALIDATION = 2.0  # the same ratio, from which on there is a warning
-REMEDY = "if it stays so, try a lower --learning_rate, a smaller --gradient_clip, or --precision float32"
+REMEDY = "try a lower --learning_rate, a smaller --gradient_clip, or --precision float32"
 UNTIMED, TIMED = 3, 10  # steps at the start, which are slower, and steps that are timed after them
 FORWARD = 1 / 3  # time of a radiograph in validation, over that in training
 NOT_VALIDATED = dict.fromkeys(("valid_loss", "valid_ipe_px", "valid_or_10px", "valid_near_px"), math.nan)
@@ -48,29 +49,39 @@ def epoch_line(row: dict) -> str:
     return " | ".join([*parts, f"{row['seconds']:7.1f}"])
 
 
-def warning(history: list[dict]) -> str | None:
-    """What is wrong with the newest of some epochs, and what to try; None where nothing is."""
-    row = history[-1]
-    least = min((before["train_ipe_px"] for before in history[:-1] if before["size"] == row["size"]), default=math.inf)
-    if row["train_ipe_px"] > WORSE * least:
-        return f"{named(row)}{row['train_ipe_px'] / least:.1f} times the least so far; {REMEDY}"
+def warning(history: list[dict], trained: int) -> str | None:
+    """What is wrong with the newest of some epochs of so many radiographs, and what to try; None where nothing is.
+
+    It is said once a resolution.
+    """
+    errors = means_of("train", [row for row in history if row["size"] == history[-1]["size"]], trained)
+    least = np.fmin.accumulate(errors)[:-1]
+    wrong = errors[1:] > WORSE * least
+    if wrong[-1:].any() and not wrong[:-1].any():
+        return f"{named(history, errors)}{errors[-1] / least[-1]:.1f} times the least so far; if it stays so, {REMEDY}"
     return None
 
 
-def warning_at_end(history: list[dict]) -> str | None:
+def warning_at_end(history: list[dict], trained: int) -> str | None:
     """What is wrong once all epochs are done; None where nothing is.
 
     Training errors are of changed radiographs and with dropout, so they end a little above those of validation.
     """
-    row = history[-1]
-    if row["train_ipe_px"] > ABOVE_VALIDATION * row["valid_ipe_px"]:
-        times = row["train_ipe_px"] / row["valid_ipe_px"]
-        return f"{named(row)}{times:.1f} times that of validation, usually at most {USUAL}; {REMEDY}"
+    errors, valid = (means_of(split, history, trained) for split in ("train", "valid"))
+    if (errors[-1:] > ABOVE_VALIDATION * valid[-1:]).any():
+        times = errors[-1] / valid[-1]
+        return f"{named(history, errors)}{times:.1f} times that of validation, usually at most {USUAL}; {REMEDY}"
     return None
 
 
-def named(row: dict) -> str:
-    return f"epoch {row['epoch']}: the training error, {row['train_ipe_px']:.2f} px, is "
+def means_of(split: str, history: list[dict], trained: int) -> np.ndarray:
+    """Moving means of the errors (IPE, px) of epochs, over as many of them as show TELLING radiographs."""
+    count = min(math.ceil(TELLING / trained), len(history))
+    return np.convolve([row[f"{split}_ipe_px"] for row in history], np.full(count, 1 / count), "valid")
+
+
+def named(history: list[dict], errors_px: np.ndarray) -> str:
+    return f"epoch {history[-1]['epoch']}: the training error, {errors_px[-1]:.2f} px, is "
 
 
 class Forecast:
@@ -98,7 +109,7 @@ def format_eta(seconds: float) -> str:
 
 def format_duration(seconds: float) -> str:
     minutes = round(seconds / 60)
-    if minutes < 1:
+    if minutes <= 1:
         return "a minute"
     return f"{minutes} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
 

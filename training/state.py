@@ -44,6 +44,9 @@ class State:
         self.tree: ShapeTree | None = None  # chooses among the first look's peaks
         self.unfinished = ""  # why training ended though the error was still falling
         self.curves_drawn = 0.0  # time of the last drawing, by time.perf_counter
+        self.going_on = read_state(result) if settings.resume else None  # where from, and what is there
+        if self.going_on:
+            refuse_other(*self.going_on, settings, sets["train"], self.digests)
 
     def rows_of(self, look: int) -> list[dict]:
         return [row for row in self.history if row["look"] == look]
@@ -124,10 +127,10 @@ class State:
     def resume(self) -> None:
         """Go on from RESULT/last.pt, or where that is damaged from the state before it, as if the run had never stopped.
 
-        The same numbers come out on the same machine. Raises DataError.
+        The same numbers come out on the same machine.
         """
-        path, state = read_state(self.result)
-        refuse_other(path, state, self.settings, self.sets["train"], self.digests)
+        path, state = self.going_on
+        self.going_on = None
         weights = {name: weight for name, weight in state["weights"].items() if not name.startswith(PREFIX)}
         self.first_look.average.load_state_dict(weights)
         self.first_look.load(state)
