@@ -119,4 +119,4 @@ def test_the_end_is_said_once():
     seconds = iter([10.0, 30.0])
     forecast = Forecast(30, 30, most=100, clock=lambda: next(seconds))  # as --hours says
     assert next(line for i in range(20) if (line := forecast.after_step((i + 1) / 100))).startswith("about 2 minutes to go")
-    assert [format_duration(s) for s in (5, 70, 7000, 9000)] == ["a minute", "1 minutes", "117 minutes", "2.5 hours"]
+    assert [format_duration(s) for s in (5, 70, 7000, 9000)] == ["a minute", "a minute", "117 minutes", "2.5 hours"]

@@ -18,7 +18,7 @@ from main import read_settings
 from runtime import distributed
 from runtime.files import DataError
 from solver import Solver
-from training import first_look
+from training import first_look, report
 from training.plan import Epoch
 from training.schedule import progress_after_epochs, read_stages, schedule_factor
 
@@ -142,6 +142,7 @@ def test_a_loss_that_is_not_finite_stops_before_anything_is_kept(solver, monkeyp
 
 def test_a_second_look_is_held_against_itself_where_both_looks_have_one_size(solver, monkeypatch, capsys):
     monkeypatch.setattr(solver, "keep", lambda: None)
+    monkeypatch.setattr(report, "TELLING", 1)
     row = {f"{split}_{key}": 1.0 for split in ("train", "valid") for key in ("loss", "ipe_px", "or_10px")}
     for look, error_px in ((1, 1.0), (2, 3.0), (2, 6.3)):
         more = {"epoch": 1, "look": look, "size": 64, "learning_rate": 1e-3, "seconds": 1.0, "train_ipe_px": error_px}
